@@ -1,0 +1,48 @@
+package netscaler
+
+import (
+	"fmt"
+	"log/slog"
+	"os"
+	"strings"
+)
+
+// Secret is a password that lies in a file or was given as text. It cannot be
+// printed; only [Secret.Reveal] shows it. The zero Secret reveals nothing.
+type Secret struct{ file, text string }
+
+// SecretFile is the secret that file holds at the time of each Reveal, so that
+// a rotated one is seen. The file's last newline does not count.
+func SecretFile(file string) Secret { return Secret{file: file} }
+
+// SecretText is the secret text itself.
+func SecretText(text string) Secret { return Secret{text: text} }
+
+// Reveal reads the secret. It is an error if there is none, or if the file
+// cannot be read or is empty; the error names the file, never its content.
+func (s Secret) Reveal() (string, error) {
+	if s.file == "" {
+		if s.text == "" {
+			return "", fmt.Errorf("no password is given")
+		}
+		return s.text, nil
+	}
+	b, err := os.ReadFile(s.file)
+	if err != nil {
+		return "", fmt.Errorf("read the password: %w", err)
+	}
+	text := strings.TrimSuffix(strings.TrimSuffix(string(b), "\n"), "\r")
+	if text == "" {
+		return "", fmt.Errorf("read the password: %s is empty", s.file)
+	}
+	return text, nil
+}
+
+const hidden = "***"
+
+// Format prints *** for every verb, %#v included.
+func (Secret) Format(f fmt.State, _ rune)   { fmt.Fprint(f, hidden) }
+func (Secret) String() string               { return hidden }
+func (Secret) LogValue() slog.Value         { return slog.StringValue(hidden) }
+func (Secret) MarshalText() ([]byte, error) { return []byte(hidden), nil }
+func (Secret) MarshalYAML() (any, error)    { return hidden, nil }

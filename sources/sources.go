@@ -1,0 +1,143 @@
+// Package sources says what a source is: something that knows where an app's
+// containers accept traffic right now. Each folder below is one cluster
+// manager; [nitrox/sources/all] lists them.
+//
+// One rule is above all others: unknown is not empty. An answer is either the
+// whole truth or it carries a doubt, and a doubtful answer never removes a
+// member of a service group.
+package sources
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/netip"
+	"reflect"
+)
+
+// Endpoint is one address at which an app accepts traffic.
+type Endpoint struct {
+	// Addr is fit to bind: unmapped, without a zone.
+	Addr netip.AddrPort
+	// Weight is the source's opinion, 1 to 100; 0 is none.
+	Weight int
+	// Uncertain says why the endpoint's health is not known. Such an endpoint
+	// is kept if it is bound and never added. Empty: it is ready.
+	Uncertain string
+	// Origin tells people who listens there ("node worker-4, 3 tasks"). It is
+	// never compared.
+	Origin string
+}
+
+// Answer is what a source knows of one query. If Doubt is nil it is the whole
+// truth, also when it is empty; otherwise its endpoints may be added and
+// nothing may be removed because of it.
+type Answer struct {
+	Endpoints []Endpoint
+	// Left are the candidates that were left out, and why.
+	Left []Left
+	// Doubt says why the answer may be incomplete. It wraps [ErrAbsent] if the
+	// cluster manager positively does not have the app.
+	Doubt error
+}
+
+// Left is a candidate that is no endpoint: "task web.3", "unhealthy".
+type Left struct{ What, Why string }
+
+// ErrAbsent is wrapped by the doubt about an app that its cluster manager
+// positively does not have.
+var ErrAbsent = errors.New("no such app")
+
+// Source looks up endpoints in one cluster manager. Q is the struct that a
+// from entry of the mapping is decoded into.
+type Source[Q any] interface {
+	// Poll answers all queries from one read: answers[i] is for queries[i].
+	// What concerns one app alone is a doubt of its answer; an error means
+	// that nothing is known of any app, and there are no answers then.
+	//
+	// fresh forbids answers from a cache. Poll stops when ctx ends, may be
+	// called concurrently, and does not retry: the next pass does.
+	Poll(ctx context.Context, queries []Q, fresh bool) ([]Answer, error)
+}
+
+// Watcher is implemented by sources that can tell of changes.
+type Watcher interface {
+	// Watch calls changed once it is connected and then on any possible
+	// change. It returns when the stream ends; reconnecting is the caller's.
+	Watch(ctx context.Context, changed func()) error
+}
+
+// Checker is implemented by queries and configurations that can be wrong in
+// ways their types do not tell. Check contacts nothing.
+type Checker interface {
+	// Check returns nil, a [KeyError], or several joined.
+	Check() error
+}
+
+// Path is a file's name in a source's configuration. A relative one is taken
+// from the folder of the mapping file, which is done when the file is read.
+type Path string
+
+// KeyError is a problem with the value of one key of the mapping file, named
+// as in its yaml struct tag ("host", "hosts[1]"). Whoever reads the file adds
+// file, line and column.
+type KeyError struct {
+	Key string
+	Err error
+}
+
+func (e *KeyError) Error() string { return fmt.Sprintf("%s: %v", e.Key, e.Err) }
+func (e *KeyError) Unwrap() error { return e.Err }
+
+// Kind is a sort of source that a mapping file can name. Its two structs carry
+// yaml struct tags, from which the file's strict decoding, its "did you mean"
+// and its documentation are derived; sources never see YAML. Fields may be
+// string, bool, int, time.Duration, netip.Addr, [Path], named strings, and
+// slices of these.
+type Kind struct {
+	Name          string
+	Config, Query reflect.Type
+	open          func(config any) (Opened, error)
+}
+
+// Open makes a source of this kind from a value of type Config. It contacts
+// nothing. Its errors are like those of [Checker].
+func (k Kind) Open(config any) (Opened, error) { return k.open(config) }
+
+// Opened is a source whose query type is known to its [Kind] only.
+type Opened struct {
+	// Poll is as in [Source]; the queries are values of type Kind.Query.
+	Poll func(ctx context.Context, queries []any, fresh bool) ([]Answer, error)
+	// Watch is as in [Watcher]; nil if the source cannot.
+	Watch func(ctx context.Context, changed func()) error
+}
+
+// Define describes a kind of source whose configuration is a C.
+func Define[C, Q any, S Source[Q]](name string, open func(C) (S, error)) Kind {
+	return Kind{
+		Name:   name,
+		Config: reflect.TypeFor[C](),
+		Query:  reflect.TypeFor[Q](),
+		open: func(config any) (Opened, error) {
+			s, err := open(config.(C))
+			if err != nil {
+				return Opened{}, err
+			}
+			o := Opened{Poll: func(ctx context.Context, queries []any, fresh bool) ([]Answer, error) {
+				typed := make([]Q, len(queries))
+				for i, q := range queries {
+					typed[i] = q.(Q)
+				}
+				answers, err := s.Poll(ctx, typed, fresh)
+				if err == nil && len(answers) != len(queries) {
+					return nil, fmt.Errorf("%s: %d answers to %d queries", name, len(answers), len(queries))
+				}
+				return answers, err
+			}}
+			if w, ok := any(s).(Watcher); ok {
+				o.Watch = w.Watch
+			}
+			return o, nil
+		},
+	}
+}
