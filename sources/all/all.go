@@ -1,3 +1,5 @@
+// Package all lists the kinds of source that Nitrox has. A new one is a folder
+// beside this one and a line here.
 package all
 
 import (
@@ -5,4 +7,7 @@ import (
 	"nitrox/sources/file"
 )
 
-var Kinds = []sources.Kind{sources.Define("file", file.Open)}
+// Kinds are the kinds of source that a mapping file can name.
+var Kinds = []sources.Kind{
+	sources.Define("file", file.Open),
+}

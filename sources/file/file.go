@@ -1,16 +1,146 @@
+// Package file reads endpoints from a file that something else writes: a
+// deployment script, a template of consul-template, a person.
+//
+// The file is JSON if it begins with { or [, and YAML otherwise. Whoever writes
+// it renames a finished file into place. A YAML file must end in a line of
+// three dots, the YAML mark for the end of a document, because a YAML file that
+// was cut off is still YAML; a JSON file that was cut off is not JSON.
+//
+// The plain form names apps and their endpoints, each an address and port with,
+// optionally, a weight from 1 to 100:
+//
+//	{"apps": {
+//	  "AccountService": ["10.0.3.14:31080", {"address": "10.0.3.15:31080", "weight": 2}],
+//	  "Retired": []
+//	}}
+//
+// The form that templates of consul-template wrote for the first Nitrox is one
+// object or a list of them; a port may be text, and other keys are ignored:
+//
+//	[{"servicename": "AccountService", "backends": [{"host": "10.0.3.14", "port": "31080"}]}]
 package file
 
 import (
+	"cmp"
 	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"time"
 
 	"nitrox/sources"
 )
 
-type Config struct{}
-type Query struct{}
-type Source struct{}
+// maxSize is the size in bytes above which a file is taken for a mistake: room
+// for about half a million endpoints.
+const maxSize = 32 << 20
 
-func Open(Config) (*Source, error) { return &Source{}, nil }
+// Config is a file source of the mapping.
+type Config struct {
+	// Path names the file.
+	Path sources.Path `yaml:"path"`
+	// MaxAge is how long ago the file may last have been written; nothing is
+	// known from an older one. 0, the default, allows any age.
+	MaxAge time.Duration `yaml:"max_age"`
+}
+
+// Check implements [sources.Checker].
+func (c Config) Check() error {
+	var problems []error
+	if c.Path == "" {
+		problems = append(problems, &sources.KeyError{Key: "path", Err: errors.New("the name of a file is needed")})
+	}
+	if c.MaxAge < 0 {
+		problems = append(problems, &sources.KeyError{Key: "max_age", Err: fmt.Errorf("%v is negative", c.MaxAge)})
+	}
+	return errors.Join(problems...)
+}
+
+// Query is a from entry of the mapping.
+type Query struct {
+	// App is the app's name in the file.
+	App string `yaml:"app"`
+}
+
+// Check implements [sources.Checker].
+func (q Query) Check() error {
+	if q.App == "" {
+		return &sources.KeyError{Key: "app", Err: errors.New("the app's name in the file is needed")}
+	}
+	return nil
+}
+
+// Source is a file of endpoints. It implements [sources.Source].
+type Source struct{ config Config }
+
+// Open makes a source of a file, which it does not read.
+func Open(config Config) (*Source, error) {
+	if err := config.Check(); err != nil {
+		return nil, err
+	}
+	return &Source{config}, nil
+}
+
+// Poll reads the file. An app that the file does not name is absent; one that
+// it names with an empty list has no endpoints.
 func (s *Source) Poll(ctx context.Context, queries []Query, fresh bool) ([]sources.Answer, error) {
-	return nil, nil
+	if len(queries) == 0 {
+		return nil, nil
+	}
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
+	path := string(s.config.Path)
+	data, err := s.read()
+	if err != nil {
+		return nil, err
+	}
+	apps, err := parse(path, data)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", path, err)
+	}
+	answers := make([]sources.Answer, len(queries))
+	for i, q := range queries {
+		answer, ok := apps[q.App]
+		if !ok {
+			answer.Doubt = fmt.Errorf("%s: app %q: %w", path, q.App, sources.ErrAbsent)
+		}
+		answers[i] = answer
+	}
+	return answers, nil
+}
+
+// read gives the whole file, or an error that names it.
+func (s *Source) read() ([]byte, error) {
+	path := string(s.config.Path)
+	// A named pipe would hold the open call until someone writes to it.
+	if info, err := os.Stat(path); err != nil {
+		return nil, err
+	} else if !info.Mode().IsRegular() {
+		return nil, &fs.PathError{Op: "read", Path: path, Err: errors.New("not a regular file")}
+	}
+	f, err := os.Open(path)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	// The age must be that of the file that is read, which may have been
+	// renamed into place just now.
+	info, err := f.Stat()
+	if err != nil {
+		return nil, err
+	}
+	if age := time.Since(info.ModTime()); s.config.MaxAge > 0 && age > s.config.MaxAge {
+		return nil, fmt.Errorf("%s: last written %v ago, longer than max_age %v", path, age.Round(cmp.Or(s.config.MaxAge/100, 1)), s.config.MaxAge)
+	}
+	data, err := io.ReadAll(io.LimitReader(f, maxSize+1))
+	if err != nil {
+		return nil, err
+	}
+	if len(data) > maxSize {
+		return nil, fmt.Errorf("%s: larger than %d MiB", path, maxSize>>20)
+	}
+	return data, nil
 }

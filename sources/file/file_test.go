@@ -1,0 +1,325 @@
+package file_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"reflect"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"nitrox/sources"
+	"nitrox/sources/file"
+)
+
+// poll writes content into a file of its own and asks for the apps.
+func poll(t *testing.T, name, content string, apps ...string) ([]sources.Answer, error) {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), name)
+	if err := os.WriteFile(path, []byte(content), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return pollPath(t, file.Config{Path: sources.Path(path)}, apps...)
+}
+
+func pollPath(t *testing.T, config file.Config, apps ...string) ([]sources.Answer, error) {
+	t.Helper()
+	s, err := file.Open(config)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var queries []file.Query
+	for _, a := range apps {
+		queries = append(queries, file.Query{App: a})
+	}
+	answers, err := s.Poll(t.Context(), queries, false)
+	if err == nil && len(answers) != len(queries) {
+		t.Fatalf("%d answers to %d queries", len(answers), len(queries))
+	}
+	return answers, err
+}
+
+func endpoint(addr string, weight int, origin string) sources.Endpoint {
+	return sources.Endpoint{Addr: netip.MustParseAddrPort(addr), Weight: weight, Origin: origin}
+}
+
+func TestReadsEveryForm(t *testing.T) {
+	for name, c := range map[string]struct {
+		file, content string
+		want          []sources.Endpoint
+	}{
+		"plain JSON": {"e.json", `{"apps": {"web": ["10.0.0.1:80",
+			{"address": "10.0.0.2:81", "weight": 2}]}}`,
+			[]sources.Endpoint{endpoint("10.0.0.1:80", 0, "e.json:1"), endpoint("10.0.0.2:81", 2, "e.json:2")}},
+		"plain YAML": {"e.yaml", "apps:\n  web:\n  - 10.0.0.1:80\n  - address: '[2001:db8::1]:81'\n    weight: 100\n...\n",
+			[]sources.Endpoint{endpoint("10.0.0.1:80", 0, "e.yaml:3"), endpoint("[2001:db8::1]:81", 100, "e.yaml:4")}},
+		"consul-template, one app, port as text": {"c", "{\"servicename\": \"web\",\n\"backends\": [{\"host\": \"10.0.0.1\", \"port\": \"80\"}]}",
+			[]sources.Endpoint{endpoint("10.0.0.1:80", 0, "c:2")}},
+		"consul-template, several apps, port as number": {"c", `[{"servicename": "db", "backends": []},
+			{"servicename": "web", "backends": [{"host": "2001:db8::1", "port": 80, "tags": ["v1"]}], "datacenter": "dc1"}]`,
+			[]sources.Endpoint{endpoint("[2001:db8::1]:80", 0, "c:2")}},
+		"consul-template in YAML": {"c.yml", "servicename: web\nbackends:\n- {host: 10.0.0.1, port: 80}\n...",
+			[]sources.Endpoint{endpoint("10.0.0.1:80", 0, "c.yml:3")}},
+		"an empty list is the whole truth": {"e.json", `{"apps": {"web": []}}`, nil},
+		"the same address twice has the larger weight": {"e.json",
+			`{"apps": {"web": [{"address": "10.0.0.1:80", "weight": 3}, "10.0.0.1:80", {"address": "10.0.0.1:80", "weight": 2}]}}`,
+			[]sources.Endpoint{endpoint("10.0.0.1:80", 3, "e.json:1")}},
+		"an address that is written as IPv4 in IPv6": {"e.json", `{"apps": {"web": ["[::ffff:10.0.0.1]:80"]}}`,
+			[]sources.Endpoint{endpoint("10.0.0.1:80", 0, "e.json:1")}},
+		"tabs and escapes of JSON": {"e.json", "{\n\t\"apps\": {\n\t\t\"\\u0077eb\": [\n\t\t\t\"10.0.0.1:80\"\n\t\t]\n\t}\n}\n",
+			[]sources.Endpoint{endpoint("10.0.0.1:80", 0, "e.json:4")}},
+		"lines that end as on Windows": {"e.yaml", "apps:\r\n  web: [10.0.0.1:80]\r\n...\r\n",
+			[]sources.Endpoint{endpoint("10.0.0.1:80", 0, "e.yaml:2")}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			answers, err := poll(t, c.file, c.content, "web", "other")
+			if err != nil {
+				t.Fatal(err)
+			}
+			if want := (sources.Answer{Endpoints: c.want}); !reflect.DeepEqual(answers[0], want) {
+				t.Errorf("got %+v\nwant %+v", answers[0], want)
+			}
+			if !errors.Is(answers[1].Doubt, sources.ErrAbsent) || answers[1].Endpoints != nil {
+				t.Errorf("an app that the file does not name: %+v, want a doubt that is ErrAbsent", answers[1])
+			}
+		})
+	}
+}
+
+func TestWhatIsWrongWithOneAppHarmsNoOther(t *testing.T) {
+	for name, c := range map[string]struct{ entry, doubt string }{
+		"a host name":             {`["db1.example.com:80"]`, `endpoint 1: "db1.example.com" is not an IP address (names are not looked up`},
+		"no port":                 {`["10.0.0.9"]`, `"10.0.0.9" is not an address and port`},
+		"IPv6 without brackets":   {`["2001:db8::1:80"]`, `is not an address and port`},
+		"port 0":                  {`["10.0.0.9:0"]`, `port "0" is not a number from 1 to 65535`},
+		"port too large":          {`["10.0.0.9:65536"]`, `port "65536"`},
+		"a zone":                  {`["[fe80::1%eth0]:80"]`, "has a zone"},
+		"weight 0":                {`[{"address": "10.0.0.9:80", "weight": 0}]`, `weight "0" is not a whole number from 1 to 100`},
+		"weight 101":              {`[{"address": "10.0.0.9:80", "weight": 101}]`, `weight "101"`},
+		"weight with a fraction":  {`[{"address": "10.0.0.9:80", "weight": 1.5}]`, `weight "1.5"`},
+		"weight null":             {`[{"address": "10.0.0.9:80", "weight": null}]`, `"weight" is null`},
+		"weight twice":            {`[{"address": "10.0.0.9:80", "weight": 1, "weight": 2}]`, `"weight" is there twice`},
+		"address twice":           {`[{"address": "10.0.0.9:80", "address": "10.0.0.8:80"}]`, `"address" is there twice`},
+		"no address":              {`[{"weight": 2}]`, `there is no "address"`},
+		"an unknown key":          {`[{"adress": "10.0.0.9:80"}]`, `unknown key "adress"`},
+		"null for a list":         {`null`, "null where a list of endpoints belongs"},
+		"an object for a list":    {`{"a": 1}`, "an object where a list of endpoints belongs"},
+		"text for a list":         {`"10.0.0.9:80"`, "a plain value where a list of endpoints belongs"},
+		"null in a list":          {`[null]`, "null where an address and port belong"},
+		"a list in a list":        {`[["10.0.0.9:80"]]`, "a list where an address and port belong"},
+		"two bad, the first told": {`["x:1", "10.0.0.7:80", "y:1"]`, `endpoint 1: "x" is not an IP address (names are not looked up, write the address) (and 1 more`},
+		"the app twice":           {`["10.0.0.9:80"], "bad": ["10.0.0.8:80"]`, `the app is there twice`},
+		"the app three times":     {`[], "bad": [], "bad": []`, `the app is there twice`},
+	} {
+		t.Run(name, func(t *testing.T) {
+			answers, err := poll(t, "e.json", "{\"apps\": {\"good\": [\"10.0.0.1:80\"],\n\"bad\": "+c.entry+"}}", "good", "bad")
+			if err != nil {
+				t.Fatal(err)
+			}
+			if want := []sources.Endpoint{endpoint("10.0.0.1:80", 0, "e.json:1")}; answers[0].Doubt != nil || !reflect.DeepEqual(answers[0].Endpoints, want) {
+				t.Errorf("the good app: %+v, want %+v", answers[0], want)
+			}
+			doubt := answers[1].Doubt
+			if doubt == nil {
+				t.Fatalf("the bad app: no doubt, endpoints %v", answers[1].Endpoints)
+			}
+			if errors.Is(doubt, sources.ErrAbsent) {
+				t.Errorf("the bad app is not absent: %v", doubt)
+			}
+			for _, part := range []string{"e.json:2: app \"bad\": ", c.doubt} {
+				if !strings.Contains(doubt.Error(), part) {
+					t.Errorf("doubt %q does not say %q", doubt, part)
+				}
+			}
+		})
+	}
+}
+
+func TestGoodEndpointsBesideABadOneMayBeAdded(t *testing.T) {
+	answers, err := poll(t, "e.json", `{"apps": {"web": ["10.0.0.1:80", "name:80"]}}`, "web")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(answers[0].Endpoints) != 1 || answers[0].Doubt == nil {
+		t.Errorf("got %+v, want the good endpoint and a doubt", answers[0])
+	}
+}
+
+func TestConsulFormDoubts(t *testing.T) {
+	for name, c := range map[string]struct{ item, doubt string }{
+		"a host name":      {`"backends": [{"host": "web.service.consul", "port": 80}]`, `"web.service.consul" is not an IP address`},
+		"no host":          {`"backends": [{"port": 80}]`, `there is no "host"`},
+		"no port":          {`"backends": [{"host": "10.0.0.1"}]`, `there is no "port"`},
+		"an empty port":    {`"backends": [{"host": "10.0.0.1", "port": ""}]`, `port "" is not a number`},
+		"an address, bare": {`"backends": ["10.0.0.1:80"]`, "a plain value where an object with host and port belongs"},
+		"no backends":      {`"backend": []`, `there is no "backends"`},
+		"backends twice":   {`"backends": [], "backends": []`, `"backends" is there twice`},
+		"backends null":    {`"backends": null`, "null where a list of endpoints belongs"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			answers, err := poll(t, "c", `[{"servicename": "bad", `+c.item+`}, {"servicename": "good", "backends": []}]`, "good", "bad")
+			if err != nil {
+				t.Fatal(err)
+			}
+			if answers[0].Doubt != nil {
+				t.Errorf("the good app: %v", answers[0].Doubt)
+			}
+			if d := answers[1].Doubt; d == nil || !strings.Contains(d.Error(), c.doubt) {
+				t.Errorf("doubt %v does not say %q", d, c.doubt)
+			}
+		})
+	}
+}
+
+func TestNothingIsKnownFromAFileThatIsNotWhole(t *testing.T) {
+	for name, c := range map[string]struct{ content, err string }{
+		"empty":                   {"", "the file is empty"},
+		"blank":                   {" \n\t\n", "the file is empty"},
+		"null":                    {"null\n...", "null where an object with apps belongs"},
+		"no apps":                 {"{}", `there is no "apps"`},
+		"no app in a list":        {"[]", "an empty list names no app"},
+		"apps null":               {`{"apps": null}`, `"apps" is null`},
+		"apps twice":              {`{"apps": {}, "apps": {}}`, `"apps" is there twice`},
+		"an unknown key":          {`{"apps": {}, "app": {}}`, `unknown key "app"`},
+		"cut-off JSON":            {"{\"apps\": {\"web\": [\"10.0.0.1:80\"\n", "line 2: not complete and valid JSON: unexpected EOF"},
+		"bad JSON":                {`{"apps": {"web": [1 2]}}`, "not complete and valid JSON"},
+		"JSON and something":      {`{"apps": {}} {"apps": {}}`, "something follows the end of the JSON value"},
+		"JSON without commas":     {`{"servicename": "a", "backends": []}{"servicename": "b", "backends": []}`, "something follows"},
+		"nested JSON":             {`{"apps": ` + strings.Repeat("[", 1000) + strings.Repeat("]", 1000) + `}`, "nested too deeply"},
+		"nested YAML":             {"apps: " + strings.Repeat("[", 100) + strings.Repeat("]", 100) + "\n...", "nested too deeply"},
+		"HTML":                    {"<html><body>502</body></html>", "must end in a line of three dots"},
+		"cut-off YAML":            {"apps:\n  web:\n  - 10.0.0.1:80\n", "must end in a line of three dots"},
+		"dots in the middle":      {"apps:\n  web: []\n...\n---\napps: {}\n", "must end in a line of three dots"},
+		"a second document":       {"apps: {}\n---\napps: {}\n...\n", "there is a second document"},
+		"only dots":               {"...\n", "not valid YAML"},
+		"bad YAML":                {"apps: [\n...\n", "not valid YAML"},
+		"a list as a key":         {"apps:\n  ? [a]\n  : []\n...", "a key must be plain text"},
+		"aliases":                 {"apps:\n  a: &x [10.0.0.1:80]\n  b: *x\n...", "aliases are not read"},
+		"a consul app unnamed":    {`[{"backends": []}]`, `entry 1 of the list: line 1: there is no "servicename"`},
+		"a consul app named null": {`[{"servicename": null, "backends": []}]`, `there is no "servicename"`},
+		"a consul app named twice": {`{"servicename": "a", "servicename": "b", "backends": []}`,
+			`"servicename" is there twice`},
+		"a list of text": {`["web"]`, "a plain value where an object with servicename and backends belongs"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			answers, err := poll(t, "endpoints", c.content, "web")
+			if err == nil || answers != nil {
+				t.Fatalf("got %+v and error %v, want an error alone", answers, err)
+			}
+			if !strings.Contains(err.Error(), c.err) || !strings.Contains(err.Error(), "endpoints") {
+				t.Errorf("error %q does not name the file and say %q", err, c.err)
+			}
+		})
+	}
+}
+
+func TestNothingIsKnownFromAFileThatCannotBeRead(t *testing.T) {
+	dir := t.TempDir()
+	pipe := filepath.Join(dir, "pipe")
+	if err := syscall.Mkfifo(pipe, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	large := filepath.Join(dir, "large")
+	f, err := os.Create(large)
+	if err == nil {
+		err = errors.Join(f.Truncate(33<<20), f.Close())
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	for path, want := range map[string]string{
+		filepath.Join(dir, "missing"): "no such file",
+		dir:                           "not a regular file",
+		pipe:                          "not a regular file",
+		large:                         "larger than 32 MiB",
+	} {
+		if _, err := pollPath(t, file.Config{Path: sources.Path(path)}, "web"); err == nil || !strings.Contains(err.Error(), want) || !strings.Contains(err.Error(), path) {
+			t.Errorf("%s: error %v does not name it and say %q", path, err, want)
+		}
+	}
+}
+
+func TestMaxAge(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "e.json")
+	if err := os.WriteFile(path, []byte(`{"apps": {"web": []}}`), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range []struct {
+		age, max time.Duration
+		old      bool
+	}{
+		{age: 2 * time.Hour, max: time.Hour, old: true},
+		{age: 30 * time.Minute, max: time.Hour},
+		{age: 1000 * time.Hour, max: 0},
+		{age: -time.Hour, max: time.Minute}, // written by a machine whose clock is ahead
+	} {
+		written := time.Now().Add(-c.age)
+		if err := os.Chtimes(path, written, written); err != nil {
+			t.Fatal(err)
+		}
+		_, err := pollPath(t, file.Config{Path: sources.Path(path), MaxAge: c.max}, "web")
+		if c.old != (err != nil) {
+			t.Errorf("age %v, max_age %v: error %v", c.age, c.max, err)
+		}
+		if err != nil && !strings.Contains(err.Error(), "last written 2h0m0s ago, longer than max_age 1h0m0s") {
+			t.Errorf("unclear error %q", err)
+		}
+	}
+}
+
+// A rename between two polls is how writers change the file.
+func TestReadsAnewOnEachPoll(t *testing.T) {
+	dir := t.TempDir()
+	path := filepath.Join(dir, "e.json")
+	s, err := file.Open(file.Config{Path: sources.Path(path)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i := 1; i <= 3; i++ {
+		next := filepath.Join(dir, "next")
+		if err := os.WriteFile(next, fmt.Appendf(nil, `{"apps": {"web": ["10.0.0.%d:80"]}}`, i), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.Rename(next, path); err != nil {
+			t.Fatal(err)
+		}
+		answers, err := s.Poll(t.Context(), []file.Query{{App: "web"}}, false)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if want := endpoint(fmt.Sprintf("10.0.0.%d:80", i), 0, "e.json:1"); !reflect.DeepEqual(answers[0].Endpoints, []sources.Endpoint{want}) {
+			t.Errorf("poll %d: %+v, want %+v", i, answers[0], want)
+		}
+	}
+}
+
+func TestPollStopsWithItsContext(t *testing.T) {
+	s, err := file.Open(file.Config{Path: "never-read"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if _, err := s.Poll(ctx, []file.Query{{App: "web"}}, false); !errors.Is(err, context.Canceled) {
+		t.Errorf("error %v, want the context's", err)
+	}
+	if answers, err := s.Poll(t.Context(), nil, false); err != nil || len(answers) != 0 {
+		t.Errorf("without queries: %v, %v; the file need not be there", answers, err)
+	}
+}
+
+func TestOpenRefusesABadConfiguration(t *testing.T) {
+	_, err := file.Open(file.Config{MaxAge: -1})
+	var key *sources.KeyError
+	if !errors.As(err, &key) || key.Key != "path" || !strings.Contains(err.Error(), "max_age: -1ns is negative") {
+		t.Errorf("error %v does not tell of both keys", err)
+	}
+	if err := (file.Query{}).Check(); !errors.As(err, &key) || key.Key != "app" {
+		t.Errorf("error %v does not tell of the query's key", err)
+	}
+}

@@ -1,0 +1,212 @@
+package file
+
+import (
+	"errors"
+	"fmt"
+	"net/netip"
+	"path/filepath"
+	"strconv"
+
+	"nitrox/sources"
+)
+
+// parse gives an answer for each app that the file names. An error means that
+// nothing in the file can be trusted; what is wrong with one app is the doubt
+// of its answer.
+func parse(path string, data []byte) (map[string]sources.Answer, error) {
+	root, err := parseTree(data)
+	if err != nil {
+		return nil, err
+	}
+	f := reader{path, filepath.Base(path), make(map[string]sources.Answer)}
+	switch root.kind {
+	case list:
+		if len(root.items) == 0 {
+			return nil, errors.New("an empty list names no app; an app without endpoints is one with an empty list of backends")
+		}
+		for i, item := range root.items {
+			if err := f.consul(item); err != nil {
+				return nil, fmt.Errorf("entry %d of the list: %w", i+1, err)
+			}
+		}
+	case object:
+		if _, ok, err := root.get("servicename"); ok || err != nil {
+			if err := f.consul(root); err != nil {
+				return nil, err
+			}
+			break
+		}
+		if err := f.plain(root); err != nil {
+			return nil, err
+		}
+	default:
+		return nil, fmt.Errorf("line %d: %v where an object with apps belongs", root.line, root.kind)
+	}
+	return f.apps, nil
+}
+
+type reader struct {
+	path, name string
+	apps       map[string]sources.Answer
+}
+
+// plain reads {"apps": {name: [endpoint…]}}.
+func (f reader) plain(root node) error {
+	for _, p := range root.pairs {
+		if p.key != "apps" {
+			return fmt.Errorf(`line %d: unknown key %q; a file of endpoints has "apps", or "servicename" and "backends"`, p.line, p.key)
+		}
+	}
+	apps, ok, err := root.get("apps")
+	if err != nil {
+		return err
+	}
+	if !ok {
+		return errors.New(`there is no "apps"`)
+	}
+	if apps.kind != object {
+		return fmt.Errorf(`line %d: "apps" is %v, not an object`, apps.line, apps.kind)
+	}
+	for _, p := range apps.pairs {
+		f.add(p.key, p.line, p.value, plainEndpoint)
+	}
+	return nil
+}
+
+// consul reads {"servicename": name, "backends": [{"host": h, "port": p}…]}.
+// Without its name an object could be any app's, so this fails for all.
+func (f reader) consul(item node) error {
+	if item.kind != object {
+		return fmt.Errorf("line %d: %v where an object with servicename and backends belongs", item.line, item.kind)
+	}
+	name, ok, err := item.get("servicename")
+	switch {
+	case err != nil:
+		return fmt.Errorf("line %d: %w", item.line, err)
+	case !ok || name.kind != scalar || name.text == "":
+		return fmt.Errorf(`line %d: there is no "servicename"`, item.line)
+	}
+	backends, ok, err := item.get("backends")
+	if err == nil && !ok {
+		err = errors.New(`there is no "backends"`)
+	}
+	if err != nil {
+		f.put(name.text, item.line, sources.Answer{}, err)
+		return nil
+	}
+	f.add(name.text, item.line, backends, consulEndpoint)
+	return nil
+}
+
+// add reads the endpoints of one app. Good entries are endpoints even if there
+// are bad ones beside them: these may be bound, and the doubt keeps all others.
+func (f reader) add(app string, line int, entries node, endpoint func(node) (sources.Endpoint, error)) {
+	if entries.kind != list {
+		f.put(app, line, sources.Answer{}, fmt.Errorf("%v where a list of endpoints belongs", entries.kind))
+		return
+	}
+	var answer sources.Answer
+	var first error
+	bad := 0
+	at := make(map[netip.AddrPort]int)
+	for i, entry := range entries.items {
+		e, err := endpoint(entry)
+		if err != nil {
+			if bad++; first == nil {
+				line, first = entry.line, fmt.Errorf("endpoint %d: %w", i+1, err)
+			}
+			continue
+		}
+		if before, ok := at[e.Addr]; ok {
+			answer.Endpoints[before].Weight = max(answer.Endpoints[before].Weight, e.Weight)
+			continue
+		}
+		at[e.Addr] = len(answer.Endpoints)
+		e.Origin = fmt.Sprintf("%s:%d", f.name, entry.line)
+		answer.Endpoints = append(answer.Endpoints, e)
+	}
+	if bad > 1 {
+		first = fmt.Errorf("%w (and %d more that cannot be used)", first, bad-1)
+	}
+	f.put(app, line, answer, first)
+}
+
+// put keeps the answer for an app. Of an app that is there twice neither list
+// is the whole truth.
+func (f reader) put(app string, line int, answer sources.Answer, err error) {
+	if _, twice := f.apps[app]; twice {
+		answer, err = sources.Answer{}, errors.New("the app is there twice")
+	}
+	if err != nil {
+		answer.Doubt = fmt.Errorf("%s:%d: app %q: %w", f.path, line, app, err)
+	}
+	f.apps[app] = answer
+}
+
+// plainEndpoint reads "10.0.3.14:31080" or {"address": …, "weight": …}.
+func plainEndpoint(entry node) (sources.Endpoint, error) {
+	switch entry.kind {
+	case scalar:
+		addr, err := parseAddress(entry.text)
+		return sources.Endpoint{Addr: addr}, err
+	case object:
+		for _, p := range entry.pairs {
+			if p.key != "address" && p.key != "weight" {
+				return sources.Endpoint{}, fmt.Errorf("unknown key %q; an endpoint has an address and may have a weight", p.key)
+			}
+		}
+		address, err := entry.textOf("address")
+		if err != nil {
+			return sources.Endpoint{}, err
+		}
+		addr, err := parseAddress(address)
+		if err != nil {
+			return sources.Endpoint{}, err
+		}
+		if _, ok, err := entry.get("weight"); !ok && err == nil {
+			return sources.Endpoint{Addr: addr}, nil
+		}
+		text, err := entry.textOf("weight")
+		if err != nil {
+			return sources.Endpoint{}, err
+		}
+		weight, err := strconv.Atoi(text)
+		if err != nil || weight < 1 || weight > 100 {
+			return sources.Endpoint{}, fmt.Errorf("%s: weight %q is not a whole number from 1 to 100", address, text)
+		}
+		return sources.Endpoint{Addr: addr, Weight: weight}, nil
+	default:
+		return sources.Endpoint{}, fmt.Errorf("%v where an address and port belong", entry.kind)
+	}
+}
+
+// consulEndpoint reads {"host": "10.0.3.14", "port": "31080"}.
+func consulEndpoint(entry node) (sources.Endpoint, error) {
+	if entry.kind != object {
+		return sources.Endpoint{}, fmt.Errorf("%v where an object with host and port belongs", entry.kind)
+	}
+	host, err := entry.textOf("host")
+	if err != nil {
+		return sources.Endpoint{}, err
+	}
+	port, err := entry.textOf("port")
+	if err != nil {
+		return sources.Endpoint{}, err
+	}
+	addr, err := parseHostPort(host, port)
+	return sources.Endpoint{Addr: addr}, err
+}
+
+// textOf gives the text of a key that must be there once, with a plain value.
+func (n node) textOf(key string) (string, error) {
+	v, ok, err := n.get(key)
+	switch {
+	case err != nil:
+		return "", err
+	case !ok:
+		return "", fmt.Errorf("there is no %q", key)
+	case v.kind != scalar:
+		return "", fmt.Errorf("%q is %v", key, v.kind)
+	}
+	return v.text, nil
+}

@@ -1,0 +1,204 @@
+package file
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"strings"
+
+	"gopkg.in/yaml.v3"
+)
+
+// node is a value of a JSON or YAML file. Unlike a Go map it keeps a key that
+// is there twice, which must not be taken for either of the two.
+type node struct {
+	line  int
+	kind  kind
+	text  string // of a scalar, as written but for quotes
+	items []node // of a list
+	pairs []pair // of a map
+}
+
+type pair struct {
+	line  int
+	key   string
+	value node
+}
+
+type kind int
+
+const (
+	null kind = iota
+	scalar
+	list
+	object
+)
+
+func (k kind) String() string {
+	return [...]string{"null", "a plain value", "a list", "an object"}[k]
+}
+
+// get gives the value of a key, an error if the key is there more than once,
+// and ok false if it is not there.
+func (n node) get(key string) (value node, ok bool, err error) {
+	for _, p := range n.pairs {
+		if p.key != key {
+			continue
+		}
+		if ok {
+			return node{}, false, fmt.Errorf("%q is there twice", key)
+		}
+		value, ok = p.value, true
+	}
+	return value, ok, nil
+}
+
+// maxDepth is more than any file of endpoints nests.
+const maxDepth = 16
+
+var errDeep = errors.New("nested too deeply for a file of endpoints")
+
+func parseTree(data []byte) (node, error) {
+	start := bytes.TrimLeft(data, " \t\r\n")
+	if len(start) == 0 {
+		return node{}, errors.New("the file is empty")
+	}
+	if start[0] == '{' || start[0] == '[' {
+		return parseJSON(data)
+	}
+	return parseYAML(data)
+}
+
+func parseJSON(data []byte) (node, error) {
+	// Offsets only grow, so lines are counted once.
+	line, seen := 1, 0
+	d := json.NewDecoder(bytes.NewReader(data))
+	d.UseNumber()
+	next := func() (json.Token, error) {
+		t, err := d.Token()
+		at := int(d.InputOffset())
+		if errors.Is(err, io.EOF) {
+			err, at = io.ErrUnexpectedEOF, len(data)
+		}
+		line += bytes.Count(data[seen:at], []byte{'\n'})
+		seen = at
+		if err != nil {
+			return nil, fmt.Errorf("line %d: not complete and valid JSON: %w", line, err)
+		}
+		return t, nil
+	}
+	var value func(t json.Token, depth int) (node, error)
+	value = func(t json.Token, depth int) (node, error) {
+		if depth > maxDepth {
+			return node{}, errDeep
+		}
+		n := node{line: line}
+		switch t := t.(type) {
+		case json.Delim:
+			n.kind = object
+			if t == '[' {
+				n.kind = list
+			}
+			for d.More() {
+				t, err := next()
+				if err != nil {
+					return node{}, err
+				}
+				key, at := "", line
+				if n.kind == object {
+					key = t.(string) // the decoder gives nothing else here
+					if t, err = next(); err != nil {
+						return node{}, err
+					}
+				}
+				v, err := value(t, depth+1)
+				if err != nil {
+					return node{}, err
+				}
+				if n.kind == object {
+					n.pairs = append(n.pairs, pair{at, key, v})
+				} else {
+					n.items = append(n.items, v)
+				}
+			}
+			_, err := next() // the closing delimiter
+			return n, err
+		case nil:
+			return n, nil
+		default:
+			n.kind, n.text = scalar, fmt.Sprint(t)
+			return n, nil
+		}
+	}
+	t, err := next()
+	if err != nil {
+		return node{}, err
+	}
+	root, err := value(t, 0)
+	if err != nil {
+		return node{}, err
+	}
+	if rest := bytes.TrimSpace(data[d.InputOffset():]); len(rest) > 0 {
+		return node{}, fmt.Errorf("line %d: something follows the end of the JSON value", line)
+	}
+	return root, nil
+}
+
+func parseYAML(data []byte) (node, error) {
+	text := strings.TrimRight(string(data), " \t\r\n")
+	if at := strings.LastIndexByte(text, '\n'); strings.TrimRight(text[at+1:], "\r") != "..." {
+		return node{}, errors.New(`a YAML file must end in a line of three dots ("..."), without which a file that was cut off looks whole`)
+	}
+	d := yaml.NewDecoder(strings.NewReader(text))
+	var document yaml.Node
+	if err := d.Decode(&document); err != nil {
+		return node{}, fmt.Errorf("not valid YAML: %w", err)
+	}
+	if err := d.Decode(&yaml.Node{}); !errors.Is(err, io.EOF) {
+		if err == nil {
+			err = errors.New("there is a second document")
+		}
+		return node{}, fmt.Errorf("after the first YAML document: %w", err)
+	}
+	return fromYAML(document.Content[0], 0)
+}
+
+func fromYAML(y *yaml.Node, depth int) (node, error) {
+	if depth > maxDepth {
+		return node{}, errDeep
+	}
+	n := node{line: y.Line}
+	switch y.Kind {
+	case yaml.ScalarNode:
+		if y.Tag != "!!null" {
+			n.kind, n.text = scalar, y.Value
+		}
+	case yaml.SequenceNode:
+		n.kind = list
+		for _, item := range y.Content {
+			v, err := fromYAML(item, depth+1)
+			if err != nil {
+				return node{}, err
+			}
+			n.items = append(n.items, v)
+		}
+	case yaml.MappingNode:
+		n.kind = object
+		for i := 0; i+1 < len(y.Content); i += 2 {
+			key := y.Content[i]
+			if key.Kind != yaml.ScalarNode {
+				return node{}, fmt.Errorf("line %d: a key must be plain text", key.Line)
+			}
+			v, err := fromYAML(y.Content[i+1], depth+1)
+			if err != nil {
+				return node{}, err
+			}
+			n.pairs = append(n.pairs, pair{key.Line, key.Value, v})
+		}
+	default:
+		return node{}, fmt.Errorf("line %d: anchors and aliases are not read in a file of endpoints", y.Line)
+	}
+	return n, nil
+}
