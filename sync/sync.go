@@ -89,4 +89,7 @@ type NetScaler struct {
 	Save bool
 	// SaveEvery is the least time between two saves of a loop.
 	SaveEvery time.Duration
+
+	unsaved bool      // changes were made since the last save
+	saved   time.Time // of the last save
 }

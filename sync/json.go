@@ -1,0 +1,161 @@
+package sync
+
+import (
+	"encoding/json"
+	"io"
+	"time"
+
+	"nitrox/netscaler"
+)
+
+// JSONVersion is the version of the object that JSON writes. It changes when a
+// field changes its meaning or goes; fields may be added without.
+const JSONVersion = 1
+
+// The types below are the documentation of the object. Durations are seconds,
+// addresses "10.0.3.14:31080" or "[2001:db8::1]:80". Lists are never null.
+type (
+	jsonResult struct {
+		Version    int                   `json:"version"`
+		DryRun     bool                  `json:"dry_run"`
+		Seconds    float64               `json:"seconds"`
+		Exit       int                   `json:"exit"` // as without --exit-code
+		Summary    string                `json:"summary"`
+		Apps       []jsonApp             `json:"apps"`       // one for each app and NetScaler
+		Sources    map[string]jsonHealth `json:"sources"`    // those that were asked
+		NetScalers map[string]jsonHealth `json:"netscalers"` // those that were asked
+	}
+	jsonHealth struct {
+		Error string `json:"error,omitempty"`
+		Saved bool   `json:"saved,omitempty"` // the configuration was saved or, in a dry run, would be
+	}
+	jsonApp struct {
+		Name         string         `json:"name"`
+		ServiceGroup string         `json:"service_group"`
+		NetScaler    string         `json:"netscaler"`
+		Status       Status         `json:"status"`           // failed, held, pending, changed, in step
+		Paused       bool           `json:"paused,omitempty"` // planned, never applied
+		Error        string         `json:"error,omitempty"`  // why there is no plan
+		Doubt        string         `json:"doubt,omitempty"`  // why nothing is removed
+		Endpoints    []jsonEndpoint `json:"endpoints"`        // desired
+		LeftOut      []jsonLeftOut  `json:"left_out"`
+		Changes      []jsonChange   `json:"changes"` // in the order of application
+		Held         []jsonChange   `json:"held"`
+		HeldBy       string         `json:"held_by,omitempty"`
+		Kept         []jsonMember   `json:"kept"`     // serving, and staying
+		Draining     []jsonMember   `json:"draining"` // on their way out
+		Disabled     []jsonMember   `json:"disabled"` // by an operator: left as they are
+		NotOurs      []jsonMember   `json:"not_ours"` // domain names, and addresses outside only
+	}
+	jsonEndpoint struct {
+		Address   string `json:"address"`
+		Weight    int    `json:"weight,omitempty"`    // missing: no opinion
+		Uncertain string `json:"uncertain,omitempty"` // why its health is not known
+		Origin    string `json:"origin,omitempty"`
+	}
+	jsonLeftOut struct {
+		Source string `json:"source"`
+		What   string `json:"what"`
+		Why    string `json:"why"`
+	}
+	jsonChange struct {
+		Op      string  `json:"op"` // bind, enable, set, drain, unbind
+		Address string  `json:"address"`
+		Server  string  `json:"server,omitempty"`
+		Weight  int     `json:"weight,omitempty"`
+		Was     int     `json:"was,omitempty"`   // the weight before
+		Delay   float64 `json:"delay,omitempty"` // of a drain
+		Why     string  `json:"why,omitempty"`
+		Made    bool    `json:"made"`
+		Error   string  `json:"error,omitempty"` // why it was not made
+	}
+	jsonMember struct {
+		Address string  `json:"address,omitempty"`
+		Server  string  `json:"server"`
+		Weight  int     `json:"weight,omitempty"`
+		Up      bool    `json:"up"`
+		Left    float64 `json:"left,omitempty"` // of a drain
+	}
+)
+
+// JSON writes the result as one object.
+func JSON(w io.Writer, r Result) error {
+	out := jsonResult{
+		Version: JSONVersion, DryRun: r.DryRun, Seconds: r.Took.Round(time.Millisecond).Seconds(),
+		Exit: r.Exit(false), Summary: r.Summary(), Apps: []jsonApp{},
+		Sources: map[string]jsonHealth{}, NetScalers: map[string]jsonHealth{},
+	}
+	for name, err := range r.Sources {
+		out.Sources[name] = jsonHealth{Error: text(err)}
+	}
+	for name, err := range r.NetScalers {
+		out.NetScalers[name] = jsonHealth{Error: text(err)}
+	}
+	for _, name := range r.Saved {
+		h := out.NetScalers[name]
+		h.Saved = true
+		out.NetScalers[name] = h
+	}
+	for _, o := range r.Outcomes {
+		out.Apps = append(out.Apps, jsonOutcome(o))
+	}
+	e := json.NewEncoder(w)
+	e.SetIndent("", "  ")
+	e.SetEscapeHTML(false)
+	return e.Encode(out)
+}
+
+func jsonOutcome(o Outcome) jsonApp {
+	a := jsonApp{
+		Name: o.App.Name, ServiceGroup: o.App.Group, NetScaler: o.NetScaler, Status: o.Status(), Paused: o.App.Policy.Paused,
+		Error: text(o.Err), Doubt: text(o.Desired.Doubt), HeldBy: text(o.Plan.HeldBy),
+		Endpoints: []jsonEndpoint{}, LeftOut: []jsonLeftOut{}, Changes: []jsonChange{}, Held: []jsonChange{},
+		Kept: jsonMembers(o.Plan.Kept), Draining: jsonMembers(o.Plan.Draining),
+		Disabled: jsonMembers(o.Plan.Operator), NotOurs: jsonMembers(o.Plan.Foreign),
+	}
+	for _, e := range o.Desired.Endpoints {
+		a.Endpoints = append(a.Endpoints, jsonEndpoint{e.Addr.String(), e.Weight, e.Uncertain, e.Origin})
+	}
+	for i, answer := range o.Answers {
+		for _, l := range answer.Left {
+			a.LeftOut = append(a.LeftOut, jsonLeftOut{o.App.From[i].Source, l.What, l.Why})
+		}
+	}
+	for i, c := range o.Plan.Changes {
+		j := jsonOf(c)
+		if o.Errs != nil {
+			j.Made, j.Error = o.Errs[i] == nil, text(o.Errs[i])
+		}
+		a.Changes = append(a.Changes, j)
+	}
+	for _, c := range o.Plan.Held {
+		a.Held = append(a.Held, jsonOf(c))
+	}
+	return a
+}
+
+func jsonOf(c netscaler.Change) jsonChange {
+	return jsonChange{
+		Op: c.Op.String(), Address: c.Addr.String(), Server: c.Server, Weight: c.Weight, Was: c.Was,
+		Delay: c.Delay.Seconds(), Why: c.Why,
+	}
+}
+
+func jsonMembers(members []netscaler.Member) []jsonMember {
+	out := []jsonMember{}
+	for _, m := range members {
+		j := jsonMember{Server: m.Server, Weight: m.Weight, Up: m.Up, Left: m.Left.Seconds()}
+		if m.Addr.IsValid() {
+			j.Address = m.Addr.String()
+		}
+		out = append(out, j)
+	}
+	return out
+}
+
+func text(err error) string {
+	if err == nil {
+		return ""
+	}
+	return oneLine(err.Error())
+}

@@ -1,0 +1,51 @@
+package sync
+
+import (
+	"context"
+	"log/slog"
+	"maps"
+	"slices"
+)
+
+// Log writes a line for each change that was made or failed, for each app that
+// has trouble, and one about the whole pass.
+func (r Result) Log(ctx context.Context, log *slog.Logger) {
+	for _, o := range r.Outcomes {
+		log := log.With("app", o.App.Name, "netscaler", o.NetScaler, "group", o.App.Group)
+		if o.Err != nil {
+			log.ErrorContext(ctx, "not served", "error", text(o.Err))
+		}
+		if o.Desired.Doubt != nil {
+			log.ErrorContext(ctx, "in doubt, nothing is removed", "doubt", text(o.Desired.Doubt))
+		}
+		if o.Plan.HeldBy != nil {
+			log.WarnContext(ctx, "removals held", "members", len(o.Plan.Held), "why", text(o.Plan.HeldBy))
+		}
+		for i, err := range o.Errs {
+			c := o.Plan.Changes[i]
+			attrs := []any{"member", c.Addr.String()}
+			if c.Weight > 0 {
+				attrs = append(attrs, "weight", c.Weight)
+			}
+			if c.Why != "" {
+				attrs = append(attrs, "why", oneLine(c.Why))
+			}
+			if err != nil {
+				log.ErrorContext(ctx, c.Op.String()+" failed", append(attrs, "error", text(err))...)
+			} else {
+				log.InfoContext(ctx, past[c.Op], attrs...)
+			}
+		}
+	}
+	for _, name := range slices.Sorted(maps.Keys(r.Sources)) {
+		if err := r.Sources[name]; err != nil {
+			log.ErrorContext(ctx, "source failed", "source", name, "error", text(err))
+		}
+	}
+	for _, name := range slices.Sorted(maps.Keys(r.NetScalers)) {
+		if err := r.NetScalers[name]; err != nil {
+			log.ErrorContext(ctx, "netscaler failed", "netscaler", name, "error", text(err))
+		}
+	}
+	log.InfoContext(ctx, "pass ended", "summary", r.Summary(), "took", r.Took.String())
+}

@@ -1,0 +1,141 @@
+package sync
+
+import (
+	"cmp"
+	"net/netip"
+	"slices"
+
+	"nitrox/netscaler"
+	"nitrox/sources"
+)
+
+// Plan leads a service group from its actual to its desired members. It is a
+// value: it can be printed, compared and refused, and applying it needs nothing
+// more.
+type Plan struct {
+	// Changes are in the order of application: what adds comes before what
+	// removes.
+	Changes []netscaler.Change
+	// Held are the removals that a guard holds back, and HeldBy says why.
+	Held   []netscaler.Change
+	HeldBy error
+	// Kept are the serving members that stay as they are, but perhaps for
+	// their weight.
+	Kept []netscaler.Member
+	// Draining are on their way out, and the NetScaler is not done with them.
+	Draining []netscaler.Member
+	// Operator are members that somebody else disabled, by themselves or with
+	// their server or group. They are neither enabled nor removed.
+	Operator []netscaler.Member
+	// Foreign are not ours: domain names, and addresses outside only.
+	Foreign []netscaler.Member
+	// Waiting are endpoints whose health is not known; they are not added.
+	Waiting []sources.Endpoint
+}
+
+// The reasons of changes, for people.
+const (
+	whyGone    = "no longer an endpoint"
+	whyDrained = "drained"
+	whyBack    = "an endpoint again"
+)
+
+// Diff compares what is desired with what is actual. Its result depends on its
+// arguments alone, and not on their order.
+func Diff(group string, want Desired, actual []netscaler.Member, p Policy) Plan {
+	wanted := make(map[netip.AddrPort]sources.Endpoint, len(want.Endpoints))
+	for _, e := range want.Endpoints {
+		wanted[e.Addr] = e
+	}
+	var plan Plan
+	change := func(op netscaler.Op, m netscaler.Member, why string) *netscaler.Change {
+		plan.Changes = append(plan.Changes, netscaler.Change{Op: op, Group: group, Member: m, Why: why})
+		return &plan.Changes[len(plan.Changes)-1]
+	}
+	weigh := func(m netscaler.Member, e sources.Endpoint) {
+		if e.Weight != 0 && e.Weight != m.Weight {
+			was := m.Weight
+			m.Weight = e.Weight
+			change(netscaler.Set, m, e.Origin).Was = was
+		}
+	}
+	bound := make(map[netip.AddrPort]bool, len(actual))
+	for _, m := range actual {
+		if m.Alien != "" || !inside(m.Addr.Addr(), p.Only) {
+			plan.Foreign = append(plan.Foreign, m)
+			continue
+		}
+		bound[m.Addr] = true
+		e, isWanted := wanted[m.Addr]
+		switch {
+		case m.State == netscaler.Suspended, m.State != netscaler.Enabled && !m.Mark:
+			plan.Operator = append(plan.Operator, m)
+		case isWanted && m.State == netscaler.Enabled:
+			plan.Kept = append(plan.Kept, m)
+			weigh(m, e)
+		case isWanted && e.Uncertain == "":
+			change(netscaler.Enable, m, cmp.Or(e.Origin, whyBack))
+			weigh(m, e)
+		case m.State == netscaler.Enabled && want.Doubt != nil:
+			plan.Kept = append(plan.Kept, m)
+		case isWanted, want.Doubt != nil:
+			plan.Draining = append(plan.Draining, m)
+		case m.State == netscaler.Enabled && p.Drain > 0:
+			change(netscaler.Drain, m, whyGone).Delay = p.Drain
+		case m.State == netscaler.Enabled:
+			change(netscaler.Unbind, m, whyGone)
+		case m.State == netscaler.Disabled:
+			change(netscaler.Unbind, m, whyDrained)
+		case p.Drain == 0:
+			change(netscaler.Unbind, m, whyGone)
+		default:
+			plan.Draining = append(plan.Draining, m)
+		}
+	}
+	for _, e := range want.Endpoints {
+		switch {
+		case bound[e.Addr]:
+		case e.Uncertain != "":
+			plan.Waiting = append(plan.Waiting, e)
+		default:
+			change(netscaler.Bind, netscaler.Member{Addr: e.Addr, Weight: max(e.Weight, 1)}, e.Origin)
+		}
+	}
+	slices.SortFunc(plan.Changes, func(a, b netscaler.Change) int {
+		return cmp.Or(cmp.Compare(a.Op, b.Op), byAddr(a.Member, b.Member))
+	})
+	for _, members := range [][]netscaler.Member{plan.Kept, plan.Draining, plan.Operator, plan.Foreign} {
+		slices.SortFunc(members, byAddr)
+	}
+	return plan
+}
+
+func byAddr(a, b netscaler.Member) int {
+	return cmp.Or(a.Addr.Compare(b.Addr), cmp.Compare(a.Server, b.Server))
+}
+
+// removes: applying the change takes a member out, or begins to.
+func removes(c netscaler.Change) bool { return c.Op == netscaler.Drain || c.Op == netscaler.Unbind }
+
+// loses: applying the change costs the group a serving member. Unbinding one
+// that is drained does not.
+func loses(c netscaler.Change) bool { return removes(c) && c.State == netscaler.Enabled }
+
+// gains: applying the change gives the group a serving member.
+func gains(c netscaler.Change) bool { return c.Op == netscaler.Bind || c.Op == netscaler.Enable }
+
+// toll counts the serving members before the plan, and those that it adds and
+// removes.
+func (plan Plan) toll() (serving, gained, lost int) {
+	serving = len(plan.Kept)
+	for _, c := range plan.Changes {
+		switch {
+		case gains(c):
+			gained++
+		case loses(c):
+			lost++
+			serving++
+		}
+	}
+	return serving, gained, lost
+}

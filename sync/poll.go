@@ -1,0 +1,146 @@
+package sync
+
+import (
+	"context"
+	"fmt"
+	"iter"
+	"slices"
+	"time"
+
+	"nitrox/sources"
+)
+
+// polls are a pass's questions to its sources: one poll each.
+type polls map[string]*poll
+
+// poll is what one source is asked, and what it says. answers and err may be
+// read once done is closed.
+type poll struct {
+	entries []entry
+	queries []any
+	answers map[entry]sources.Answer
+	err     error
+	done    chan struct{}
+}
+
+// entry is one from entry of an app: the i-th.
+type entry struct {
+	app string
+	i   int
+}
+
+// poll asks each source once about all entries of the apps. It does not wait.
+func (s *Syncer) poll(ctx context.Context, apps []App, fresh bool) polls {
+	all := polls{}
+	for _, app := range apps {
+		for i, from := range app.From {
+			p := all[from.Source]
+			if p == nil {
+				p = &poll{answers: map[entry]sources.Answer{}, done: make(chan struct{})}
+				all[from.Source] = p
+			}
+			p.entries = append(p.entries, entry{app.Name, i})
+			p.queries = append(p.queries, from.Query)
+		}
+	}
+	for name, p := range all {
+		go func() {
+			defer close(p.done)
+			answers, err := ask(ctx, s.Sources[name], p.queries, fresh)
+			p.err = err
+			for i, e := range p.entries {
+				if err != nil {
+					p.answers[e] = sources.Answer{Doubt: err}
+				} else {
+					p.answers[e] = answers[i]
+				}
+			}
+		}()
+	}
+	return all
+}
+
+// ask polls a source within its timeout, also if the source does not heed its
+// context.
+func ask(ctx context.Context, s Source, queries []any, fresh bool) ([]sources.Answer, error) {
+	ctx, cancel := context.WithTimeoutCause(ctx, s.Timeout, fmt.Errorf("no answer within its timeout of %v", s.Timeout))
+	defer cancel()
+	type reply struct {
+		answers []sources.Answer
+		err     error
+	}
+	replies := make(chan reply, 1)
+	go func() {
+		answers, err := s.Poll(ctx, queries, fresh)
+		replies <- reply{answers, err}
+	}()
+	select {
+	case r := <-replies:
+		if r.err != nil && ctx.Err() != nil {
+			return nil, context.Cause(ctx)
+		}
+		return r.answers, r.err
+	case <-ctx.Done():
+		return nil, context.Cause(ctx)
+	}
+}
+
+// answers waits for all sources of an app; its answers are in the order of
+// App.From.
+func (all polls) answers(app App) []sources.Answer {
+	answers := make([]sources.Answer, len(app.From))
+	for i, from := range app.From {
+		p := all[from.Source]
+		<-p.done
+		answers[i] = p.answers[entry{app.Name, i}]
+	}
+	return answers
+}
+
+// errors waits for all sources; the errors are those of whole polls.
+func (all polls) errors() map[string]error {
+	errs := make(map[string]error, len(all))
+	for name, p := range all {
+		<-p.done
+		errs[name] = p.err
+	}
+	return errs
+}
+
+// patience is how long changes wait for the other sources once the first apps
+// have their answers, so that all go out together. A source that is slower
+// holds up its own apps only.
+const patience = time.Second
+
+// waves hands out the outcomes whose apps have their answers: first those that
+// arrive within patience of the first, then those that were too late for them,
+// and so on.
+func (all polls) waves(outcomes []*Outcome) iter.Seq[[]*Outcome] {
+	return func(yield func([]*Outcome) bool) {
+		arrived := make(chan *Outcome, len(outcomes))
+		for _, o := range outcomes {
+			go func() {
+				o.Answers = all.answers(o.App)
+				arrived <- o
+			}()
+		}
+		for left := len(outcomes); left > 0; {
+			here := map[*Outcome]bool{<-arrived: true}
+			late := time.NewTimer(patience)
+			for full := false; !full && len(here) < left; {
+				select {
+				case o := <-arrived:
+					here[o] = true
+				case <-late.C:
+					full = true
+				}
+			}
+			late.Stop()
+			left -= len(here)
+			wave := slices.DeleteFunc(slices.Clone(outcomes), func(o *Outcome) bool { return !here[o] })
+			if !yield(wave) {
+				return
+			}
+		}
+	}
+}

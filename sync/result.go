@@ -1,0 +1,119 @@
+package sync
+
+import (
+	"errors"
+	"time"
+
+	"nitrox/netscaler"
+	"nitrox/sources"
+)
+
+// Outcome is what a pass found and did for one app on one NetScaler.
+type Outcome struct {
+	App       App
+	NetScaler string
+	// Answers are those to App.From, in its order; a confirmation is merged in.
+	Answers []sources.Answer
+	Desired Desired
+	Actual  []netscaler.Member
+	Plan    Plan
+	// Err is why there is no plan.
+	Err error
+	// Errs are nil until the plan is applied; then Errs[i] is why
+	// Plan.Changes[i] was not made, or nil if it was.
+	Errs []error
+}
+
+// Result is what a pass found and did. Reports, exit code and log lines are
+// functions of it.
+type Result struct {
+	// Outcomes are in the order of the mapping file.
+	Outcomes []Outcome
+	// Sources and NetScalers are those that the pass asked; the value is nil,
+	// or why one could not be used.
+	Sources, NetScalers map[string]error
+	// Saved names the NetScalers whose configuration was saved or, in a dry
+	// run, would be.
+	Saved  []string
+	DryRun bool
+	Took   time.Duration
+}
+
+// Status is the state of an app on a NetScaler, in one word.
+type Status string
+
+// The statuses of an outcome; the first that fits is the one.
+const (
+	Failed  Status = "failed"  // something was not known or not done
+	Held    Status = "held"    // a guard held removals
+	Pending Status = "pending" // there are changes that were not to be made: a dry run, or paused
+	Changed Status = "changed" // changes were made
+	InStep  Status = "in step" // nothing to do; members may still be draining
+)
+
+// Status sums the outcome up.
+func (o Outcome) Status() Status {
+	switch {
+	case o.Err != nil, o.Desired.Doubt != nil, errors.Join(o.Errs...) != nil:
+		return Failed
+	case o.Plan.HeldBy != nil:
+		return Held
+	case len(o.Plan.Changes) == 0:
+		return InStep
+	case o.Errs == nil:
+		return Pending
+	}
+	return Changed
+}
+
+// The exit codes. A pass ends with the first that fits, in the order 1, 3, 2, 0.
+const (
+	ExitInStep = 0 // every app is in step, or a dry run finished
+	ExitFailed = 1 // something failed; what could be served was served
+	ExitDrift  = 2 // --exit-code, and a dry run found changes
+	ExitHeld   = 3 // nothing failed, and a guard held a change
+)
+
+// Exit is the exit code of the pass; drift says whether changes that a dry run
+// found count.
+func (r Result) Exit(drift bool) int {
+	code := ExitInStep
+	for _, o := range r.Outcomes {
+		switch o.Status() {
+		case Failed:
+			return ExitFailed
+		case Held:
+			code = ExitHeld
+		case Pending:
+			if drift && r.DryRun && !o.App.Policy.Paused && code == ExitInStep {
+				code = ExitDrift
+			}
+		}
+	}
+	for _, errs := range []map[string]error{r.Sources, r.NetScalers} {
+		for _, err := range errs {
+			if err != nil {
+				return ExitFailed
+			}
+		}
+	}
+	return code
+}
+
+// Tally counts the changes of one kind.
+type Tally struct{ Planned, Made int }
+
+// Tally counts the result's changes by kind; those of paused apps are planned
+// too.
+func (r Result) Tally() [netscaler.Unbind + 1]Tally {
+	var t [netscaler.Unbind + 1]Tally
+	for _, o := range r.Outcomes {
+		for i, c := range o.Plan.Changes {
+			t[c.Op].Planned++
+			if o.Errs != nil && o.Errs[i] == nil {
+				t[c.Op].Made++
+			}
+		}
+	}
+	return t
+}

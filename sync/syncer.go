@@ -1,0 +1,107 @@
+package sync
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+)
+
+// Syncer keeps the service groups of the apps in step with their sources. It
+// remembers nothing of a pass but what is not yet saved: what must be
+// remembered is on the NetScaler.
+type Syncer struct {
+	Sources    map[string]Source
+	NetScalers map[string]*NetScaler
+	Apps       []App
+}
+
+// Plan looks at the named apps, nil being all, and writes nothing. The result
+// is what Sync would do.
+func (s *Syncer) Plan(ctx context.Context, apps []string) Result {
+	return s.pass(ctx, apps, false)
+}
+
+// Sync looks at the named apps, nil being all, and applies what it finds. When
+// ctx ends, the change in hand is finished and the rest is left.
+func (s *Syncer) Sync(ctx context.Context, apps []string) Result {
+	return s.pass(ctx, apps, true)
+}
+
+// Close saves what is not saved yet and logs out everywhere.
+func (s *Syncer) Close(ctx context.Context) error {
+	var errs []error
+	for _, name := range slices.Sorted(maps.Keys(s.NetScalers)) {
+		n := s.NetScalers[name]
+		if n.Save && n.unsaved {
+			errs = append(errs, named(name, n.save(ctx)))
+		}
+		errs = append(errs, named(name, n.Client.Close(ctx)))
+	}
+	return errors.Join(errs...)
+}
+
+// pass polls each source once and serves each NetScaler by itself, so that
+// neither a source nor a NetScaler that hangs holds up the others.
+func (s *Syncer) pass(ctx context.Context, names []string, apply bool) Result {
+	began := time.Now()
+	var apps []App
+	for _, app := range s.Apps {
+		if names == nil || slices.Contains(names, app.Name) {
+			apps = append(apps, app)
+		}
+	}
+	all := s.poll(ctx, apps, false)
+
+	visits := map[string]*visit{}
+	var g errgroup.Group
+	for _, app := range apps {
+		for _, name := range app.NetScalers {
+			if visits[name] == nil {
+				visits[name] = &visit{Syncer: s, ns: s.NetScalers[name], confirmErrs: map[string]error{}}
+			}
+			v := visits[name]
+			v.outcomes = append(v.outcomes, &Outcome{App: app, NetScaler: name})
+		}
+	}
+	for _, v := range visits {
+		g.Go(func() error {
+			v.run(ctx, all, apply)
+			return nil
+		})
+	}
+	_ = g.Wait() // a visit keeps its errors to itself
+
+	r := Result{Sources: all.errors(), NetScalers: map[string]error{}, DryRun: !apply}
+	next := map[string]int{}
+	for _, app := range apps {
+		for _, name := range app.NetScalers {
+			r.Outcomes = append(r.Outcomes, *visits[name].outcomes[next[name]])
+			next[name]++
+		}
+	}
+	for _, name := range slices.Sorted(maps.Keys(visits)) {
+		v := visits[name]
+		r.NetScalers[name] = errors.Join(v.errs...)
+		if v.saved {
+			r.Saved = append(r.Saved, name)
+		}
+		for source, err := range v.confirmErrs {
+			r.Sources[source] = err
+		}
+	}
+	r.Took = time.Since(began)
+	return r
+}
+
+// named puts the NetScaler's name before an error.
+func named(netscaler string, err error) error {
+	if err == nil {
+		return nil
+	}
+	return fmt.Errorf("netscaler %s: %w", netscaler, err)
+}

@@ -1,0 +1,217 @@
+package sync
+
+import (
+	"bytes"
+	"fmt"
+	"io"
+	"maps"
+	"slices"
+	"strings"
+	"time"
+
+	"nitrox/netscaler"
+)
+
+// fewApps is up to how many apps that are in step are listed one by one.
+const fewApps = 20
+
+// The marks in front of a line tell what it is about without colour.
+var marks = [...]string{netscaler.Bind: "+", netscaler.Enable: "^", netscaler.Set: "~", netscaler.Drain: "v", netscaler.Unbind: "-"}
+
+// Text writes a diff for people: what there is to say about each app, and a
+// summary. A dry run and a run print the same lines; a run adds what was not
+// made, and why.
+func Text(w io.Writer, r Result) error {
+	var b bytes.Buffer
+	quiet := 0
+	for _, o := range r.Outcomes {
+		if o.silent() {
+			quiet++
+		}
+	}
+	for _, o := range r.Outcomes {
+		if !o.silent() || quiet <= fewApps {
+			textApp(&b, o)
+		}
+	}
+	for _, name := range slices.Sorted(maps.Keys(r.Sources)) {
+		if err := r.Sources[name]; err != nil {
+			fmt.Fprintf(&b, "source %s failed: %s\n", name, oneLine(err.Error()))
+		}
+	}
+	for _, name := range slices.Sorted(maps.Keys(r.NetScalers)) {
+		if err := r.NetScalers[name]; err != nil {
+			fmt.Fprintf(&b, "netscaler %s failed: %s\n", name, oneLine(err.Error()))
+		}
+	}
+	b.WriteString(r.Summary())
+	b.WriteByte('\n')
+	_, err := w.Write(b.Bytes())
+	return err
+}
+
+// silent: the app is in step and there is nothing else to say of it.
+func (o Outcome) silent() bool {
+	p := o.Plan
+	return o.Status() == InStep && !o.App.Policy.Paused && len(p.Draining)+len(p.Operator)+len(p.Waiting) == 0
+}
+
+func textApp(b *bytes.Buffer, o Outcome) {
+	p := o.Plan
+	fmt.Fprintf(b, "%s: %s on %s: %s\n", o.App.Name, o.App.Group, o.NetScaler, o.headline())
+	if o.Err != nil {
+		fmt.Fprintf(b, "  ! %s\n", oneLine(o.Err.Error()))
+	}
+	if o.Desired.Doubt != nil {
+		fmt.Fprintf(b, "  ? %s\n", oneLine(o.Desired.Doubt.Error()))
+	}
+	shares := o.shares()
+	for i, c := range p.Changes {
+		textChange(b, marks[c.Op], c, shares)
+		if o.Errs != nil && o.Errs[i] != nil {
+			fmt.Fprintf(b, "      NOT MADE: %s\n", oneLine(o.Errs[i].Error()))
+		}
+	}
+	if p.HeldBy != nil {
+		fmt.Fprintf(b, "  ! held: %s\n", oneLine(p.HeldBy.Error()))
+	}
+	for _, c := range p.Held {
+		textChange(b, "!", c, shares)
+	}
+	for _, m := range p.Draining {
+		left := "until its clients are gone"
+		if m.Left > 0 {
+			left = fmt.Sprintf("%v left", m.Left.Round(time.Second))
+		}
+		fmt.Fprintf(b, "  . draining %-21s  %s\n", m.Addr, left)
+	}
+	for _, m := range p.Operator {
+		fmt.Fprintf(b, "  . disabled %-21s  %s\n", m.Addr, byWhom(m))
+	}
+	for _, e := range p.Waiting {
+		fmt.Fprintf(b, "  ? not yet  %-21s  %s\n", e.Addr, oneLine(e.Uncertain))
+	}
+	for i, a := range o.Answers {
+		for _, l := range a.Left {
+			if !o.silent() {
+				fmt.Fprintf(b, "  . left out %s: %s (source %s)\n", oneLine(l.What), oneLine(l.Why), o.App.From[i].Source)
+			}
+		}
+	}
+}
+
+func byWhom(m netscaler.Member) string {
+	if m.State == netscaler.Suspended {
+		return "its server or its group is disabled; left as it is"
+	}
+	return "by an operator; left as it is"
+}
+
+// headline says how the group is and how it should be.
+func (o Outcome) headline() string {
+	var parts []string
+	if o.App.Policy.Paused {
+		parts = append(parts, "paused")
+	}
+	if o.Err != nil {
+		return strings.Join(append(parts, "failed"), ", ")
+	}
+	serving, _, _ := o.Plan.toll()
+	parts = append(parts, fmt.Sprintf("%d serving", serving+len(o.Plan.Held)))
+	switch {
+	case o.Desired.Doubt != nil:
+		parts = append(parts, "in doubt, so nothing is removed")
+	case o.Status() == InStep:
+		parts = append(parts, "in step")
+	default:
+		parts = append(parts, fmt.Sprintf("%d wanted", len(o.Desired.Endpoints)))
+	}
+	if n := len(o.Plan.Foreign); n > 0 {
+		parts = append(parts, fmt.Sprintf("%d not ours", n))
+	}
+	return strings.Join(parts, ", ")
+}
+
+func textChange(b *bytes.Buffer, mark string, c netscaler.Change, share func(int) string) {
+	fmt.Fprintf(b, "  %s %-8s %-21s", mark, c.Op, c.Addr)
+	switch c.Op {
+	case netscaler.Bind:
+		fmt.Fprintf(b, "  weight %d%s", c.Weight, share(c.Weight))
+	case netscaler.Set:
+		fmt.Fprintf(b, "  weight %d -> %d%s", c.Was, c.Weight, share(c.Weight))
+	case netscaler.Drain:
+		fmt.Fprintf(b, "  %v", c.Delay)
+	}
+	if c.Why != "" {
+		fmt.Fprintf(b, "  %s", oneLine(c.Why))
+	}
+	b.WriteByte('\n')
+}
+
+// shares tells which part of the traffic a weight will get, if the weights of
+// the group differ; equal ones say nothing.
+func (o Outcome) shares() func(weight int) string {
+	weights := map[string]int{}
+	for _, m := range o.Plan.Kept {
+		weights[m.Addr.String()] = m.Weight
+	}
+	for _, c := range o.Plan.Changes {
+		switch {
+		case gains(c), c.Op == netscaler.Set:
+			weights[c.Addr.String()] = c.Weight
+		case loses(c):
+			delete(weights, c.Addr.String())
+		}
+	}
+	sum, differ, one := 0, false, 0
+	for _, w := range weights {
+		sum += w
+		differ = differ || one != 0 && w != one
+		one = w
+	}
+	return func(w int) string {
+		if !differ || sum == 0 {
+			return ""
+		}
+		return fmt.Sprintf(" (%d%%)", (w*100+sum/2)/sum)
+	}
+}
+
+// past names the kinds of changes once they are made.
+var past = [...]string{netscaler.Bind: "bound", netscaler.Enable: "enabled", netscaler.Set: "set", netscaler.Drain: "sent to drain", netscaler.Unbind: "unbound"}
+
+// Summary is one line about the whole pass.
+func (r Result) Summary() string {
+	var changes []string
+	notMade := 0
+	for op, t := range r.Tally() {
+		switch {
+		case r.DryRun && t.Planned > 0:
+			changes = append(changes, fmt.Sprintf("%d to %s", t.Planned, netscaler.Op(op)))
+		case t.Made > 0:
+			changes = append(changes, fmt.Sprintf("%d %s", t.Made, past[op]))
+		}
+		notMade += t.Planned - t.Made
+	}
+	if notMade > 0 && !r.DryRun {
+		changes = append(changes, fmt.Sprintf("%d not made", notMade))
+	}
+	if len(changes) == 0 {
+		changes = []string{"nothing to change"}
+	}
+	statuses := map[Status]int{}
+	for _, o := range r.Outcomes {
+		statuses[o.Status()]++
+	}
+	var groups []string
+	for _, s := range []Status{InStep, Changed, Pending, Held, Failed} {
+		if n := statuses[s]; n > 0 {
+			groups = append(groups, fmt.Sprintf("%d %s", n, s))
+		}
+	}
+	head := "done"
+	if r.DryRun {
+		head = "plan"
+	}
+	return fmt.Sprintf("%s: %s (%s: %s)", head, strings.Join(changes, ", "), count(len(r.Outcomes), "service group"), strings.Join(groups, ", "))
+}

@@ -1,0 +1,217 @@
+package sync
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"time"
+
+	"nitrox/netscaler"
+	"nitrox/sources"
+)
+
+// visit is one pass's work on one NetScaler. It is its only writer.
+type visit struct {
+	*Syncer
+	ns       *NetScaler
+	outcomes []*Outcome // in the order of the mapping
+	errs     []error    // what concerns the whole NetScaler
+	saved    bool
+	// confirmErrs are the errors of second polls, by source.
+	confirmErrs map[string]error
+}
+
+// run serves the apps, those first that have their answers first.
+func (v *visit) run(ctx context.Context, all polls, apply bool) {
+	type reading struct {
+		groups map[string]*netscaler.Group
+		err    error
+	}
+	first := make(chan reading, 1)
+	go func() {
+		groups, err := v.ns.Client.Read(ctx, groupsOf(v.outcomes))
+		first <- reading{groups, err}
+	}()
+	var r reading
+	for wave := range all.waves(v.outcomes) {
+		switch {
+		case first != nil:
+			r = <-first
+			first = nil
+		case r.err == nil:
+			// What the first wave read is old by the time a slow source answers.
+			r.groups, r.err = v.ns.Client.Read(ctx, groupsOf(wave))
+		}
+		if r.err != nil {
+			fail(wave, r.err)
+			continue
+		}
+		v.plan(ctx, wave, r.groups)
+		if apply && len(v.errs) == 0 {
+			v.apply(ctx, wave)
+		}
+	}
+	if r.err != nil {
+		v.errs = append(v.errs, r.err)
+	}
+	switch {
+	case !apply:
+		v.saved = v.ns.Save && slices.ContainsFunc(v.outcomes, func(o *Outcome) bool {
+			return len(o.Plan.Changes) > 0 && !o.App.Policy.Paused
+		})
+	case v.ns.saveDue():
+		if err := v.ns.save(ctx); err != nil {
+			v.errs = append(v.errs, err)
+		} else {
+			v.saved = true
+		}
+	}
+}
+
+// fail is the end of outcomes that can have no plan.
+func fail(outcomes []*Outcome, err error) {
+	for _, o := range outcomes {
+		o.Desired = Union(o.App.From, o.Answers, o.App.Policy)
+		o.Plan, o.Err = Plan{}, err
+	}
+}
+
+// plan makes the outcomes' plans from their answers and the groups as read.
+func (v *visit) plan(ctx context.Context, outcomes []*Outcome, groups map[string]*netscaler.Group) {
+	for _, o := range outcomes {
+		o.plan(groups)
+	}
+	// Without a row a group may be empty or missing; and a change must know
+	// the group's attributes. In the usual pass neither is asked.
+	unclear := map[string]*netscaler.Group{}
+	for _, o := range outcomes {
+		if g := groups[o.App.Group]; g.Err == nil && (len(g.Members) == 0 || len(o.Plan.Changes) > 0) {
+			unclear[o.App.Group] = g
+		}
+	}
+	if len(unclear) > 0 {
+		err := v.ns.Client.Detail(ctx, unclear)
+		for _, o := range outcomes {
+			switch {
+			case unclear[o.App.Group] == nil:
+			case err != nil:
+				fail([]*Outcome{o}, err)
+			default:
+				o.plan(groups)
+			}
+		}
+	}
+	v.confirm(ctx, outcomes, groups)
+	v.guard(outcomes)
+}
+
+// plan makes the plan of one outcome, unless something is in its way.
+func (o *Outcome) plan(groups map[string]*netscaler.Group) {
+	g := groups[o.App.Group]
+	o.Desired = Union(o.App.From, o.Answers, o.App.Policy)
+	o.Actual, o.Plan = g.Members, Plan{}
+	if o.Err = g.Err; o.Err != nil {
+		return
+	}
+	if g.Attrs != nil {
+		switch g.Attrs.Autoscale {
+		case "DNS", "POLICY", "CLOUD":
+			o.Err = fmt.Errorf("service group %s: its autoscale is %s, so the NetScaler changes its members by itself; use a group with autoscale DISABLED or API", o.App.Group, g.Attrs.Autoscale)
+			return
+		}
+	}
+	o.Plan = Diff(o.App.Group, o.Desired, g.Members, o.App.Policy)
+}
+
+// confirmAfter is the time between an answer that is hard to believe and the
+// second question.
+const confirmAfter = 2 * time.Second
+
+// confirm asks again, once, about the apps whose plans are drastic.
+func (v *visit) confirm(ctx context.Context, outcomes []*Outcome, groups map[string]*netscaler.Group) {
+	var drastic []*Outcome
+	var apps []App
+	for _, o := range outcomes {
+		if o.Err == nil && Drastic(o.Plan, o.Answers) {
+			drastic = append(drastic, o)
+			apps = append(apps, o.App)
+		}
+	}
+	if len(drastic) == 0 {
+		return
+	}
+	_ = pause(ctx, confirmAfter) // a poll with an ended context is a doubt
+	all := v.poll(ctx, apps, true)
+	for _, o := range drastic {
+		second := all.answers(o.App)
+		merged := make([]sources.Answer, len(second))
+		for i := range second {
+			merged[i] = Confirmed(o.Answers[i], second[i])
+		}
+		o.Answers = merged
+		o.plan(groups)
+	}
+	for source, err := range all.errors() {
+		if err != nil {
+			v.confirmErrs[source] = err
+		}
+	}
+}
+
+// guard holds what must not be removed.
+func (v *visit) guard(outcomes []*Outcome) {
+	drops := map[string][]bool{} // by source, for each app that it feeds
+	for _, o := range outcomes {
+		_, _, lost := o.Plan.toll()
+		for source, nothing := range o.saysNothing() {
+			drops[source] = append(drops[source], nothing && lost > 0)
+		}
+	}
+	for _, o := range outcomes {
+		o.Plan = Guard(o.Plan, o.App.Policy)
+		for source, nothing := range o.saysNothing() {
+			if nothing && !o.App.Policy.Forced && o.Plan.HeldBy == nil && Collapsed(drops[source]) {
+				o.Plan = holdCollapsed(o.Plan, source, len(drops[source]))
+			}
+		}
+	}
+}
+
+// saysNothing tells of each source of the app whether it has no endpoint for it.
+func (o *Outcome) saysNothing() map[string]bool {
+	nothing := map[string]bool{}
+	for i, from := range o.App.From {
+		empty := i < len(o.Answers) && len(o.Answers[i].Endpoints) == 0
+		if before, seen := nothing[from.Source]; seen {
+			empty = empty && before
+		}
+		nothing[from.Source] = empty
+	}
+	return nothing
+}
+
+// groupsOf names each service group of the outcomes once.
+func groupsOf(outcomes []*Outcome) []string {
+	var names []string
+	for _, o := range outcomes {
+		names = append(names, o.App.Group)
+	}
+	return distinct(names)
+}
+
+func distinct(names []string) []string {
+	slices.Sort(names)
+	return slices.Compact(names)
+}
+
+// pause waits; it ends early, with an error, when ctx does.
+func pause(ctx context.Context, d time.Duration) error {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-t.C:
+		return nil
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+}
