@@ -15,6 +15,7 @@ import (
 
 	"nitrox/sources"
 	"nitrox/sources/file"
+	"nitrox/sources/sourcetest"
 )
 
 // poll writes content into a file of its own and asks for the apps.
@@ -270,6 +271,25 @@ func TestMaxAge(t *testing.T) {
 			t.Errorf("unclear error %q", err)
 		}
 	}
+}
+
+func TestSuite(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "e.json")
+	if err := os.WriteFile(path, []byte(`{"apps": {"web": ["10.0.0.1:80", {"address": "[2001:db8::1]:80", "weight": 3}]}}`), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	sourcetest.Run(t, sourcetest.Fixture{
+		Open: func(t *testing.T, _ string) sources.Opened {
+			s, err := sources.Define("file", file.Open).Open(file.Config{Path: sources.Path(path)})
+			if err != nil {
+				t.Fatal(err)
+			}
+			return s
+		},
+		Query:  file.Query{App: "web"},
+		Want:   []sources.Endpoint{endpoint("10.0.0.1:80", 0, ""), endpoint("[2001:db8::1]:80", 3, "")},
+		Absent: file.Query{App: "wed"},
+	})
 }
 
 // A rename between two polls is how writers change the file.
