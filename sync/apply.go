@@ -129,7 +129,7 @@ func (v *visit) do(ctx context.Context, outcomes []*Outcome, op netscaler.Op) {
 	for i, err := range errs {
 		*fates[i] = err
 		v.ns.unsaved = v.ns.unsaved || err == nil
-		if errors.Is(err, netscaler.ErrUnavailable) && len(v.errs) == 0 {
+		if (errors.Is(err, netscaler.ErrUnavailable) || errors.Is(err, netscaler.ErrLogin)) && len(v.errs) == 0 {
 			v.errs = append(v.errs, err)
 		}
 	}

@@ -61,11 +61,12 @@ func Diff(group string, want Desired, actual []netscaler.Member, p Policy) Plan 
 	}
 	bound := make(map[netip.AddrPort]bool, len(actual))
 	for _, m := range actual {
+		// A foreign member that has a desired address already serves it.
+		bound[m.Addr] = true
 		if m.Alien != "" || !inside(m.Addr.Addr(), p.Only) {
 			plan.Foreign = append(plan.Foreign, m)
 			continue
 		}
-		bound[m.Addr] = true
 		e, isWanted := wanted[m.Addr]
 		switch {
 		case m.State == netscaler.Suspended, m.State != netscaler.Enabled && !m.Mark:

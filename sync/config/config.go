@@ -1,43 +1,99 @@
-// Package config reads the mapping file.
+// Package config reads the mapping file: which NetScalers there are, which
+// sources, and which app is served by which service group.
+//
+// A file is used whole or not at all. [Load] finds all that is wrong with it
+// before anything is contacted, and says where.
 package config
 
 import (
+	"path/filepath"
 	"time"
 
 	"nitrox/netscaler"
 	"nitrox/sources"
 	"nitrox/sync"
-)
 
-// NetScaler is one entry of netscalers.
-type NetScaler struct {
-	Config    netscaler.Config
-	Save      bool
-	SaveEvery time.Duration
-}
+	"gopkg.in/yaml.v3"
+)
 
 // Mapping is a mapping file that has no problems.
 type Mapping struct {
 	NetScalers map[string]NetScaler
 	Sources    map[string]sync.Source
-	Apps       []sync.App
+	// Apps are in the order of the file.
+	Apps []sync.App
 	// Warnings are what is legal and unwise, such as http:// beyond loopback.
 	Warnings []Problem
 }
 
-// Problem is one thing that is wrong in a file; Line and Column are 0 when it concerns the whole file.
-type Problem struct {
-	File         string
-	Line, Column int
-	Message      string
+// NetScaler is one entry of netscalers.
+type NetScaler struct {
+	// Config has its URLs normalised: lower case, no default port, no trailing
+	// slash. Two entries that share one URL are one appliance. A partition of
+	// "" is the default one, however it was written.
+	Config netscaler.Config
+	// Save is whether changes are saved (save: on_change, the default).
+	Save bool
+	// SaveEvery is the least time between two saves of a loop; 5 minutes if
+	// the file does not say.
+	SaveEvery time.Duration
 }
 
-// Problems is the error of a file that cannot be used: all that is wrong with it, in the order of the file.
-type Problems []Problem
-
-func (p Problems) Error() string { return "" }
-
-// Load reads the mapping file. kinds are the sources it may name, lookup is the environment (os.LookupEnv).
+// Load reads the mapping file. kinds are the sources it may name, and lookup
+// is the environment ([os.LookupEnv]).
+//
+// Secrets and certificates that the file names are read, to see that they can
+// be; nothing is contacted. If anything is wrong the error is [Problems], and
+// there is no mapping.
 func Load(file string, kinds []sources.Kind, lookup func(string) (string, bool)) (*Mapping, error) {
-	return nil, nil
+	d := &decoder{file: file, dir: filepath.Dir(file), lookup: lookup, hidden: map[*yaml.Node][]hidden{}}
+	m := &Mapping{}
+	if root := d.document(); root != nil {
+		d.mapping(root, kinds, m)
+	}
+	if len(d.problems) > 0 {
+		return nil, Problems(inOrder(d.problems))
+	}
+	m.Warnings = inOrder(d.warnings)
+	return m, nil
+}
+
+// fileKeys are the keys of the mapping file itself.
+type fileKeys struct {
+	NetScalers *yaml.Node   `yaml:"netscalers"`
+	Sources    *yaml.Node   `yaml:"sources"`
+	Defaults   *yaml.Node   `yaml:"defaults"`
+	Apps       []*yaml.Node `yaml:"apps"`
+}
+
+func (d *decoder) mapping(root *yaml.Node, kinds []sources.Kind, m *Mapping) {
+	var keys fileKeys
+	o := d.object(root, "the mapping file", &keys)
+	if o == nil {
+		return
+	}
+	defaults := standard
+	if keys.Defaults != nil {
+		before := len(d.problems)
+		d.object(keys.Defaults, "defaults", &defaults)
+		if len(d.problems) > before {
+			defaults = standard // once told is enough
+		}
+	}
+	var appliances []*appliance
+	if keys.NetScalers == nil {
+		d.missing(o, "netscalers", `name at least one: "netscalers: {edge: {url: https://192.0.2.10}}"`)
+	} else {
+		appliances = d.netscalers(keys.NetScalers, m)
+	}
+	var defined []*source
+	if keys.Sources == nil {
+		d.missing(o, "sources", "name at least one, of kind "+or(names(kinds, kindName)))
+	} else {
+		defined = d.sources(keys.Sources, kinds, m)
+	}
+	if len(keys.Apps) == 0 && !o.wrong["apps"] {
+		d.missing(o, "apps", "there is nothing to keep in step")
+	}
+	d.apps(keys.Apps, defaults, appliances, defined, m)
 }

@@ -1,0 +1,268 @@
+package config
+
+import (
+	"fmt"
+	"net/netip"
+	"regexp"
+	"slices"
+	"strings"
+	"time"
+	"unicode"
+
+	"nitrox/sources"
+	"nitrox/sync"
+
+	"gopkg.in/yaml.v3"
+)
+
+// appKeys are the keys of an app, beside its policies.
+type appKeys struct {
+	Name         string       `yaml:"name"`
+	ServiceGroup string       `yaml:"service_group"`
+	NetScaler    []string     `yaml:"netscaler"`
+	From         []*yaml.Node `yaml:"from"`
+	Paused       bool         `yaml:"paused"`
+}
+
+// policyKeys are the policies: keys of an app, and of defaults.
+type policyKeys struct {
+	Drain      time.Duration  `yaml:"drain"`
+	WaitUp     time.Duration  `yaml:"wait_up"`
+	AllowEmpty bool           `yaml:"allow_empty"`
+	Absent     absent         `yaml:"absent"`
+	MaxRemove  sync.Limit     `yaml:"max_remove"`
+	Only       []netip.Prefix `yaml:"only"`
+}
+
+// standard are the policies of a file that says nothing.
+var standard = policyKeys{
+	Drain:      sync.DefaultPolicy.Drain,
+	WaitUp:     sync.DefaultPolicy.WaitUp,
+	AllowEmpty: sync.DefaultPolicy.AllowEmpty,
+	Absent:     doubt,
+	MaxRemove:  sync.DefaultPolicy.MaxRemove,
+	Only:       sync.DefaultPolicy.Only,
+}
+
+type absent string
+
+const (
+	doubt absent = "doubt"
+	empty absent = "empty"
+)
+
+func (a absent) Check() error { return oneOf(a, doubt, empty) }
+
+func (p *policyKeys) Check() error {
+	if p.Drain%time.Second != 0 {
+		return &sources.KeyError{Key: "drain", Err: fmt.Errorf("%s is not a whole number of seconds, which is what a NetScaler counts in", p.Drain)}
+	}
+	return nil
+}
+
+// claim is a service group that an app has for itself.
+type claim struct{ appliance, group string }
+
+// claimant is the app that has it.
+type claimant struct {
+	name string // as the file says it
+	line int
+}
+
+// definitions are what the apps of a file are checked against.
+type definitions struct {
+	defaults   policyKeys
+	appliances []*appliance
+	sources    []*source
+	names      map[string]int // line of the app
+	claims     map[claim]claimant
+}
+
+func (d *decoder) apps(list []*yaml.Node, defaults policyKeys, appliances []*appliance, defined []*source, m *Mapping) {
+	defs := &definitions{defaults, appliances, defined, map[string]int{}, map[claim]claimant{}}
+	for i, n := range list {
+		if app, ok := d.app(n, i, defs); ok {
+			m.Apps = append(m.Apps, app)
+		}
+	}
+	for _, s := range defined {
+		if !s.used {
+			d.warn(s.key, "source %s is used by no app", quote(s.name))
+		}
+	}
+}
+
+// app decodes the i-th app; false if it is no mapping.
+func (d *decoder) app(n *yaml.Node, i int, defs *definitions) (sync.App, bool) {
+	shown := fmt.Sprintf("number %d", i+1)
+	if name := find(n, "name"); name != nil && name.Kind == yaml.ScalarNode && name.Value != "" {
+		shown = quote(name.Value)
+	}
+	var k appKeys
+	policies := defs.defaults
+	o := d.object(n, "app "+shown, &k, &policies)
+	if o == nil {
+		return sync.App{}, false
+	}
+	app := sync.App{
+		Name:       k.Name,
+		Group:      k.ServiceGroup,
+		NetScalers: d.targets(o, k, defs),
+		Policy: sync.Policy{
+			Drain:         policies.Drain,
+			WaitUp:        policies.WaitUp,
+			AllowEmpty:    policies.AllowEmpty,
+			AbsentIsEmpty: policies.Absent == empty,
+			MaxRemove:     policies.MaxRemove,
+			Only:          policies.Only,
+			Paused:        k.Paused,
+		},
+	}
+	unique := d.appName(o, k, defs)
+	if _, given := o.values["service_group"]; !given {
+		app.Group = k.Name
+	}
+	if d.group(o, app.Group) && unique {
+		d.claim(o, shown, app, defs)
+	}
+	if len(k.From) == 0 && !o.wrong["from"] {
+		d.missing(o, "from", "say which source has its endpoints")
+	}
+	for _, n := range k.From {
+		if from, ok := d.from(n, o.what, defs); ok {
+			app.From = append(app.From, from)
+		}
+	}
+	return app, true
+}
+
+// find returns the value of key in the mapping n, nil if there is none.
+func find(n *yaml.Node, key string) *yaml.Node {
+	if n.Kind == yaml.MappingNode {
+		for i := 0; i+1 < len(n.Content); i += 2 {
+			if n.Content[i].Value == key {
+				return n.Content[i+1]
+			}
+		}
+	}
+	return nil
+}
+
+// name refuses names that a terminal, a log or a flag would garble.
+func (d *decoder) name(n *yaml.Node, text, of string) bool {
+	if text == "" || strings.TrimSpace(text) != text || strings.ContainsFunc(text, unicode.IsControl) {
+		d.problem(n, "%s is no name for %s: it must not be empty, begin or end with a space, or hold control characters", quote(n.Value), of)
+		return false
+	}
+	return true
+}
+
+// appName checks the name and tells whether no app before has it.
+func (d *decoder) appName(o *object, k appKeys, defs *definitions) bool {
+	n, given := o.values["name"]
+	switch {
+	case !given:
+		d.missing(o, "name", "the service group is called so too, unless service_group says otherwise")
+		return false
+	case o.wrong["name"] || !d.name(n, k.Name, "an app"):
+		return false
+	}
+	if line, twice := defs.names[k.Name]; twice {
+		d.problem(n, "app %s is there twice; the first is in line %d", quote(n.Value), line)
+		return false
+	}
+	defs.names[k.Name] = n.Line
+	return true
+}
+
+// groupName is what a service group may be called (NITRO documentation,
+// servicegroup, servicegroupname).
+var groupName = regexp.MustCompile(`^[A-Za-z0-9_][A-Za-z0-9_#. :@=-]*$`)
+
+// group checks the name of the app's service group, and tells whether it has
+// one.
+func (d *decoder) group(o *object, name string) bool {
+	key := "service_group"
+	if _, given := o.values[key]; !given {
+		key = "name"
+	}
+	n, given := o.values[key]
+	if !given || o.wrong[key] {
+		return false
+	}
+	switch {
+	case !groupName.MatchString(name):
+		remedy := ""
+		switch {
+		case key == "name":
+			remedy = "; say with service_group what it is called"
+		case strings.ContainsAny(name, "[]"):
+			remedy = "; ranges are not read here"
+		}
+		d.problem(n, "%s: a service group cannot be called %s: letters, digits and _ # . : @ = - and spaces, of which only letters, digits and _ may begin it%s", key, quote(n.Value), remedy)
+		return false
+	case len(name) > 127:
+		// The limit is known from hearsay only, so the NetScaler decides.
+		d.warn(n, "%s: has %d characters; NetScalers are said to take 127", key, len(name))
+	}
+	return true
+}
+
+// targets returns the NetScalers of an app.
+func (d *decoder) targets(o *object, k appKeys, defs *definitions) []string {
+	known := names(defs.appliances, applianceName)
+	n, given := o.values["netscaler"]
+	switch {
+	case given && o.wrong["netscaler"]:
+		return nil
+	case given && len(k.NetScaler) == 0:
+		d.problem(n, "netscaler: the list is empty")
+	case !given && len(known) == 1:
+		return known
+	case !given && len(known) > 1:
+		d.missing(o, "netscaler", "there are "+and(known))
+	}
+	var targets []string
+	for i, name := range k.NetScaler {
+		at := item(n, fmt.Sprintf("netscaler[%d]", i))
+		switch {
+		case !slices.Contains(known, name):
+			d.problem(at, "netscaler: %s is not defined%s", quote(at.Value), didYouMean(at.Value, known))
+		case slices.Contains(targets, name):
+			d.problem(at, "netscaler: %s is there twice", quote(at.Value))
+		default:
+			targets = append(targets, name)
+		}
+	}
+	return targets
+}
+
+// claim takes the app's service group on each of its NetScalers, which no
+// other app may have. Two apps that fill one group would empty it in turn.
+func (d *decoder) claim(o *object, shown string, app sync.App, defs *definitions) {
+	n := o.at("name")
+	if g, given := o.values["service_group"]; given {
+		n = g
+	}
+	mine := map[string]string{} // NetScaler by what makes it the same
+	for _, a := range defs.appliances {
+		if !slices.Contains(app.NetScalers, a.name) {
+			continue
+		}
+		for _, same := range a.same {
+			if other, taken := mine[same]; taken {
+				d.problem(o.at("netscaler"), "netscaler: %s and %s are one appliance and partition; name one of them", quote(other), quote(a.name))
+				return
+			}
+		}
+		for _, same := range a.same {
+			mine[same] = a.name
+			c := claim{same, app.Group}
+			if by, taken := defs.claims[c]; taken {
+				d.problem(n, "app %s claims service group %s on NetScaler %s, which app %s (line %d) has already; give one app all their from entries", shown, quote(n.Value), quote(a.name), by.name, by.line)
+				return
+			}
+			defs.claims[c] = claimant{shown, n.Line}
+		}
+	}
+}

@@ -1,0 +1,213 @@
+package config
+
+import (
+	"errors"
+	"fmt"
+	"reflect"
+	"strconv"
+	"strings"
+
+	"nitrox/sources"
+
+	"gopkg.in/yaml.v3"
+)
+
+// decoder fills structs from YAML nodes. What is wrong it notes, and goes on.
+type decoder struct {
+	file   string
+	dir    string // relative paths begin here
+	lookup func(string) (string, bool)
+	// hidden has, for nodes whose text held variables, what no message may
+	// show.
+	hidden             map[*yaml.Node][]hidden
+	problems, warnings []Problem
+}
+
+func (d *decoder) add(line, column int, message string) {
+	d.problems = append(d.problems, Problem{d.file, line, column, message})
+}
+
+func (d *decoder) problem(n *yaml.Node, format string, args ...any) {
+	d.add(n.Line, n.Column, fmt.Sprintf(format, args...))
+}
+
+func (d *decoder) warn(n *yaml.Node, format string, args ...any) {
+	d.warnings = append(d.warnings, Problem{d.file, n.Line, n.Column, fmt.Sprintf(format, args...)})
+}
+
+// entry is one key of a mapping and its value.
+type entry struct{ key, value *yaml.Node }
+
+// entries returns what the mapping n holds, each key once. A mapping of which
+// nothing is written ("defaults:") is empty. ok: n is a mapping.
+func (d *decoder) entries(n *yaml.Node, what string) (list []entry, ok bool) {
+	if null(n) {
+		return nil, true
+	}
+	if n.Kind != yaml.MappingNode {
+		d.problem(n, "%s: keys with values are needed here, not %s", what, form(n))
+		return nil, false
+	}
+	first := map[string]int{}
+	for i := 0; i+1 < len(n.Content); i += 2 {
+		key, value := n.Content[i], n.Content[i+1]
+		if key.Kind != yaml.ScalarNode || null(key) {
+			d.problem(key, "%s: a key must be a word, not %s", what, form(key))
+			continue
+		}
+		if line, twice := first[key.Value]; twice {
+			d.problem(key, "%s: key %s is given twice; the first is in line %d", what, quote(key.Value), line)
+			continue
+		}
+		first[key.Value] = key.Line
+		list = append(list, entry{key, value})
+	}
+	return list, true
+}
+
+// object is a mapping that was decoded into structs.
+type object struct {
+	node   *yaml.Node
+	what   string                // what it is, for messages: app "shop"
+	values map[string]*yaml.Node // by key
+	wrong  map[string]bool       // keys whose values have a problem
+	stray  bool                  // there are keys that nobody knows
+}
+
+// object decodes the mapping n. into are pointers to structs whose fields have
+// yaml tags; together they are the keys that n may have. Structs that are
+// [sources.Checker] are checked. It returns nil if n is no mapping.
+func (d *decoder) object(n *yaml.Node, what string, into ...any) *object {
+	list, ok := d.entries(n, what)
+	if !ok {
+		return nil
+	}
+	o := &object{node: n, what: what, values: map[string]*yaml.Node{}, wrong: map[string]bool{}}
+	known, fields := keys(into)
+	for _, e := range list {
+		key := e.key.Value
+		field, ok := fields[key]
+		if !ok {
+			o.stray = true
+			d.problem(e.key, "unknown key %s in %s%s", quote(key), what, didYouMean(key, known))
+			continue
+		}
+		o.values[key] = e.value
+		o.wrong[key] = !d.value(e.value, key, field)
+	}
+	for _, s := range into {
+		if c, ok := s.(sources.Checker); ok {
+			d.refuse(o, c.Check())
+		}
+	}
+	return o
+}
+
+// keys returns the keys of structs, in order, and the field of each.
+func keys(into []any) (order []string, fields map[string]reflect.Value) {
+	fields = map[string]reflect.Value{}
+	for _, s := range into {
+		v := reflect.ValueOf(s).Elem()
+		for _, f := range reflect.VisibleFields(v.Type()) {
+			if tag, _, _ := strings.Cut(f.Tag.Get("yaml"), ","); tag != "" && tag != "-" {
+				order = append(order, tag)
+				fields[tag] = v.FieldByIndex(f.Index)
+			}
+		}
+	}
+	return order, fields
+}
+
+// missing is a problem with a key that o does not have. It is not told of an
+// object with unknown keys: the one that is missed may be misspelt.
+func (d *decoder) missing(o *object, key, remedy string) {
+	if !o.stray {
+		d.problem(o.node, "%s: %s is missing; %s", o.what, key, remedy)
+	}
+}
+
+// refuse notes the errors of a check of o at the values of the keys they name.
+func (d *decoder) refuse(o *object, err error) {
+	switch e := err.(type) {
+	case nil:
+	case *sources.KeyError:
+		d.refuseKey(o, e.Key, e.Err.Error())
+	case interface{ Unwrap() []error }:
+		for _, part := range e.Unwrap() {
+			d.refuse(o, part)
+		}
+	default:
+		var k *sources.KeyError
+		if errors.As(err, &k) {
+			d.refuseKey(o, k.Key, err.Error())
+		} else {
+			d.refuseKey(o, "", err.Error())
+		}
+	}
+}
+
+func (d *decoder) refuseKey(o *object, key, message string) {
+	name, _, _ := strings.Cut(key, "[")
+	n, present := o.values[name]
+	if !present {
+		// What is missing may just be misspelt, or have a value that could
+		// not be read.
+		if !o.stray && !o.anyWrong() {
+			d.problem(o.node, "%s: %s", o.what, d.hide(strings.TrimPrefix(key+": "+message, ": "), o.nodes()...))
+		}
+		return
+	}
+	if !o.wrong[name] {
+		d.problem(item(n, key), "%s: %s", key, d.hide(message, o.nodes()...))
+	}
+}
+
+func (o *object) anyWrong() bool {
+	for _, wrong := range o.wrong {
+		if wrong {
+			return true
+		}
+	}
+	return false
+}
+
+// at is the place of the value of key, or of the object without it.
+func (o *object) at(key string) *yaml.Node {
+	name, _, _ := strings.Cut(key, "[")
+	if n, ok := o.values[name]; ok {
+		return item(n, key)
+	}
+	return o.node
+}
+
+// item finds the place of "key[1]" in the value of key.
+func item(n *yaml.Node, key string) *yaml.Node {
+	_, index, _ := strings.Cut(strings.TrimSuffix(key, "]"), "[")
+	if i, err := strconv.Atoi(index); err == nil && n.Kind == yaml.SequenceNode && i >= 0 && i < len(n.Content) {
+		return n.Content[i]
+	}
+	return n
+}
+
+// nodes are the scalars of the object's own values and lists.
+func (o *object) nodes() []*yaml.Node {
+	var all []*yaml.Node
+	for _, n := range o.values {
+		all = append(append(all, n), n.Content...)
+	}
+	return all
+}
+
+// form is what a node is, in words.
+func form(n *yaml.Node) string {
+	switch {
+	case null(n):
+		return "nothing"
+	case n.Kind == yaml.MappingNode:
+		return "a mapping"
+	case n.Kind == yaml.SequenceNode:
+		return "a list"
+	default:
+		return "a single value"
+	}
+}

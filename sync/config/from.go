@@ -1,0 +1,68 @@
+package config
+
+import (
+	"errors"
+	"fmt"
+	"reflect"
+	"slices"
+
+	"nitrox/sources"
+	"nitrox/sync"
+
+	"gopkg.in/yaml.v3"
+)
+
+// fromKeys are the keys that all from entries have.
+type fromKeys struct {
+	Source string `yaml:"source"`
+	Weight int    `yaml:"weight"`
+}
+
+// from decodes one from entry of app; false if its source is not known.
+func (d *decoder) from(n *yaml.Node, app string, defs *definitions) (sync.From, bool) {
+	what := "a from entry of " + app
+	named := find(n, "source")
+	if named == nil {
+		d.noSource(n, what, names(defs.sources, sourceName))
+		return sync.From{}, false
+	}
+	var name string
+	if !d.scalar(named, "source", reflect.ValueOf(&name).Elem()) {
+		return sync.From{}, false
+	}
+	i := slices.IndexFunc(defs.sources, func(s *source) bool { return s.name == name })
+	if i < 0 {
+		d.problem(named, "source %s is not defined%s", quote(named.Value), didYouMean(named.Value, names(defs.sources, sourceName)))
+		return sync.From{}, false
+	}
+	s := defs.sources[i]
+	s.used = true
+	if s.kind == nil {
+		return sync.From{}, false
+	}
+	var k fromKeys
+	query := reflect.New(s.kind.Query)
+	o := d.object(n, what, &k, query.Interface())
+	if o == nil {
+		return sync.From{}, false
+	}
+	if _, given := o.values["weight"]; given && (k.Weight < 1 || k.Weight > 100) {
+		d.refuse(o, &sources.KeyError{Key: "weight", Err: errors.New("must be 1 to 100")})
+	}
+	return sync.From{Source: name, Query: query.Elem().Interface(), Weight: k.Weight}, true
+}
+
+// noSource tells of a from entry without a source. Which keys it may have is
+// not known then.
+func (d *decoder) noSource(n *yaml.Node, what string, known []string) {
+	list, ok := d.entries(n, what)
+	for _, e := range list {
+		if nearest(e.key.Value, []string{"source"}) != "" {
+			d.problem(e.key, "unknown key %s in %s; did you mean \"source\"?", quote(e.key.Value), what)
+			return
+		}
+	}
+	if ok {
+		d.problem(n, "%s: source is missing%s", what, thereAre(known))
+	}
+}

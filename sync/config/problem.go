@@ -1,0 +1,137 @@
+package config
+
+import (
+	"cmp"
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+	"unicode/utf8"
+)
+
+// Problem is one thing that is wrong, or unwise, in a file.
+type Problem struct {
+	File string
+	// Line and Column count from 1, the column in characters. Both are 0 when
+	// the problem concerns the whole file.
+	Line, Column int
+	Message      string
+}
+
+// String is "file:line:column: message".
+func (p Problem) String() string {
+	if p.Line == 0 {
+		return p.File + ": " + p.Message
+	}
+	return fmt.Sprintf("%s:%d:%d: %s", p.File, p.Line, p.Column, p.Message)
+}
+
+// Problems is the error of a file that cannot be used: all that is wrong with
+// it, in the order of the file.
+type Problems []Problem
+
+// Error has one problem a line.
+func (p Problems) Error() string {
+	lines := make([]string, len(p))
+	for i, problem := range p {
+		lines[i] = problem.String()
+	}
+	return strings.Join(lines, "\n")
+}
+
+func inOrder(problems []Problem) []Problem {
+	slices.SortStableFunc(problems, func(a, b Problem) int {
+		return cmp.Or(cmp.Compare(a.Line, b.Line), cmp.Compare(a.Column, b.Column))
+	})
+	return slices.Compact(problems)
+}
+
+// didYouMean ends a message about a name that is not known: with the nearest
+// that is, or else with all of them.
+func didYouMean(name string, known []string) string {
+	if near := nearest(name, known); near != "" {
+		return fmt.Sprintf("; did you mean %q?", near)
+	}
+	return thereAre(known)
+}
+
+func thereAre(known []string) string {
+	switch len(known) {
+	case 0:
+		return ""
+	case 1:
+		return fmt.Sprintf("; there is only %q", known[0])
+	default:
+		return "; there are " + and(known)
+	}
+}
+
+// nearest returns the name that is most like name, "" if none is.
+func nearest(name string, known []string) string {
+	best, near := len(name), ""
+	for _, k := range known {
+		// A third of the letters may differ; more, and it is another word.
+		n := distance(strings.ToLower(name), strings.ToLower(k))
+		if n < best && n <= (max(len(name), len(k))+2)/3 {
+			best, near = n, k
+		}
+	}
+	return near
+}
+
+// distance counts the letters to insert, delete, replace or swap with their
+// neighbour to turn a into b (optimal string alignment).
+func distance(a, b string) int {
+	var before []int
+	row := make([]int, len(b)+1)
+	for j := range row {
+		row[j] = j
+	}
+	for i := range len(a) {
+		next := make([]int, len(b)+1)
+		next[0] = i + 1
+		for j := range len(b) {
+			replace := row[j]
+			if a[i] != b[j] {
+				replace++
+			}
+			next[j+1] = min(replace, row[j+1]+1, next[j]+1)
+			if i > 0 && j > 0 && a[i] == b[j-1] && a[i-1] == b[j] {
+				next[j+1] = min(next[j+1], before[j-1]+1)
+			}
+		}
+		before, row = row, next
+	}
+	return row[len(b)]
+}
+
+func and(words []string) string { return enumerate(words, "and") }
+func or(words []string) string  { return enumerate(words, "or") }
+
+func enumerate(words []string, last string) string {
+	quoted := make([]string, len(words))
+	for i, w := range words {
+		quoted[i] = quote(w)
+	}
+	if n := len(quoted) - 1; n > 0 {
+		return strings.Join(quoted[:n], ", ") + " " + last + " " + quoted[n]
+	}
+	return strings.Join(quoted, "")
+}
+
+// quote shows a text of the file, cut if it is long.
+func quote(text string) string {
+	const most = 60
+	if utf8.RuneCountInString(text) > most {
+		text = string([]rune(text)[:most]) + "…"
+	}
+	return strconv.Quote(text)
+}
+
+func names[T any](items []T, name func(T) string) []string {
+	all := make([]string, len(items))
+	for i, item := range items {
+		all[i] = name(item)
+	}
+	return all
+}

@@ -1,0 +1,85 @@
+package config
+
+import (
+	"errors"
+	"fmt"
+	"reflect"
+	"time"
+
+	"nitrox/sources"
+	"nitrox/sync"
+
+	"gopkg.in/yaml.v3"
+)
+
+// sourceKeys are the keys that all kinds of sources have.
+type sourceKeys struct {
+	Timeout time.Duration `yaml:"timeout"`
+}
+
+func (k *sourceKeys) Check() error {
+	if k.Timeout == 0 {
+		return &sources.KeyError{Key: "timeout", Err: errors.New("must be more than 0")}
+	}
+	return nil
+}
+
+// source is a source that a from entry may name.
+type source struct {
+	name string
+	key  *yaml.Node
+	kind *sources.Kind // nil: it could not be found out
+	used bool
+}
+
+func sourceName(s *source) string    { return s.name }
+func kindName(k sources.Kind) string { return k.Name }
+
+func (d *decoder) sources(n *yaml.Node, kinds []sources.Kind, m *Mapping) []*source {
+	list, ok := d.entries(n, "sources")
+	if ok && len(list) == 0 {
+		d.problem(n, "sources: is empty; name at least one")
+	}
+	m.Sources = map[string]sync.Source{}
+	var all []*source
+	for _, e := range list {
+		d.name(e.key, e.key.Value, "a source")
+		s := &source{name: e.key.Value, key: e.key}
+		all = append(all, s)
+		m.Sources[s.name] = d.source(e.value, s, kinds)
+	}
+	return all
+}
+
+func (d *decoder) source(n *yaml.Node, s *source, kinds []sources.Kind) sync.Source {
+	what := fmt.Sprintf("source %s", quote(s.name))
+	known := names(kinds, kindName)
+	list, ok := d.entries(n, what)
+	if !ok {
+		return sync.Source{}
+	}
+	if len(list) != 1 {
+		d.problem(n, "%s: exactly one kind is needed here: %s", what, or(known))
+		return sync.Source{}
+	}
+	e := list[0]
+	for i := range kinds {
+		if kinds[i].Name == e.key.Value {
+			s.kind = &kinds[i]
+		}
+	}
+	if s.kind == nil {
+		d.problem(e.key, "%s: unknown kind %s; this build reads %s", what, quote(e.key.Value), and(known))
+		return sync.Source{}
+	}
+	common := sourceKeys{Timeout: 15 * time.Second}
+	config := reflect.New(s.kind.Config)
+	before := len(d.problems)
+	o := d.object(e.value, what, &common, config.Interface())
+	if len(d.problems) > before {
+		return sync.Source{}
+	}
+	opened, err := s.kind.Open(config.Elem().Interface())
+	d.refuse(o, err)
+	return sync.Source{Opened: opened, Timeout: common.Timeout}
+}

@@ -1,0 +1,115 @@
+package sync_test
+
+import (
+	"errors"
+	"fmt"
+	"net/netip"
+	"strings"
+	"testing"
+
+	"pgregory.net/rapid"
+
+	"nitrox/sources"
+	"nitrox/sync"
+)
+
+func TestUnion(t *testing.T) {
+	ep := func(s string, w int) sources.Endpoint { return sources.Endpoint{Addr: addr(s), Weight: w} }
+	unsure := func(e sources.Endpoint) sources.Endpoint { e.Uncertain = "no health result"; return e }
+	answer := func(es ...sources.Endpoint) sources.Answer { return sources.Answer{Endpoints: es} }
+	absent := sources.Answer{Doubt: fmt.Errorf("service web: %w", sources.ErrAbsent)}
+	for _, c := range []struct {
+		name    string
+		from    []sync.From
+		answers []sources.Answer
+		policy  sync.Policy
+		want    string
+		doubt   string
+	}{
+		{name: "the union of two clusters", answers: []sources.Answer{answer(ep("10.0.0.2:80", 0)), answer(ep("10.0.0.1:80", 0))},
+			want: "10.0.0.1:80 0, 10.0.0.2:80 0"},
+		{name: "scenario 14: the same address twice is one member with the larger weight", answers: []sources.Answer{answer(ep("10.0.0.1:80", 2)), answer(ep("10.0.0.1:80", 5))},
+			want: "10.0.0.1:80 5"},
+		{name: "an entry's weight multiplies the source's", from: []sync.From{{Weight: 10}, {}}, answers: []sources.Answer{answer(ep("10.0.0.1:80", 3), ep("10.0.0.2:80", 0)), answer(ep("10.0.0.3:80", 4))},
+			want: "10.0.0.1:80 30, 10.0.0.2:80 10, 10.0.0.3:80 4"},
+		{name: "products over 100 scale the whole group", from: []sync.From{{Weight: 100}, {}}, answers: []sources.Answer{answer(ep("10.0.0.1:80", 4), ep("10.0.0.2:80", 2)), answer(ep("10.0.0.3:80", 1))},
+			want: "10.0.0.1:80 100, 10.0.0.2:80 50, 10.0.0.3:80 1"},
+		{name: "ready in one answer is ready", answers: []sources.Answer{answer(unsure(ep("10.0.0.1:80", 0))), answer(ep("10.0.0.1:80", 0))},
+			want: "10.0.0.1:80 0"},
+		{name: "uncertain in all answers is uncertain", answers: []sources.Answer{answer(unsure(ep("10.0.0.1:80", 0)))},
+			want: "10.0.0.1:80 0?"},
+		{name: "a doubt of one is a doubt of the group", from: []sync.From{{Source: "prod"}, {Source: "dcos"}}, answers: []sources.Answer{answer(ep("10.0.0.1:80", 0)), {Doubt: errors.New("connection refused")}},
+			want: "10.0.0.1:80 0", doubt: "source dcos: connection refused"},
+		{name: "absent is a doubt", from: []sync.From{{Source: "prod"}}, answers: []sources.Answer{absent}, doubt: "source prod: service web: no such app"},
+		{name: "absent: empty is none", from: []sync.From{{Source: "prod"}}, answers: []sources.Answer{absent}, policy: sync.Policy{AbsentIsEmpty: true}},
+		{name: "outside only is a doubt", from: []sync.From{{Source: "prod"}}, policy: sync.Policy{Only: []netip.Prefix{netip.MustParsePrefix("10.0.0.0/24")}},
+			answers: []sources.Answer{answer(ep("10.0.0.1:80", 0), ep("10.0.1.1:80", 0))},
+			want:    "10.0.0.1:80 0", doubt: "source prod: 10.0.1.1:80 cannot be bound: it is outside only"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			if c.from == nil {
+				c.from = make([]sync.From, len(c.answers))
+			}
+			d := sync.Union(c.from, c.answers, c.policy)
+			var got []string
+			for _, e := range d.Endpoints {
+				s := fmt.Sprintf("%v %d", e.Addr, e.Weight)
+				if e.Uncertain != "" {
+					s += "?"
+				}
+				got = append(got, s)
+			}
+			if s := strings.Join(got, ", "); s != c.want {
+				t.Errorf("\n got %s\nwant %s", s, c.want)
+			}
+			if doubt := fmt.Sprint(d.Doubt); (c.doubt != "" || d.Doubt != nil) && doubt != c.doubt {
+				t.Errorf("doubt\n got %s\nwant %s", doubt, c.doubt)
+			}
+		})
+	}
+}
+
+func TestUnfitAddressesAreNeverBound(t *testing.T) {
+	for _, s := range []string{"0.0.0.0:80", "[::]:80", "127.0.0.1:80", "[::1]:80", "224.0.0.1:80", "[ff02::1]:80", "169.254.1.1:80", "[fe80::1]:80", "[2001:db8::1%eth0]:80", "10.0.0.1:0", "[::ffff:10.0.0.1]:80"} {
+		a := netip.MustParseAddrPort(s)
+		if sync.Unfit(a, nil) == "" {
+			t.Errorf("%s would be bound", s)
+		}
+		d := sync.Union([]sync.From{{Source: "x"}}, []sources.Answer{{Endpoints: []sources.Endpoint{{Addr: a}}}}, sync.Policy{})
+		if len(d.Endpoints) > 0 || d.Doubt == nil {
+			t.Errorf("%s: %v, doubt %v", s, d.Endpoints, d.Doubt)
+		}
+	}
+	if why := sync.Unfit(netip.AddrPort{}, nil); why == "" {
+		t.Error("no address would be bound")
+	}
+	if why := sync.Unfit(addr("10.0.0.1:80"), nil); why != "" {
+		t.Errorf("10.0.0.1:80: %s", why)
+	}
+}
+
+func TestTheUnionDoesNotDependOnTheOrderOfEntriesAndKeepsWeightsLegal(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		n := rapid.IntRange(1, 4).Draw(t, "entries")
+		from, answers, order := make([]sync.From, n), make([]sources.Answer, n), make([]int, n)
+		for i := range n {
+			order[i] = i
+			from[i].Weight = rapid.IntRange(0, 100).Draw(t, "weight")
+			answers[i].Endpoints = genEndpoints().Draw(t, "endpoints")
+		}
+		order = rapid.Permutation(order).Draw(t, "order")
+		from2, answers2 := make([]sync.From, n), make([]sources.Answer, n)
+		for i, j := range order {
+			from2[i], answers2[i] = from[j], answers[j]
+		}
+		one, two := sync.Union(from, answers, sync.Policy{}), sync.Union(from2, answers2, sync.Policy{})
+		if a, b := fmt.Sprintf("%+v", one), fmt.Sprintf("%+v", two); a != b {
+			t.Fatalf("\n%s\n%s", a, b)
+		}
+		for _, e := range one.Endpoints {
+			if e.Weight < 0 || e.Weight > 100 {
+				t.Fatalf("weight %d", e.Weight)
+			}
+		}
+	})
+}
