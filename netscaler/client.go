@@ -1,20 +1,30 @@
-// Package netscaler writes service groups of a Citrix NetScaler through its
-// NITRO API.
+// Package netscaler reads and writes the service groups of a Citrix NetScaler
+// through NITRO, its REST API.
+//
+// A [Client] is one session on one appliance. It knows what NITRO answers and
+// how often to ask again; it decides nothing about which members there should
+// be.
 package netscaler
 
 import (
 	"context"
+	"errors"
+	"fmt"
 	"log/slog"
 	"net/http"
+	"net/url"
+	"strings"
+	"sync/atomic"
 	"time"
 )
 
 // Config is what it takes to reach one NetScaler.
 type Config struct {
 	// URLs are those of the appliance, or of both nodes of an HA pair:
-	// scheme and host, "https://192.0.2.10".
+	// scheme and host, "https://192.0.2.10". Of several the primary is used.
 	URLs     []string
 	Username string
+	// Password is revealed at each log-in, so that a rotated one is seen.
 	Password Secret
 	// CAFile holds the certificates to trust, in PEM; empty: the system's.
 	CAFile             string
@@ -22,25 +32,126 @@ type Config struct {
 	InsecureSkipVerify bool
 	// Partition is the admin partition to switch to; empty: the default one.
 	Partition string
-	// Timeout is that of connecting and of a single write; 0 is 10 s.
+	// Timeout is that of connecting and of a single write; 0 is 10 s. Arrays
+	// get 200 ms more for each item, bulk reads and saves 120 s.
 	Timeout time.Duration
-	// ReadOnly refuses every request but GET, login and logout.
+	// ReadOnly refuses every request but GET, log-in, log-out and the switch
+	// of the session to its partition, before it reaches the network.
 	ReadOnly bool
 	// Transport replaces the client's own, with its TLS settings; tests call
 	// the simulator in process by it.
 	Transport http.RoundTripper
-	// Log gets one debug line a call; nil: none.
+	// Log gets one debug line a call, and a warning for each success that has
+	// a flaw; nil: none.
 	Log *slog.Logger
 }
 
-type Client struct{}
+const (
+	defaultTimeout = 10 * time.Second
+	itemTimeout    = 200 * time.Millisecond
+	longTimeout    = 120 * time.Second
+	// closeTimeout bounds the log-out of Close, which the caller may be
+	// waiting for after a signal.
+	closeTimeout = 5 * time.Second
+)
 
-func Open(c Config) (*Client, error) { return &Client{}, nil }
-func (c *Client) Read(ctx context.Context, groups []string) (map[string]*Group, error) {
-	return nil, nil
+// Client is one session on one NetScaler. It logs in when it is first used,
+// and again when the session has died. Its methods may be called concurrently.
+type Client struct {
+	cfg  Config
+	http http.RoundTripper
+	log  *slog.Logger
+
+	// turn holds one token; whoever has it may use the fields below. It is a
+	// channel because waiting for it must end with the context.
+	turn    chan struct{}
+	session *session
+	refusal refusal
+
+	// What the build of this appliance was found not to have.
+	noBulk, noAttrs atomic.Bool
+	noArray         [Unbind + 1]atomic.Bool
 }
-func (c *Client) Detail(ctx context.Context, groups map[string]*Group) error     { return nil }
-func (c *Client) Writable(ctx context.Context) error                             { return nil }
-func (c *Client) Do(ctx context.Context, op Op, changes []Change) (errs []error) { return nil }
-func (c *Client) Save(ctx context.Context) error                                 { return nil }
-func (c *Client) Close(ctx context.Context) error                                { return nil }
+
+// Open checks the configuration. It contacts nothing; the first call does.
+func Open(c Config) (*Client, error) {
+	if len(c.URLs) == 0 {
+		return nil, errors.New("no URL of the NetScaler is given")
+	}
+	bases := make([]string, len(c.URLs))
+	for i, text := range c.URLs {
+		base, err := baseURL(text)
+		if err != nil {
+			return nil, err
+		}
+		bases[i] = base
+	}
+	c.URLs = bases
+	if c.Username == "" {
+		return nil, errors.New("no username for the NetScaler is given")
+	}
+	if c.Timeout < 0 {
+		return nil, fmt.Errorf("the timeout %v is negative", c.Timeout)
+	}
+	if c.Timeout == 0 {
+		c.Timeout = defaultTimeout
+	}
+	if c.Log == nil {
+		c.Log = slog.New(slog.DiscardHandler)
+	}
+	t := c.Transport
+	if t == nil {
+		own, err := newTransport(c)
+		if err != nil {
+			return nil, err
+		}
+		t = own
+	}
+	return &Client{cfg: c, http: t, log: c.Log, turn: make(chan struct{}, 1)}, nil
+}
+
+// baseURL is text without its last slash. The error does not repeat text that
+// may hold a password.
+func baseURL(text string) (string, error) {
+	u, err := url.Parse(text)
+	if err != nil {
+		return "", errors.New("the URL of the NetScaler cannot be parsed")
+	}
+	switch {
+	case u.User != nil:
+		return "", fmt.Errorf("the URL %s holds a username or password; give them apart from it", u.Redacted())
+	case u.Scheme != "http" && u.Scheme != "https", u.Host == "":
+		return "", fmt.Errorf("the URL %q is not of the form https://HOST", text)
+	case strings.Trim(u.Path, "/") != "", u.RawQuery != "", u.Fragment != "":
+		return "", fmt.Errorf("the URL %q has more than a scheme and a host", text)
+	}
+	return u.Scheme + "://" + u.Host, nil
+}
+
+// Close logs out, within 5 s, also if ctx has ended: a session that is left
+// behind counts against the appliance's limit for half an hour. A client that
+// is not logged in has nothing to close. A call after Close logs in again.
+func (c *Client) Close(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), closeTimeout)
+	defer cancel()
+	if err := c.take(ctx); err != nil {
+		return fmt.Errorf("log out: %w", err)
+	}
+	defer c.give()
+	err := c.logout(ctx)
+	if t, ok := c.http.(interface{ CloseIdleConnections() }); ok {
+		t.CloseIdleConnections()
+	}
+	return err
+}
+
+func (c *Client) take(ctx context.Context) error {
+	select {
+	case c.turn <- struct{}{}:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+func (c *Client) give() { <-c.turn }

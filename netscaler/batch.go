@@ -1,0 +1,170 @@
+package netscaler
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"strconv"
+	"time"
+)
+
+// batch is the changes of one Do on their way.
+type batch struct {
+	client *Client
+	op     Op
+	errs   []error // by change
+	items  []item
+	// trouble is with the appliance as a whole; after it nothing is sent.
+	trouble error
+}
+
+// send sends items in arrays.
+func (b *batch) send(ctx context.Context, items []item) {
+	for len(items) > 0 {
+		n := min(chunk, len(items))
+		b.array(ctx, items[:n])
+		items = items[n:]
+	}
+}
+
+// array sends up to a chunk of items in one call, and those that it left
+// undone again: some builds stop at the first that fails, although they are
+// asked to continue, and then answer a short or a padded list.
+func (b *batch) array(ctx context.Context, items []item) {
+	for len(items) > 1 && b.trouble == nil && !b.client.noArray[b.op].Load() {
+		bodies := make([]map[string]any, len(items))
+		for i, it := range items {
+			bodies[i] = it.body(b.op)
+		}
+		a, err := b.client.do(ctx, b.client.write(b.op, bodies, len(items)))
+		var e *Error
+		switch {
+		case err == nil && len(a.items) == 0:
+			b.settle(items, nil)
+			return
+		case err == nil, errors.As(err, &e) && e.Code == codeBulkFailed:
+			left := b.results(items, a.items)
+			if len(left) == len(items) {
+				b.singly(ctx, items) // an answer that does not tell
+				return
+			}
+			items = left
+		case refused(err) != nil && e.peerFailed():
+			b.settle(items, b.client.holds(b.op, items[0].change.Group, e))
+			return
+		case refused(err) == nil || e.whole():
+			b.settle(items, err)
+			b.stop(err)
+			return
+		default:
+			// It may be the form that is refused, or one item in it.
+			if b.singly(ctx, items) {
+				b.client.noArray[b.op].Store(true)
+				b.client.log.WarnContext(ctx, "the NetScaler refuses arrays; changes are made one by one", "op", b.op, "error", err)
+			}
+			return
+		}
+	}
+	b.singly(ctx, items)
+}
+
+// whole: the refusal is of any change, so that asking for each is no use.
+func (e *Error) whole() bool {
+	switch e.Code {
+	case codeOnlySecondary, codeOnlyPrimary, codeOnSecondary, codeClusterNode, codeClusterReadOnly, codeNotOnCluster:
+		return true
+	}
+	return false
+}
+
+// results settles the items that an array's answer tells of, and returns the
+// others.
+func (b *batch) results(items []item, results []reply) (left []item) {
+	for i, it := range items {
+		if i >= len(results) || results[i].code == codeNotAttempted {
+			left = append(left, it)
+			continue
+		}
+		r := results[i]
+		if r.done() {
+			b.errs[it.i] = nil
+			continue
+		}
+		e := &Error{Status: http.StatusMultiStatus, Code: r.code, Message: printable(r.message)}
+		b.errs[it.i] = b.client.holds(b.op, it.change.Group, e)
+	}
+	return left
+}
+
+// singly sends items one by one, and tells whether all went well. A group that
+// the user may not write is asked for once.
+func (b *batch) singly(ctx context.Context, items []item) (all bool) {
+	all = true
+	forbidden := map[string]error{}
+	for _, it := range items {
+		group := it.change.Group
+		err := b.trouble
+		if err == nil {
+			err = forbidden[group]
+		}
+		if err == nil {
+			_, err = b.client.do(ctx, b.client.single(b.op, it))
+			switch e := refused(err); {
+			case err == nil:
+			case e == nil || e.whole():
+				b.stop(err)
+			case e.Status == http.StatusForbidden:
+				forbidden[group] = err
+			default:
+				err = b.client.holds(b.op, group, e)
+			}
+		}
+		b.errs[it.i] = err
+		all = all && err == nil
+	}
+	return all
+}
+
+func (b *batch) settle(items []item, err error) {
+	for _, it := range items {
+		b.errs[it.i] = err
+	}
+}
+
+// stop keeps what has to be said of the changes that are not sent any more.
+// They are not unsure, whatever the one before was.
+func (b *batch) stop(err error) {
+	if errors.Is(err, ErrUnsure) {
+		err = fmt.Errorf("the answer to the change before was lost: %w", ErrUnavailable)
+	}
+	b.trouble = fmt.Errorf("not sent: %w", err)
+}
+
+// write is the call that makes changes; body is what stands under the type.
+func (c *Client) write(op Op, body any, n int) *call {
+	f := forms[op]
+	k := &call{
+		method: f.method, path: "config/" + f.kind + f.query, body: map[string]any{f.kind: body},
+		limit: c.cfg.Timeout, array: n > 1,
+	}
+	if k.array {
+		k.limit += time.Duration(n) * itemTimeout
+	}
+	return k
+}
+
+// single is the call for one change. A member is unbound by DELETE, which all
+// builds have. In args the separators must not be encoded, nor the colons of
+// an IPv6 address, which the official clients send as they are.
+func (c *Client) single(op Op, it item) *call {
+	if op != Unbind {
+		return c.write(op, it.body(op), 1)
+	}
+	return &call{
+		method: http.MethodDelete,
+		path: "config/" + memberBinding + "/" + segment(it.change.Group) +
+			"?args=servername:" + argument(it.change.Server) + ",port:" + strconv.Itoa(int(it.change.Addr.Port())),
+		limit: c.cfg.Timeout,
+	}
+}

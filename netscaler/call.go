@@ -1,0 +1,231 @@
+package netscaler
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"html"
+	"io"
+	"net/http"
+	"net/url"
+	"regexp"
+	"strings"
+	"time"
+
+	"github.com/hashicorp/go-retryablehttp"
+)
+
+// call is one request to NITRO, with all its repeats.
+type call struct {
+	method string
+	path   string        // below /nitro/v1/, with its query
+	body   any           // is sent as JSON; nil: none
+	array  bool          // the body is an array, each of whose items is tried
+	limit  time.Duration // for one try
+	// decode reads the body of an answer; nil: it has only what all have. It
+	// is called anew with each try and must not keep what an earlier one read.
+	decode func(io.Reader) (reply, error)
+	// max is the size of the largest answer; 0 is maxReply.
+	max int64
+	// harmless: a repeat does no harm even if the first try was carried out.
+	harmless bool
+	// impatient: there is another node to try, so an appliance that cannot be
+	// reached is not called again.
+	impatient bool
+	secret    string // what must not be printed
+
+	begun  time.Time // the first try
+	tried  time.Time // the last
+	tries  int
+	wait   time.Duration // before the next
+	sent   sent
+	unsure bool // whether the last try was carried out is not known
+	reply  reply
+	err    error // how the last try ended
+	log    func(status, code int, err error)
+}
+
+func get(path string, decode func(io.Reader) (reply, error)) *call {
+	return &call{method: http.MethodGet, path: path, decode: decode, harmless: true, max: maxRead, limit: longTimeout}
+}
+
+// short is a get of one object.
+func (c *Client) short(k *call) *call {
+	k.limit, k.max = c.cfg.Timeout, maxReply
+	return k
+}
+
+// do makes a call within the session, and once more in a new one if it was
+// dead: a call that is refused for that was not carried out. It is the one
+// door to the network for everything but a session's own begin and end.
+func (c *Client) do(ctx context.Context, k *call) (a reply, err error) {
+	if c.cfg.ReadOnly && k.method != http.MethodGet {
+		return a, fmt.Errorf("%s %s: %w", k.method, k.path, ErrReadOnly)
+	}
+	err = c.within(ctx, k.harmless, func(s *session) error {
+		if k.method != http.MethodGet {
+			if err := c.mayWrite(ctx, s); err != nil {
+				return err
+			}
+		}
+		a, err = c.send(ctx, s, k)
+		return err
+	})
+	return a, err
+}
+
+// send makes a call, and repeats it while that is safe and of use: see
+// call.again.
+func (c *Client) send(ctx context.Context, s *session, k *call) (reply, error) {
+	if err := ctx.Err(); err != nil {
+		return reply{}, fmt.Errorf("%s: not sent: %w", s.base, err)
+	}
+	if k.begun.IsZero() {
+		k.begun = time.Now()
+	}
+	var body any // of the types that go-retryablehttp can send twice
+	if k.body != nil {
+		text, err := json.Marshal(k.body)
+		if err != nil {
+			return reply{}, fmt.Errorf("encode %s %s: %w", k.method, k.path, err)
+		}
+		body = text
+	}
+	req, err := retryablehttp.NewRequestWithContext(k.sent.trace(ctx), k.method, s.base+"/nitro/v1/"+k.path, body)
+	if err != nil {
+		return reply{}, err
+	}
+	req.Header.Set("Accept", "application/json")
+	if body != nil {
+		req.Header.Set("Content-Type", "application/json")
+	}
+	if k.array {
+		req.Header.Set("X-NITRO-ONERROR", "continue")
+	}
+	if s.id != "" {
+		req.Header.Set("Cookie", "NITRO_AUTH_TOKEN="+url.QueryEscape(s.id))
+	}
+	req.SetResponseHandler(k.receive)
+	k.log = func(status, code int, err error) {
+		c.log.DebugContext(ctx, "NITRO call", "netscaler", s.base, "method", k.method, "path", k.path,
+			"status", status, "errorcode", code, "ms", time.Since(k.tried).Milliseconds(), "error", err)
+	}
+	k.reply, k.err = reply{}, nil
+	if _, err := c.retries(k).Do(req); err != nil { //nolint:bodyclose // receive closes it
+		k.err = err
+	}
+	return k.reply, k.outcome(ctx, s.base)
+}
+
+// receive reads an answer into the call. It returns an error only if the call
+// is to be made again: go-retryablehttp closes all connections after an error.
+func (k *call) receive(resp *http.Response) error {
+	defer resp.Body.Close()
+	k.reply, k.err = k.read(resp)
+	var e *Error
+	if errors.As(k.err, &e) {
+		k.unsure = e.broken()
+	} else {
+		k.unsure = k.err != nil
+	}
+	k.log(resp.StatusCode, k.reply.code, k.err)
+	if k.again(k.err) {
+		return k.err
+	}
+	return nil
+}
+
+// read is what an answer says: the reply, and an [Error] if it is not that the
+// call was carried out. Other errors mean that it could not be read.
+func (k *call) read(resp *http.Response) (reply, error) {
+	if resp.StatusCode >= 300 && resp.StatusCode < 400 {
+		where := printable(resp.Header.Get("Location"))
+		return reply{}, &Error{Status: resp.StatusCode, Message: fmt.Sprintf("redirected to %q, which is not followed; give that host as url", where)}
+	}
+	decode, limit := k.decode, k.max
+	if decode == nil || resp.StatusCode >= 400 {
+		decode = func(r io.Reader) (reply, error) { return decodeReply(r, "", nil) }
+	}
+	if limit == 0 {
+		limit = maxReply
+	}
+	a, err := decode(&capped{resp.Body, limit})
+	if a.session == "" {
+		a.session = cookieSession(resp)
+	}
+	failed := &Error{Status: resp.StatusCode, Code: a.code, Message: printable(a.message, k.secret)}
+	var page notNITRO
+	switch {
+	case errors.As(err, &page):
+		failed.Message = "not an answer of NITRO: " + printable(plainText(string(page)), k.secret)
+		return a, failed
+	case err != nil && resp.StatusCode >= 400 && a.code == 0:
+		failed.Message = "the answer cannot be read: " + printable(err.Error(), k.secret)
+		return a, failed
+	case err != nil:
+		return a, fmt.Errorf("%w: %w", errUnreadable, err)
+	case resp.StatusCode >= 300 && a.code == 0:
+		return a, failed
+	case k.method == http.MethodGet && !a.coded:
+		failed.Message = "an answer without an errorcode"
+		return a, failed
+	case !a.done():
+		return a, failed
+	}
+	return a, nil
+}
+
+// outcome makes of the last try's end what callers are told.
+func (k *call) outcome(ctx context.Context, base string) error {
+	if k.err == nil {
+		return nil
+	}
+	err := k.err
+	var trouble *url.Error
+	if errors.As(err, &trouble) {
+		err = trouble.Err // method and URL are the caller's to name
+	}
+	var e *Error
+	if !errors.As(err, &e) {
+		err = fmt.Errorf("%s: %w", base, err)
+	}
+	switch {
+	case !k.harmless && k.unsure:
+		return fmt.Errorf("%w: %w", ErrUnsure, err)
+	case e == nil && ctx.Err() != nil:
+		return err
+	case e != nil && !e.busy() && !e.broken():
+		return err
+	}
+	if advice, yes := untrusted(err); yes {
+		return fmt.Errorf("%w: %w; %s", ErrUnavailable, err, advice)
+	}
+	if k.tries > 1 {
+		return fmt.Errorf("%w: %w (tried %d times in %v)", ErrUnavailable, err, k.tries, time.Since(k.begun).Round(time.Second/10))
+	}
+	return fmt.Errorf("%w: %w", ErrUnavailable, err)
+}
+
+var (
+	htmlHead = regexp.MustCompile(`(?is)<(head|script|style)\b.*?</(head|script|style)>`)
+	htmlTag  = regexp.MustCompile(`<[^>]*>`)
+)
+
+// plainText is what a browser would show of an error page.
+func plainText(page string) string {
+	return html.UnescapeString(htmlTag.ReplaceAllString(htmlHead.ReplaceAllString(page, " "), " "))
+}
+
+// cookieSession is the session that a log-in set as a cookie. Builds differ in
+// whether they send it in the body too ("NITRO documentation, log on").
+func cookieSession(resp *http.Response) string {
+	for _, cookie := range resp.Cookies() {
+		if strings.EqualFold(cookie.Name, "NITRO_AUTH_TOKEN") {
+			if id, err := url.QueryUnescape(cookie.Value); err == nil {
+				return id
+			}
+		}
+	}
+	return ""
+}

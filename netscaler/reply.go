@@ -1,0 +1,187 @@
+package netscaler
+
+import (
+	"bufio"
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"strconv"
+	"strings"
+)
+
+// maxRead is the size of the largest answer to a bulk read that is accepted:
+// about a million members ("NITRO documentation", a row has some 450 bytes).
+const maxRead = 512 << 20
+
+// maxReply is the size of the largest answer to any other call.
+const maxReply = 16 << 20
+
+var (
+	errTooLarge   = errors.New("it is too large")
+	errUnreadable = errors.New("the answer cannot be read")
+)
+
+// reply is what all answers of NITRO have in common.
+type reply struct {
+	code              int
+	message, severity string
+	// items are the results of an array's items, by position; there may be
+	// fewer of them than items, or none.
+	items   []reply
+	session string // of a log-in
+	// coded: the answer had an errorcode, without which it is not NITRO's.
+	coded bool
+}
+
+// done: the call, or the item, was carried out; maybe with a warning.
+func (r reply) done() bool {
+	if r.code == codeOnSecondary || r.code == codeNotAttempted {
+		return false
+	}
+	return r.code == 0 || r.severity == "WARNING"
+}
+
+// notNITRO is an answer that is no JSON object; it holds the first of it.
+type notNITRO string
+
+func (e notNITRO) Error() string { return "not an answer of NITRO: " + string(e) }
+
+// decodeReply reads an answer. What stands under key is given to value, which
+// must read it whole; it may come before or after the errorcode. An empty
+// answer is a reply without an errorcode.
+func decodeReply(r io.Reader, key string, value func(*json.Decoder) error) (reply, error) {
+	var a reply
+	in := bufio.NewReaderSize(r, 32<<10)
+	head, err := in.Peek(1024)
+	if err != nil && err != io.EOF {
+		return a, err
+	}
+	switch start := bytes.TrimLeft(head, " \t\r\n\ufeff"); {
+	case len(start) == 0:
+		return a, nil
+	case start[0] != '{':
+		return a, notNITRO(head)
+	}
+	dec := json.NewDecoder(in)
+	err = func() error {
+		if _, err := dec.Token(); err != nil {
+			return err
+		}
+		for dec.More() {
+			k, err := dec.Token()
+			if err != nil {
+				return err
+			}
+			name, _ := k.(string)
+			if name == key && value != nil {
+				err = value(dec)
+			} else {
+				err = a.field(strings.ToLower(name), dec)
+			}
+			if err != nil {
+				return err
+			}
+		}
+		_, err := dec.Token()
+		return err
+	}()
+	if err == io.EOF {
+		err = io.ErrUnexpectedEOF // the object has begun
+	}
+	return a, err
+}
+
+// field reads the value of one of the fields that all answers have.
+func (a *reply) field(name string, dec *json.Decoder) error {
+	var raw json.RawMessage
+	if err := dec.Decode(&raw); err != nil {
+		return err
+	}
+	switch name {
+	case "errorcode":
+		n, err := number(raw)
+		if err != nil {
+			return fmt.Errorf("errorcode: %w", err)
+		}
+		a.code, a.coded = n, true
+	case "message":
+		a.message = text(raw)
+	case "severity":
+		a.severity = text(raw)
+	case "sessionid":
+		a.session = text(raw)
+	case "response":
+		var items []struct{ Errorcode, Message, Severity json.RawMessage }
+		if err := json.Unmarshal(raw, &items); err != nil {
+			return fmt.Errorf("response: %w", err)
+		}
+		for _, item := range items {
+			n, err := number(item.Errorcode)
+			if err != nil {
+				return fmt.Errorf("response: errorcode: %w", err)
+			}
+			a.items = append(a.items, reply{code: n, message: text(item.Message), severity: text(item.Severity)})
+		}
+	}
+	return nil
+}
+
+// text is a JSON value as text: a string without its quotes, null as nothing,
+// and anything else as it stands, since NITRO sends numbers either way.
+func text(raw []byte) string {
+	plain, escaped := unquoted(raw)
+	if !escaped {
+		return string(plain)
+	}
+	var s string
+	if err := json.Unmarshal(raw, &s); err != nil {
+		return string(raw)
+	}
+	return s
+}
+
+// unquoted is text without the cost of a string, for the many values that have
+// no escapes; escaped tells that raw is not one of them.
+func unquoted(raw []byte) (plain []byte, escaped bool) {
+	if len(raw) < 2 || raw[0] != '"' {
+		if string(raw) == "null" {
+			return nil, false
+		}
+		return raw, false
+	}
+	plain = raw[1 : len(raw)-1]
+	return plain, bytes.IndexByte(plain, '\\') >= 0
+}
+
+// number is a JSON value as a number, whether it is one or a string of one.
+func number(raw []byte) (int, error) {
+	plain, _ := unquoted(raw)
+	n, err := strconv.Atoi(string(plain))
+	if err != nil {
+		return 0, fmt.Errorf("%q is not a number", printable(string(raw)))
+	}
+	return n, nil
+}
+
+// capped fails when more than its bytes were read, where io.LimitReader would
+// make a long answer look like a broken one.
+type capped struct {
+	io.Reader
+	left int64
+}
+
+func (c *capped) Read(p []byte) (int, error) {
+	if c.left < 0 {
+		return 0, errTooLarge
+	}
+	if int64(len(p)) > c.left+1 {
+		p = p[:c.left+1]
+	}
+	n, err := c.Reader.Read(p)
+	if c.left -= int64(n); c.left < 0 {
+		return 0, errTooLarge
+	}
+	return n, err
+}

@@ -1,0 +1,157 @@
+package netscaler
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"strings"
+	"sync"
+	"time"
+)
+
+// role is what a node answered to the question whether it may be written.
+type role struct {
+	mu  sync.Mutex
+	at  time.Time
+	err error // why not
+}
+
+// roleKept is how long the answer that a session in a partition began with is
+// good: there the question cannot be asked again without a new session.
+const roleKept = 30 * time.Second
+
+// mayWrite holds for a session whose node said so, at its last asking. Also a
+// session that had to be begun in the middle of a pass is asked, because a
+// failover is what sessions die of.
+func (c *Client) mayWrite(ctx context.Context, s *session) error {
+	if at, err := s.role.known(); !at.IsZero() {
+		return err
+	}
+	return c.askRole(ctx, s)
+}
+
+// Writable asks the appliance for its role, and is an error unless it is a
+// primary, stand-alone or a cluster's address. Call it before the first write
+// of a pass. Of a pair, the next session is then begun with the other node.
+//
+// With a partition the question must be asked before the session switches to
+// it; if that was more than 30 s ago, a new session is begun.
+func (c *Client) Writable(ctx context.Context) error {
+	if c.cfg.Partition != "" {
+		return c.writableInPartition(ctx)
+	}
+	var asked *session
+	err := c.within(ctx, true, func(s *session) error {
+		asked = s
+		return c.askRole(ctx, s)
+	})
+	if err != nil && len(c.cfg.URLs) > 1 && asked != nil {
+		return errors.Join(err, c.leave(ctx, asked))
+	}
+	return err
+}
+
+func (c *Client) writableInPartition(ctx context.Context) error {
+	s, err := c.enter(ctx, nil)
+	if err != nil {
+		return err
+	}
+	if at, err := s.role.known(); time.Since(at) < roleKept {
+		return err
+	}
+	if err := c.leave(ctx, s); err != nil {
+		return err
+	}
+	if s, err = c.enter(ctx, nil); err != nil {
+		return err
+	}
+	_, err = s.role.known()
+	return err
+}
+
+func (r *role) known() (at time.Time, err error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.at, r.err
+}
+
+// leave ends s if it is still the client's session.
+func (c *Client) leave(ctx context.Context, s *session) error {
+	if err := c.take(ctx); err != nil {
+		return err
+	}
+	defer c.give()
+	if c.session != s {
+		return nil
+	}
+	return c.logout(ctx)
+}
+
+// askRole asks the node of a session, and keeps the answer with it.
+func (c *Client) askRole(ctx context.Context, s *session) error {
+	err := c.readRole(ctx, s)
+	if err != nil {
+		err = sessionError{fmt.Errorf("%s cannot be written: %w", s.base, err)}
+	}
+	s.role.mu.Lock()
+	defer s.role.mu.Unlock()
+	s.role.at, s.role.err = time.Now(), err
+	return err
+}
+
+// readRole asks for the node's own row of hanode, which is what other tools
+// rely on. Where that does not tell, stat/hanode may know that there is no
+// pair at all. On a cluster's address both are refused by 1065.
+func (c *Client) readRole(ctx context.Context, s *session) error {
+	var node struct{ State, HACurStatus, HACurMasterState string }
+	_, err := c.send(ctx, s, c.short(get("config/hanode/0", func(r io.Reader) (reply, error) {
+		return decodeReply(r, "hanode", one(&node))
+	})))
+	switch e := refused(err); {
+	case e != nil && e.Code == codeNotOnCluster:
+		return nil
+	case e != nil && (e.Code == codeClusterNode || e.Code == codeClusterReadOnly):
+		return err
+	case err != nil && e == nil:
+		return fmt.Errorf("ask for its HA role: %w", err)
+	}
+	switch {
+	case strings.EqualFold(node.State, "Primary"):
+		return nil
+	case strings.EqualFold(node.State, "Secondary"):
+		return errors.New("it is the secondary node of the HA pair")
+	}
+	_, again := c.send(ctx, s, c.short(get("stat/hanode", func(r io.Reader) (reply, error) {
+		return decodeReply(r, "hanode", one(&node))
+	})))
+	switch {
+	case again != nil:
+		return fmt.Errorf("ask for its HA role: %w", errors.Join(err, again))
+	case strings.EqualFold(node.HACurStatus, "NO"), strings.EqualFold(node.HACurMasterState, "Primary"):
+		return nil
+	case strings.EqualFold(node.HACurMasterState, "Secondary"), strings.EqualFold(node.HACurMasterState, "Stay Secondary"):
+		return errors.New("it is the secondary node of the HA pair")
+	}
+	return fmt.Errorf("its HA role is not known (%q, %q)", printable(node.State), printable(node.HACurMasterState))
+}
+
+// one reads an object, or the first of a list: NITRO answers singletons as
+// objects and all else as lists.
+func one(into any) func(*json.Decoder) error {
+	return func(dec *json.Decoder) error {
+		var raw json.RawMessage
+		if err := dec.Decode(&raw); err != nil {
+			return err
+		}
+		if len(raw) == 0 || raw[0] != '[' {
+			return json.Unmarshal(raw, into)
+		}
+		var list []json.RawMessage
+		if err := json.Unmarshal(raw, &list); err != nil || len(list) == 0 {
+			return err
+		}
+		return json.Unmarshal(list[0], into)
+	}
+}

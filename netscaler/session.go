@@ -1,0 +1,201 @@
+package netscaler
+
+import (
+	"context"
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"net/http"
+	"time"
+)
+
+// session is a log-in on one node. It does not change once it is in use, but
+// for what is known of the node's role.
+type session struct {
+	base string // the URL of the node
+	id   string
+	role role
+}
+
+// refusal remembers a refused log-in: of which password, and when.
+type refusal struct {
+	password [sha256.Size]byte
+	at       time.Time
+	err      error
+}
+
+// loginPause is how long a refused password is not tried again. Three tries a
+// pass would lock the user out within a minute.
+const loginPause = 10 * time.Minute
+
+// sessionError keeps what kept a session from beginning apart from what the
+// call itself met: it says nothing of the call's object.
+type sessionError struct{ error }
+
+func (e sessionError) Unwrap() error { return e.error }
+
+// within runs f in the session, and once more in a new one if the first turns
+// out to be dead. If the node of a pair cannot be reached, reads move to the
+// other; writes do not, because the plan was made from what this one said.
+func (c *Client) within(ctx context.Context, read bool, f func(*session) error) error {
+	s, err := c.enter(ctx, nil)
+	if err != nil {
+		return sessionError{err}
+	}
+	err = f(s)
+	if !sessionDead(err) && !(c.unreachable(err) && read) {
+		return err
+	}
+	if s, err = c.enter(ctx, s); err != nil {
+		return sessionError{err}
+	}
+	return f(s)
+}
+
+// unreachable: the node of a pair cannot be reached, and the other may be.
+func (c *Client) unreachable(err error) bool {
+	var e *Error
+	return len(c.cfg.URLs) > 1 && errors.Is(err, ErrUnavailable) && !errors.As(err, &e)
+}
+
+// enter is the client's session, or a new one if there is none or it is the
+// one that turned out dead.
+func (c *Client) enter(ctx context.Context, dead *session) (*session, error) {
+	if err := c.take(ctx); err != nil {
+		return nil, fmt.Errorf("log in: %w", err)
+	}
+	defer c.give()
+	if c.session == dead {
+		c.session = nil
+	}
+	if c.session == nil {
+		s, err := c.begin(ctx)
+		if err != nil {
+			return nil, err
+		}
+		c.session = s
+	}
+	return c.session, nil
+}
+
+// begin starts a session on the appliance, or on the node of the pair that is
+// the primary.
+func (c *Client) begin(ctx context.Context) (*session, error) {
+	var failed []error
+	for i, base := range c.cfg.URLs {
+		s, err := c.beginOn(ctx, base, i < len(c.cfg.URLs)-1)
+		if err == nil {
+			return s, nil
+		}
+		failed = append(failed, err)
+		// A pair has one set of users: the other node would count this as
+		// another wrong password.
+		if errors.Is(err, ErrLogin) || ctx.Err() != nil {
+			break
+		}
+	}
+	if len(failed) == 1 {
+		return nil, failed[0]
+	}
+	return nil, fmt.Errorf("no node of the pair can be used: %w", errors.Join(failed...))
+}
+
+func (c *Client) beginOn(ctx context.Context, base string, impatient bool) (*session, error) {
+	s, err := c.login(ctx, base, impatient)
+	if err != nil {
+		return nil, err
+	}
+	pair, partition := len(c.cfg.URLs) > 1, c.cfg.Partition != ""
+	if pair || partition { // in a partition the role cannot be asked
+		err = c.askRole(ctx, s)
+	}
+	if partition && (err == nil || !pair) {
+		err = c.switchPartition(ctx, s)
+	} else if !pair {
+		err = nil // reading goes on on a secondary; writes are refused
+	}
+	if err == nil {
+		return s, nil
+	}
+	if out := c.end(ctx, s); out != nil {
+		c.log.WarnContext(ctx, "a session was left behind", "netscaler", base, "error", out)
+	}
+	return nil, err
+}
+
+// login begins a session ("NITRO documentation, log on"). It is one try unless
+// the appliance is busy: a refused password is kept in mind.
+func (c *Client) login(ctx context.Context, base string, impatient bool) (*session, error) {
+	password, err := c.cfg.Password.Reveal()
+	if err != nil {
+		return nil, fmt.Errorf("log in to %s: %w", base, err)
+	}
+	sum := sha256.Sum256([]byte(password))
+	if until := c.refusal.at.Add(loginPause); c.refusal.err != nil && sum == c.refusal.password && time.Now().Before(until) {
+		return nil, fmt.Errorf("%w; not tried again before the password changes, or %s", c.refusal.err, until.Format(time.TimeOnly))
+	}
+	a, err := c.send(ctx, &session{base: base}, &call{
+		method: http.MethodPost, path: "config/login", limit: c.cfg.Timeout,
+		harmless: true, impatient: impatient, secret: password,
+		body: map[string]any{"login": map[string]string{"username": c.cfg.Username, "password": password}},
+	})
+	var e *Error
+	if errors.As(err, &e) && e.badLogin() {
+		c.refusal = refusal{sum, time.Now(), fmt.Errorf("log in to %s as %q: %w: %w", base, c.cfg.Username, ErrLogin, err)}
+		return nil, c.refusal.err
+	}
+	if err != nil {
+		return nil, fmt.Errorf("log in to %s as %q: %w", base, c.cfg.Username, err)
+	}
+	c.refusal = refusal{}
+	if a.session == "" {
+		return nil, fmt.Errorf("log in to %s as %q: the answer holds no session", base, c.cfg.Username)
+	}
+	return &session{base: base, id: a.session}, nil
+}
+
+// badLogin: the username or password is wrong. A 401 without a NITRO code is
+// the web server's way to say so.
+func (e *Error) badLogin() bool {
+	switch e.Code {
+	case codeBadLogin, codeBadLogin2, codeLoginFailed:
+		return true
+	case 0:
+		return e.Status == http.StatusUnauthorized
+	}
+	return false
+}
+
+// logout ends the client's session, if it has one. The caller has the turn.
+func (c *Client) logout(ctx context.Context) error {
+	s := c.session
+	if s == nil {
+		return nil
+	}
+	c.session = nil
+	return c.end(ctx, s)
+}
+
+func (c *Client) end(ctx context.Context, s *session) error {
+	_, err := c.send(ctx, s, &call{
+		method: http.MethodPost, path: "config/logout", limit: c.cfg.Timeout, harmless: true,
+		body: map[string]any{"logout": struct{}{}},
+	})
+	if err != nil && !sessionDead(err) {
+		return fmt.Errorf("log out of %s: %w", s.base, err)
+	}
+	return nil
+}
+
+// switchPartition changes what the session sees, and nothing on the appliance
+// ("NITRO documentation, nspartition"); a read-only client does it too.
+func (c *Client) switchPartition(ctx context.Context, s *session) error {
+	_, err := c.send(ctx, s, &call{
+		method: http.MethodPost, path: "config/nspartition?action=Switch", limit: c.cfg.Timeout, harmless: true,
+		body: map[string]any{"nspartition": map[string]string{"partitionname": c.cfg.Partition}},
+	})
+	if err != nil {
+		return fmt.Errorf("switch to the partition %s: %w", c.cfg.Partition, err)
+	}
+	return nil
+}

@@ -1,0 +1,181 @@
+package netscaler
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"net/netip"
+	"strings"
+	"time"
+)
+
+// chunk is how many changes go into one call. NITRO documents no limit.
+const chunk = 500
+
+// Do makes changes that are all of the kind op, in arrays of up to 500, and
+// says of each how it went: errs[i] is nil if changes[i] holds now. Binding
+// what is bound and unbinding what is not bound holds.
+//
+// An error that wraps [ErrUnsure] means that the change may or may not have
+// been made. After trouble with the appliance as a whole the rest is not sent.
+// A change that does not name its group, server (or address) and port is
+// refused, because NITRO would make it to the whole group.
+func (c *Client) Do(ctx context.Context, op Op, changes []Change) (errs []error) {
+	errs = make([]error, len(changes))
+	b := &batch{client: c, op: op, errs: errs}
+	for i, change := range changes {
+		if errs[i] = change.check(op); errs[i] == nil {
+			b.items = append(b.items, item{i, change, ""})
+		}
+	}
+	if op == Drain || op == Unbind {
+		b.leaveDomains(ctx)
+	}
+	b.send(ctx, b.items)
+	if op == Bind {
+		b.bindByName(ctx)
+	}
+	for i, err := range errs {
+		if err != nil {
+			errs[i] = fmt.Errorf("service group %s: %s %s: %w", changes[i].Group, op, changes[i].name(), err)
+		}
+	}
+	return errs
+}
+
+// name is the member as people know it.
+func (ch Change) name() string {
+	if ch.Addr.IsValid() {
+		return ch.Addr.String()
+	}
+	return fmt.Sprintf("%q", printable(ch.Server))
+}
+
+// check refuses what must not be sent.
+func (ch Change) check(op Op) error {
+	switch {
+	case ch.Op != op:
+		return fmt.Errorf("not sent: it is a %s among %ss", ch.Op, op)
+	case ch.Group == "":
+		return errors.New("not sent: it names no service group")
+	case ch.Alien != "":
+		return fmt.Errorf("not sent: %s", ch.Alien)
+	case !ch.Addr.IsValid(), ch.Addr.Addr().IsUnspecified(), ch.Addr.Addr().Zone() != "":
+		return errors.New("not sent: it names no address")
+	case ch.Addr.Port() == 0:
+		return errors.New("not sent: it names no port")
+	case op != Bind && ch.Server == "":
+		return errors.New("not sent: it names no server")
+	case (op == Bind || op == Set) && (ch.Weight < 1 || ch.Weight > 100):
+		return fmt.Errorf("not sent: the weight %d is not one of 1 to 100", ch.Weight)
+	case op == Drain && ch.Delay <= 0:
+		return errors.New("not sent: a drain needs a delay")
+	case strings.ContainsAny(ch.Group, "[]"), op != Bind && strings.ContainsAny(ch.Server, "[]"):
+		// The command line of the appliance reads a range of names in it.
+		return errors.New("not sent: a name with brackets stands for several")
+	}
+	return nil
+}
+
+// item is a change on its way. NITRO takes either an address or a server's
+// name, never both (error 1092).
+type item struct {
+	i      int // of the change
+	change Change
+	server string // to bind by; empty: by address
+}
+
+// body is the item as the call for op takes it. More keys than these are
+// refused.
+func (it item) body(op Op) map[string]any {
+	b := map[string]any{"servicegroupname": it.change.Group, "port": it.change.Addr.Port()}
+	switch {
+	case op != Bind:
+		b["servername"] = it.change.Server
+	case it.server != "":
+		b["servername"] = it.server
+	default:
+		b["ip"] = it.change.Addr.Addr().Unmap().String()
+	}
+	switch op {
+	case Bind, Set:
+		b["weight"] = it.change.Weight
+	case Drain:
+		b["graceful"] = "YES"
+		b["delay"] = int64((it.change.Delay + time.Second - 1) / time.Second)
+	}
+	return b
+}
+
+// form is the NITRO call for a kind of change ("NITRO documentation,
+// servicegroup and servicegroup_servicegroupmember_binding"): all take an
+// object, or an array.
+type form struct{ method, kind, query string }
+
+var forms = [...]form{
+	Bind:   {http.MethodPut, memberBinding, ""},
+	Enable: {http.MethodPost, "servicegroup", "?action=enable"},
+	Set:    {http.MethodPut, "servicegroup", ""},
+	Drain:  {http.MethodPost, "servicegroup", "?action=disable"},
+	Unbind: {http.MethodPost, memberBinding, "?action=unbind"},
+}
+
+// holds is the error of a change whose call was answered by e: nil where the
+// appliance is as the change wants it.
+func (c *Client) holds(op Op, group string, e *Error) error {
+	switch {
+	case e.noGroup(group):
+		return fmt.Errorf("%w; %w", e, ErrNoGroup)
+	case op == Bind && e.Code == codeExists:
+		return nil
+	case op == Unbind && e.gone():
+		return nil
+	case e.peerFailed():
+		c.log.Warn("the change was made on the primary, and not yet on its peer", "op", op, "group", group, "error", e)
+		return nil
+	}
+	return e
+}
+
+// peerFailed: the change was made, but did not reach the other node yet; the
+// pair puts that right by itself ("NITRO documentation, error 349").
+func (e *Error) peerFailed() bool {
+	return e.Code == codePeerFailed || e.Code == codePeerUnreachable || e.Code == codePeerTimeout
+}
+
+// gone: there is nothing to unbind. Which code a build uses for a member that
+// is not bound is not documented.
+func (e *Error) gone() bool {
+	switch e.Code {
+	case codeNoSuchResource, codeNoService, codeNoServer, codeNoServiceGroup, codeNoBind, codeNotBound:
+		return true
+	}
+	return e.Status == http.StatusNotFound && e.Code != 0
+}
+
+// Save keeps the running configuration over a reboot, also what others have
+// changed in it. Nothing to save is no error.
+func (c *Client) Save(ctx context.Context) error {
+	_, err := c.do(ctx, &call{
+		method: http.MethodPost, path: "config/nsconfig?action=save", limit: longTimeout,
+		body: map[string]any{"nsconfig": struct{}{}},
+	})
+	switch e := refused(err); {
+	case e != nil && e.Code == codeUnchanged:
+		return nil
+	case e != nil && e.peerFailed():
+		c.log.WarnContext(ctx, "the configuration was saved on the primary, and not on its peer", "error", e)
+		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("save the configuration: %w", err)
+	}
+	return nil
+}
+
+// ownName: the server is named by its address, so that it can have no domain.
+func ownName(m Member) bool {
+	a, err := netip.ParseAddr(m.Server)
+	return err == nil && a.Unmap() == m.Addr.Addr().Unmap()
+}
