@@ -162,7 +162,7 @@ func (d *decoder) appName(o *object, k appKeys, defs *definitions) bool {
 	n, given := o.values["name"]
 	switch {
 	case !given:
-		d.missing(o, "name", "the service group is called so too, unless service_group says otherwise")
+		d.missing(o, "name", "it is what --app takes, and the service group's name unless service_group says otherwise")
 		return false
 	case o.wrong["name"] || !d.name(n, k.Name, "an app"):
 		return false

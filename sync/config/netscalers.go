@@ -259,6 +259,10 @@ func (d *decoder) password(o *object, k netscalerKeys) netscaler.Secret {
 // passwordText reads a password that must be one variable and nothing else.
 // What else stands there may be the password itself, and is not repeated.
 func (d *decoder) passwordText(n *yaml.Node) netscaler.Secret {
+	if null(n) {
+		d.problem(n, "password: has no value; give one, or remove the key")
+		return netscaler.Secret{}
+	}
 	name := onlyVariable.FindStringSubmatch(n.Value)
 	if n.Kind != yaml.ScalarNode || name == nil {
 		d.problem(n, "password: must not stand in this file; write ${NAME} for an environment variable that holds it, or use password_file")

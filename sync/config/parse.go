@@ -134,7 +134,10 @@ func (d *decoder) parse(text []byte) (root *yaml.Node, err error) {
 	return root, nil
 }
 
-var atLine = regexp.MustCompile(`^line (\d+): `)
+var (
+	atLine        = regexp.MustCompile(`^line (\d+): `)
+	unknownAnchor = regexp.MustCompile(`^unknown anchor '(.*)' referenced$`)
+)
 
 // syntax tells of text that is no YAML, in an operator's words where yaml.v3
 // is obscure. It repeats nothing of the text, which may be a password.
@@ -155,9 +158,19 @@ func (d *decoder) syntax(text []byte, err error) {
 			return
 		}
 	}
+	if m := unknownAnchor.FindStringSubmatch(message); m != nil {
+		// Of this one yaml.v3 does not tell the line.
+		column := 1
+		for i, text := range lines {
+			if before, _, found := strings.Cut(text, "*"+m[1]); found {
+				line, column = i+1, utf8.RuneCountInString(before)+1
+				break
+			}
+		}
+		d.add(line, column, aliases)
+		return
+	}
 	switch {
-	case strings.HasPrefix(message, "unknown anchor"):
-		message = aliases
 	case message == "found character that cannot start any token":
 		message = "a value begins with a character that YAML keeps for itself (@, `, % or a tab); quote the value"
 	case message == "mapping values are not allowed in this context":
