@@ -30,8 +30,8 @@ type call struct {
 	max int64
 	// harmless: a repeat does no harm even if the first try was carried out.
 	harmless bool
-	// impatient: there is another node to try, so an appliance that cannot be
-	// reached is not called again.
+	// impatient: there is another node to try, or nothing to win, so an
+	// appliance that cannot be reached is not called again.
 	impatient bool
 	secret    string // what must not be printed
 

@@ -178,7 +178,7 @@ func (c *Client) logout(ctx context.Context) error {
 
 func (c *Client) end(ctx context.Context, s *session) error {
 	_, err := c.send(ctx, s, &call{
-		method: http.MethodPost, path: "config/logout", limit: c.cfg.Timeout, harmless: true,
+		method: http.MethodPost, path: "config/logout", limit: c.cfg.Timeout, harmless: true, impatient: true,
 		body: map[string]any{"logout": struct{}{}},
 	})
 	if err != nil && !sessionDead(err) {

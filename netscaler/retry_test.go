@@ -1,0 +1,415 @@
+package netscaler_test
+
+import (
+	"context"
+	"encoding/pem"
+	"errors"
+	"fmt"
+	"io"
+	"log"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"nitrox/netscaler"
+)
+
+func bindOne(ctx context.Context, c *netscaler.Client) error {
+	return c.Do(ctx, netscaler.Bind, []netscaler.Change{change(netscaler.Bind, "sg", "10.0.0.1:80")})[0]
+}
+
+func readOne(ctx context.Context, c *netscaler.Client) error {
+	groups, err := c.Read(ctx, []string{"sg"})
+	if err == nil {
+		err = groups["sg"].Err
+	}
+	return err
+}
+
+var busy = map[string]answer{
+	"272": nitro(599, 272, "Device busy"), "291": nitro(599, 291, "Resource temporarily unavailable"),
+	"293": nitro(599, 293, "Operation already in progress"), "364": nitro(599, 364, "x"), "365": nitro(599, 365, "x"),
+	"366": nitro(599, 366, "x"), "445": nitro(599, 445, "Session limit exceeded"), "446": nitro(599, 446, "Connection limit to CFE exceeded"),
+	"603": nitro(599, 603, "Configuration is being saved"), "1461": nitro(599, 1461, "x"), "503 page": page(503), "503": {status: 503}, "429": {status: 429},
+}
+
+func TestBusyApplianceIsAskedAgain(t *testing.T) {
+	for name, answer := range busy {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				b := newBox(t).on(byName("sg"), answer, answer, answer, rows(binding, "")).
+					on("PUT "+binding, answer, answer, answer, ok(done)).
+					on("POST nsconfig?action=save", answer, answer, answer, ok(done))
+				c := b.open()
+				if err := readOne(t.Context(), c); err != nil {
+					t.Errorf("read: %v", err)
+				}
+				if err := bindOne(t.Context(), c); err != nil {
+					t.Errorf("bind: %v", err)
+				}
+				if err := c.Save(t.Context()); err != nil {
+					t.Errorf("save: %v", err)
+				}
+			})
+		})
+	}
+}
+
+func TestBusyForGoodEndsAfterFourTriesWithin20Seconds(t *testing.T) {
+	for name, answer := range busy {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				b := newBox(t).on(byName("sg"), answer).on("PUT "+binding, answer)
+				c := b.open()
+				begun := time.Now()
+				wantError(t, readOne(t.Context(), c), netscaler.ErrUnavailable, "tried 4 times in ")
+				if n := b.count(byName("sg")); n != 4 {
+					t.Errorf("%d tries", n)
+				}
+				if took := time.Since(begun); took > 20*time.Second || took < 2*time.Second {
+					t.Errorf("took %v", took)
+				}
+				err := bindOne(t.Context(), c)
+				wantError(t, err, netscaler.ErrUnavailable)
+				if errors.Is(err, netscaler.ErrUnsure) {
+					t.Errorf("a busy answer is sure: %v", err)
+				}
+			})
+		})
+	}
+}
+
+func TestWaitsBetweenTriesAreNotAllTheSame(t *testing.T) {
+	waits := map[time.Duration]bool{}
+	synctest.Test(t, func(t *testing.T) {
+		b := newBox(t).on(byName("sg"), busy["446"])
+		c := b.open()
+		for range 8 {
+			begun := time.Now()
+			wantError(t, readOne(t.Context(), c), netscaler.ErrUnavailable)
+			waits[time.Since(begun)] = true
+		}
+	})
+	if len(waits) < 4 {
+		t.Errorf("total waits: %v", waits)
+	}
+}
+
+func TestCallThatHangsIsNotRepeatedAfter20Seconds(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var calls atomic.Int32
+		hang := roundTripper(func(r *http.Request) (*http.Response, error) {
+			calls.Add(1)
+			<-r.Context().Done()
+			return nil, r.Context().Err()
+		})
+		c := open(t, hang, func(cfg *netscaler.Config) { cfg.Timeout = 9 * time.Second })
+		begun := time.Now()
+		wantError(t, readOne(t.Context(), c), netscaler.ErrUnavailable, "log in to http://ns.example", "Client.Timeout exceeded")
+		if took := time.Since(begun); calls.Load() < 2 || took > 29*time.Second {
+			t.Errorf("%d tries in %v", calls.Load(), took)
+		}
+	})
+}
+
+// Arrays get more time than single writes.
+func TestTimeoutGrowsWithTheArray(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newBox(t).on("PUT "+binding, answer{status: 201})
+		slow := roundTripper(func(r *http.Request) (*http.Response, error) {
+			if r.Method == http.MethodPut {
+				select {
+				case <-time.After(50 * time.Second):
+				case <-r.Context().Done():
+					return nil, r.Context().Err()
+				}
+			}
+			return b.RoundTrip(r)
+		})
+		c := open(t, slow)
+		var changes []netscaler.Change
+		for i := range 250 {
+			changes = append(changes, change(netscaler.Bind, "sg", fmt.Sprintf("10.0.0.%d:80", i)))
+		}
+		for _, err := range c.Do(t.Context(), netscaler.Bind, changes) {
+			if err != nil {
+				t.Fatal(err)
+			}
+		}
+		wantError(t, bindOne(t.Context(), c), netscaler.ErrUnsure, "service group sg: bind 10.0.0.1:80: sent, but the answer was lost: http://ns.example")
+	})
+}
+
+func TestReadsAreRepeatedWhateverWasLost(t *testing.T) {
+	for name, trouble := range map[string]answer{
+		"no connection": refusedConnection, "lost": lost, "502": page(502), "504": {status: 504}, "500": page(500),
+		"cut off": {status: 200, body: `{ "errorcode": 0, "servicegroup_serv`},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				b := newBox(t).on(byName("sg"), trouble, trouble, rows(binding, ""))
+				c := b.open()
+				if err := readOne(t.Context(), c); err != nil {
+					t.Error(err)
+				}
+				b.on(byName("sg"), trouble)
+				wantError(t, readOne(t.Context(), c), netscaler.ErrUnavailable, "tried 4 times")
+			})
+		})
+	}
+}
+
+// A write that may have been made is never made again: reading tells.
+func TestWriteWhoseAnswerIsLostIsUnsureAndSentOnce(t *testing.T) {
+	for name, trouble := range map[string]answer{
+		"lost": lost, "500": page(500), "502": page(502), "504": {status: 504}, "599 page": page(599),
+		"cut off": {status: 200, body: `{ "errorcode": 0, "mess`}, "nonsense": {status: 200, body: `{ "errorcode": "many" }`},
+		"a page": page(200), "cut off list": {status: 207, body: `{ "errorcode": 1243, "response": [ {"errorcode"`},
+	} {
+		t.Run(name, func(t *testing.T) {
+			b := newBox(t).on("PUT "+binding, trouble)
+			c := b.open()
+			wantError(t, bindOne(t.Context(), c), netscaler.ErrUnsure)
+			if n := b.count("PUT " + binding); n != 1 {
+				t.Errorf("sent %d times", n)
+			}
+			b.on("POST nsconfig?action=save", trouble)
+			wantError(t, c.Save(t.Context()), netscaler.ErrUnsure, "save the configuration: ")
+		})
+	}
+}
+
+func TestWriteThatSurelyDidNotArriveIsRepeated(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newBox(t).on("PUT "+binding, refusedConnection, refusedConnection, ok(done))
+		c := b.open()
+		if err := bindOne(t.Context(), c); err != nil {
+			t.Error(err)
+		}
+		b.on("PUT "+binding, refusedConnection)
+		err := bindOne(t.Context(), c)
+		wantError(t, err, netscaler.ErrUnavailable, "connection refused")
+		if errors.Is(err, netscaler.ErrUnsure) {
+			t.Errorf("nothing was sent: %v", err)
+		}
+	})
+}
+
+// go-retryablehttp's own policy would make five tries of it and lose the error.
+func TestRefusalIsNotRepeated(t *testing.T) {
+	b := newBox(t).on("PUT "+binding, nitro(599, 435, "Maximum services bound to service group exceeded"))
+	err := bindOne(t.Context(), b.open())
+	if want := "service group sg: bind 10.0.0.1:80: NITRO 435 (HTTP 599): Maximum services bound to service group exceeded"; err == nil || err.Error() != want {
+		t.Errorf("error %v", err)
+	}
+	if n := b.count("PUT " + binding); n != 1 {
+		t.Errorf("sent %d times", n)
+	}
+}
+
+func TestContextEndsACallAtOnce(t *testing.T) {
+	t.Run("while it waits for another try", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			b := newBox(t).on(byName("sg"), busy["446"]).on("PUT "+binding, busy["446"])
+			c := b.open()
+			for _, f := range []func(context.Context, *netscaler.Client) error{readOne, bindOne} {
+				ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
+				begun := time.Now()
+				err := f(ctx, c)
+				wantError(t, err, context.DeadlineExceeded)
+				if errors.Is(err, netscaler.ErrUnsure) || time.Since(begun) > 100*time.Millisecond {
+					t.Errorf("after %v: %v", time.Since(begun), err)
+				}
+				cancel()
+			}
+		})
+	})
+	t.Run("before it is sent", func(t *testing.T) {
+		b := newBox(t)
+		c := b.open()
+		ctx, cancel := context.WithCancel(t.Context())
+		cancel()
+		for _, err := range []error{readOne(ctx, c), bindOne(ctx, c), c.Save(ctx), c.Writable(ctx)} {
+			wantError(t, err, context.Canceled)
+		}
+		if len(b.calls) != 0 {
+			t.Errorf("calls: %v", b.calls)
+		}
+	})
+	t.Run("a write under way is unsure", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			b := newBox(t)
+			slow := roundTripper(func(r *http.Request) (*http.Response, error) {
+				if r.Method == http.MethodPut {
+					<-r.Context().Done()
+					return nil, r.Context().Err()
+				}
+				return b.RoundTrip(r)
+			})
+			ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+			defer cancel()
+			err := bindOne(ctx, open(t, slow))
+			wantError(t, err, netscaler.ErrUnsure)
+			wantError(t, err, context.DeadlineExceeded)
+		})
+	})
+}
+
+func TestRedirectsAreNotFollowed(t *testing.T) {
+	for _, status := range []int{301, 302, 307, 308} {
+		b := newBox(t).on(byName("sg"), answer{status: status, header: http.Header{"Location": {"https://elsewhere.example/\u202e"}}})
+		err := readOne(t.Context(), b.open())
+		wantError(t, err, nil, fmt.Sprintf("HTTP %d: redirected to ", status), `"https://elsewhere.example/"`, "give that host as url")
+	}
+}
+
+type roundTripper func(*http.Request) (*http.Response, error)
+
+func (f roundTripper) RoundTrip(r *http.Request) (*http.Response, error) { return f(r) }
+
+// From here on over real connections.
+
+func overTCP(t *testing.T, url string, change ...func(*netscaler.Config)) *netscaler.Client {
+	return open(t, nil, append([]func(*netscaler.Config){func(cfg *netscaler.Config) { cfg.URLs = []string{url} }}, change...)...)
+}
+
+func TestRealConnectionThatEndsAfterTheWriteIsUnsure(t *testing.T) {
+	b := newBox(t)
+	var puts atomic.Int32
+	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.Method == http.MethodPut {
+			puts.Add(1)
+			panic(http.ErrAbortHandler)
+		}
+		b.ServeHTTP(w, r)
+	}))
+	t.Cleanup(s.Close)
+	wantError(t, bindOne(t.Context(), overTCP(t, s.URL)), netscaler.ErrUnsure, s.URL+": EOF")
+	if puts.Load() != 1 {
+		t.Errorf("sent %d times", puts.Load())
+	}
+}
+
+// ServeHTTP makes the box a server.
+func (b *box) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	r.URL.Scheme, r.URL.Host = "http", r.Host
+	resp, err := b.RoundTrip(r)
+	if err != nil {
+		panic(http.ErrAbortHandler)
+	}
+	for k, v := range resp.Header {
+		w.Header()[k] = v
+	}
+	w.WriteHeader(resp.StatusCode)
+	io.Copy(w, resp.Body)
+}
+
+func TestRealPortThatIsClosedIsUnavailableAndSure(t *testing.T) {
+	closed, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	b := newBox(t).on(byName("sg"), rows(binding, ""))
+	s := httptest.NewServer(b)
+	t.Cleanup(s.Close)
+	c, err := netscaler.Open(netscaler.Config{
+		URLs: []string{"http://" + closed.Addr().String(), s.URL}, Username: "nitrox", Password: netscaler.SecretText("secret"),
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	closed.Close()
+	if err := readOne(t.Context(), c); err != nil {
+		t.Fatal(err)
+	}
+	s.Close()
+	ctx, cancel := context.WithTimeout(t.Context(), 300*time.Millisecond)
+	defer cancel()
+	if err := bindOne(ctx, c); err == nil || errors.Is(err, netscaler.ErrUnsure) {
+		t.Errorf("error %v", err)
+	}
+	wantError(t, c.Close(t.Context()), netscaler.ErrUnavailable, "log out of "+s.URL, "connection refused")
+	if err := c.Close(t.Context()); err != nil {
+		t.Errorf("second close: %v", err)
+	}
+}
+
+func TestCertificateIsVerified(t *testing.T) {
+	b := newBox(t).on(byName("sg"), rows(binding, ""))
+	var refused atomic.Int32
+	s := httptest.NewUnstartedServer(b)
+	s.Config.ErrorLog = log.New(io.Discard, "", 0)
+	s.Config.ConnState = func(_ net.Conn, state http.ConnState) {
+		if state == http.StateNew {
+			refused.Add(1)
+		}
+	}
+	s.StartTLS()
+	t.Cleanup(s.Close)
+	ca := filepath.Join(t.TempDir(), "ca.pem")
+	if err := os.WriteFile(ca, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: s.Certificate().Raw}), 0o600); err != nil {
+		t.Fatal(err)
+	}
+
+	wantError(t, readOne(t.Context(), overTCP(t, s.URL)), netscaler.ErrUnavailable, "certificate", "give the certificate to trust as ca_file")
+	if n := refused.Load(); n != 1 {
+		t.Errorf("%d connections to an appliance that is not trusted", n)
+	}
+	wantError(t, readOne(t.Context(), overTCP(t, s.URL, func(cfg *netscaler.Config) { cfg.CAFile = ca; cfg.ServerName = "ns.internal" })),
+		netscaler.ErrUnavailable, "ns.internal", "server_name")
+	for name, f := range map[string]func(*netscaler.Config){
+		"ca":          func(cfg *netscaler.Config) { cfg.CAFile = ca },
+		"server name": func(cfg *netscaler.Config) { cfg.CAFile = ca; cfg.ServerName = "example.com" },
+		"insecure":    func(cfg *netscaler.Config) { cfg.InsecureSkipVerify = true },
+	} {
+		if err := readOne(t.Context(), overTCP(t, s.URL, f)); err != nil {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	wantError(t, readOne(t.Context(), overTCP(t, strings.Replace(s.URL, "https", "http", 1))), nil, "HTTP 400")
+	plain := httptest.NewServer(b)
+	t.Cleanup(plain.Close)
+	wantError(t, readOne(t.Context(), overTCP(t, strings.Replace(plain.URL, "http", "https", 1))), netscaler.ErrUnavailable, "server gave HTTP response to HTTPS client")
+}
+
+func TestOpenSaysWhatIsWrong(t *testing.T) {
+	empty := filepath.Join(t.TempDir(), "empty.pem")
+	if err := os.WriteFile(empty, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	good := netscaler.Config{URLs: []string{"https://192.0.2.10/"}, Username: "nitrox"}
+	if _, err := netscaler.Open(good); err != nil {
+		t.Fatal(err)
+	}
+	for _, test := range []struct {
+		change func(*netscaler.Config)
+		want   string
+	}{
+		{func(c *netscaler.Config) { c.URLs = nil }, "no URL"},
+		{func(c *netscaler.Config) { c.URLs = []string{"192.0.2.10"} }, `"192.0.2.10" is not of the form https://HOST`},
+		{func(c *netscaler.Config) { c.URLs = []string{"ftp://192.0.2.10"} }, "not of the form"},
+		{func(c *netscaler.Config) { c.URLs = []string{"https://"} }, "not of the form"},
+		{func(c *netscaler.Config) { c.URLs = []string{"https://u:hunter2@h"} }, "https://u:xxxxx@h holds a username or password"},
+		{func(c *netscaler.Config) { c.URLs = []string{"https://u:hunter2@h\x00"} }, "cannot be parsed"},
+		{func(c *netscaler.Config) { c.URLs = []string{"https://h/nitro/v1"} }, "more than a scheme and a host"},
+		{func(c *netscaler.Config) { c.Username = "" }, "no username"},
+		{func(c *netscaler.Config) { c.Timeout = -1 }, "negative"},
+		{func(c *netscaler.Config) { c.CAFile = empty }, "empty.pem holds no certificate"},
+		{func(c *netscaler.Config) { c.CAFile = empty + "x" }, "read the CA file: "},
+	} {
+		cfg := good
+		test.change(&cfg)
+		_, err := netscaler.Open(cfg)
+		wantError(t, err, nil, test.want)
+		if strings.Contains(err.Error(), "hunter2") {
+			t.Errorf("shows the password: %v", err)
+		}
+	}
+}
