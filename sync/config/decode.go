@@ -103,13 +103,17 @@ func (d *decoder) object(n *yaml.Node, what string, into ...any) *object {
 	return o
 }
 
-// keys returns the keys of structs, in order, and the field of each.
+// keys returns the keys of structs, in order, and the field of each. Two fields
+// of one key would be the mistake of a programmer.
 func keys(into []any) (order []string, fields map[string]reflect.Value) {
 	fields = map[string]reflect.Value{}
 	for _, s := range into {
 		v := reflect.ValueOf(s).Elem()
 		for _, f := range reflect.VisibleFields(v.Type()) {
-			if tag, _, _ := strings.Cut(f.Tag.Get("yaml"), ","); tag != "" && tag != "-" {
+			if tag := f.Tag.Get("yaml"); tag != "" {
+				if _, twice := fields[tag]; twice {
+					panic("config: two fields of " + v.Type().String() + " and its neighbours are called " + tag)
+				}
 				order = append(order, tag)
 				fields[tag] = v.FieldByIndex(f.Index)
 			}

@@ -79,8 +79,8 @@ func cause(err error) error {
 	return err
 }
 
-// readable finds what is not text. It sees to it that yaml.v3 counts lines as
-// an editor does.
+// readable finds what is not text. Without it, yaml.v3 counts lines as an
+// editor does.
 func (d *decoder) readable(text []byte) bool {
 	line, column := 1, 1
 	for i := 0; i < len(text); {
@@ -89,18 +89,25 @@ func (d *decoder) readable(text []byte) bool {
 		case r == utf8.RuneError && size == 1:
 			d.add(line, column, "is not UTF-8 from here on; save the file as UTF-8")
 			return false
-		case unicode.IsControl(r) && !strings.ContainsRune("\t\r\n", r), strings.ContainsRune("\u2028\u2029\ufeff\ufffe\uffff", r):
+		case invisible(r), r == '\r' && !bytes.HasPrefix(text[i:], []byte("\r\n")):
 			d.add(line, column, fmt.Sprintf("holds the invisible character %U; remove it", r))
 			return false
 		}
 		i += size
-		if r == '\n' || r == '\r' && (i == len(text) || text[i] != '\n') {
+		if r == '\n' {
 			line, column = line+1, 1
 		} else {
 			column++
 		}
 	}
 	return true
+}
+
+func invisible(r rune) bool {
+	if strings.ContainsRune("\t\r\n", r) {
+		return false
+	}
+	return unicode.IsControl(r) || strings.ContainsRune("\u2028\u2029\ufeff\ufffe\uffff", r)
 }
 
 // parse returns the root of the first document, nil if there is none. Any
