@@ -215,3 +215,14 @@ func (r Result) Summary() string {
 	}
 	return fmt.Sprintf("%s: %s (%s: %s)", head, strings.Join(changes, ", "), count(len(r.Outcomes), "service group"), strings.Join(groups, ", "))
 }
+
+// Quiet says that there is nothing to tell of the pass: every app is in step,
+// nothing failed.
+func (r Result) Quiet() bool {
+	for _, o := range r.Outcomes {
+		if !o.silent() {
+			return false
+		}
+	}
+	return r.Exit(true) == ExitInStep
+}

@@ -1,0 +1,47 @@
+# Everything here needs Go and make, and nothing else but where it says so.
+.PHONY: build demo test check fmt vet lint e2e bench fuzz
+
+VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null)
+# The race detector needs a C compiler: used where there is one, required by check.
+RACE ?= $(shell command -v $$(go env CC) >/dev/null 2>&1 && echo -race)
+TOOL := go tool -modfile=testdata/tools/go.mod
+
+build: ## one static binary, bin/nitrox
+	CGO_ENABLED=0 go build -trimpath -ldflags "-s -w -X main.tag=$(VERSION)" -o bin/nitrox .
+
+demo: build ## the main job on the embedded simulator, in a few seconds
+	bin/nitrox demo
+
+test: ## hermetic; under 3 minutes
+	go test $(RACE) ./...
+
+check: fmt vet lint ## what a change must pass
+	$(MAKE) test RACE=-race
+
+fmt:
+	@files=$$(gofmt -l $$(git ls-files --cached --others --exclude-standard '*.go')); \
+	if [ -n "$$files" ]; then echo "not gofmt-clean: $$files"; exit 1; fi
+
+vet:
+	go vet ./...
+	go vet -tags e2e ./testdata/e2e/
+
+lint:
+	$(TOOL) staticcheck ./...
+	$(TOOL) staticcheck -tags e2e ./testdata/e2e/
+	@dead=$$($(TOOL) deadcode -test ./...) && if [ -n "$$dead" ]; then echo "$$dead"; exit 1; fi
+
+e2e: ## real Docker engines, two nodes of a swarm; needs root on Linux (what is missing skips, and fails in CI)
+	go test -tags e2e -count=1 -timeout 20m -v ./testdata/e2e/
+
+bench: ## costs as counts and ratios
+	go test -run '^$$' -bench . -benchmem ./...
+
+FUZZTIME ?= 20s
+fuzz: ## every fuzz target for FUZZTIME
+	@for package in $$(go list ./...); do \
+		for target in $$(go test -list '^Fuzz' $$package | grep '^Fuzz'); do \
+			echo "$$package $$target"; \
+			go test -run '^$$' -fuzz "^$$target\$$" -fuzztime $(FUZZTIME) $$package || exit 1; \
+		done; \
+	done

@@ -1,0 +1,318 @@
+// Nitrox keeps the service groups of a Citrix NetScaler in step with the
+// containers that serve an app.
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"os/signal"
+	"runtime/debug"
+	"slices"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/urfave/cli/v2"
+	"golang.org/x/term"
+
+	"nitrox/netscaler"
+	"nitrox/sources/all"
+	"nitrox/sync"
+	"nitrox/sync/config"
+)
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	context.AfterFunc(ctx, stop) // a second signal ends the process at once
+	os.Exit(run(ctx, os.Args, os.Stdout, os.Stderr, os.LookupEnv))
+}
+
+// program is what a command line is run with.
+type program struct {
+	stdout, stderr io.Writer
+	lookup         func(string) (string, bool)
+	code           int // the exit code of a command that did not fail by itself
+}
+
+// run carries out a command line and returns the exit code.
+func run(ctx context.Context, args []string, stdout, stderr io.Writer, lookup func(string) (string, bool)) int {
+	p := &program{stdout: stdout, stderr: stderr, lookup: lookup}
+	if err := p.app().RunContext(ctx, args); err != nil {
+		fmt.Fprintf(stderr, "nitrox: %v\n", err)
+		return sync.ExitFailed
+	}
+	return p.code
+}
+
+func (p *program) app() *cli.App {
+	a := cli.NewApp()
+	a.Name = "nitrox"
+	a.Usage = "keep NetScaler service groups in step with containers"
+	a.UsageText = "nitrox COMMAND [OPTIONS]"
+	a.Description = "New here? nitrox demo tells the whole story in a few seconds, without a NetScaler."
+	a.Writer, a.ErrWriter = p.stdout, p.stderr
+	a.HideVersion, a.Suggest, a.DisableSliceFlagSeparator = true, true, true
+	a.ExitErrHandler = func(*cli.Context, error) {} // run prints errors and chooses the exit code
+	a.Action = func(c *cli.Context) error {
+		if c.NArg() > 0 {
+			return unknown("command", c.Args().First(), names(a.Commands))
+		}
+		return cli.ShowAppHelp(c)
+	}
+	a.Commands = []*cli.Command{
+		{
+			Name: "sync", Usage: "bring the service groups in step, once or in a loop",
+			Flags: append(passFlags(), &cli.BoolFlag{Name: "dry-run", Usage: "print what would be done, and do nothing"},
+				&cli.StringSliceFlag{Name: "force", Usage: "lift the guards from the app `NAME` in this run (repeatable)"}),
+			Action: func(c *cli.Context) error { return p.sync(c, c.Bool("dry-run")) },
+		},
+		{
+			Name: "plan", Usage: "print what sync would do: the same as sync --dry-run",
+			Flags: append(passFlags(),
+				&cli.StringSliceFlag{Name: "force", Usage: "plan as if the guards were lifted from the app `NAME` (repeatable)"}),
+			Action: func(c *cli.Context) error { return p.sync(c, true) },
+		},
+		{
+			Name: "validate", Usage: "read the mapping file, contact nothing, and name all its problems",
+			Flags:  []cli.Flag{configFlag()},
+			Action: p.validate,
+		},
+		{
+			Name: "version", Usage: "print the version",
+			Action: func(*cli.Context) error {
+				_, err := fmt.Fprintln(p.stdout, "nitrox", version())
+				return err
+			},
+		},
+	}
+	for _, c := range a.Commands {
+		c.OnUsageError = usageError
+		c.HideHelpCommand = true
+		c.Before = func(c *cli.Context) error {
+			if c.NArg() > 0 {
+				return fmt.Errorf("%s takes no arguments, and was given %q", c.Command.Name, c.Args().First())
+			}
+			return nil
+		}
+	}
+	a.OnUsageError = usageError
+	return a
+}
+
+func configFlag() cli.Flag {
+	return &cli.StringFlag{Name: "config", Aliases: []string{"c"}, Value: "nitrox.yaml", EnvVars: []string{"NITROX_CONFIG"}, Usage: "the mapping `FILE`"}
+}
+
+func logFlags() []cli.Flag {
+	return []cli.Flag{
+		&cli.StringFlag{Name: "log-format", Value: "text", Usage: "of the log on standard error: text or json"},
+		&cli.StringFlag{Name: "log-level", Value: "info", Usage: "debug (each NITRO call), info, warn or error"},
+	}
+}
+
+// passFlags are those of sync and plan.
+func passFlags() []cli.Flag {
+	return append([]cli.Flag{
+		configFlag(),
+		&cli.StringSliceFlag{Name: "app", Usage: "only the app `NAME` (repeatable)"},
+		&cli.DurationFlag{Name: "loop", Usage: "run again every `INTERVAL`, such as 30s, until stopped"},
+		&cli.StringFlag{Name: "output", Aliases: []string{"o"}, Value: "text", Usage: "text, json, or nscli: the plan as NetScaler commands"},
+		&cli.BoolFlag{Name: "exit-code", Usage: "end a dry run that finds changes with 2"},
+	}, logFlags()...)
+}
+
+// usageError makes a flag package's error ours, with a suggestion.
+func usageError(c *cli.Context, err error, _ bool) error {
+	const undefined = "flag provided but not defined: -"
+	if name, ok := strings.CutPrefix(err.Error(), undefined); ok {
+		flags := c.App.Flags
+		if c.Command != nil {
+			flags = c.Command.Flags
+		}
+		var known []string
+		for _, f := range flags {
+			known = append(known, "--"+f.Names()[0])
+		}
+		return unknown("option", "--"+strings.TrimLeft(name, "-"), known)
+	}
+	return err
+}
+
+// unknown is the error about a name that is none of the known ones.
+func unknown(what, name string, known []string) error {
+	if near := config.Nearest(name, known); near != "" {
+		return fmt.Errorf("unknown %s %q; did you mean %q?", what, name, near)
+	}
+	return fmt.Errorf("unknown %s %q; there are %s", what, name, strings.Join(known, ", "))
+}
+
+func names(commands []*cli.Command) []string {
+	var all []string
+	for _, c := range commands {
+		all = append(all, c.Name)
+	}
+	return all
+}
+
+func (p *program) validate(c *cli.Context) error {
+	m, err := p.load(c)
+	if err != nil {
+		return err
+	}
+	for _, w := range m.Warnings {
+		fmt.Fprintf(p.stderr, "%v (a warning)\n", w)
+	}
+	_, err = fmt.Fprintf(p.stdout, "%s: %d apps, %d sources, %d NetScalers, no problems\n", c.String("config"), len(m.Apps), len(m.Sources), len(m.NetScalers))
+	return err
+}
+
+func (p *program) load(c *cli.Context) (*config.Mapping, error) {
+	return config.Load(c.String("config"), all.Kinds, p.lookup)
+}
+
+// sync runs passes as the flags say.
+func (p *program) sync(c *cli.Context, dryRun bool) error {
+	log, err := p.logger(c)
+	if err != nil {
+		return err
+	}
+	report, known := sync.Reports[c.String("output")]
+	every := c.Duration("loop")
+	switch {
+	case !known:
+		return unknown("output", c.String("output"), []string{"text", "json", "nscli"})
+	case c.IsSet("loop") && every < time.Second:
+		return fmt.Errorf("--loop %v is too short; an interval of at least 1s is needed", every)
+	case c.IsSet("loop") && c.IsSet("force"):
+		return errors.New("--force is for one run: it cannot be had with --loop")
+	case c.Bool("exit-code") && !dryRun:
+		return errors.New("--exit-code is for a dry run: add --dry-run, or say plan")
+	case c.Bool("exit-code") && c.IsSet("loop"):
+		return errors.New("--exit-code is for one run: it cannot be had with --loop")
+	}
+	if c.String("output") == "text" && p.colour() {
+		report = sync.Coloured(report)
+	}
+	m, err := p.load(c)
+	if err != nil {
+		return err
+	}
+	for _, w := range m.Warnings {
+		log.Warn(w.Message, "file", w.File, "line", w.Line)
+	}
+	s, err := open(m, dryRun, c.StringSlice("force"), log)
+	if err != nil {
+		return err
+	}
+	var apps []string
+	if c.IsSet("app") {
+		apps = c.StringSlice("app")
+		if err := knownApps(s.Apps, apps); err != nil {
+			return err
+		}
+	}
+	pass := func(ctx context.Context) {
+		result := s.Sync
+		if dryRun {
+			result = s.Plan
+		}
+		r := result(ctx, apps)
+		if !c.IsSet("loop") || !r.Quiet() {
+			if err := report(p.stdout, r); err != nil {
+				log.Error("the report cannot be written", "error", err)
+			}
+		}
+		r.Log(ctx, log)
+		p.code = r.Exit(c.Bool("exit-code"))
+	}
+	if c.IsSet("loop") {
+		sync.Loop(c.Context, every, pass)
+		p.code = sync.ExitInStep
+	} else {
+		ctx, cancel := sync.WithDeadline(c.Context)
+		defer cancel()
+		pass(ctx)
+	}
+	if err := s.Close(context.WithoutCancel(c.Context)); err != nil {
+		log.Error("the end was not clean", "error", err)
+	}
+	return nil
+}
+
+// open makes a syncer of a mapping. It contacts nothing.
+func open(m *config.Mapping, readOnly bool, force []string, log *slog.Logger) (*sync.Syncer, error) {
+	s := &sync.Syncer{Sources: m.Sources, Apps: m.Apps, NetScalers: map[string]*sync.NetScaler{}}
+	if err := knownApps(s.Apps, force); err != nil {
+		return nil, err
+	}
+	for i := range s.Apps {
+		s.Apps[i].Policy.Forced = slices.Contains(force, s.Apps[i].Name)
+	}
+	for name, n := range m.NetScalers {
+		n.Config.ReadOnly = readOnly
+		n.Config.Log = log.With("netscaler", name)
+		client, err := netscaler.Open(n.Config)
+		if err != nil {
+			return nil, fmt.Errorf("netscaler %s: %w", name, err)
+		}
+		s.NetScalers[name] = &sync.NetScaler{Client: client, Save: n.Save, SaveEvery: n.SaveEvery}
+	}
+	return s, nil
+}
+
+func knownApps(apps []sync.App, wanted []string) error {
+	var known []string
+	for _, a := range apps {
+		known = append(known, a.Name)
+	}
+	for _, name := range wanted {
+		if !slices.Contains(known, name) {
+			return unknown("app", name, known)
+		}
+	}
+	return nil
+}
+
+// colour: only on a terminal, and not if NO_COLOR says otherwise.
+func (p *program) colour() bool {
+	f, ok := p.stdout.(*os.File)
+	no, _ := p.lookup("NO_COLOR")
+	return ok && no == "" && term.IsTerminal(int(f.Fd()))
+}
+
+func (p *program) logger(c *cli.Context) (*slog.Logger, error) {
+	var level slog.Level
+	if err := level.UnmarshalText([]byte(c.String("log-level"))); err != nil {
+		return nil, unknown("log level", c.String("log-level"), []string{"debug", "info", "warn", "error"})
+	}
+	options := &slog.HandlerOptions{Level: level}
+	switch c.String("log-format") {
+	case "text":
+		return slog.New(slog.NewTextHandler(p.stderr, options)), nil
+	case "json":
+		return slog.New(slog.NewJSONHandler(p.stderr, options)), nil
+	}
+	return nil, unknown("log format", c.String("log-format"), []string{"text", "json"})
+}
+
+// tag is set by the build: -ldflags "-X main.tag=v1.2.3".
+var tag string
+
+func version() string {
+	v := tag
+	info, ok := debug.ReadBuildInfo()
+	if v == "" {
+		v = "development"
+		if ok && info.Main.Version != "" && info.Main.Version != "(devel)" {
+			v = info.Main.Version
+		}
+	}
+	if ok {
+		v += " " + info.GoVersion
+	}
+	return v
+}
