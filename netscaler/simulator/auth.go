@@ -1,0 +1,185 @@
+package simulator
+
+import (
+	"cmp"
+	"crypto/rand"
+	"encoding/hex"
+	"net/http"
+	"net/url"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// session is a login. A session that died stays known until it is forgotten
+// by a boot or a failover, so that its death can be told from never having
+// been (codes 444 and 1027).
+type session struct {
+	id, user    string
+	partition   string
+	begun, last time.Time
+	timeout     time.Duration
+	dead        bool
+}
+
+const defaultTimeout = 30 * time.Minute // NITRO 10.5 and later
+
+func (s *Simulator) expire(now time.Time) {
+	for _, ses := range s.sessions {
+		if ses.timeout > 0 && now.Sub(ses.last) > ses.timeout {
+			ses.dead = true
+		}
+	}
+}
+
+func (s *Simulator) live() int {
+	n := 0
+	for _, ses := range s.sessions {
+		if !ses.dead {
+			n++
+		}
+	}
+	return n
+}
+
+func (s *Simulator) maxSessions() int {
+	if s.opt.MaxSessions > 0 {
+		return s.opt.MaxSessions
+	}
+	return 20
+}
+
+var loginCommand = &command{attrs: []attr{
+	{name: "username", required: true},
+	{name: "password", required: true},
+	{name: "timeout", kind: integer, max: 100000000},
+}}
+
+func (s *Simulator) login(it item) (*session, *failure) {
+	if f := loginCommand.validate(it, s.lacks); f != nil {
+		return nil, f
+	}
+	now := time.Now()
+	s.expire(now)
+	ses := &session{user: it.get("username"), timeout: defaultTimeout, begun: now, last: now}
+	if !s.password(ses.user, it.get("password")) {
+		return nil, fail(codeBadPassword)
+	}
+	if it.has("timeout") {
+		seconds := it.int("timeout")
+		restricted := s.opt.RestrictedTimeout && (seconds < 300 || seconds > 86400)
+		if restricted || seconds > 0 && seconds < 10 {
+			return nil, fail(codeSessionTimeout, seconds)
+		}
+		ses.timeout = time.Duration(seconds) * time.Second
+	} else if s.opt.RestrictedTimeout {
+		ses.timeout = 15 * time.Minute
+	}
+	if s.live() >= s.maxSessions() {
+		return nil, fail(codeSessionLimit)
+	}
+	id := make([]byte, 32)
+	rand.Read(id) // never fails
+	ses.id = "##" + strings.ToUpper(hex.EncodeToString(id))
+	s.sessions[ses.id] = ses
+	return ses, nil
+}
+
+func (s *Simulator) password(user, password string) bool {
+	want, ok := s.opt.Users[user]
+	return ok && want == password
+}
+
+// identify tells who asks. html is set where the appliance answers with a page
+// instead of JSON.
+func (s *Simulator) identify(h http.Header, body string, now time.Time) (user string, ses *session, html bool, f *failure) {
+	s.expire(now)
+	if id := token(h, body); id != "" {
+		ses := s.sessions[id]
+		switch {
+		case ses == nil:
+			return "", nil, false, fail(codeNotLoggedIn)
+		case ses.dead:
+			return ses.user, nil, false, fail(cmp.Or(s.opt.DeadSession, codeSessionDead))
+		}
+		ses.last = now
+		return ses.user, ses, false, nil
+	}
+	if user := h.Get("X-NITRO-USER"); user != "" {
+		if !s.password(user, h.Get("X-NITRO-PASS")) {
+			return user, nil, false, fail(codeBadPassword)
+		}
+		return user, nil, false, s.stateless()
+	}
+	if user, password, ok := (&http.Request{Header: h}).BasicAuth(); ok {
+		if s.opt.NoBasicAuth {
+			return user, nil, false, fail(codeBasicDisabled)
+		}
+		if !s.password(user, password) {
+			return user, nil, true, fail(codeBadPassword)
+		}
+		return user, nil, false, s.stateless()
+	}
+	return "", nil, false, fail(cmp.Or(s.opt.NoLogin, codeLoginRequired))
+}
+
+// stateless checks that a request with its own credentials, which is a login
+// and a logout on the appliance, finds a free session.
+func (s *Simulator) stateless() *failure {
+	if s.live() >= s.maxSessions() {
+		return fail(codeSessionLimit)
+	}
+	return nil
+}
+
+// token finds the session in all the places where clients put it: the cookies
+// NITRO_AUTH_TOKEN and sessionid, the request header Set-Cookie (the official
+// Go and Python clients), and the body.
+func token(h http.Header, body string) string {
+	for _, name := range []string{"Cookie", "Set-Cookie"} {
+		for _, line := range h.Values(name) {
+			for part := range strings.SplitSeq(line, ";") {
+				key, value, _ := strings.Cut(strings.TrimSpace(part), "=")
+				if key == "NITRO_AUTH_TOKEN" || key == "sessionid" {
+					return plainToken(value)
+				}
+			}
+		}
+	}
+	return plainToken(body)
+}
+
+func plainToken(s string) string {
+	s = strings.Trim(s, `"`)
+	if plain, err := url.PathUnescape(s); err == nil {
+		return plain
+	}
+	return s
+}
+
+// authorized holds the command, as the command line has it, against the user's
+// policy.
+func (s *Simulator) authorized(user, line string) *failure {
+	if policy := s.opt.Policies[user]; policy != nil && !policy.MatchString(line) {
+		return fail(codeNotAuthorized, line)
+	}
+	return nil
+}
+
+func showSessions(x *exec, q *query, l *listing) *failure {
+	for _, ses := range x.sessions {
+		if ses.dead || q.named && ses.id != q.name {
+			continue
+		}
+		l.begin()
+		l.text("sid", ses.id)
+		l.text("username", ses.user)
+		l.text("logintime", ses.begun.Format(time.ANSIC))
+		l.text("lastactivitytime", ses.last.Format(time.ANSIC))
+		l.text("expirytime", strconv.Itoa(int(ses.timeout.Seconds())))
+		l.text("clienttype", "API")
+		l.text("partitionname", cmp.Or(ses.partition, "default"))
+		l.end()
+	}
+	return nil
+}

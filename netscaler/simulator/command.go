@@ -1,0 +1,212 @@
+package simulator
+
+import (
+	"net/netip"
+	"regexp"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// command is one configuration command. NITRO and the command line are two
+// spellings of it: an object with attributes, and words with options. Command
+// policies are regular expressions over the second, whatever came in.
+type command struct {
+	cli   string   // "bind serviceGroup"
+	words []string // attributes that the command line gives by position; "a|b": either
+	attrs []attr
+	// run applies the item. undo, if the command has one, takes it back.
+	run func(x *exec, it item) (undo func(), f *failure)
+	// list: it takes members.
+	list bool
+	// volatile: it changes nothing that a save would keep.
+	volatile bool
+}
+
+// attr is an attribute that a command takes.
+type attr struct {
+	name     string // of NITRO, in lower case
+	cli      string // of the command line, without the dash; empty: name
+	kind     kind
+	min, max int    // of integer; of text max is its longest length if it is not 0
+	enum     string // the values, separated by spaces
+	def      string // what the command line fills in
+	required bool
+	fixed    bool // may be set when the object is made, and never after
+}
+
+type kind int
+
+const (
+	text kind = iota
+	integer
+	choice
+	address
+	flag
+	identifier
+)
+
+// item is what one command is applied to.
+type item struct {
+	values  map[string]string
+	members []item // of a desired state
+}
+
+func (it item) get(name string) string { return it.values[name] }
+
+func (it item) has(name string) bool { _, ok := it.values[name]; return ok }
+
+func (it item) int(name string) int {
+	n, _ := strconv.Atoi(it.values[name]) // validated
+	return n
+}
+
+func (it item) addr(name string) netip.Addr {
+	a, _ := netip.ParseAddr(it.values[name]) // validated
+	return a.Unmap()
+}
+
+// exec is where a command runs.
+type exec struct {
+	*Simulator
+	part    *partition
+	now     time.Time
+	user    string   // empty: the command line
+	session *session // nil: the command line, or credentials that came with the request
+	extra   []string // options of ns.conf that are unknown here and kept
+}
+
+var identifierRE = regexp.MustCompile(`^[A-Za-z0-9_][A-Za-z0-9_#. :@=-]*$`)
+
+// validate brings the values into their canonical form, or refuses them.
+func (c *command) validate(it item, lacks func(string) bool) *failure {
+	if it.members != nil && !c.list {
+		return fail(codeInvalidArgument, "members")
+	}
+	for name, value := range it.values {
+		a := c.attr(name)
+		if a == nil || lacks(name) {
+			return fail(codeInvalidArgument, name)
+		}
+		value, f := a.canonical(value)
+		if f != nil {
+			return f
+		}
+		it.values[name] = value
+	}
+	for _, a := range c.attrs {
+		if a.required && it.values[a.name] == "" {
+			return fail(codeArgumentMissing, a.name)
+		}
+	}
+	return nil
+}
+
+func (c *command) attr(name string) *attr {
+	for i := range c.attrs {
+		if c.attrs[i].name == name {
+			return &c.attrs[i]
+		}
+	}
+	return nil
+}
+
+func (a *attr) canonical(value string) (string, *failure) {
+	switch a.kind {
+	case integer:
+		if a.name == "port" && value == "*" {
+			return "65535", nil
+		}
+		n, err := strconv.Atoi(value)
+		switch {
+		case err != nil:
+			return "", fail(codeInvalidValue, a.name, value)
+		case n > a.max:
+			return "", fail(codeTooLarge, a.name, a.max)
+		case n < a.min:
+			return "", fail(codeTooSmall, a.name, a.min)
+		}
+		return strconv.Itoa(n), nil
+	case choice:
+		for v := range strings.FieldsSeq(a.enum) {
+			if strings.EqualFold(v, value) {
+				return v, nil
+			}
+		}
+		return "", fail(codeInvalidValue, a.name, value)
+	case address:
+		if addr, err := netip.ParseAddr(value); err != nil || addr.Zone() != "" {
+			return "", fail(codeInvalidIP, a.name, value)
+		}
+	case flag:
+		switch strings.ToLower(value) {
+		case "true", "yes":
+			return "true", nil
+		case "false", "no":
+			return "false", nil
+		}
+		return "", fail(codeInvalidValue, a.name, value)
+	case identifier:
+		if !identifierRE.MatchString(value) {
+			return "", fail(codeInvalidName, a.name, value)
+		}
+		if len(value) > 127 {
+			return "", fail(codeTooLong, a.name, 127)
+		}
+	case text:
+		if a.max > 0 && len(value) > a.max {
+			return "", fail(codeTooLong, a.name, a.max)
+		}
+	}
+	return value, nil
+}
+
+// line is the item as the command line has it, with defaults filled in, as the
+// message of code 2138 shows it.
+func (c *command) line(it item) string { return c.spell(it, true) }
+
+func (c *command) spell(it item, defaults bool) string {
+	var b strings.Builder
+	b.WriteString(c.cli)
+	positional := map[string]bool{}
+	for _, word := range c.words {
+		for name := range strings.SplitSeq(word, "|") {
+			positional[name] = true
+			if v := it.get(name); v != "" {
+				b.WriteString(" " + quote(v))
+			}
+		}
+	}
+	for _, a := range c.attrs {
+		if positional[a.name] {
+			continue
+		}
+		v, given := it.values[a.name]
+		if !given && defaults {
+			v = a.def
+		}
+		if v == "" && !given || a.kind == flag && v != "true" {
+			continue
+		}
+		b.WriteString(" -" + a.option())
+		if a.kind != flag {
+			b.WriteString(" " + quote(v))
+		}
+	}
+	return b.String()
+}
+
+func (a *attr) option() string {
+	if a.cli != "" {
+		return a.cli
+	}
+	return a.name
+}
+
+// quote writes a word of the command line.
+func quote(s string) string {
+	if s != "" && !strings.ContainsAny(s, " \t\"'\\{}#") && s[0] != '-' {
+		return s
+	}
+	return `"` + strings.NewReplacer(`\`, `\\`, `"`, `\"`, "\n", `\n`, "\r", `\r`, "\t", `\t`).Replace(s) + `"`
+}

@@ -1,0 +1,415 @@
+package simulator
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"net/netip"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// commandLine holds the commands that Load carries out, by their words in
+// lower case. Every other line of an ns.conf is kept as it is.
+var commandLine = func() map[string]*command {
+	commands := map[string]*command{}
+	for _, c := range []*command{
+		addServer, setServer, rmServer, enableServer, disableServer,
+		addGroup, setGroup, unsetGroup, rmGroup, renameGroup, enableGroup, disableGroup, bindMember, unbindMember,
+		addVserver, setVserver, rmVserver, bindVserver, unbindVserver,
+		addMonitor, setMonitor, rmMonitor,
+		addPartition, switchPartition, saveCommand,
+	} {
+		commands[strings.ToLower(c.cli)] = c
+	}
+	return commands
+}()
+
+// Load reads commands as an ns.conf has them and carries them out: servers,
+// service groups, virtual servers, monitors, what is bound to what, and
+// partitions. Unknown options of these, and all other commands, are kept and
+// come out of Dump again; comments are not. An error names the line; what
+// stands before that line has been done.
+//
+// Before the first NITRO request this sets up the saved configuration. After
+// it, Load is another administrator at work: unbind, rm, set, enable and
+// disable are understood too, and the changes are not saved until a "save ns
+// config".
+func (s *Simulator) Load(r io.Reader) error {
+	text, err := io.ReadAll(r)
+	if err != nil {
+		return fmt.Errorf("read the configuration: %w", err)
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.load(string(text))
+}
+
+func (s *Simulator) load(text string) error {
+	now := time.Now()
+	s.sweep(now)
+	x := &exec{Simulator: s, part: s.partitions[0], now: now}
+	number := 0
+	for line := range strings.SplitSeq(text, "\n") {
+		number++
+		line = strings.TrimSpace(line)
+		if line == "" || line[0] == '#' {
+			continue
+		}
+		if err := x.command(line); err != nil {
+			return fmt.Errorf("line %d: %s: %w", number, line, err)
+		}
+	}
+	return nil
+}
+
+// command carries out one line, or keeps it.
+func (x *exec) command(line string) error {
+	c := lookup(line)
+	if c == nil {
+		x.part.keep(line)
+		return nil
+	}
+	words, err := split(line)
+	if err != nil {
+		return err
+	}
+	words = words[len(strings.Fields(c.cli)):]
+	monitor := slices.ContainsFunc(words, func(w word) bool { return strings.EqualFold(w.text, "-monitorName") && !w.quoted })
+	switch {
+	case c == bindMember && monitor:
+		c = bindMonitor
+	case c == unbindMember && monitor:
+		c = unbindMonitor
+	case (c == bindVserver || c == unbindVserver) && !x.bindsGroup(words):
+		x.part.keep(line)
+		return nil
+	}
+	it, extra, err := x.arguments(c, words)
+	if err != nil {
+		return err
+	}
+	f := c.validate(it, x.lacks)
+	if f == nil && c == saveCommand {
+		x.unsaved, x.savedAt = false, x.now
+		x.saved = x.dump(x.now)
+		return nil
+	}
+	if f == nil {
+		x.extra = extra
+		_, f = c.run(x, it)
+		x.extra = nil
+	}
+	if f != nil {
+		return fmt.Errorf("%d: %s", f.code, f.message())
+	}
+	if !c.volatile {
+		x.changed(x.now)
+	}
+	return nil
+}
+
+// lookup finds the command of two or three words that a line begins with.
+func lookup(line string) *command {
+	fields := strings.Fields(strings.ToLower(line))
+	for n := min(3, len(fields)); n > 1; n-- {
+		if c := commandLine[strings.Join(fields[:n], " ")]; c != nil {
+			return c
+		}
+	}
+	return nil
+}
+
+// bindsGroup says whether a "bind lb vserver" is about a service group; policies
+// and services are bound by the same words and are not modelled.
+func (x *exec) bindsGroup(words []word) bool {
+	return len(words) > 1 && (words[1].quoted || words[1].text[0] != '-') && !x.part.services[words[1].text]
+}
+
+// keep keeps a line that is not understood.
+func (p *partition) keep(line string) {
+	fields := strings.Fields(line)
+	if len(fields) > 2 && strings.EqualFold(fields[0], "add") && strings.EqualFold(fields[1], "service") {
+		if words, err := split(line); err == nil {
+			p.services[words[2].text] = true
+		}
+	}
+	if len(fields) > 1 && slices.Contains([]string{"ns", "system", "ha"}, strings.ToLower(fields[1])) {
+		p.head = append(p.head, line)
+	} else {
+		p.tail = append(p.tail, line)
+	}
+}
+
+// arguments reads what follows a command's words.
+func (x *exec) arguments(c *command, words []word) (item, []string, error) {
+	it := item{values: map[string]string{}}
+	for _, position := range c.words {
+		if len(words) == 0 || words[0].option() {
+			break
+		}
+		it.values[x.either(position, words[0].text)] = words[0].text
+		words = words[1:]
+	}
+	var extra []string
+	for len(words) > 0 {
+		w := words[0]
+		words = words[1:]
+		if !w.option() {
+			return it, nil, fmt.Errorf("%d: %s", codeNoArgument, fail(codeNoArgument, w.text).message())
+		}
+		a := c.option(w.text[1:])
+		switch {
+		case a == nil:
+			extra = append(extra, w.raw)
+			for len(words) > 0 && !words[0].option() {
+				extra = append(extra, words[0].raw)
+				words = words[1:]
+			}
+		case it.has(a.name):
+			return it, nil, fmt.Errorf("%s is given twice", w.text)
+		case a.kind == flag:
+			it.values[a.name] = "true"
+		case len(words) == 0:
+			return it, nil, fmt.Errorf("%s needs a value", w.text)
+		default:
+			it.values[a.name] = words[0].text
+			words = words[1:]
+		}
+	}
+	return it, extra, nil
+}
+
+// either decides which of two attributes "a|b" a word is: the server's name if
+// there is such a server, else the address if it is one.
+func (x *exec) either(position, text string) string {
+	name, other, two := strings.Cut(position, "|")
+	if !two {
+		return name
+	}
+	_, err := netip.ParseAddr(text)
+	if name == "servername" {
+		if err != nil || x.part.byName[text] != nil {
+			return name
+		}
+		return other
+	}
+	if err != nil {
+		return other
+	}
+	return name
+}
+
+// option finds the attribute of an option, whatever its case.
+func (c *command) option(name string) *attr {
+	for i := range c.attrs {
+		if a := &c.attrs[i]; strings.EqualFold(a.option(), name) {
+			return a
+		}
+	}
+	return nil
+}
+
+// word is a word of the command line, and how it was written.
+type word struct {
+	text, raw string
+	quoted    bool
+}
+
+func (w word) option() bool { return !w.quoted && len(w.text) > 1 && w.text[0] == '-' }
+
+var errQuote = errors.New("a quote is not closed")
+
+// split takes a line apart; words with spaces stand in double quotes, in which
+// a backslash keeps the next character from its meaning.
+func split(line string) ([]word, error) {
+	var words []word
+	for i := 0; i < len(line); {
+		if line[i] == ' ' || line[i] == '\t' {
+			i++
+			continue
+		}
+		begin := i
+		if line[i] != '"' {
+			for i < len(line) && line[i] != ' ' && line[i] != '\t' {
+				i++
+			}
+			words = append(words, word{text: line[begin:i], raw: line[begin:i]})
+			continue
+		}
+		var b strings.Builder
+		for i++; ; i++ {
+			if i >= len(line) {
+				return nil, errQuote
+			}
+			if line[i] == '"' {
+				i++
+				break
+			}
+			if line[i] != '\\' || i+1 == len(line) {
+				b.WriteByte(line[i])
+				continue
+			}
+			i++
+			switch line[i] {
+			case 'n':
+				b.WriteByte('\n')
+			case 'r':
+				b.WriteByte('\r')
+			case 't':
+				b.WriteByte('\t')
+			case '"', '\\':
+				b.WriteByte(line[i])
+			default:
+				b.WriteByte('\\')
+				b.WriteByte(line[i])
+			}
+		}
+		words = append(words, word{text: b.String(), raw: line[begin:i], quoted: true})
+	}
+	return words, nil
+}
+
+// Dump writes the configuration as commands, which load again to the same one.
+func (s *Simulator) Dump(w io.Writer) error {
+	s.mu.Lock()
+	text := s.dump(time.Now())
+	s.mu.Unlock()
+	if _, err := w.Write(text); err != nil {
+		return fmt.Errorf("write the configuration: %w", err)
+	}
+	return nil
+}
+
+func (s *Simulator) dump(now time.Time) []byte {
+	s.sweep(now)
+	var b []byte
+	for _, p := range s.partitions {
+		if p.name != "" {
+			b = append(b, addPartition.given(p.settings, p.extra)...)
+		}
+	}
+	for _, p := range s.partitions {
+		if p.name != "" {
+			b = append(b, "switch ns partition "+quote(p.name)+"\n"...)
+		}
+		b = p.dump(b)
+	}
+	return b
+}
+
+func (p *partition) dump(b []byte) []byte {
+	for _, line := range p.head {
+		b = append(append(b, line...), '\n')
+	}
+	for _, s := range p.servers {
+		it := item{values: map[string]string{"name": s.name, "ipaddress": s.text}}
+		if s.comment != "" {
+			it.values["comment"] = s.comment
+		}
+		if s.disabled {
+			it.values["state"] = "DISABLED"
+		}
+		b = append(b, addServer.given(it, s.extra)...)
+	}
+	for _, g := range p.groups {
+		it := item{values: map[string]string{"servicegroupname": g.name, "servicetype": g.kind}}
+		for k, v := range g.values {
+			it.values[k] = v
+		}
+		if g.disabled {
+			it.values["state"] = "DISABLED"
+		}
+		b = append(b, addGroup.given(it, g.extra)...)
+	}
+	for _, m := range p.monitor {
+		b = append(b, addMonitor.given(item{values: m.values}, m.extra)...)
+	}
+	for _, v := range p.vserver {
+		b = append(b, addVserver.given(item{values: v.values}, v.extra)...)
+	}
+	for _, v := range p.vserver {
+		for _, l := range v.groups {
+			it := item{values: map[string]string{"name": v.name, "servicegroupname": l.group.name}}
+			if l.order > 0 {
+				it.values["order"] = strconv.Itoa(l.order)
+			}
+			b = append(b, bindVserver.given(it, l.extra)...)
+		}
+	}
+	for _, g := range p.groups {
+		prefix := "bind serviceGroup " + quote(g.name) + " "
+		for _, m := range g.members {
+			b = m.dump(append(b, prefix...))
+		}
+		for _, m := range g.monitors {
+			b = m.dump(append(b, prefix...))
+		}
+	}
+	for _, line := range p.tail {
+		b = append(append(b, line...), '\n')
+	}
+	return b
+}
+
+// dump is written out by hand: there may be a hundred thousand members.
+func (m *member) dump(b []byte) []byte {
+	b = append(b, quote(m.server.name)...)
+	b = append(b, ' ')
+	if m.port == 65535 {
+		b = append(b, '*')
+	} else {
+		b = strconv.AppendUint(b, uint64(m.port), 10)
+	}
+	number := func(option string, n int) {
+		if n > 0 {
+			b = strconv.AppendInt(append(b, option...), int64(n), 10)
+		}
+	}
+	if m.weight > 1 {
+		number(" -weight ", m.weight)
+	}
+	if m.custom != "" {
+		b = append(append(b, " -CustomServerID "...), quote(m.custom)...)
+	}
+	number(" -serverId ", m.serverID)
+	number(" -hashId ", m.hashID)
+	number(" -order ", m.order)
+	if m.nameserver != "" {
+		b = append(append(b, " -nameServer "...), m.nameserver...)
+	}
+	number(" -dbsTTL ", m.dbsttl)
+	if m.disabled {
+		b = append(b, " -state DISABLED"...)
+	}
+	return end(b, m.extra)
+}
+
+func (m monitorLink) dump(b []byte) []byte {
+	b = append(append(b, "-monitorName "...), quote(m.name)...)
+	if m.weight > 0 {
+		b = strconv.AppendInt(append(b, " -weight "...), int64(m.weight), 10)
+	}
+	if m.state != "" {
+		b = append(append(b, " -monState "...), m.state...)
+	}
+	if m.passive {
+		b = append(b, " -passive"...)
+	}
+	return end(b, m.extra)
+}
+
+func end(b []byte, extra []string) []byte {
+	for _, w := range extra {
+		b = append(append(b, ' '), w...)
+	}
+	return append(b, '\n')
+}
+
+// given is the item as the command line has it, with the options that were
+// unknown.
+func (c *command) given(it item, extra []string) []byte {
+	return end([]byte(c.spell(it, false)), extra)
+}

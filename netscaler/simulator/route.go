@@ -1,0 +1,219 @@
+package simulator
+
+import (
+	"net/http"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// resource is a type of NITRO: what it shows, and the commands that its verbs
+// and actions are.
+type resource struct {
+	key string // the attribute that the name in the path stands for
+	// show writes the rows of a GET; shows is its form on the command line.
+	show  func(x *exec, q *query, l *listing) *failure
+	shows string
+	// single: GET answers an object instead of an array.
+	single bool
+	// binding: GET needs a name or bulkbindings=yes, and PUT is POST.
+	binding      bool
+	add, set, rm *command
+	actions      map[string]*command
+}
+
+// route finds what a request asks for.
+func (x *exec) route(req *request) (*reply, *failure) {
+	types := configTypes
+	if req.stat {
+		types = statTypes
+	}
+	if req.typ == "macroapi" && !req.stat && !x.lacks(req.typ) {
+		return x.macro(req)
+	}
+	t := types[req.typ]
+	if t == nil || x.lacks(req.typ) {
+		return nil, fail(codeObjectName, req.typ)
+	}
+	switch req.method {
+	case http.MethodGet:
+		return x.get(req, t)
+	case http.MethodDelete:
+		return x.delete(req, t)
+	case http.MethodPost, http.MethodPut:
+	default:
+		return nil, fail(codeMethod, req.method)
+	}
+	if len(req.payload) != 1 || req.payload[0].typ != req.typ || len(req.payload[0].items) == 0 {
+		return nil, fail(codeJSONInput)
+	}
+	c, f := t.command(x, req)
+	if f != nil {
+		return nil, f
+	}
+	for _, it := range req.payload[0].items {
+		if req.query.named && !it.has(t.key) {
+			it.values[t.key] = req.query.name
+		} else if req.query.named && it.get(t.key) != req.query.name {
+			return nil, fail(codeInvalidArgument, t.key)
+		}
+	}
+	if c == saveCommand {
+		return x.save(req.payload[0].items[0])
+	}
+	b := &batch{exec: x, query: req.query, array: req.payload[0].array}
+	for _, it := range req.payload[0].items {
+		b.jobs = append(b.jobs, job{c, it})
+	}
+	created := req.query.action == "" && c == t.add
+	if created && req.query.idempotent && !t.binding {
+		b.update = t.set
+	}
+	return b.run(created, t.binding && req.method == http.MethodPut)
+}
+
+// command is the one that the request's method and action name.
+func (t *resource) command(x *exec, req *request) (*command, *failure) {
+	if req.payload[0].array && x.lacks("arrays") {
+		return nil, fail(codeJSONType, req.typ)
+	}
+	action := req.query.action
+	if req.method == http.MethodPut {
+		if action != "" {
+			return nil, fail(codeAction, action)
+		}
+		c := t.set
+		if t.binding {
+			c = t.add
+		}
+		if c == nil {
+			return nil, fail(codeMethod, req.method)
+		}
+		return c, nil
+	}
+	var c *command
+	switch action {
+	case "":
+		if c = t.add; c == nil {
+			return nil, fail(codeMethod, req.method)
+		}
+	case "add":
+		c = t.add
+	case "bind":
+		if t.binding {
+			c = t.add
+		}
+	case "unbind":
+		if t.binding {
+			c = t.rm
+		}
+	case "rm", "remove":
+		if !t.binding {
+			c = t.rm
+		}
+	case "update":
+		c = t.set
+	default:
+		c = t.actions[action]
+	}
+	if c == nil || x.lacks("action="+action) {
+		return nil, fail(codeAction, action)
+	}
+	return c, nil
+}
+
+func (x *exec) get(req *request, t *resource) (*reply, *failure) {
+	q := req.query
+	if t.show == nil {
+		return nil, fail(codeNotPermitted)
+	}
+	if q.action != "" {
+		return nil, fail(codeAction, q.action)
+	}
+	if x.lacks("bulkbindings") {
+		q.bulk = false
+	}
+	if t.binding && !q.named && !q.bulk {
+		return nil, fail(codeArgumentMissing, t.key)
+	}
+	line := t.shows
+	if q.named {
+		line += " " + quote(q.name)
+	}
+	time.Sleep(x.opt.ReadLatency)
+	l := newListing(q, x.opt.SwapTypes)
+	if f := x.read(line, t, q, l); f != nil {
+		return nil, f
+	}
+	time.Sleep(time.Duration(l.rows) * x.opt.RowLatency)
+	if f := l.unknown(); f != nil {
+		return nil, f
+	}
+	b := make([]byte, 0, len(l.out)+128)
+	b = appendHead(b, &failure{})
+	switch {
+	case q.count:
+		b = append(b, `, "`+req.typ+`": [ { "__count": `...)
+		b = append(strconv.AppendInt(b, int64(l.matched), 10), " } ]"...)
+	case len(l.out) > 0:
+		open, shut := " [ ", " ]"
+		if t.single {
+			open, shut = " ", ""
+		}
+		b = append(b, `, "`+req.typ+`":`+open...)
+		b = append(b, l.out...)
+		b = append(b, shut...)
+	}
+	return x.newReply(http.StatusOK, jsonType, append(b, " }"...)), nil
+}
+
+// read holds the lock while it writes the rows, so that a reader sees one
+// moment.
+func (x *exec) read(line string, t *resource, q *query, l *listing) *failure {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	x.now = time.Now()
+	x.sweep(x.now)
+	if f := x.enter(); f != nil {
+		return f
+	}
+	if f := x.authorized(x.user, line); f != nil {
+		return f
+	}
+	if f := x.commandFault(line); f != nil {
+		return f
+	}
+	return t.show(x, q, l)
+}
+
+// enter finds the partition that the session is in.
+func (x *exec) enter() *failure {
+	name := ""
+	if x.session != nil {
+		name = x.session.partition
+	}
+	if x.part = x.partition(name); x.part == nil {
+		return fail(codeNoPartition, name)
+	}
+	return nil
+}
+
+func (x *exec) delete(req *request, t *resource) (*reply, *failure) {
+	switch {
+	case t.rm == nil:
+		return nil, fail(codeMethod, req.method)
+	case !req.query.named:
+		return nil, fail(codeArgumentMissing, t.key)
+	case req.query.action != "":
+		return nil, fail(codeAction, req.query.action)
+	case len(strings.TrimSpace(string(req.body))) > 0:
+		return nil, fail(codeJSONInput) // DELETE takes args, never a body
+	}
+	it := item{values: map[string]string{}}
+	for k, v := range req.query.args {
+		it.values[k] = v
+	}
+	it.values[t.key] = req.query.name
+	b := &batch{exec: x, query: req.query, jobs: []job{{t.rm, it}}}
+	return b.run(false, false)
+}

@@ -1,0 +1,201 @@
+package simulator
+
+import (
+	"net/netip"
+	"slices"
+)
+
+var addServer = &command{
+	cli: "add server", words: []string{"name", "ipaddress|domain"},
+	attrs: []attr{
+		{name: "name", kind: identifier, required: true},
+		{name: "ipaddress", cli: "IPAddress", kind: address},
+		{name: "domain", max: 255},
+		stateAttr,
+		{name: "ipv6address", cli: "ipv6Address", kind: choice, enum: yesNo},
+		{name: "td", kind: integer, max: 4094},
+		{name: "comment"},
+	},
+	run: func(x *exec, it item) (func(), *failure) {
+		name := it.get("name")
+		switch {
+		case x.part.byName[name] != nil:
+			return nil, fail(codeExists)
+		case it.has("ipaddress") && it.has("domain"):
+			return nil, fail(codeBothArguments, "IPAddress", "domain")
+		case !it.has("ipaddress") && it.get("domain") == "":
+			return nil, fail(codeArgumentMissing, "IPAddress")
+		}
+		s := &server{name: name, text: it.get("domain"), comment: it.get("comment"), extra: x.extra,
+			admin: admin{disabled: it.get("state") == "DISABLED", at: x.now}}
+		if it.has("ipaddress") {
+			s.addr, s.text = it.addr("ipaddress"), it.get("ipaddress")
+			if x.part.byAddr[s.addr] != nil {
+				return nil, fail(codeServerExists, s.text)
+			}
+		}
+		x.part.addServer(s)
+		return func() { x.part.removeServer(s) }, nil
+	},
+}
+
+var setServer = &command{
+	cli: "set server", words: []string{"name"},
+	attrs: []attr{
+		{name: "name", kind: identifier, required: true},
+		{name: "ipaddress", cli: "IPAddress", kind: address},
+		{name: "comment"},
+	},
+	run: func(x *exec, it item) (func(), *failure) {
+		s, f := x.findServer(it)
+		if f != nil {
+			return nil, f
+		}
+		if it.has("ipaddress") {
+			addr := it.addr("ipaddress")
+			if other := x.part.byAddr[addr]; other != nil && other != s {
+				return nil, fail(codeServerExists, it.get("ipaddress"))
+			}
+			delete(x.part.byAddr, s.addr)
+			s.addr, s.text = addr, it.get("ipaddress")
+			x.part.byAddr[addr] = s
+			x.reprobe(s)
+		}
+		if it.has("comment") {
+			s.comment = it.get("comment")
+		}
+		return nil, nil
+	},
+}
+
+// reprobe starts the monitors anew for the members that a server is.
+func (x *exec) reprobe(s *server) {
+	for _, g := range x.part.groups {
+		for _, m := range g.members {
+			if m.server == s {
+				m.probed = health{up: !g.down[netip.AddrPortFrom(s.addr, m.port)], at: x.now}
+			}
+		}
+	}
+}
+
+var rmServer = &command{
+	cli: "rm server", words: []string{"name"}, attrs: []attr{{name: "name", kind: identifier, required: true}},
+	run: func(x *exec, it item) (func(), *failure) {
+		s, f := x.findServer(it)
+		if f == nil {
+			x.part.removeServer(s)
+		}
+		return nil, f
+	},
+}
+
+var enableServer = &command{
+	cli: "enable server", words: []string{"name"}, attrs: []attr{{name: "name", kind: identifier, required: true}},
+	run: func(x *exec, it item) (func(), *failure) {
+		s, f := x.findServer(it)
+		if f == nil && s.disabled {
+			s.admin = admin{at: x.now}
+			x.reprobe(s)
+		}
+		return nil, f
+	},
+}
+
+var disableServer = &command{
+	cli: "disable server", words: []string{"name"},
+	attrs: append([]attr{{name: "name", kind: identifier, required: true}}, disableAttrs...),
+	run: func(x *exec, it item) (func(), *failure) {
+		s, f := x.findServer(it)
+		if f == nil {
+			s.admin = disabledBy(it, x.now)
+		}
+		return nil, f
+	},
+}
+
+func (x *exec) findServer(it item) (*server, *failure) {
+	if s := x.part.byName[it.get("name")]; s != nil {
+		return s, nil
+	}
+	return nil, fail(codeNoResource, "name", it.get("name"))
+}
+
+// named lists one thing or all of them, as the path has a name or not.
+func named[T any](list []T, name func(T) string, q *query, row func(T)) *failure {
+	if !q.named {
+		for _, t := range list {
+			row(t)
+		}
+		return nil
+	}
+	i := slices.IndexFunc(list, func(t T) bool { return name(t) == q.name })
+	if i < 0 {
+		return fail(codeNoResource, "name", q.name)
+	}
+	row(list[i])
+	return nil
+}
+
+func serverName(s *server) string { return s.name }
+
+func showServers(x *exec, q *query, l *listing) *failure {
+	return named(x.part.servers, serverName, q, func(s *server) {
+		l.begin()
+		l.text("name", s.name)
+		if s.addr.IsValid() {
+			l.text("ipaddress", s.text)
+			l.absent("domain")
+		} else {
+			l.text("ipaddress", "0.0.0.0")
+			l.text("domain", s.text)
+		}
+		l.text("state", s.stateName())
+		if s.addr.Is6() {
+			l.text("ipv6address", "YES")
+		} else {
+			l.text("ipv6address", "NO")
+		}
+		l.counter("td", 0)
+		if s.comment != "" {
+			l.text("comment", s.comment)
+		} else {
+			l.absent("comment")
+		}
+		l.text("statechangetimesec", x.stamp(s.at))
+		l.end()
+	})
+}
+
+// showServerGroups lists the members that a server is.
+func showServerGroups(x *exec, q *query, l *listing) *failure {
+	return named(x.part.servers, serverName, q, func(s *server) { x.serverGroupRows(l, s) })
+}
+
+func (x *exec) serverGroupRows(l *listing, s *server) {
+	for _, g := range x.part.groups {
+		for _, m := range g.members {
+			if m.server != s {
+				continue
+			}
+			state, _, _ := x.serving(m, x.now)
+			l.begin()
+			l.text("name", s.name)
+			l.text("servicegroupname", g.name)
+			l.text("svctype", g.kind)
+			l.text("serviceipaddress", s.ip())
+			l.number("port", int(m.port))
+			l.text("svrstate", state)
+			l.end()
+		}
+	}
+}
+
+func showServerBinding(x *exec, q *query, l *listing) *failure {
+	return named(x.part.servers, serverName, q, func(s *server) {
+		l.begin()
+		l.text("name", s.name)
+		l.nested("server_servicegroup_binding", func(l *listing) { x.serverGroupRows(l, s) })
+		l.end()
+	})
+}

@@ -1,0 +1,353 @@
+package simulator
+
+import (
+	"maps"
+	"net/netip"
+	"slices"
+	"strings"
+	"time"
+)
+
+const serviceTypes = "HTTP FTP TCP UDP SSL SSL_BRIDGE SSL_TCP DTLS NNTP RPCSVR DNS ADNS SNMP RTSP DHCPRA ANY SIP_UDP SIP_TCP SIP_SSL DNS_TCP ADNS_TCP MYSQL MSSQL ORACLE MONGO MONGO_TLS RADIUS RADIUSLISTENER RDP DIAMETER SSL_DIAMETER TFTP SMPP PPTP GRE SYSLOGTCP SYSLOGUDP FIX SSL_FIX USER_TCP USER_SSL_TCP QUIC QUIC_BRIDGE IPFIX LOGSTREAM LOGSTREAM_SSL MQTT MQTT_TLS PROXY HTTP_QUIC"
+
+const yesNo, onOff, enabled = "YES NO", "ON OFF", "ENABLED DISABLED"
+
+// groupAttrs are the attributes of a service group that may be given when it
+// is made (NITRO documentation, servicegroup). The fixed ones may not be set
+// later.
+var groupAttrs = []attr{
+	{name: "servicegroupname", kind: identifier, required: true},
+	{name: "servicetype", kind: choice, enum: serviceTypes, required: true, fixed: true},
+	{name: "cachetype", cli: "cacheType", kind: choice, enum: "TRANSPARENT REVERSE FORWARD SERVER", fixed: true},
+	{name: "td", kind: integer, max: 4094, fixed: true},
+	{name: "maxclient", cli: "maxClient", kind: integer, max: 4294967294},
+	{name: "maxreq", cli: "maxReq", kind: integer, max: 65535},
+	{name: "cacheable", kind: choice, enum: yesNo},
+	{name: "cip", kind: choice, enum: enabled},
+	{name: "cipheader", cli: "cipHeader"},
+	{name: "usip", kind: choice, enum: yesNo},
+	{name: "pathmonitor", cli: "pathMonitor", kind: choice, enum: yesNo},
+	{name: "pathmonitorindv", cli: "pathMonitorIndv", kind: choice, enum: yesNo},
+	{name: "useproxyport", kind: choice, enum: yesNo},
+	{name: "healthmonitor", cli: "healthMonitor", kind: choice, enum: yesNo},
+	{name: "sp", kind: choice, enum: onOff},
+	{name: "rtspsessionidremap", cli: "rtspSessionidRemap", kind: choice, enum: onOff},
+	{name: "clttimeout", cli: "cltTimeout", kind: integer, max: 31536000},
+	{name: "svrtimeout", cli: "svrTimeout", kind: integer, max: 31536000},
+	{name: "cka", cli: "CKA", kind: choice, enum: yesNo},
+	{name: "tcpb", cli: "TCPB", kind: choice, enum: yesNo},
+	{name: "cmp", cli: "CMP", kind: choice, enum: yesNo},
+	{name: "maxbandwidth", cli: "maxBandwidth", kind: integer, max: 4294967287},
+	{name: "monthreshold", cli: "monThreshold", kind: integer, max: 65535},
+	{name: "state", kind: choice, enum: enabled, fixed: true},
+	{name: "downstateflush", cli: "downStateFlush", kind: choice, enum: enabled},
+	{name: "tcpprofilename", cli: "tcpProfileName"},
+	{name: "httpprofilename", cli: "httpProfileName"},
+	{name: "netprofile", cli: "netProfile"},
+	{name: "comment"},
+	{name: "appflowlog", cli: "appflowLog", kind: choice, enum: enabled},
+	{name: "autoscale", cli: "autoScale", kind: choice, enum: "DISABLED DNS POLICY CLOUD API", fixed: true},
+	{name: "memberport", cli: "memberPort", kind: integer, max: 65535, fixed: true},
+	{name: "monconnectionclose", cli: "monConnectionClose", kind: choice, enum: "RESET FIN NONE"},
+	{name: "autodisablegraceful", cli: "autoDisablegraceful", kind: choice, enum: yesNo},
+	{name: "autodisabledelay", cli: "autoDisabledelay", kind: integer, max: 4294967294},
+	{name: "autodelayedtrofs", cli: "autoDelayedTrofs", kind: choice, enum: yesNo},
+	{name: "bootstrap", kind: choice, enum: yesNo, fixed: true},
+	{name: "nodefaultbindings", cli: "nodefaultBindings", kind: choice, enum: yesNo, fixed: true},
+	{name: "topicname", cli: "topicName", fixed: true},
+}
+
+// groupDefaults are what a group shows that was given nothing.
+var groupDefaults = map[string]string{
+	"cachetype": "SERVER", "td": "0", "maxclient": "0", "maxreq": "0", "cacheable": "NO", "cip": "DISABLED", "usip": "NO",
+	"pathmonitor": "NO", "pathmonitorindv": "NO", "useproxyport": "YES", "healthmonitor": "YES", "sp": "OFF",
+	"rtspsessionidremap": "OFF", "clttimeout": "180", "svrtimeout": "360", "cka": "NO", "tcpb": "NO", "cmp": "NO",
+	"maxbandwidth": "0", "monthreshold": "0", "downstateflush": "ENABLED", "appflowlog": "ENABLED",
+	"autoscale": "DISABLED", "memberport": "0", "monconnectionclose": "NONE", "autodisablegraceful": "NO",
+	"autodisabledelay": "0", "nodefaultbindings": "NO",
+}
+
+var groupName = attr{name: "servicegroupname", kind: identifier, required: true}
+
+var addGroup = &command{
+	cli: "add serviceGroup", words: []string{"servicegroupname", "servicetype"}, attrs: groupAttrs,
+	run: func(x *exec, it item) (func(), *failure) {
+		name := it.get("servicegroupname")
+		if x.part.byGroup[name] != nil {
+			return nil, fail(codeExists)
+		}
+		g := &group{name: name, kind: it.get("servicetype"), since: x.now, extra: x.extra,
+			values: map[string]string{}, index: map[memberKey]*member{}, down: map[netip.AddrPort]bool{}}
+		for k, v := range it.values {
+			if k != "servicegroupname" && k != "servicetype" && k != "state" {
+				g.values[k] = v
+			}
+		}
+		if f := g.consistent(); f != nil {
+			return nil, f
+		}
+		g.admin = admin{disabled: it.get("state") == "DISABLED", at: x.now}
+		x.part.groups = append(x.part.groups, g)
+		x.part.byGroup[name] = g
+		return func() { x.part.removeGroup(g) }, nil
+	},
+}
+
+func (g *group) consistent() *failure {
+	if g.int("autodisabledelay") > 0 && g.value("autodisablegraceful") != "YES" {
+		return fail(codeNoGracefulDisable)
+	}
+	return nil
+}
+
+// setGroup changes attributes of the group or, if a server and a port are
+// given, of that member.
+var setGroup = &command{
+	cli: "set serviceGroup", words: []string{"servicegroupname", "servername", "port"},
+	attrs: append(slices.DeleteFunc(slices.Clone(groupAttrs), func(a attr) bool { return a.fixed }), memberSettings...),
+	run: func(x *exec, it item) (func(), *failure) {
+		g, f := x.findGroup(it)
+		if f != nil {
+			return nil, f
+		}
+		if it.has("servername") != it.has("port") {
+			return nil, fail(codePrerequisite, "port", "serverName")
+		}
+		if it.has("servername") {
+			return nil, x.setMember(g, it)
+		}
+		before := maps.Clone(g.values)
+		for k, v := range it.values {
+			switch {
+			case k == "servicegroupname":
+			case isMemberSetting(k):
+				return nil, fail(codePrerequisite, k, "serverName")
+			default:
+				g.values[k] = v
+			}
+		}
+		if f := g.consistent(); f != nil {
+			g.values = before
+			return nil, f
+		}
+		return func() { g.values = before }, nil
+	},
+}
+
+// unsetGroup gives attributes their defaults; their values say only that they
+// are meant.
+var unsetGroup = &command{
+	cli: "unset serviceGroup", words: []string{"servicegroupname"}, attrs: unsettable(setGroup.attrs),
+	run: func(x *exec, it item) (func(), *failure) {
+		g, f := x.findGroup(it)
+		if f != nil {
+			return nil, f
+		}
+		for k := range it.values {
+			delete(g.values, k)
+		}
+		return nil, nil
+	},
+}
+
+func unsettable(attrs []attr) []attr {
+	out := []attr{groupName}
+	for _, a := range attrs {
+		if a.name != "servicegroupname" && !isMemberSetting(a.name) {
+			out = append(out, attr{name: a.name, cli: a.cli, kind: flag})
+		}
+	}
+	return out
+}
+
+var rmGroup = &command{
+	cli: "rm serviceGroup", words: []string{"servicegroupname"}, attrs: []attr{groupName},
+	run: func(x *exec, it item) (func(), *failure) {
+		g, f := x.findGroup(it)
+		if f != nil {
+			return nil, f
+		}
+		if x.opt.KeepBoundGroups && len(x.part.users(g)) > 0 {
+			return nil, fail(codeGroupInUse)
+		}
+		x.part.removeGroup(g)
+		return nil, nil
+	},
+}
+
+var renameGroup = &command{
+	cli: "rename serviceGroup", words: []string{"servicegroupname", "newname"},
+	attrs: []attr{groupName, {name: "newname", kind: identifier, required: true}},
+	run: func(x *exec, it item) (func(), *failure) {
+		g, f := x.findGroup(it)
+		if f != nil {
+			return nil, f
+		}
+		if x.part.byGroup[it.get("newname")] != nil {
+			return nil, fail(codeExists)
+		}
+		delete(x.part.byGroup, g.name)
+		g.name = it.get("newname")
+		x.part.byGroup[g.name] = g
+		return nil, nil
+	},
+}
+
+func (x *exec) findGroup(it item) (*group, *failure) {
+	name := it.get("servicegroupname")
+	if g := x.part.byGroup[name]; g != nil {
+		return g, nil
+	}
+	return nil, fail(codeNoResource, "serviceGroupName", name)
+}
+
+func showGroups(x *exec, q *query, l *listing) *failure {
+	members := false
+	for k, v := range q.args {
+		switch k {
+		case "includemembers":
+			members = strings.EqualFold(v, "true") || strings.EqualFold(v, "yes")
+		case "servicegroupname":
+			q.named, q.name = true, v
+		default:
+			return fail(codeInvalidArgument, k)
+		}
+	}
+	if q.named {
+		g := x.part.byGroup[q.name]
+		if g == nil {
+			return fail(codeNoResource, "serviceGroupName", q.name)
+		}
+		x.groupRow(l, g, members)
+		return nil
+	}
+	for _, g := range x.part.groups {
+		x.groupRow(l, g, members)
+	}
+	return nil
+}
+
+// groupRow has the fields and their types in the order of recorded answers
+// (13.x and 14.1).
+func (x *exec) groupRow(l *listing, g *group, members bool) {
+	l.begin()
+	l.text("servicegroupname", g.name)
+	l.number("numofconnections", 0)
+	l.text("servicetype", g.kind)
+	l.counter("td", g.int("td"))
+	l.flag("serviceconftype", true)
+	l.text("cachetype", g.value("cachetype"))
+	l.counter("maxclient", g.int("maxclient"))
+	l.counter("maxreq", g.int("maxreq"))
+	for _, name := range []string{"cacheable", "cip", "cipheader", "usip", "pathmonitor", "pathmonitorindv", "useproxyport"} {
+		x.optional(l, g, name)
+	}
+	l.counter("monweight", 0)
+	x.optional(l, g, "sp")
+	x.optional(l, g, "rtspsessionidremap")
+	l.number("clttimeout", g.int("clttimeout"))
+	l.number("svrtimeout", g.int("svrtimeout"))
+	for _, name := range []string{"cka", "tcpb", "cmp"} {
+		x.optional(l, g, name)
+	}
+	l.counter("maxbandwidth", g.int("maxbandwidth"))
+	l.text("state", g.stateName())
+	l.counter("monthreshold", g.int("monthreshold"))
+	l.number("monstatcode", 0)
+	l.number("monstatparam1", 0)
+	l.number("monstatparam2", 0)
+	l.number("monstatparam3", 0)
+	x.optional(l, g, "downstateflush")
+	state, since := x.effective(g)
+	l.text("statechangetimesec", since.Format(time.ANSIC))
+	l.counter("statechangetimemsec", since.Nanosecond()/1e6)
+	l.counter("tickssincelaststatechange", ticks(x.now, since))
+	l.counter("stateupdatereason", 0)
+	l.counter("clmonowner", 0)
+	l.counter("clmonview", 0)
+	l.counter("groupcount", 0)
+	l.counter("hashid", 0)
+	l.text("graceful", "NO")
+	for _, name := range []string{"healthmonitor", "appflowlog", "autoscale"} {
+		x.optional(l, g, name)
+	}
+	l.number("memberport", g.int("memberport"))
+	l.text("serviceipstr", "0.0.0.0")
+	l.flag("passive", false)
+	l.text("servicegroupeffectivestate", state)
+	x.optional(l, g, "monconnectionclose")
+	x.optional(l, g, "autodisablegraceful")
+	if x.lacks("autodisabledelay") {
+		l.absent("autodisabledelay")
+	} else {
+		l.counter("autodisabledelay", g.int("autodisabledelay"))
+	}
+	for _, name := range []string{"nodefaultbindings", "tcpprofilename", "httpprofilename", "netprofile", "comment", "autodelayedtrofs", "bootstrap", "topicname"} {
+		x.optional(l, g, name)
+	}
+	l.text("nameserver", "0.0.0.0")
+	l.number("dbsttl", 0)
+	l.counter("responsetime", 0)
+	l.text("orderstr", "Default")
+	l.counter("trofsdelay", 0)
+	if members {
+		l.nested("servicegroup_servicegroupmember_binding", func(l *listing) {
+			for _, m := range g.members {
+				x.memberRow(l, m)
+			}
+		})
+	}
+	l.end()
+}
+
+// optional writes an attribute that has a value and that the build knows.
+func (x *exec) optional(l *listing, g *group, name string) {
+	if v := g.value(name); v != "" && !x.lacks(name) {
+		l.text(name, v)
+	} else {
+		l.absent(name)
+	}
+}
+
+// effective is the state of the group as a whole: UP if all members are, DOWN
+// if all are or there are none, OUT OF SERVICE, PARTIAL-UP with some UP, else
+// PARTIAL-DOWN (NITRO documentation, servicegroupeffectivestate).
+func (x *exec) effective(g *group) (string, time.Time) {
+	since := g.since
+	var up, down, out int
+	for _, m := range g.members {
+		state, at, _ := x.serving(m, x.now)
+		switch state {
+		case stateUp:
+			up++
+		case stateDown:
+			down++
+		default:
+			out++
+		}
+		if at.After(since) {
+			since = at
+		}
+	}
+	switch n := len(g.members); {
+	case n == 0, down == n:
+		return stateDown, since
+	case up == n:
+		return stateUp, since
+	case out == n:
+		return stateOut, since
+	case up > 0:
+		return "PARTIAL-UP", since
+	}
+	return "PARTIAL-DOWN", since
+}
+
+// ticks are the 10 ms since then.
+func ticks(now, since time.Time) int { return int(now.Sub(since) / (10 * time.Millisecond)) }
+
+func (a admin) stateName() string {
+	if a.disabled {
+		return "DISABLED"
+	}
+	return "ENABLED"
+}

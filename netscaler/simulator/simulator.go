@@ -1,0 +1,200 @@
+// Package simulator is a NetScaler in memory: what its NITRO API does with
+// servers, service groups, members and what they are bound to, over real HTTP.
+//
+// Anyone can try a mapping on it who has no appliance, and most tests of Nitrox
+// stand on it. It aims to follow the NITRO documentation and recorded answers
+// of appliances to the letter, and where those are silent to refuse rather
+// than to please: a type, verb, attribute or parameter that it does not know
+// is an error. What nobody has established about the appliance is an option.
+//
+// It keeps no clock of its own: drains and probes are worked out from times
+// when somebody looks, so that it also lives inside testing/synctest.
+package simulator
+
+import (
+	"net/http"
+	"regexp"
+	"slices"
+	"sync"
+	"time"
+)
+
+// Options are what differs between appliances, and what is not known of them.
+// The zero value of each is the default that its comment gives.
+type Options struct {
+	// Users holds the passwords. Default: nsroot with the password nsroot.
+	Users map[string]string
+	// Policies holds, for a user, what the user may do: a pattern of the
+	// command line's form of each command, as a command policy has it. Users
+	// without one may do everything.
+	Policies map[string]*regexp.Regexp
+	// Version is the answer of nsversion. Default: a 14.1 build.
+	Version string
+	// Lacks names what this build does not know: a type ("macroapi"), an
+	// attribute ("order", "customserverid"), "bulkbindings", "arrays", or an
+	// action ("action=unbind").
+	Lacks []string
+
+	// KeepAlive keeps connections open. Default: every answer says
+	// "Connection: close", as recorded ones do.
+	KeepAlive bool
+	// Control serves the control endpoint under /simulator.
+	Control bool
+	// MaxConnections is how many requests may be under way at a time; one more
+	// is refused with 446. Default: 20.
+	MaxConnections int
+	// MaxSessions is how many sessions may live at a time; a login over it is
+	// refused with 445. Default: 20.
+	MaxSessions int
+	// RestrictedTimeout allows session timeouts of 300 to 86400 s, and makes
+	// 15 min the default instead of 30 min.
+	RestrictedTimeout bool
+	// NoBasicAuth refuses HTTP Basic authentication with 1244.
+	NoBasicAuth bool
+	// NoCookie leaves Set-Cookie out of the answer to a login.
+	NoCookie bool
+	// NoLogin is the code for a request without credentials. Default: 352;
+	// 1026 is the other candidate.
+	NoLogin int
+	// DeadSession is the code for a session that expired or was killed.
+	// Default: 444; 1027 is the other one.
+	DeadSession int
+	// Status replaces the HTTP status of codes. Default: what is recorded, and
+	// 599 for the rest.
+	Status map[int]int
+
+	// WriteLatency and ReadLatency are what a call takes, ItemLatency what each
+	// item of a write takes, RowLatency what each row of a list takes, SaveTime
+	// what a save takes. Default: no time.
+	WriteLatency, ReadLatency, ItemLatency, RowLatency, SaveTime time.Duration
+	// ProbeDelay is how long monitors take to find out about a new, an enabled
+	// or a changed member. Default: no time.
+	ProbeDelay time.Duration
+	// ClientsLeave is how long the last client of a member stays after it was
+	// disabled gracefully; negative: there are no clients, so that a graceful
+	// disable is over at once. Default: clients stay until [Simulator.SetIdle].
+	ClientsLeave time.Duration
+
+	// UnbindMissing is the code for unbinding a server that is no member.
+	// Default: 258; 351, 344, 463, 1208 and 1303 are candidates.
+	UnbindMissing int
+	// UnknownServer is the code for naming a server that is not there.
+	// Default: 258; 351 is the other candidate.
+	UnknownServer int
+	// MaxMembers is how many members a group may have, 435 over it. Default: no
+	// limit.
+	MaxMembers int
+	// BindStatus is the HTTP status of a bind by PUT. Default: 201.
+	BindStatus int
+	// QuietActions leaves the bodies of answers to ?action= empty.
+	QuietActions bool
+	// PaddedBulk fills the results of a bulk request that stopped early with
+	// 1265. Default: they end with the item that failed.
+	PaddedBulk bool
+	// SwapTypes gives numbers as text and counters as numbers.
+	SwapTypes bool
+	// ForgetGraceful reads graceful NO once a drain is over.
+	ForgetGraceful bool
+	// CloudCode is the code for binding to a group with autoscale CLOUD.
+	// Default: 257; negative: it is allowed.
+	CloudCode int
+	// APIBindCode is the code for binding a single member to a group with
+	// autoscale API. Default: it is allowed.
+	APIBindCode int
+	// ListUnchanged is the code for a desired state that lists members that
+	// are bound already, as 273 was seen. Default: it is no error.
+	ListUnchanged int
+	// ListFailedStatus is the HTTP status of a desired state that failed in
+	// part, and ListFailedKey the name of the list in it. Default: 207 and
+	// failedmembers; failed_member_list is the other candidate.
+	ListFailedStatus int
+	ListFailedKey    string
+	// EmptyList is the code for a desired state with no members. Default: it
+	// empties the group.
+	EmptyList int
+	// KeepBoundGroups refuses to remove a group that a virtual server uses,
+	// with 1325 (lbparameter allowboundsvcremoval DISABLED).
+	KeepBoundGroups bool
+
+	// HA makes the appliance one node of a pair. Default: it stands alone.
+	HA bool
+	// SecondaryRefuses refuses writes on a secondary node, with 368. Default:
+	// they are made, on this node only, and warned of with 1028.
+	SecondaryRefuses bool
+}
+
+// Simulator is one appliance. It is an [http.Handler]; its methods may be
+// called at any time.
+type Simulator struct {
+	opt    Options
+	engine chan struct{} // held by the write under way
+
+	mu         sync.Mutex
+	partitions []*partition // the first is the default one
+	saved      []byte       // ns.conf as last saved; nil until the first request
+	unsaved    bool
+	savedAt    time.Time
+	changedAt  time.Time
+	saving     bool
+
+	secondary   bool
+	sessions    map[string]*session
+	connections int
+	calls       []Call
+	faults      []*armed
+
+	stampSec  int64 // the time of day formatted last
+	stampText string
+}
+
+// Call is one NITRO request that was answered, or lost.
+type Call struct {
+	Method, Path, Query string
+	Action, Type        string
+	Status              int // of HTTP; 0: the connection was closed instead
+	Code                int // errorcode
+	User                string
+}
+
+// New is an appliance with an empty configuration.
+func New(o Options) *Simulator {
+	if o.Users == nil {
+		o.Users = map[string]string{"nsroot": "nsroot"}
+	}
+	now := time.Now()
+	return &Simulator{
+		opt:        o,
+		engine:     make(chan struct{}, 1),
+		partitions: []*partition{newPartition("")},
+		sessions:   map[string]*session{},
+		savedAt:    now,
+		changedAt:  now,
+	}
+}
+
+var _ http.Handler = (*Simulator)(nil)
+
+func (s *Simulator) lacks(name string) bool { return slices.Contains(s.opt.Lacks, name) }
+
+// settle makes what was set up before the first request the saved
+// configuration.
+func (s *Simulator) settle() {
+	if s.saved == nil {
+		s.saved = s.dump(time.Now())
+		s.unsaved = false
+	}
+}
+
+func (s *Simulator) changed(now time.Time) {
+	s.unsaved = s.saved != nil
+	s.changedAt = now
+}
+
+func (s *Simulator) partition(name string) *partition {
+	for _, p := range s.partitions {
+		if p.name == name {
+			return p
+		}
+	}
+	return nil
+}

@@ -1,0 +1,195 @@
+package simulator
+
+import (
+	"cmp"
+	"net/http"
+	"slices"
+	"strings"
+	"time"
+)
+
+var saveCommand = &command{cli: "save ns config", attrs: []attr{{name: "all", kind: flag}}, volatile: true}
+
+// save takes a while, and refuses to be asked twice.
+func (x *exec) save(it item) (*reply, *failure) {
+	if f := saveCommand.validate(it, x.lacks); f != nil {
+		return nil, f
+	}
+	begin := func() *failure {
+		x.mu.Lock()
+		defer x.mu.Unlock()
+		line := saveCommand.line(it)
+		if f := x.authorized(x.user, line); f != nil {
+			return f
+		}
+		if f := x.commandFault(line); f != nil {
+			return f
+		}
+		if x.saving {
+			return fail(codeSaving)
+		}
+		x.saving = true
+		return nil
+	}
+	if f := begin(); f != nil {
+		return nil, f
+	}
+	time.Sleep(x.opt.SaveTime)
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	now := time.Now()
+	x.saving, x.unsaved, x.savedAt = false, false, now
+	x.saved = x.dump(now)
+	if x.opt.QuietActions {
+		return x.newReply(http.StatusOK, htmlType, nil), nil
+	}
+	f := &failure{}
+	if x.secondary {
+		f = fail(codeOnSecondary)
+		rep := x.newReply(http.StatusOK, jsonType, f.appendTo(nil))
+		return rep, nil
+	}
+	return x.newReply(http.StatusOK, jsonType, f.appendTo(nil)), nil
+}
+
+const (
+	nodeIP = "192.0.2.10"
+	peerIP = "192.0.2.11"
+)
+
+func showConfig(x *exec, q *query, l *listing) *failure {
+	system, own := "Stand-alone", nodeIP
+	if x.opt.HA {
+		system = "HA"
+	}
+	if x.secondary {
+		own = peerIP
+	}
+	l.begin()
+	l.text("ipaddress", own)
+	l.text("netmask", "255.255.255.0")
+	l.text("primaryip", nodeIP)
+	l.text("systemtype", system)
+	l.flag("configchanged", x.unsaved)
+	l.text("lastconfigchangedtime", x.changedAt.Format(time.ANSIC))
+	l.text("lastconfigsavetime", x.savedAt.Format(time.ANSIC))
+	l.text("currentsytemtime", x.now.Format(time.ANSIC))
+	l.end()
+	return nil
+}
+
+func showVersion(x *exec, q *query, l *listing) *failure {
+	l.begin()
+	l.text("version", x.version())
+	l.text("mode", "1")
+	l.end()
+	return nil
+}
+
+func (s *Simulator) version() string {
+	return cmp.Or(s.opt.Version, "NetScaler NS14.1: Build 29.72.nc, Date: Jul 22 2024, 20:36:51   (64-bit)")
+}
+
+func showFeatures(x *exec, q *query, l *listing) *failure {
+	l.begin()
+	if l.name("feature") {
+		l.out = append(l.out, `[ "LB", "CS", "SSL" ]`...)
+	}
+	for _, f := range []string{"lb", "cs", "ssl"} {
+		l.flag(f, true)
+	}
+	l.end()
+	return nil
+}
+
+func showNodes(x *exec, q *query, l *listing) *failure {
+	if q.named && q.name != "0" && !(x.opt.HA && q.name == "1") {
+		return fail(codeNoResource, "id", q.name)
+	}
+	peer := map[string]string{rolePrimary: roleSecondary, roleSecondary: rolePrimary}[x.role()]
+	row := func(id int, name, ip, state string) {
+		l.begin()
+		l.number("id", id)
+		l.text("name", name)
+		l.text("ipaddress", ip)
+		l.text("hastatus", "UP")
+		l.text("state", state)
+		l.text("hasync", "ENABLED")
+		l.text("haprop", "ENABLED")
+		l.end()
+	}
+	own, other := nodeIP, peerIP
+	if x.secondary {
+		own, other = peerIP, nodeIP
+	}
+	if !q.named || q.name == "0" {
+		row(0, "self", own, x.role())
+	}
+	if x.opt.HA && (!q.named || q.name == "1") {
+		row(1, "", other, peer)
+	}
+	return nil
+}
+
+func nodeStats(x *exec, q *query, l *listing) *failure {
+	status := "NO"
+	if x.opt.HA {
+		status = "YES"
+	}
+	l.begin()
+	l.text("hacurstatus", status)
+	l.text("hacurstate", "UP")
+	l.text("hacurmasterstate", x.role())
+	l.counter("haerrsyncfailure", 0)
+	l.counter("haerrproptimeout", 0)
+	l.end()
+	return nil
+}
+
+var partitionAttr = attr{name: "partitionname", cli: "partitionName", kind: identifier, required: true}
+
+var addPartition = &command{
+	cli: "add ns partition", words: []string{"partitionname"},
+	attrs: []attr{partitionAttr, {name: "partitionid", kind: integer, min: 1, max: 512},
+		{name: "maxbandwidth", cli: "maxBandwidth", kind: integer, max: 4294967295},
+		{name: "maxconn", cli: "maxConn", kind: integer, max: 4294967295},
+		{name: "maxmemlimit", cli: "maxMemLimit", kind: integer, max: 4294967295}},
+	run: func(x *exec, it item) (func(), *failure) {
+		if x.partition(it.get("partitionname")) != nil {
+			return nil, fail(codeExists)
+		}
+		p := newPartition(it.get("partitionname"))
+		p.settings, p.extra = it, x.extra
+		x.partitions = append(x.partitions, p)
+		return nil, nil
+	},
+}
+
+// switchPartition moves the session, and nothing else.
+var switchPartition = &command{
+	cli: "switch ns partition", words: []string{"partitionname"}, attrs: []attr{partitionAttr}, volatile: true,
+	run: func(x *exec, it item) (func(), *failure) {
+		name := it.get("partitionname")
+		if strings.EqualFold(name, "default") {
+			name = ""
+		}
+		p := x.partition(name)
+		if p == nil {
+			return nil, fail(codeNoPartition)
+		}
+		x.part = p
+		if x.session != nil {
+			x.session.partition = name
+		}
+		return nil, nil
+	},
+}
+
+func showPartitions(x *exec, q *query, l *listing) *failure {
+	list := slices.Clone(x.partitions[1:])
+	return named(list, func(p *partition) string { return p.name }, q, func(p *partition) {
+		l.begin()
+		l.text("partitionname", p.name)
+		l.end()
+	})
+}
