@@ -49,7 +49,7 @@ func inOrder(problems []Problem) []Problem {
 // didYouMean ends a message about a name that is not known: with the nearest
 // that is, or else with all of them.
 func didYouMean(name string, known []string) string {
-	if near := nearest(name, known); near != "" {
+	if near := Nearest(name, known); near != "" {
 		return fmt.Sprintf("; did you mean %q?", near)
 	}
 	return thereAre(known)
@@ -66,8 +66,8 @@ func thereAre(known []string) string {
 	}
 }
 
-// nearest returns the name that is most like name, "" if none is.
-func nearest(name string, known []string) string {
+// Nearest returns the name that is most like name, "" if none is.
+func Nearest(name string, known []string) string {
 	best, near := len(name), ""
 	for _, k := range known {
 		// A third of the letters may differ; more, and it is another word.
