@@ -4,8 +4,10 @@ import (
 	"cmp"
 	"crypto/rand"
 	"encoding/hex"
+	"maps"
 	"net/http"
 	"net/url"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -77,6 +79,9 @@ func (s *Simulator) login(it item) (*session, *failure) {
 	}
 	if s.live() >= s.maxSessions() {
 		return nil, fail(codeSessionLimit)
+	}
+	if len(s.sessions) > 1000 {
+		maps.DeleteFunc(s.sessions, func(_ string, ses *session) bool { return ses.dead })
 	}
 	id := make([]byte, 32)
 	rand.Read(id) // never fails
@@ -167,7 +172,8 @@ func (s *Simulator) authorized(user, line string) *failure {
 }
 
 func showSessions(x *exec, q *query, l *listing) *failure {
-	for _, ses := range x.sessions {
+	for _, id := range slices.Sorted(maps.Keys(x.sessions)) {
+		ses := x.sessions[id]
 		if ses.dead || q.named && ses.id != q.name {
 			continue
 		}

@@ -26,6 +26,11 @@ type batch struct {
 // run answers 201 where something was made. A bind by PUT is 201 by the
 // documentation, and Options.BindStatus where a box says otherwise.
 func (b *batch) run(created, put bool) (*reply, *failure) {
+	switch strings.ToLower(b.query.onerror) {
+	case "", "exit", "continue", "rollback":
+	default:
+		return nil, fail(codeInvalidValue, "onerror", b.query.onerror)
+	}
 	b.engine <- struct{}{} // the appliance has one configuration engine
 	defer func() { <-b.engine }()
 	time.Sleep(b.opt.WriteLatency)

@@ -1,8 +1,10 @@
 package simulator
 
 import (
+	"maps"
 	"net/netip"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -83,21 +85,25 @@ func (c *command) validate(it item, lacks func(string) bool) *failure {
 	if it.members != nil && !c.list {
 		return fail(codeInvalidArgument, "members")
 	}
-	for name, value := range it.values {
-		a := c.attr(name)
-		if a == nil || lacks(name) {
+	for _, name := range slices.Sorted(maps.Keys(it.values)) {
+		if c.attr(name) == nil || lacks(name) {
 			return fail(codeInvalidArgument, name)
+		}
+	}
+	for i := range c.attrs {
+		a := &c.attrs[i]
+		value, given := it.values[a.name]
+		if a.required && value == "" {
+			return fail(codeArgumentMissing, a.name)
+		}
+		if !given {
+			continue
 		}
 		value, f := a.canonical(value)
 		if f != nil {
 			return f
 		}
-		it.values[name] = value
-	}
-	for _, a := range c.attrs {
-		if a.required && it.values[a.name] == "" {
-			return fail(codeArgumentMissing, a.name)
-		}
+		it.values[a.name] = value
 	}
 	return nil
 }
@@ -201,12 +207,4 @@ func (a *attr) option() string {
 		return a.cli
 	}
 	return a.name
-}
-
-// quote writes a word of the command line.
-func quote(s string) string {
-	if s != "" && !strings.ContainsAny(s, " \t\"'\\{}#") && s[0] != '-' {
-		return s
-	}
-	return `"` + strings.NewReplacer(`\`, `\\`, `"`, `\"`, "\n", `\n`, "\r", `\r`, "\t", `\t`).Replace(s) + `"`
 }

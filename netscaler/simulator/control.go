@@ -138,10 +138,13 @@ func (s *Simulator) postHealth(body []byte) error {
 	if err := strict(body, &health); err != nil {
 		return fmt.Errorf("read the health: %w", err)
 	}
-	if s.Members(health.Group) == nil {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	g := s.group(health.Group)
+	if g == nil {
 		return fmt.Errorf("no service group %q", health.Group)
 	}
-	s.SetUp(health.Group, health.Addr, health.Up)
+	s.setUp(g, health.Addr, health.Up)
 	return nil
 }
 

@@ -185,6 +185,7 @@ var statuses = map[int]int{
 	codeBulkFailed:      207,
 	codeBasicDisabled:   401,
 	codeServerExists:    409,
+	codeMembersFailed:   207,
 	1642:                409,
 	codeNotAuthorized:   403,
 }

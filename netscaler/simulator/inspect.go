@@ -78,7 +78,8 @@ func (s *Simulator) AddGroup(name string) {
 	}
 }
 
-// Calls returns every NITRO request since the start or the last ResetCalls.
+// Calls returns every NITRO request since the start or the last ResetCalls; of
+// very many, the last 100,000 at least.
 func (s *Simulator) Calls() []Call {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -98,7 +99,11 @@ func (s *Simulator) ResetCalls() {
 func (s *Simulator) SetUp(group string, addr netip.AddrPort, up bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	g, now := s.must(group), time.Now()
+	s.setUp(s.must(group), addr, up)
+}
+
+func (s *Simulator) setUp(g *group, addr netip.AddrPort, up bool) {
+	now := time.Now()
 	g.down[addr] = !up
 	for _, m := range g.members {
 		if m.addr() == addr {

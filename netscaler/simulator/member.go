@@ -3,8 +3,6 @@ package simulator
 import (
 	"net/netip"
 	"slices"
-	"strings"
-	"time"
 )
 
 var (
@@ -113,6 +111,9 @@ func (x *exec) serverFor(it item, create bool) (*server, *failure) {
 	if !create {
 		return nil, nil
 	}
+	if x.opt.CanonicalIPv6 {
+		ip = it.addr("ip").String()
+	}
 	if x.part.byName[ip] != nil {
 		return nil, fail(codeServerNameTaken)
 	}
@@ -122,8 +123,8 @@ func (x *exec) serverFor(it item, create bool) (*server, *failure) {
 }
 
 func (x *exec) noServer(name string) *failure {
-	if x.opt.UnknownServer == codeNoServer {
-		return fail(codeNoServer)
+	if x.opt.UnknownServer != 0 && x.opt.UnknownServer != codeNoResource {
+		return fail(x.opt.UnknownServer)
 	}
 	return fail(codeNoResource, "serverName", name)
 }
@@ -209,7 +210,7 @@ var unbindMember = &command{
 		srv, f := x.serverFor(it, false)
 		var m *member
 		switch {
-		case f != nil && f.code != codeNoResource && f.code != codeNoServer:
+		case it.get("servername") == "" && it.get("ip") == "":
 			return nil, f
 		case f == nil && srv != nil:
 			m = g.index[memberKey{srv.name, port}]
@@ -233,199 +234,4 @@ func (x *exec) noMember(it item) *failure {
 		return fail(codeNoResource, "IP", it.get("ip"))
 	}
 	return fail(codeNoResource, "serverName", it.get("servername"))
-}
-
-// switchAttrs are those of enable; more is refused, as the appliance does.
-var switchAttrs = []attr{groupName, serverAttr, portAttr}
-
-var enableGroup = &command{
-	cli: "enable serviceGroup", words: []string{"servicegroupname", "servername", "port"}, attrs: switchAttrs,
-	run: func(x *exec, it item) (func(), *failure) { return nil, x.switchTo(it, admin{at: x.now}) },
-}
-
-var disableGroup = &command{
-	cli: "disable serviceGroup", words: []string{"servicegroupname", "servername", "port"},
-	attrs: append(slices.Clone(switchAttrs), disableAttrs...),
-	run:   func(x *exec, it item) (func(), *failure) { return nil, x.switchTo(it, disabledBy(it, x.now)) },
-}
-
-var disableAttrs = []attr{
-	{name: "delay", kind: integer, max: 599999, def: "0"},
-	{name: "graceful", cli: "graceFul", kind: choice, enum: yesNo, def: "NO"},
-}
-
-func disabledBy(it item, now time.Time) admin {
-	return admin{disabled: true, at: now, graceful: it.get("graceful") == "YES", delay: time.Duration(it.int("delay")) * time.Second}
-}
-
-// switchTo enables or disables a member or, without a server, the whole group.
-func (x *exec) switchTo(it item, to admin) *failure {
-	g, f := x.findGroup(it)
-	if f != nil {
-		return f
-	}
-	switch {
-	case it.has("servername") != it.has("port"):
-		return fail(codePrerequisite, "port", "serverName")
-	case !it.has("servername"):
-		g.admin = to
-		return nil
-	}
-	m, f := x.findMember(g, it)
-	if f != nil {
-		return f
-	}
-	x.switchMember(m, to)
-	return nil
-}
-
-func (x *exec) switchMember(m *member, to admin) {
-	if m.disabled && !to.disabled {
-		m.probed = health{up: m.probed.up, at: x.now} // the monitors begin anew
-		m.idle = time.Time{}
-	}
-	if m.leaving && !to.disabled {
-		m.leaving = false
-		m.group.leaving--
-	}
-	m.admin = to
-	m.group.count()
-}
-
-var memberResource = &resource{
-	key: "servicegroupname", binding: true, shows: "show serviceGroup",
-	add: bindMember, rm: unbindMember,
-	show: func(x *exec, q *query, l *listing) *failure {
-		if len(q.args) > 0 {
-			for k := range q.args {
-				return fail(codeInvalidArgument, k)
-			}
-		}
-		if !q.named {
-			for _, g := range x.part.groups {
-				for _, m := range g.members {
-					x.memberRow(l, m)
-				}
-			}
-			return nil
-		}
-		g := x.part.byGroup[q.name]
-		if g == nil {
-			return fail(codeNoResource, "serviceGroupName", q.name)
-		}
-		for _, m := range g.members {
-			x.memberRow(l, m)
-		}
-		return nil
-	},
-}
-
-// memberRow has the fields and their types in the order of recorded answers
-// (13.1 and 14.1).
-func (x *exec) memberRow(l *listing, m *member) {
-	state, since, left := x.serving(m, x.now)
-	draining := state == stateGoing || state == stateDownGoing
-	l.begin()
-	l.text("servicegroupname", m.group.name)
-	l.text("ip", m.server.ip())
-	l.number("port", int(m.port))
-	l.text("svrstate", state)
-	l.text("statechangetimesec", x.stamp(since))
-	l.counter("tickssincelaststatechange", ticks(x.now, since))
-	l.counter("weight", m.weight)
-	l.text("servername", m.server.name)
-	if x.lacks("customserverid") {
-		l.absent("customserverid")
-	} else if m.custom == "" {
-		l.text("customserverid", "None")
-	} else {
-		l.text("customserverid", m.custom)
-	}
-	l.counter("serverid", m.serverID)
-	l.text("state", m.stateName())
-	l.counter("hashid", m.hashID)
-	graceful := m.disabled && m.graceful && (draining || !x.opt.ForgetGraceful)
-	if graceful {
-		l.text("graceful", "YES")
-	} else {
-		l.text("graceful", "NO")
-	}
-	l.number("delay", seconds(left))
-	l.number("delay1", 0)
-	l.text("nameserver", "0.0.0.0") // never as it was set
-	l.number("dbsttl", 0)
-	if m.order > 0 {
-		l.number("order", m.order)
-		l.counter("orderstr", m.order)
-	} else {
-		l.absent("order")
-		l.text("orderstr", "Default")
-	}
-	l.counter("trofsdelay", 0)
-	switch {
-	case m.leaving:
-		l.text("trofsreason", "Trofs Because of Graceful Unbind")
-	case draining:
-		l.text("trofsreason", "Trofs Because of Disable Cmd")
-	default:
-		l.absent("trofsreason")
-	}
-	l.end()
-}
-
-// seconds rounds up, so that a drain that goes on does not read 0.
-func seconds(d time.Duration) int { return int((d + time.Second - 1) / time.Second) }
-
-// stamp formats a time of day; rows come in runs that changed together.
-func (x *exec) stamp(t time.Time) string {
-	if sec := t.Unix(); sec != x.stampSec || x.stampText == "" {
-		x.stampSec, x.stampText = sec, t.Format(time.ANSIC)
-	}
-	return x.stampText
-}
-
-// memberStats is stat/servicegroup, with statbindings=yes the live counters of
-// the members.
-func groupStats(x *exec, q *query, l *listing) *failure {
-	groups := x.part.groups
-	if q.named {
-		g := x.part.byGroup[q.name]
-		if g == nil {
-			return fail(codeNoResource, "serviceGroupName", q.name)
-		}
-		groups = []*group{g}
-	}
-	for _, g := range groups {
-		state, _ := x.effective(g)
-		l.begin()
-		l.text("servicegroupname", g.name)
-		l.text("state", g.stateName())
-		l.text("servicetype", g.kind)
-		l.text("servicegroupeffectivestate", state)
-		if q.statBindings {
-			l.nested("servicegroupmember", func(l *listing) {
-				for _, m := range g.members {
-					x.statRow(l, m)
-				}
-			})
-		}
-		l.end()
-	}
-	return nil
-}
-
-func (x *exec) statRow(l *listing, m *member) {
-	state, _, _ := x.serving(m, x.now)
-	clients := 0
-	if !strings.HasPrefix(state, stateOut) && state != stateDown && x.opt.ClientsLeave >= 0 && m.idle.IsZero() {
-		clients = 1
-	}
-	l.begin()
-	l.text("servicegroupname", m.group.name)
-	l.text("primaryipaddress", m.server.ip())
-	l.number("primaryport", int(m.port))
-	l.text("servername", m.server.name)
-	l.text("state", state)
-	l.counter("curclntconnections", clients)
-	l.end()
 }

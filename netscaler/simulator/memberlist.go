@@ -39,8 +39,14 @@ var setMembers = &command{
 				return nil, fail(x.opt.ListUnchanged)
 			}
 		}
-		x.retain(g, wanted)
-		return nil, x.list(g, it.members)
+		g.atOnce(func() {
+			x.retain(g, wanted)
+			f = x.list(g, it.members)
+		})
+		if f != nil {
+			x.changed(x.now) // in part
+		}
+		return nil, f
 	},
 }
 
@@ -84,7 +90,6 @@ func (x *exec) bound(g *group, addr netip.AddrPort) *member {
 // autodisabledelay say.
 func (x *exec) retain(g *group, wanted map[netip.AddrPort]item) {
 	graceful := g.value("autodisablegraceful") == "YES"
-	low := g.minEnabled
 	for _, m := range slices.Clone(g.members) {
 		if _, ok := wanted[m.addr()]; ok || m.leaving {
 			continue
@@ -97,17 +102,12 @@ func (x *exec) retain(g *group, wanted map[netip.AddrPort]item) {
 		g.leaving++
 		x.switchMember(m, admin{disabled: true, at: x.now, graceful: true, delay: time.Duration(g.int("autodisabledelay")) * time.Second})
 	}
-	g.minEnabled = low // what the whole call leaves counts, not a moment in it
-	if wanted == nil {
-		g.count()
-	}
 }
 
 // list binds or updates the wanted members. Those that cannot be bound are
 // named in the answer, and the others stay.
 func (x *exec) list(g *group, members []item) *failure {
 	var failed []item
-	low := g.minEnabled
 	for _, it := range members {
 		addr := netip.AddrPortFrom(it.addr("ip"), uint16(it.int("port")))
 		if m := x.bound(g, addr); m != nil {
@@ -132,8 +132,6 @@ func (x *exec) list(g *group, members []item) *failure {
 			failed = append(failed, it)
 		}
 	}
-	g.minEnabled = low
-	g.count()
 	if len(failed) == 0 {
 		return nil
 	}

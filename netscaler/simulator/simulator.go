@@ -104,14 +104,16 @@ type Options struct {
 	// ListUnchanged is the code for a desired state that lists members that
 	// are bound already, as 273 was seen. Default: it is no error.
 	ListUnchanged int
-	// ListFailedStatus is the HTTP status of a desired state that failed in
-	// part, and ListFailedKey the name of the list in it. Default: 207 and
-	// failedmembers; failed_member_list is the other candidate.
-	ListFailedStatus int
-	ListFailedKey    string
+	// ListFailedKey is the name of the list of members that a desired state
+	// could not bind. Default: failedmembers; failed_member_list is the other
+	// candidate. (The HTTP status is that of code 1442.)
+	ListFailedKey string
 	// EmptyList is the code for a desired state with no members. Default: it
 	// empties the group.
 	EmptyList int
+	// CanonicalIPv6 writes addresses in their shortest form. Default: they stay
+	// as they were typed.
+	CanonicalIPv6 bool
 	// KeepBoundGroups refuses to remove a group that a virtual server uses,
 	// with 1325 (lbparameter allowboundsvcremoval DISABLED).
 	KeepBoundGroups bool
@@ -188,6 +190,16 @@ func (s *Simulator) settle() {
 func (s *Simulator) changed(now time.Time) {
 	s.unsaved = s.saved != nil
 	s.changedAt = now
+}
+
+// maxCalls bounds what a simulator remembers that runs for weeks.
+const maxCalls = 100_000
+
+func (s *Simulator) record(c Call) {
+	if len(s.calls) >= 2*maxCalls {
+		s.calls = append([]Call(nil), s.calls[maxCalls:]...)
+	}
+	s.calls = append(s.calls, c)
 }
 
 func (s *Simulator) partition(name string) *partition {

@@ -1,0 +1,157 @@
+package simulator
+
+import (
+	"strings"
+	"time"
+)
+
+func showGroups(x *exec, q *query, l *listing) *failure {
+	members := false
+	for k, v := range q.args {
+		switch k {
+		case "includemembers":
+			members = strings.EqualFold(v, "true") || strings.EqualFold(v, "yes")
+		case "servicegroupname":
+			q.named, q.name = true, v
+		default:
+			return fail(codeInvalidArgument, k)
+		}
+	}
+	if q.named {
+		g := x.part.byGroup[q.name]
+		if g == nil {
+			return fail(codeNoResource, "serviceGroupName", q.name)
+		}
+		x.groupRow(l, g, members)
+		return nil
+	}
+	for _, g := range x.part.groups {
+		x.groupRow(l, g, members)
+	}
+	return nil
+}
+
+// groupRow has the fields and their types in the order of recorded answers
+// (13.x and 14.1).
+func (x *exec) groupRow(l *listing, g *group, members bool) {
+	l.begin()
+	l.text("servicegroupname", g.name)
+	l.number("numofconnections", 0)
+	l.text("servicetype", g.kind)
+	l.counter("td", g.int("td"))
+	l.flag("serviceconftype", true)
+	l.text("cachetype", g.value("cachetype"))
+	l.counter("maxclient", g.int("maxclient"))
+	l.counter("maxreq", g.int("maxreq"))
+	for _, name := range []string{"cacheable", "cip", "cipheader", "usip", "pathmonitor", "pathmonitorindv", "useproxyport"} {
+		x.optional(l, g, name)
+	}
+	l.counter("monweight", 0)
+	x.optional(l, g, "sp")
+	x.optional(l, g, "rtspsessionidremap")
+	l.number("clttimeout", g.int("clttimeout"))
+	l.number("svrtimeout", g.int("svrtimeout"))
+	for _, name := range []string{"cka", "tcpb", "cmp"} {
+		x.optional(l, g, name)
+	}
+	l.counter("maxbandwidth", g.int("maxbandwidth"))
+	l.text("state", g.stateName())
+	l.counter("monthreshold", g.int("monthreshold"))
+	l.number("monstatcode", 0)
+	l.number("monstatparam1", 0)
+	l.number("monstatparam2", 0)
+	l.number("monstatparam3", 0)
+	x.optional(l, g, "downstateflush")
+	state, since := x.effective(g)
+	l.text("statechangetimesec", since.Format(time.ANSIC))
+	l.counter("statechangetimemsec", since.Nanosecond()/1e6)
+	l.counter("tickssincelaststatechange", ticks(x.now, since))
+	l.counter("stateupdatereason", 0)
+	l.counter("clmonowner", 0)
+	l.counter("clmonview", 0)
+	l.counter("groupcount", 0)
+	l.counter("hashid", 0)
+	l.text("graceful", "NO")
+	for _, name := range []string{"healthmonitor", "appflowlog", "autoscale"} {
+		x.optional(l, g, name)
+	}
+	l.number("memberport", g.int("memberport"))
+	l.text("serviceipstr", "0.0.0.0")
+	l.flag("passive", false)
+	l.text("servicegroupeffectivestate", state)
+	x.optional(l, g, "monconnectionclose")
+	x.optional(l, g, "autodisablegraceful")
+	if x.lacks("autodisabledelay") {
+		l.absent("autodisabledelay")
+	} else {
+		l.counter("autodisabledelay", g.int("autodisabledelay"))
+	}
+	for _, name := range []string{"nodefaultbindings", "tcpprofilename", "httpprofilename", "netprofile", "comment", "autodelayedtrofs", "bootstrap", "topicname"} {
+		x.optional(l, g, name)
+	}
+	l.text("nameserver", "0.0.0.0")
+	l.number("dbsttl", 0)
+	l.counter("responsetime", 0)
+	l.text("orderstr", "Default")
+	l.counter("trofsdelay", 0)
+	if members {
+		l.nested("servicegroup_servicegroupmember_binding", func(l *listing) {
+			for _, m := range g.members {
+				x.memberRow(l, m)
+			}
+		})
+	}
+	l.end()
+}
+
+// optional writes an attribute that has a value and that the build knows.
+func (x *exec) optional(l *listing, g *group, name string) {
+	if v := g.value(name); v != "" && !x.lacks(name) {
+		l.text(name, v)
+	} else {
+		l.absent(name)
+	}
+}
+
+// effective is the state of the group as a whole: UP if all members are, DOWN
+// if all are or there are none, OUT OF SERVICE, PARTIAL-UP with some UP, else
+// PARTIAL-DOWN (NITRO documentation, servicegroupeffectivestate).
+func (x *exec) effective(g *group) (string, time.Time) {
+	since := g.since
+	var up, down, out int
+	for _, m := range g.members {
+		state, at, _ := x.serving(m, x.now)
+		switch state {
+		case stateUp:
+			up++
+		case stateDown:
+			down++
+		default:
+			out++
+		}
+		if at.After(since) {
+			since = at
+		}
+	}
+	switch n := len(g.members); {
+	case n == 0, down == n:
+		return stateDown, since
+	case up == n:
+		return stateUp, since
+	case out == n:
+		return stateOut, since
+	case up > 0:
+		return "PARTIAL-UP", since
+	}
+	return "PARTIAL-DOWN", since
+}
+
+// ticks are the 10 ms since then.
+func ticks(now, since time.Time) int { return int(now.Sub(since) / (10 * time.Millisecond)) }
+
+func (a admin) stateName() string {
+	if a.disabled {
+		return "DISABLED"
+	}
+	return "ENABLED"
+}
