@@ -187,7 +187,11 @@ func (k *call) outcome(ctx context.Context, base string) error {
 		err = trouble.Err // method and URL are the caller's to name
 	}
 	var e *Error
-	if !errors.As(err, &e) {
+	switch {
+	case errors.As(err, &e):
+	case errors.Is(err, context.DeadlineExceeded) && ctx.Err() == nil:
+		err = fmt.Errorf("%s: no answer within %v", base, k.limit) // the limit of one try
+	default:
 		err = fmt.Errorf("%s: %w", base, err)
 	}
 	switch {

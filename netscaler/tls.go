@@ -42,8 +42,8 @@ func newTransport(c Config) (*http.Transport, error) {
 	}, nil
 }
 
-// untrusted says whether err is about the appliance's certificate, and what to
-// do. Trying again cannot help.
+// untrusted says whether err is about TLS and the appliance's certificate, and
+// what to do. Trying again cannot help.
 func untrusted(err error) (advice string, yes bool) {
 	var (
 		authority x509.UnknownAuthorityError
@@ -56,8 +56,8 @@ func untrusted(err error) (advice string, yes bool) {
 		return "give the certificate to trust as ca_file", true
 	case errors.As(err, &name):
 		return "give the name in the certificate as server_name", true
-	case errors.As(err, &record):
-		return "the port does not speak TLS", true
+	case errors.Is(err, http.ErrSchemeMismatch), errors.As(err, &record):
+		return "the port does not speak TLS: is it https?", true
 	case errors.As(err, &cert):
 		return "the certificate is not valid", true
 	}

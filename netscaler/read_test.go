@@ -1,0 +1,355 @@
+package netscaler_test
+
+import (
+	"context"
+	"errors"
+	"net/netip"
+	"reflect"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"nitrox/netscaler"
+)
+
+// Each row is of an appliance ("NITRO documentation,
+// servicegroup_servicegroupmember_binding", and recorded answers) or is what
+// one must survive. Scenario 12 is among them.
+func TestRows(t *testing.T) {
+	at := netip.MustParseAddrPort
+	for _, test := range []struct {
+		name, row string
+		want      netscaler.Member
+	}{
+		{"recorded", `{"servicegroupname":"sg","ip":"20.0.0.1","port":8080,"svrstate":"UP","statechangetimesec":"Wed Sep 20 14:41:12 2023",
+			"tickssincelaststatechange":"187440408","weight":"3","servername":"web1","customserverid":"None","serverid":"0",
+			"state":"ENABLED","hashid":"0","graceful":"NO","delay":0,"delay1":0,"nameserver":"0.0.0.0","dbsttl":0,"orderstr":"Default","trofsdelay":"0"}`,
+			netscaler.Member{Addr: at("20.0.0.1:8080"), Server: "web1", Weight: 3, Up: true}},
+		{"numbers and text the other way", `{"servicegroupname":"sg","ip":"20.0.0.1","port":"8080","svrstate":"DOWN","weight":3,"servername":"web1","state":"ENABLED","delay":"0"}`,
+			netscaler.Member{Addr: at("20.0.0.1:8080"), Server: "web1", Weight: 3}},
+		{"old build", `{"servicegroupname":"sg","ip":"20.0.0.1","port":80,"svrstate":"UP","weight":"1","servername":"20.0.0.1","serverid":"0","hashid":"0"}`,
+			netscaler.Member{Addr: at("20.0.0.1:80"), Server: "20.0.0.1", Weight: 1, Up: true}},
+		{"old build, out of service", `{"servicegroupname":"sg","ip":"20.0.0.1","port":80,"svrstate":"OUT OF SERVICE","servername":"a"}`,
+			netscaler.Member{Addr: at("20.0.0.1:80"), Server: "a", Weight: 1, State: netscaler.Disabled}},
+		{"old build, draining", `{"servicegroupname":"sg","ip":"20.0.0.1","port":80,"svrstate":"GOING OUT OF SERVICE","servername":"a"}`,
+			netscaler.Member{Addr: at("20.0.0.1:80"), Server: "a", Weight: 1, State: netscaler.Draining}},
+		{"draining by us", `{"ip":"20.0.0.1","port":80,"svrstate":"GOING OUT OF SERVICE","servername":"a","state":"DISABLED","graceful":"YES","delay":1998}`,
+			netscaler.Member{Addr: at("20.0.0.1:80"), Server: "a", Weight: 1, State: netscaler.Draining, Mark: true, Left: 1998 * time.Second}},
+		{"down while draining", `{"ip":"20.0.0.1","port":80,"svrstate":"DOWN WHEN GOING OUT OF SERVICE","servername":"a","state":"DISABLED","graceful":"NO","delay":"7"}`,
+			netscaler.Member{Addr: at("20.0.0.1:80"), Server: "a", Weight: 1, State: netscaler.Draining, Left: 7 * time.Second}},
+		{"drained by us", `{"ip":"20.0.0.1","port":80,"svrstate":"OUT OF SERVICE","servername":"a","state":"DISABLED","graceful":"YES","delay":0}`,
+			netscaler.Member{Addr: at("20.0.0.1:80"), Server: "a", Weight: 1, State: netscaler.Disabled, Mark: true}},
+		{"disabled by an operator", `{"ip":"20.0.0.1","port":80,"svrstate":"OUT OF SERVICE","servername":"a","state":"DISABLED","graceful":"NO"}`,
+			netscaler.Member{Addr: at("20.0.0.1:80"), Server: "a", Weight: 1, State: netscaler.Disabled}},
+		{"server or group disabled", `{"ip":"20.0.0.1","port":80,"svrstate":"OUT OF SERVICE","servername":"a","state":"ENABLED","graceful":"YES"}`,
+			netscaler.Member{Addr: at("20.0.0.1:80"), Server: "a", Weight: 1, State: netscaler.Suspended}},
+		{"enabled after a drain", `{"ip":"20.0.0.1","port":80,"svrstate":"UP","servername":"a","state":"ENABLED","graceful":"YES","delay":9}`,
+			netscaler.Member{Addr: at("20.0.0.1:80"), Server: "a", Weight: 1, Up: true}},
+		{"states in small letters", `{"ip":"20.0.0.1","port":80,"svrstate":"up","servername":"a","state":"enabled"}`,
+			netscaler.Member{Addr: at("20.0.0.1:80"), Server: "a", Weight: 1, Up: true}},
+		{"IPv6 spelled long", `{"ip":"FF00:0:0:0:0:0:0:8839","port":80,"servername":"ff00::8839"}`,
+			netscaler.Member{Addr: at("[ff00::8839]:80"), Server: "ff00::8839", Weight: 1}},
+		{"IPv4 in IPv6", `{"ip":"::ffff:20.0.0.1","port":80,"servername":"a"}`,
+			netscaler.Member{Addr: at("20.0.0.1:80"), Server: "a", Weight: 1}},
+		{"escaped name", `{"ip":"20.0.0.1","port":80,"servername":"a\u002db"}`,
+			netscaler.Member{Addr: at("20.0.0.1:80"), Server: "a-b", Weight: 1}},
+		{"domain that does not resolve", `{"ip":"0.0.0.0","port":80,"servername":"www","state":"ENABLED","svrstate":"DOWN"}`,
+			netscaler.Member{Server: "www", Weight: 1, Alien: `its server "www" stands for a domain name`}},
+		{"no address", `{"port":80,"servername":"www"}`,
+			netscaler.Member{Server: "www", Weight: 1, Alien: `its server "www" stands for a domain name`}},
+		{"nonsense for an address", `{"ip":"10.0.0\u0007.1","port":80,"servername":"a"}`,
+			netscaler.Member{Server: "a", Weight: 1, Alien: `its address "10.0.0 .1" cannot be read`}},
+		{"range for an address", `{"ip":["10.0.0.1"],"port":80,"servername":"a"}`,
+			netscaler.Member{Server: "a", Weight: 1, Alien: `its address "[\"10.0.0.1\"]" cannot be read`}},
+		{"all ports", `{"ip":"10.0.0.1","port":"*","servername":"a"}`,
+			netscaler.Member{Addr: at("10.0.0.1:65535"), Server: "a", Weight: 1, Alien: "it stands for all ports"}},
+		{"port 65535", `{"ip":"10.0.0.1","port":65535,"servername":"a"}`,
+			netscaler.Member{Addr: at("10.0.0.1:65535"), Server: "a", Weight: 1}},
+		{"port 65536", `{"ip":"10.0.0.1","port":65536,"servername":"a"}`,
+			netscaler.Member{Server: "a", Weight: 1, Alien: `its port "65536" cannot be read`}},
+		{"no port", `{"ip":"10.0.0.1","servername":"a"}`,
+			netscaler.Member{Server: "a", Weight: 1, Alien: `its port "" cannot be read`}},
+		{"odd weight and delay", `{"ip":"10.0.0.1","port":80,"servername":"a","weight":"900","delay":"99999999999999999999","state":"DISABLED","svrstate":"GOING OUT OF SERVICE"}`,
+			netscaler.Member{Addr: at("10.0.0.1:80"), Server: "a", Weight: 100, State: netscaler.Draining}},
+		{"empty row", `{}`, netscaler.Member{Weight: 1, Alien: `its server "" stands for a domain name`}},
+		{"null row", `null`, netscaler.Member{Weight: 1, Alien: `its server "" stands for a domain name`}},
+		{"nulls", `{"ip":null,"port":null,"servername":null,"weight":null}`, netscaler.Member{Weight: 1, Alien: `its server "" stands for a domain name`}},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			// A full row first: nothing of it may show in the next.
+			first := `{"servicegroupname":"sg","ip":"9.9.9.9","port":99,"svrstate":"GOING OUT OF SERVICE","weight":"99","servername":"first","state":"DISABLED","graceful":"YES","delay":99}`
+			b := newBox(t).on(byName("sg"), rows(binding, first+","+test.row))
+			groups, err := b.open().Read(t.Context(), []string{"sg"})
+			if err != nil {
+				t.Fatal(err)
+			}
+			if len(groups["sg"].Members) != 2 || groups["sg"].Members[1] != test.want {
+				t.Errorf("got  %+v\nwant %+v", groups["sg"].Members[1:], test.want)
+			}
+		})
+	}
+}
+
+const fiveRows = `
+	{"servicegroupname":"a","ip":"10.0.0.1","port":80,"servername":"10.0.0.1"},
+	{"servicegroupname":"other","ip":"10.0.0.9","port":80,"servername":"10.0.0.9"},
+	{"ip":"10.0.0.1","port":81,"servername":"10.0.0.1","servicegroupname":"a"},
+	{"servicegroupname":"b c","ip":"10.0.0.2","port":80,"servername":"10.0.0.2"},
+	{"servicegroupname":"d\u002fe","ip":"10.0.0.3","port":80,"servername":"10.0.0.3"}`
+
+var five = []string{"a", "b c", "d/e", "empty", "missing", "a"}
+
+func TestManyGroupsAreReadInOneCall(t *testing.T) {
+	b := newBox(t).on(bulk, rows(binding, fiveRows))
+	groups, err := b.open().Read(t.Context(), five)
+	if err != nil {
+		t.Fatal(err)
+	}
+	wantLines(t, b, bulk)
+	for name, n := range map[string]int{"a": 2, "b c": 1, "d/e": 1, "empty": 0, "missing": 0} {
+		if g := groups[name]; g == nil || len(g.Members) != n || g.Err != nil || g.Attrs != nil {
+			t.Errorf("%s: %+v", name, g)
+		}
+	}
+	if len(groups) != 5 {
+		t.Errorf("%d groups", len(groups))
+	}
+}
+
+func TestNoMembersAtAllIsAnAnswer(t *testing.T) {
+	b := newBox(t).on(bulk, ok(done))
+	groups, err := b.open().Read(t.Context(), five)
+	if err != nil || len(groups) != 5 {
+		t.Errorf("%v, %v", groups, err)
+	}
+}
+
+// What is not positively the list must never pass for an empty one.
+func TestDoubtfulAnswerIsNoEmptyGroup(t *testing.T) {
+	for name, a := range map[string]answer{
+		"no body":                {status: 200},
+		"no errorcode":           ok(`{}`),
+		"no errorcode but rows":  ok(`{ "servicegroup_servicegroupmember_binding": [] }`),
+		"a page":                 page(200),
+		"not found page":         page(404),
+		"array":                  ok(`[]`),
+		"text":                   ok(`"Done"`),
+		"errorcode is text":      ok(`{ "errorcode": "none" }`),
+		"errorcode is null":      ok(`{ "errorcode": null }`),
+		"rows are an object":     ok(`{ "errorcode": 0, "servicegroup_servicegroupmember_binding": {} }`),
+		"rows are text":          ok(`{ "errorcode": 0, "servicegroup_servicegroupmember_binding": "none" }`),
+		"a row is a number":      ok(`{ "errorcode": 0, "servicegroup_servicegroupmember_binding": [ 1 ] }`),
+		"error after the rows":   ok(`{ "servicegroup_servicegroupmember_binding": [ ], "errorcode": 1043, "message": "Internal error", "severity": "ERROR" }`),
+		"nested without an end":  ok(`{ "errorcode": 0, "x": ` + strings.Repeat("[", 20000)),
+		"bad gateway, no answer": {status: 404},
+	} {
+		t.Run(name, func(t *testing.T) {
+			b := newBox(t).on(bulk, a).on(byName("sg"), a)
+			c := b.open()
+			if groups, err := c.Read(t.Context(), []string{"sg"}); err == nil && groups["sg"].Err == nil {
+				t.Errorf("by name: %+v", groups["sg"])
+			} else if err == nil && errors.Is(groups["sg"].Err, netscaler.ErrNoGroup) {
+				t.Errorf("by name, the group is said to be missing: %v", groups["sg"].Err)
+			}
+			if groups, err := c.Read(t.Context(), five); err == nil {
+				t.Errorf("in bulk: %+v", groups)
+			}
+		})
+	}
+	b := newBox(t).on(bulk, rows(binding, `{"ip":"10.0.0.1","port":80}`))
+	_, err := b.open().Read(t.Context(), five)
+	wantError(t, err, nil, "read the members of all service groups", "a member without a servicegroupname")
+}
+
+func TestAnswerWithoutAnEndIsCutOff(t *testing.T) {
+	b := newBox(t).on("GET hanode/0", ok(`{ "errorcode": 0, "x": "`+strings.Repeat("x", 17<<20)+`" }`))
+	wantError(t, b.open().Writable(t.Context()), netscaler.ErrUnavailable, "too large")
+}
+
+func TestFewGroupsAreReadByName(t *testing.T) {
+	b := newBox(t).
+		on(byName("a"), rows(binding, `{"servicegroupname":"a","ip":"10.0.0.1","port":80}`)).
+		on(byName("b%2520c%252Fd%253Ae%2523%2525"), rows(binding, `{"servicegroupname":"b c/d:e#%","ip":"10.0.0.2","port":80}`)).
+		on(byName("missing"), nitro(404, 258, "No such resource [serviceGroupName, missing]")).
+		on(byName("forbidden"), nitro(403, 2138, "Not authorized to execute this command [show serviceGroup forbidden]"))
+	groups, err := b.open().Read(t.Context(), []string{"a", "b c/d:e#%", "missing", "forbidden"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(groups["a"].Members) != 1 || len(groups["b c/d:e#%"].Members) != 1 {
+		t.Errorf("%+v", groups)
+	}
+	wantError(t, groups["missing"].Err, netscaler.ErrNoGroup, "service group missing: no such service group; create it")
+	wantError(t, groups["forbidden"].Err, nil, "read service group forbidden: NITRO 2138 (HTTP 403)", `must allow "show serviceGroup forbidden"`)
+	if errors.Is(groups["forbidden"].Err, netscaler.ErrNoGroup) {
+		t.Error("what may not be read is said to be missing")
+	}
+}
+
+func TestRefusedBulkReadIsRememberedAndGroupsReadByName(t *testing.T) {
+	for name, refusal := range map[string]answer{
+		"2138": nitro(403, 2138, "Not authorized to execute this command [show serviceGroup]"),
+		"1095": nitro(400, 1095, "Required argument missing [name]"), "278": nitro(599, 278, "Invalid argument [bulkbindings]"),
+		"1090": nitro(599, 1090, "No such argument"), "1240": nitro(599, 1240, "Invalid nitro action or operation"),
+	} {
+		t.Run(name, func(t *testing.T) {
+			b := newBox(t).on(bulk, refusal)
+			names := []string{"a", "b", "c", "d", "e"}
+			for _, name := range names {
+				b.on(byName(name), rows(binding, `{"servicegroupname":"x","ip":"10.0.0.1","port":80}`))
+			}
+			c := b.open()
+			for range 2 {
+				groups, err := c.Read(t.Context(), names)
+				if err != nil {
+					t.Fatal(err)
+				}
+				for _, name := range names {
+					if len(groups[name].Members) != 1 {
+						t.Errorf("%s: %+v", name, groups[name])
+					}
+				}
+			}
+			if b.count(bulk) != 1 || len(b.lines()) != 11 {
+				t.Errorf("calls: %v", b.lines())
+			}
+		})
+	}
+}
+
+func TestOneGroupsTroubleByNameIsEverybodysIfItIsTheAppliances(t *testing.T) {
+	b := newBox(t).on(byName("a"), rows(binding, "")).on(byName("b"), page(404))
+	groups, err := b.open().Read(t.Context(), []string{"a", "b"})
+	wantError(t, err, nil, "read service group b: HTTP 404: not an answer of NITRO: Sorry & bye")
+	if groups != nil {
+		t.Errorf("a result: %v", groups)
+	}
+}
+
+const attrsQuery = "?attrs=servicegroupname,state,autoscale,autodisablegraceful,autodisabledelay"
+
+func TestDetail(t *testing.T) {
+	list := rows("servicegroup", `{"servicegroupname":"a","state":"ENABLED","autoscale":"API","autodisablegraceful":"YES","autodisabledelay":"30"},
+		{"servicegroupname":"b","state":"DISABLED"}, {"servicegroupname":"other"}, {"servicegroupname":"c","autoscale":"dns","autodisabledelay":7}`)
+	want := map[string]*netscaler.Attrs{
+		"a": {Autoscale: "API", DrainGraceful: true, DrainDelay: 30 * time.Second},
+		"b": {Autoscale: "DISABLED", Disabled: true},
+		"c": {Autoscale: "DNS", DrainDelay: 7 * time.Second},
+	}
+	refusal := nitro(599, 278, "Invalid argument [autodisablegraceful]")
+	held := errors.New("held")
+	for _, test := range []struct {
+		name  string
+		box   func(*box)
+		names string
+		lines []string
+	}{
+		{"many in one call", func(b *box) { b.on("GET servicegroup"+attrsQuery, list) }, "abcde", []string{"GET servicegroup" + attrsQuery}},
+		{"many on an old build", func(b *box) { b.on("GET servicegroup"+attrsQuery, refusal).on("GET servicegroup", list) }, "abcde",
+			[]string{"GET servicegroup" + attrsQuery, "GET servicegroup"}},
+		{"many by name", func(b *box) {
+			b.on("GET servicegroup"+attrsQuery, nitro(403, 2138, "Not authorized"))
+			for _, name := range strings.Split("abcde", "") {
+				b.on("GET servicegroup/"+name+attrsQuery, nitro(404, 258, "No such resource [serviceGroupName, "+name+"]"))
+			}
+			b.on("GET servicegroup/a"+attrsQuery, rows("servicegroup", `{"servicegroupname":"A","state":"ENABLED","autoscale":"API","autodisablegraceful":"YES","autodisabledelay":"30"}`))
+			b.on("GET servicegroup/b"+attrsQuery, rows("servicegroup", `{"servicegroupname":"b","state":"DISABLED"}`))
+			b.on("GET servicegroup/c"+attrsQuery, rows("servicegroup", `{"servicegroupname":"c","autoscale":"DNS","autodisabledelay":7}`))
+		}, "abcde", nil},
+		{"few by name", func(b *box) {
+			b.on("GET servicegroup/a"+attrsQuery, refusal)
+			b.on("GET servicegroup/a", rows("servicegroup", `{"servicegroupname":"a","autoscale":"API","autodisablegraceful":"YES","autodisabledelay":30}`))
+		}, "a", []string{"GET servicegroup/a" + attrsQuery, "GET servicegroup/a"}},
+		{"no groups, no call", func(*box) {}, "", nil},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			b := newBox(t)
+			test.box(b)
+			groups := map[string]*netscaler.Group{"refused": {Err: held}}
+			for _, name := range strings.Split(test.names, "") {
+				groups[name] = &netscaler.Group{}
+			}
+			if err := b.open().Detail(t.Context(), groups); err != nil {
+				t.Fatal(err)
+			}
+			for name, g := range groups {
+				switch {
+				case name == "refused":
+					if g.Err != held {
+						t.Errorf("%+v", g)
+					}
+				case want[name] == nil:
+					wantError(t, g.Err, netscaler.ErrNoGroup, "service group "+name)
+				case g.Err != nil || !reflect.DeepEqual(g.Attrs, want[name]):
+					t.Errorf("%s: %+v, %v", name, g.Attrs, g.Err)
+				}
+			}
+			if test.lines != nil {
+				wantLines(t, b, test.lines...)
+			}
+		})
+	}
+}
+
+func TestDetailThatFailsKeepsTheGroups(t *testing.T) {
+	b := newBox(t).on("GET servicegroup"+attrsQuery, page(404))
+	groups := map[string]*netscaler.Group{}
+	for _, name := range five {
+		groups[name] = &netscaler.Group{}
+	}
+	wantError(t, b.open().Detail(t.Context(), groups), nil, "read the attributes of all service groups: HTTP 404")
+	for name, g := range groups {
+		if g.Err != nil || g.Attrs != nil {
+			t.Errorf("%s: %+v", name, g)
+		}
+	}
+}
+
+// Whatever comes back, a read does not crash, and by name it has a member for
+// every row or none at all.
+func FuzzRead(f *testing.F) {
+	for _, row := range []string{
+		`{"servicegroupname":"sg","ip":"20.0.0.1","port":8080,"svrstate":"UP","weight":"3","servername":"web1","state":"ENABLED","graceful":"NO","delay":0}`,
+		`{"ip":"::ffff:1.2.3.4","port":"*"}`, `{"ip":"0.0.0.0"}`, `null`, `{"IP":[]}`, `{"port":1e9}`, `{"servername":"\ud800\u0000"}`,
+	} {
+		f.Add(200, rows(binding, row).body)
+	}
+	f.Add(200, `{ "errorcode": 258, "message": "x\u202e[serviceGroupName" }`)
+	f.Add(404, `{ "errorcode": "258" }`)
+	f.Add(599, `<html><script>x</script>`)
+	f.Fuzz(func(t *testing.T, status int, body string) {
+		if status < 200 || status > 999 {
+			t.Skip()
+		}
+		b := newBox(t).on(byName("sg"), answer{status: status, body: body}).on(bulk, answer{status: status, body: body})
+		c := b.open()
+		ctx, cancel := context.WithTimeout(t.Context(), 20*time.Millisecond) // for the busy ones
+		defer cancel()
+		groups, err := c.Read(ctx, []string{"sg"})
+		if err != nil {
+			wantPrintable(t, err)
+			return
+		}
+		g := groups["sg"]
+		if g.Err != nil {
+			wantPrintable(t, g.Err)
+		}
+		for _, m := range g.Members {
+			if m.Weight < 1 || m.Weight > 100 || m.Left < 0 || m.Alien == "" && (!m.Addr.IsValid() || m.Addr.Port() == 0 || m.Addr.Addr().Is4In6()) {
+				t.Errorf("%+v", m)
+			}
+		}
+		if all, err := c.Read(ctx, five); err == nil && len(all) != 5 {
+			t.Errorf("%d groups", len(all))
+		}
+	})
+}
+
+func wantPrintable(t *testing.T, err error) {
+	t.Helper()
+	bad := func(r rune) bool { return r < ' ' && r != '\n' || r == 0x7f || r == '\u202e' }
+	if s := err.Error(); len(s) > 8000 || slices.ContainsFunc([]rune(s), bad) {
+		t.Errorf("%d bytes: %q", len(s), s)
+	}
+}
