@@ -154,7 +154,7 @@ func (d *demo) run(want int, args ...string) error {
 	var out, log bytes.Buffer
 	lookup := func(name string) (string, bool) { v, ok := d.env[name]; return v, ok }
 	code := run(d.ctx, append(append([]string{"nitrox"}, args...), "--log-level", "error"), &out, &log, lookup)
-	d.show(out.String())
+	d.show(strings.ReplaceAll(out.String(), d.dir+string(filepath.Separator), ""))
 	if code != want {
 		return fmt.Errorf("the demo did not go as it should: exit code %d, not %d: %s", code, want, log.String())
 	}

@@ -42,7 +42,12 @@ type program struct {
 func run(ctx context.Context, args []string, stdout, stderr io.Writer, lookup func(string) (string, bool)) int {
 	p := &program{stdout: stdout, stderr: stderr, lookup: lookup}
 	if err := p.app().RunContext(ctx, args); err != nil {
-		fmt.Fprintf(stderr, "nitrox: %v\n", err)
+		var problems config.Problems
+		if errors.As(err, &problems) {
+			fmt.Fprintln(stderr, problems) // they name the file themselves
+		} else {
+			fmt.Fprintf(stderr, "nitrox: %v\n", err)
+		}
 		return sync.ExitFailed
 	}
 	return p.code
@@ -66,7 +71,7 @@ func (p *program) app() *cli.App {
 	a.Commands = []*cli.Command{
 		{
 			Name: "sync", Usage: "bring the service groups in step, once or in a loop",
-			Flags: append(passFlags(), &cli.BoolFlag{Name: "dry-run", Usage: "print what would be done, and do nothing"},
+			Flags: append(passFlags(), &cli.BoolFlag{DisableDefaultText: true, Name: "dry-run", Usage: "print what would be done, and do nothing"},
 				&cli.StringSliceFlag{Name: "force", Usage: "lift the guards from the app `NAME` in this run (repeatable)"}),
 			Action: func(c *cli.Context) error { return p.sync(c, c.Bool("dry-run")) },
 		},
@@ -80,6 +85,21 @@ func (p *program) app() *cli.App {
 			Name: "validate", Usage: "read the mapping file, contact nothing, and name all its problems",
 			Flags:  []cli.Flag{configFlag()},
 			Action: p.validate,
+		},
+		{
+			Name: "simulator", Usage: "serve a NetScaler in memory, to try a mapping on",
+			Flags: []cli.Flag{
+				&cli.StringFlag{Name: "listen", Value: "127.0.0.1:8088", Usage: "the `ADDRESS` to serve NITRO at, over HTTP"},
+				&cli.StringFlag{Name: "config", Aliases: []string{"c"}, Usage: "begin with the servers, service groups and vservers of an ns.conf `FILE`"},
+				&cli.StringFlag{Name: "user", Value: "nsroot", Usage: "the user's `NAME`"},
+				&cli.StringFlag{Name: "password", Value: "nsroot", Usage: "the user's `PASSWORD`"},
+				&cli.BoolFlag{DisableDefaultText: true, Name: "control", Usage: "serve /simulator too, where faults are set and calls are seen; anybody may use it"},
+			},
+			Action: p.simulator,
+		},
+		{
+			Name: "demo", Usage: "tell the whole story on a simulator: deploy, scale, a failure, scale down",
+			Action: p.demo,
 		},
 		{
 			Name: "version", Usage: "print the version",
@@ -104,7 +124,7 @@ func (p *program) app() *cli.App {
 }
 
 func configFlag() cli.Flag {
-	return &cli.StringFlag{Name: "config", Aliases: []string{"c"}, Value: "nitrox.yaml", EnvVars: []string{"NITROX_CONFIG"}, Usage: "the mapping `FILE`"}
+	return &cli.StringFlag{Name: "config", Aliases: []string{"c"}, Usage: "the mapping `FILE`", DefaultText: "$NITROX_CONFIG, or nitrox.yaml"}
 }
 
 func logFlags() []cli.Flag {
@@ -119,9 +139,9 @@ func passFlags() []cli.Flag {
 	return append([]cli.Flag{
 		configFlag(),
 		&cli.StringSliceFlag{Name: "app", Usage: "only the app `NAME` (repeatable)"},
-		&cli.DurationFlag{Name: "loop", Usage: "run again every `INTERVAL`, such as 30s, until stopped"},
+		&cli.DurationFlag{Name: "loop", Usage: "run again every `INTERVAL`, such as 30s, until stopped", DefaultText: "once"},
 		&cli.StringFlag{Name: "output", Aliases: []string{"o"}, Value: "text", Usage: "text, json, or nscli: the plan as NetScaler commands"},
-		&cli.BoolFlag{Name: "exit-code", Usage: "end a dry run that finds changes with 2"},
+		&cli.BoolFlag{DisableDefaultText: true, Name: "exit-code", Usage: "end a dry run that finds changes with 2"},
 	}, logFlags()...)
 }
 
@@ -166,12 +186,23 @@ func (p *program) validate(c *cli.Context) error {
 	for _, w := range m.Warnings {
 		fmt.Fprintf(p.stderr, "%v (a warning)\n", w)
 	}
-	_, err = fmt.Fprintf(p.stdout, "%s: %d apps, %d sources, %d NetScalers, no problems\n", c.String("config"), len(m.Apps), len(m.Sources), len(m.NetScalers))
+	_, err = fmt.Fprintf(p.stdout, "%s: no problems (apps: %d, sources: %d, NetScalers: %d)\n", p.file(c), len(m.Apps), len(m.Sources), len(m.NetScalers))
 	return err
 }
 
 func (p *program) load(c *cli.Context) (*config.Mapping, error) {
-	return config.Load(c.String("config"), all.Kinds, p.lookup)
+	return config.Load(p.file(c), all.Kinds, p.lookup)
+}
+
+// file is the name of the mapping file.
+func (p *program) file(c *cli.Context) string {
+	if c.IsSet("config") {
+		return c.String("config")
+	}
+	if file, ok := p.lookup("NITROX_CONFIG"); ok && file != "" {
+		return file
+	}
+	return "nitrox.yaml"
 }
 
 // sync runs passes as the flags say.
@@ -279,9 +310,13 @@ func knownApps(apps []sync.App, wanted []string) error {
 
 // colour: only on a terminal, and not if NO_COLOR says otherwise.
 func (p *program) colour() bool {
-	f, ok := p.stdout.(*os.File)
 	no, _ := p.lookup("NO_COLOR")
-	return ok && no == "" && term.IsTerminal(int(f.Fd()))
+	return no == "" && p.terminal()
+}
+
+func (p *program) terminal() bool {
+	f, ok := p.stdout.(*os.File)
+	return ok && term.IsTerminal(int(f.Fd()))
 }
 
 func (p *program) logger(c *cli.Context) (*slog.Logger, error) {

@@ -15,7 +15,7 @@ type Desired struct {
 	// Endpoints are sorted by address, each address once.
 	Endpoints []sources.Endpoint
 	// Doubt is nil if the endpoints are the whole truth. Otherwise they may be
-	// added, and nothing may be removed.
+	// added, and nothing may be removed; it joins the doubts of all entries.
 	Doubt error
 }
 

@@ -2,6 +2,7 @@ package sync
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"io"
 	"maps"
@@ -31,7 +32,7 @@ func Text(w io.Writer, r Result) error {
 	}
 	for _, o := range r.Outcomes {
 		if !o.silent() || quiet <= fewApps {
-			textApp(&b, o)
+			textApp(&b, o, r)
 		}
 	}
 	for _, name := range slices.Sorted(maps.Keys(r.Sources)) {
@@ -56,14 +57,18 @@ func (o Outcome) silent() bool {
 	return o.Status() == InStep && !o.App.Policy.Paused && len(p.Draining)+len(p.Operator)+len(p.Waiting) == 0
 }
 
-func textApp(b *bytes.Buffer, o Outcome) {
+func textApp(b *bytes.Buffer, o Outcome, r Result) {
 	p := o.Plan
 	fmt.Fprintf(b, "%s: %s on %s: %s\n", o.App.Name, o.App.Group, o.NetScaler, o.headline())
 	if o.Err != nil {
-		fmt.Fprintf(b, "  ! %s\n", oneLine(o.Err.Error()))
+		why := oneLine(o.Err.Error())
+		if err := r.NetScalers[o.NetScaler]; err != nil && errors.Is(err, o.Err) {
+			why = "netscaler " + o.NetScaler + " failed" // why is told once, of it
+		}
+		fmt.Fprintf(b, "  ! %s\n", why)
 	}
-	if o.Desired.Doubt != nil {
-		fmt.Fprintf(b, "  ? %s\n", oneLine(o.Desired.Doubt.Error()))
+	for _, doubt := range o.doubts(r.Sources) {
+		fmt.Fprintf(b, "  ? %s\n", oneLine(doubt))
 	}
 	shares := o.shares()
 	for i, c := range p.Changes {
@@ -81,7 +86,7 @@ func textApp(b *bytes.Buffer, o Outcome) {
 	for _, m := range p.Draining {
 		left := "until its clients are gone"
 		if m.Left > 0 {
-			left = fmt.Sprintf("%v left", m.Left.Round(time.Second))
+			left = short(m.Left) + " left"
 		}
 		fmt.Fprintf(b, "  . draining %-21s  %s\n", m.Addr, left)
 	}
@@ -98,6 +103,25 @@ func textApp(b *bytes.Buffer, o Outcome) {
 			}
 		}
 	}
+}
+
+// doubts are what the app's doubt consists of. Why a source failed is told
+// once, of the source, and not again for each of its apps.
+func (o Outcome) doubts(failed map[string]error) (all []string) {
+	joined, ok := o.Desired.Doubt.(interface{ Unwrap() []error })
+	if !ok {
+		return nil
+	}
+	for _, doubt := range joined.Unwrap() {
+		text := doubt.Error()
+		for _, from := range o.App.From {
+			if err := failed[from.Source]; err != nil && errors.Is(doubt, err) {
+				text = "source " + from.Source + " failed"
+			}
+		}
+		all = append(all, text)
+	}
+	return slices.Compact(all)
 }
 
 func byWhom(m netscaler.Member) string {
@@ -136,16 +160,29 @@ func textChange(b *bytes.Buffer, mark string, c netscaler.Change, share func(int
 	fmt.Fprintf(b, "  %s %-8s %-21s", mark, c.Op, c.Addr)
 	switch c.Op {
 	case netscaler.Bind:
-		fmt.Fprintf(b, "  weight %d%s", c.Weight, share(c.Weight))
+		if part := share(c.Weight); c.Weight != 1 || part != "" {
+			fmt.Fprintf(b, "  weight %d%s", c.Weight, part)
+		}
 	case netscaler.Set:
 		fmt.Fprintf(b, "  weight %d -> %d%s", c.Was, c.Weight, share(c.Weight))
 	case netscaler.Drain:
-		fmt.Fprintf(b, "  %v", c.Delay)
+		fmt.Fprintf(b, "  %s", short(c.Delay))
 	}
 	if c.Why != "" {
 		fmt.Fprintf(b, "  %s", oneLine(c.Why))
 	}
 	b.WriteByte('\n')
+}
+
+// short is a duration in whole seconds, as one would write it: 1m, not 1m0s.
+func short(d time.Duration) string {
+	s := d.Round(time.Second).String()
+	for _, zero := range []string{"m0s", "h0m"} {
+		if strings.HasSuffix(s, zero) {
+			s = s[:len(s)-2]
+		}
+	}
+	return s
 }
 
 // shares tells which part of the traffic a weight will get, if the weights of
@@ -206,7 +243,11 @@ func (r Result) Summary() string {
 	var groups []string
 	for _, s := range []Status{InStep, Changed, Pending, Held, Failed} {
 		if n := statuses[s]; n > 0 {
-			groups = append(groups, fmt.Sprintf("%d %s", n, s))
+			word := string(s)
+			if s == Pending && r.DryRun {
+				word = "to change"
+			}
+			groups = append(groups, fmt.Sprintf("%d %s", n, word))
 		}
 	}
 	head := "done"

@@ -175,13 +175,10 @@ func (o *object) anyWrong() bool {
 	return false
 }
 
-// at is the place of the value of key, or of the object without it.
+// at is the place of the value of a key that o has, such as "key" or "key[1]".
 func (o *object) at(key string) *yaml.Node {
 	name, _, _ := strings.Cut(key, "[")
-	if n, ok := o.values[name]; ok {
-		return item(n, key)
-	}
-	return o.node
+	return item(o.values[name], key)
 }
 
 // item finds the place of "key[1]" in the value of key.

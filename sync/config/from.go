@@ -42,9 +42,6 @@ func (d *decoder) from(n *yaml.Node, app string, defs *definitions) (sync.From, 
 	var k fromKeys
 	query := reflect.New(s.kind.Query)
 	o := d.object(n, what, &k, query.Interface())
-	if o == nil {
-		return sync.From{}, false
-	}
 	if _, given := o.values["weight"]; given && (k.Weight < 1 || k.Weight > 100) {
 		d.refuse(o, &sources.KeyError{Key: "weight", Err: errors.New("must be 1 to 100")})
 	}

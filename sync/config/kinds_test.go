@@ -45,3 +45,41 @@ func written(of reflect.Type) string {
 	}
 	return b.String()
 }
+
+// A kind of which the file cannot be read is found by the test above, not by a
+// user: the first use of its keys panics.
+func TestAKindThatCannotBeReadPanics(t *testing.T) {
+	type odd struct {
+		Odd map[string]string `yaml:"odd"`
+	}
+	type taken struct {
+		Timeout string `yaml:"timeout"`
+	}
+	for name, kind := range map[string]sources.Kind{
+		"a type that no value is read into": sources.Define("plain", func(odd) (told[odd, plainQuery], error) { return told[odd, plainQuery]{}, nil }),
+		"a key that all sources have":       sources.Define("plain", func(taken) (told[taken, plainQuery], error) { return told[taken, plainQuery]{}, nil }),
+	} {
+		t.Run(name, func(t *testing.T) {
+			defer func() {
+				if recover() == nil {
+					t.Error("it did not panic")
+				}
+			}()
+			file := filepath.Join(t.TempDir(), "nitrox.yaml")
+			text := "sources: {it: {plain: {odd: x, timeout: 1s}}}"
+			if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+				t.Fatal(err)
+			}
+			_, err := config.Load(file, []sources.Kind{kind}, lookup)
+			t.Logf("Load returned %v", err)
+		})
+	}
+}
+
+func TestAnUnknownKindNamesTheOnlyOneThereIs(t *testing.T) {
+	t.Chdir("testdata/bad")
+	_, err := config.Load("unknown-kind.yaml", kinds[:1], lookup)
+	if err == nil || !strings.Contains(err.Error(), `unknown kind "kubernetes"; this build reads "plain"`+"\n") {
+		t.Errorf("got %v", err)
+	}
+}

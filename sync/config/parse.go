@@ -47,14 +47,14 @@ func (d *decoder) document() *yaml.Node {
 	return root
 }
 
-// read returns the content of file. Its errors do not name the file.
+// read returns the content of file.
 func read(file string) ([]byte, error) {
 	f, err := os.Open(file)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, fmt.Errorf("no such file; name the mapping file with --config or NITROX_CONFIG, or run \"nitrox demo\" to see one at work")
 	}
 	if err != nil {
-		return nil, fmt.Errorf("cannot be opened: %w", cause(err))
+		return nil, err
 	}
 	defer f.Close()
 	if info, err := f.Stat(); err == nil && info.IsDir() {
@@ -62,21 +62,12 @@ func read(file string) ([]byte, error) {
 	}
 	text, err := io.ReadAll(io.LimitReader(f, maxSize+1))
 	if err != nil {
-		return nil, fmt.Errorf("cannot be read: %w", cause(err))
+		return nil, err
 	}
 	if len(text) > maxSize {
 		return nil, fmt.Errorf("is larger than %d MB, and so is hardly a mapping file", maxSize>>20)
 	}
 	return text, nil
-}
-
-// cause is err without the file's name, which stands before it already.
-func cause(err error) error {
-	var p *fs.PathError
-	if errors.As(err, &p) {
-		return p.Err
-	}
-	return err
 }
 
 // readable finds what is not text. Without it, yaml.v3 counts lines as an
@@ -112,13 +103,7 @@ func invisible(r rune) bool {
 
 // parse returns the root of the first document, nil if there is none. Any
 // further document is a problem.
-func (d *decoder) parse(text []byte) (root *yaml.Node, err error) {
-	// yaml.v3 panics where it meets comments in places it did not expect.
-	defer func() {
-		if p := recover(); p != nil {
-			root, err = nil, fmt.Errorf("yaml: the parser gave up: %v", p)
-		}
-	}()
+func (d *decoder) parse(text []byte) (*yaml.Node, error) {
 	decoder := yaml.NewDecoder(bytes.NewReader(text))
 	var first, second yaml.Node
 	switch err := decoder.Decode(&first); {
@@ -134,7 +119,7 @@ func (d *decoder) parse(text []byte) (root *yaml.Node, err error) {
 	default:
 		d.problem(&second, "a second document begins here; a mapping file holds one")
 	}
-	root = first.Content[0]
+	root := first.Content[0]
 	if null(root) && len(d.problems) == 0 {
 		return nil, nil
 	}

@@ -1,0 +1,268 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"flag"
+	"fmt"
+	"io/fs"
+	"net/http/httptest"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/rogpeppe/go-internal/testscript"
+
+	"nitrox/netscaler/simulator"
+	"nitrox/sources/all"
+	"nitrox/sync/config"
+)
+
+var update = flag.Bool("update", false, "rewrite the expected outputs of scripts and documents")
+
+func TestMain(m *testing.M) {
+	testscript.Main(m, map[string]func(){"nitrox": main})
+}
+
+// TestScripts runs testdata/script. Beside the commands of testscript there are
+//
+//	netscaler FILE         starts a simulated NetScaler with an ns.conf; its URL is $NETSCALER
+//	members GROUP [TEXT]   prints a group's members, or waits until they are TEXT
+//	calls                  prints and forgets the calls it saw
+//	fault JSON             sets a simulator.Fault; fault off clears all
+//	exit CODE COMMAND...   runs a command that must end with this code
+func TestScripts(t *testing.T) {
+	type key struct{}
+	sim := func(ts *testscript.TestScript) *simulator.Simulator { return ts.Value(key{}).(*simulator.Simulator) }
+	testscript.Run(t, testscript.Params{
+		Dir:                 "testdata/script",
+		UpdateScripts:       *update,
+		RequireExplicitExec: true,
+		Setup: func(env *testscript.Env) error {
+			s := simulator.New(simulator.Options{Users: map[string]string{"nitrox": "secret"}})
+			server := httptest.NewServer(s)
+			env.Defer(server.Close)
+			env.Values[key{}] = s
+			env.Setenv("NETSCALER", server.URL)
+			env.Setenv("NS_USER", "nitrox")
+			env.Setenv("NS_PASSWORD", "secret")
+			return nil
+		},
+		Cmds: map[string]func(*testscript.TestScript, bool, []string){
+			"netscaler": func(ts *testscript.TestScript, _ bool, args []string) {
+				ts.Check(sim(ts).Load(strings.NewReader(ts.ReadFile(args[0]))))
+			},
+			"members": func(ts *testscript.TestScript, _ bool, args []string) {
+				members := func() string {
+					var all []string
+					for _, m := range sim(ts).Members(args[0]) {
+						text := m.Addr.String()
+						if m.Weight != 1 {
+							text += fmt.Sprintf(" weight %d", m.Weight)
+						}
+						if m.State != "ENABLED" {
+							text += " " + m.SvrState
+						}
+						all = append(all, text)
+					}
+					return strings.Join(all, ", ")
+				}
+				if len(args) == 1 {
+					fmt.Fprintln(ts.Stdout(), members())
+					return
+				}
+				for deadline := time.Now().Add(20 * time.Second); members() != args[1]; {
+					if time.Now().After(deadline) {
+						ts.Fatalf("%s has %q, not %q", args[0], members(), args[1])
+					}
+					<-time.After(10 * time.Millisecond)
+				}
+			},
+			"calls": func(ts *testscript.TestScript, _ bool, _ []string) {
+				for _, c := range sim(ts).Calls() {
+					fmt.Fprintln(ts.Stdout(), strings.TrimSpace(c.Method+" "+c.Type+" "+c.Action))
+				}
+				sim(ts).ResetCalls()
+			},
+			"fault": func(ts *testscript.TestScript, _ bool, args []string) {
+				if args[0] == "off" {
+					sim(ts).ClearFaults()
+					return
+				}
+				var f simulator.Fault
+				ts.Check(json.Unmarshal([]byte(args[0]), &f))
+				sim(ts).SetFault(f)
+			},
+			"exit": func(ts *testscript.TestScript, _ bool, args []string) {
+				var exit *exec.ExitError
+				code := 0
+				if err := ts.Exec(args[1], args[2:]...); errors.As(err, &exit) {
+					code = exit.ExitCode()
+				} else {
+					ts.Check(err)
+				}
+				if got := fmt.Sprint(code); got != args[0] {
+					ts.Fatalf("exit code %s, want %s", got, args[0])
+				}
+			},
+		},
+	})
+}
+
+// nitrox runs a command line in process.
+func nitrox(t *testing.T, ctx context.Context, env map[string]string, args ...string) (code int, stdout, stderr string) {
+	t.Helper()
+	var out, log bytes.Buffer
+	lookup := func(name string) (string, bool) { v, ok := env[name]; return v, ok }
+	code = run(ctx, append([]string{"nitrox"}, args...), &out, &log, lookup)
+	return code, out.String(), log.String()
+}
+
+func TestEveryExampleLoads(t *testing.T) {
+	mappings := 0
+	err := filepath.WalkDir("examples", func(path string, d fs.DirEntry, err error) error {
+		if err != nil || d.IsDir() {
+			return err
+		}
+		switch {
+		case d.Name() == "ns.conf":
+			f, err := os.Open(path)
+			if err != nil {
+				return err
+			}
+			defer f.Close()
+			return simulator.New(simulator.Options{}).Load(f)
+		case strings.HasSuffix(path, ".yaml"):
+			text, err := os.ReadFile(path)
+			if err != nil {
+				return err
+			}
+			if !bytes.Contains(text, []byte("\nnetscalers:")) {
+				return nil // a manifest of some platform, tested with it
+			}
+			mappings++
+			m, err := config.Load(path, all.Kinds, func(string) (string, bool) { return "x", true })
+			if err != nil {
+				return fmt.Errorf("%s:\n%w", path, err)
+			}
+			for _, w := range m.Warnings {
+				t.Logf("%v", w)
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		t.Error(err)
+	}
+	if mappings < 2 {
+		t.Errorf("%d mapping files under examples", mappings)
+	}
+}
+
+// The quickstart does what it says, against the simulator that it says.
+func TestQuickstart(t *testing.T) {
+	sim := simulator.New(simulator.Options{})
+	f, err := os.Open("examples/quickstart/ns.conf")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	if err := sim.Load(f); err != nil {
+		t.Fatal(err)
+	}
+	server := httptest.NewServer(sim)
+	defer server.Close()
+	dir := t.TempDir()
+	if err := os.CopyFS(dir, os.DirFS("examples/quickstart")); err != nil {
+		t.Fatal(err)
+	}
+	mapping := filepath.Join(dir, "nitrox.yaml")
+	text, err := os.ReadFile(mapping)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(mapping, bytes.ReplaceAll(text, []byte("http://127.0.0.1:8088"), []byte(server.URL)), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if code, out, log := nitrox(t, t.Context(), nil, "sync", "--config", mapping); code != 0 {
+		t.Fatalf("exit code %d\n%s%s", code, out, log)
+	}
+	if n := len(sim.Members("CartService")); n != 2 {
+		t.Errorf("CartService has %d members", n)
+	}
+}
+
+// A block of README.md that begins with
+//
+//	<!-- output: nitrox COMMAND -->
+//
+// is what that command prints.
+func TestOutputBlocksOfREADME(t *testing.T) {
+	text, err := os.ReadFile("README.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	blocks := regexp.MustCompile("(?s)<!-- output: nitrox (.*?) -->\n```\n(.*?)```\n")
+	seen := 0
+	fresh := blocks.ReplaceAllFunc(text, func(block []byte) []byte {
+		seen++
+		m := blocks.FindSubmatch(block)
+		_, out, log := nitrox(t, t.Context(), nil, strings.Fields(string(m[1]))...)
+		if strings.TrimSpace(log) != "" {
+			t.Errorf("%s: %s", m[1], log)
+		}
+		return fmt.Appendf(nil, "<!-- output: nitrox %s -->\n```\n%s\n```\n", m[1], strings.Trim(out, "\n"))
+	})
+	if seen == 0 {
+		t.Error("README.md shows no output")
+	}
+	if bytes.Equal(text, fresh) {
+		return
+	}
+	if !*update {
+		t.Fatal("README.md shows other output than the commands print; go test -run README -update . rewrites it")
+	}
+	if err := os.WriteFile("README.md", fresh, 0o644); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// Imports point one way: main to sync to the leaves, which know neither each
+// other nor the core; the simulator knows nothing but the standard library, so
+// that it and the client read NITRO independently.
+func TestImportsPointOneWay(t *testing.T) {
+	list := func(pattern, format string) []string {
+		out, err := exec.Command("go", "list", "-deps", "-f", format, pattern).Output()
+		if err != nil {
+			t.Fatalf("go list %s: %v", pattern, err)
+		}
+		return strings.Fields(string(out))
+	}
+	for _, c := range []struct{ pattern, never string }{
+		{"./sources/...", `^nitrox/(sync|netscaler)`},
+		{"./netscaler", `^nitrox/(sync|sources|netscaler/)`},
+		{"./netscaler", `^k8s\.io/`},
+		{"./sync", `^nitrox/(sync/config|sources/|netscaler/)`},
+		{"./sync", `^(k8s\.io/|gopkg\.in/yaml)`},
+		{"./sync/config", `^nitrox/(sources/|netscaler/)`},
+		{"./netscaler/simulator", `^nitrox/(sync|sources|netscaler$)|^[^/]+\.[^/]+/`},
+	} {
+		if i := slices.IndexFunc(list(c.pattern, "{{.ImportPath}}"), regexp.MustCompile(c.never).MatchString); i >= 0 {
+			t.Errorf("%s imports %s", c.pattern, list(c.pattern, "{{.ImportPath}}")[i])
+		}
+	}
+	// Only main and the mapping file's reader stand on the core.
+	for _, line := range strings.Split(strings.Join(list("./...", `{{.ImportPath}}={{join .Imports ","}}`), "\n"), "\n") {
+		name, imports, _ := strings.Cut(line, "=")
+		if slices.Contains(strings.Split(imports, ","), "nitrox/sync") && name != "nitrox" && name != "nitrox/sync/config" {
+			t.Errorf("%s imports nitrox/sync", name)
+		}
+	}
+}
