@@ -37,7 +37,11 @@ func Guard(plan Plan, p Policy) Plan {
 	case serving-net < 1 && p.AllowEmpty:
 		return plan
 	case serving-net < 1:
-		return hold(plan, fmt.Errorf("would remove the last %s; if the app is meant to have none, say allow_empty: true or --force it once", count(lost, "serving member")))
+		which := "the last serving member"
+		if serving > 1 {
+			which = fmt.Sprintf("all %d serving members", serving)
+		}
+		return hold(plan, fmt.Errorf("would remove %s; if the app is meant to have none, say allow_empty: true or --force it once", which))
 	case serving >= guardedSize && p.MaxRemove.Percent && net*100 > p.MaxRemove.N*serving,
 		serving >= guardedSize && !p.MaxRemove.Percent && net > p.MaxRemove.N:
 		return hold(plan, fmt.Errorf("would remove %d of %d serving members net, over max_remove %v; if that is right, --force it once", net, serving, p.MaxRemove))

@@ -103,12 +103,14 @@ func (r Result) Exit(drift bool) int {
 // Tally counts the changes of one kind.
 type Tally struct{ Planned, Made int }
 
-// Tally counts the result's changes by kind; those of paused apps are planned
-// too.
+// Tally counts the result's changes by kind, but for those of paused apps.
 func (r Result) Tally() [netscaler.Unbind + 1]Tally {
 	var t [netscaler.Unbind + 1]Tally
 	for _, o := range r.Outcomes {
 		for i, c := range o.Plan.Changes {
+			if o.App.Policy.Paused {
+				continue
+			}
 			t[c.Op].Planned++
 			if o.Errs != nil && o.Errs[i] == nil {
 				t[c.Op].Made++

@@ -157,21 +157,19 @@ func (o Outcome) headline() string {
 }
 
 func textChange(b *bytes.Buffer, mark string, c netscaler.Change, share func(int) string) {
-	fmt.Fprintf(b, "  %s %-8s %-21s", mark, c.Op, c.Addr)
+	line := fmt.Sprintf("  %s %-8s %-21s", mark, c.Op, c.Addr)
 	switch c.Op {
 	case netscaler.Bind:
 		if part := share(c.Weight); c.Weight != 1 || part != "" {
-			fmt.Fprintf(b, "  weight %d%s", c.Weight, part)
+			line += fmt.Sprintf("  weight %d%s", c.Weight, part)
 		}
 	case netscaler.Set:
-		fmt.Fprintf(b, "  weight %d -> %d%s", c.Was, c.Weight, share(c.Weight))
+		line += fmt.Sprintf("  weight %d -> %d%s", c.Was, c.Weight, share(c.Weight))
 	case netscaler.Drain:
-		fmt.Fprintf(b, "  %s", short(c.Delay))
+		line += "  " + short(c.Delay)
 	}
-	if c.Why != "" {
-		fmt.Fprintf(b, "  %s", oneLine(c.Why))
-	}
-	b.WriteByte('\n')
+	line += "  " + oneLine(c.Why)
+	fmt.Fprintln(b, strings.TrimRight(line, " "))
 }
 
 // short is a duration in whole seconds, as one would write it: 1m, not 1m0s.

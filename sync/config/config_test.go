@@ -15,6 +15,7 @@ import (
 	"testing"
 	"time"
 
+	"nitrox/netscaler"
 	"nitrox/sources"
 	"nitrox/sync"
 	"nitrox/sync/config"
@@ -272,17 +273,19 @@ func TestFilesThatCannotBeRead(t *testing.T) {
 
 func TestALargeFileOfNonsenseEndsSoon(t *testing.T) {
 	dir := t.TempDir()
-	for name, part := range map[string]string{
-		"deep lists":    "[",
-		"deep mappings": "{a: ",
-		"short lists":   "- ",
-		"many aliases":  "- &a [*a]\n",
-		"questions":     "? ",
-		"comments":      "#\n",
+	many := func(part string) string { return strings.Repeat(part, 200_000/len(part)) }
+	for name, text := range map[string]string{
+		"deep lists":    many("["),
+		"deep mappings": many("{a: "),
+		"short lists":   many("- "),
+		"many aliases":  many("- &a [*a]\n"),
+		"questions":     many("? "),
+		"comments":      many("#\n"),
+		"long names":    "sources:\n  ? " + many("a") + "\n  : {plain: {path: e.json}}\napps: [{name: a, from: [{source: b" + many("a") + "}]}]",
 	} {
 		t.Run(name, func(t *testing.T) {
 			file := filepath.Join(dir, "large.yaml")
-			if err := os.WriteFile(file, []byte(strings.Repeat(part, 100_000/len(part))), 0o644); err != nil {
+			if err := os.WriteFile(file, []byte(text), 0o644); err != nil {
 				t.Fatal(err)
 			}
 			bad(t, file, lookup)
@@ -301,6 +304,11 @@ func TestGoodFiles(t *testing.T) {
 			m, err := config.Load(file, kinds, lookup)
 			if err != nil {
 				t.Fatal(err)
+			}
+			for name, n := range m.NetScalers {
+				if _, err := netscaler.Open(n.Config); err != nil {
+					t.Errorf("the client does not take what the file may say of %s: %v", name, err)
+				}
 			}
 			golden(t, strings.TrimSuffix(file, "yaml")+"txt", dump(t, m))
 		})

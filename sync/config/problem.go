@@ -68,8 +68,12 @@ func thereAre(known []string) string {
 
 // Nearest returns the name that is most like name, "" if none is.
 func Nearest(name string, known []string) string {
+	const longest = 200 // time grows with the square
 	best, near := len(name), ""
 	for _, k := range known {
+		if len(name) > longest || len(k) > longest {
+			continue
+		}
 		// A third of the letters may differ; more, and it is another word.
 		n := distance(strings.ToLower(name), strings.ToLower(k))
 		if n < best && n <= (max(len(name), len(k))+2)/3 {
@@ -108,15 +112,18 @@ func distance(a, b string) int {
 func and(words []string) string { return enumerate(words, "and") }
 func or(words []string) string  { return enumerate(words, "or") }
 
+// enumerate writes "a", "b" and "c"; of many words the first.
 func enumerate(words []string, last string) string {
-	quoted := make([]string, len(words))
-	for i, w := range words {
-		quoted[i] = quote(w)
+	const most = 12
+	quoted := names(words[:min(len(words), most)], quote)
+	if more := len(words) - most; more > 0 {
+		quoted = append(quoted, fmt.Sprintf("%d more", more))
 	}
-	if n := len(quoted) - 1; n > 0 {
-		return strings.Join(quoted[:n], ", ") + " " + last + " " + quoted[n]
+	n := len(quoted) - 1
+	if n < 1 {
+		return strings.Join(quoted, "")
 	}
-	return strings.Join(quoted, "")
+	return strings.Join(quoted[:n], ", ") + " " + last + " " + quoted[n]
 }
 
 // quote shows a text of the file, cut if it is long.

@@ -1,0 +1,194 @@
+package sync_test
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"nitrox/netscaler"
+	"nitrox/sources"
+	"nitrox/sync"
+)
+
+var update = flag.Bool("update", false, "rewrite the expected reports")
+
+// everything is a result in which all that a report can say is to be said.
+func everything(dryRun bool) sync.Result {
+	member := func(s string, state netscaler.State) netscaler.Member {
+		return netscaler.Member{Addr: addr(s), Server: addr(s).Addr().String(), Weight: 1, State: state, Up: state == netscaler.Enabled}
+	}
+	change := func(op netscaler.Op, m netscaler.Member, why string) netscaler.Change {
+		return netscaler.Change{Op: op, Group: "sg-shop", Member: m, Why: why}
+	}
+	draining := member("10.0.0.7:80", netscaler.Draining)
+	draining.Left = 41 * time.Second
+	quoted := member("10.0.0.9:80", netscaler.Enabled)
+	quoted.Server = `web "9"`
+	weighed := change(netscaler.Set, member("10.0.0.3:80", netscaler.Enabled), "node n3, 2 pods")
+	weighed.Weight, weighed.Was = 2, 1
+	drain := change(netscaler.Drain, quoted, "no longer an endpoint")
+	drain.Delay = 90 * time.Second
+	lost := errors.New("connection refused")
+	full := &netscaler.Error{Status: 599, Code: 435, Message: "Maximum services bound to service group exceeded"}
+
+	shop := sync.Outcome{
+		App:       sync.App{Name: "shop", Group: "sg-shop", From: []sync.From{{Source: "prod"}}},
+		NetScaler: "edge",
+		Answers:   []sources.Answer{{Left: []sources.Left{{What: "task web.3", Why: "unhealthy\x1b[31m\nunbind everything"}}}},
+		Desired: sync.Desired{Endpoints: []sources.Endpoint{
+			{Addr: addr("10.0.0.1:80"), Origin: "node n1"}, {Addr: addr("10.0.0.3:80"), Weight: 2, Origin: "node n3, 2 pods"}, {Addr: addr("10.0.0.4:80"), Uncertain: "no health result"},
+		}},
+		Plan: sync.Plan{
+			Changes: []netscaler.Change{
+				change(netscaler.Bind, member("10.0.0.1:80", netscaler.Enabled), "node n1"),
+				change(netscaler.Enable, member("10.0.0.2:80", netscaler.Draining), "node n2"),
+				weighed, drain,
+				change(netscaler.Unbind, member("10.0.0.8:80", netscaler.Disabled), "drained"),
+			},
+			Kept:     []netscaler.Member{member("10.0.0.3:80", netscaler.Enabled)},
+			Draining: []netscaler.Member{draining},
+			Operator: []netscaler.Member{member("10.0.0.5:80", netscaler.Disabled), member("10.0.0.6:80", netscaler.Suspended)},
+			Foreign:  []netscaler.Member{{Server: "db", Alien: "domain name db.example.com"}},
+			Waiting:  []sources.Endpoint{{Addr: addr("10.0.0.4:80"), Uncertain: "no health result"}},
+		},
+	}
+	if !dryRun {
+		shop.Errs = []error{full, nil, nil, errors.New("not removed: a bind failed"), nil}
+	}
+	held := sync.Outcome{
+		App: sync.App{Name: "cart", Group: "cart", From: []sync.From{{Source: "prod"}}}, NetScaler: "edge", Answers: []sources.Answer{{}},
+		Plan: sync.Plan{Held: []netscaler.Change{{Op: netscaler.Unbind, Group: "cart", Member: member("10.0.1.1:80", netscaler.Enabled)}}, HeldBy: errors.New("would remove the last 1 serving member")},
+	}
+	doubtful := sync.Outcome{
+		App: sync.App{Name: "blog", Group: "sg blog", From: []sync.From{{Source: "dcos"}}}, NetScaler: "edge", Answers: []sources.Answer{{Doubt: lost}},
+		Desired: sync.Union([]sync.From{{Source: "dcos"}}, []sources.Answer{{Doubt: lost}}, sync.Policy{}),
+		Plan:    sync.Plan{Kept: []netscaler.Member{member("10.0.2.1:80", netscaler.Enabled)}},
+	}
+	paused := sync.Outcome{
+		App: sync.App{Name: "wiki", Group: "sg wiki", Policy: sync.Policy{Paused: true}}, NetScaler: "edge",
+		Desired: sync.Desired{Endpoints: []sources.Endpoint{{Addr: addr("[2001:db8::1]:80")}}},
+		Plan:    sync.Plan{Changes: []netscaler.Change{{Op: netscaler.Bind, Group: "sg wiki", Member: member("[2001:db8::1]:80", netscaler.Enabled)}}},
+	}
+	down := errors.New("log in: NITRO 354 (HTTP 401): Invalid username or password")
+	unreached := sync.Outcome{App: sync.App{Name: "mail", Group: "mail"}, NetScaler: "core", Err: down}
+	step := sync.Outcome{
+		App: sync.App{Name: "news", Group: "news"}, NetScaler: "edge",
+		Plan: sync.Plan{Kept: []netscaler.Member{member("10.0.3.1:80", netscaler.Enabled)}},
+	}
+	return sync.Result{
+		Outcomes: []sync.Outcome{shop, held, doubtful, paused, unreached, step},
+		Sources:  map[string]error{"prod": nil, "dcos": lost}, NetScalers: map[string]error{"edge": nil, "core": errors.Join(down)},
+		Saved: []string{"edge"}, DryRun: dryRun, Took: 1234 * time.Millisecond,
+	}
+}
+
+func TestReports(t *testing.T) {
+	log := func(w io.Writer, r sync.Result) error {
+		r.Log(context.Background(), slog.New(slog.NewTextHandler(w, &slog.HandlerOptions{ReplaceAttr: func(_ []string, a slog.Attr) slog.Attr {
+			if a.Key == slog.TimeKey {
+				return slog.Attr{}
+			}
+			return a
+		}})))
+		return nil
+	}
+	for _, c := range []struct {
+		file   string
+		report sync.Report
+		dryRun bool
+	}{
+		{"plan.txt", sync.Text, true},
+		{"done.txt", sync.Text, false},
+		{"coloured.txt", sync.Coloured(sync.Text), true},
+		{"plan.json", sync.JSON, true},
+		{"done.json", sync.JSON, false},
+		{"plan.nscli", sync.NSCLI, true},
+		{"done.log", log, false},
+	} {
+		t.Run(c.file, func(t *testing.T) {
+			var got bytes.Buffer
+			if err := c.report(&got, everything(c.dryRun)); err != nil {
+				t.Fatal(err)
+			}
+			if strings.Contains(got.String(), "unbind everything\n") || c.file != "coloured.txt" && strings.ContainsRune(got.String(), '\x1b') {
+				t.Error("text from outside ends a line or reaches the terminal as it is")
+			}
+			file := filepath.Join("testdata", "report", c.file)
+			if *update {
+				if err := os.WriteFile(file, got.Bytes(), 0o644); err != nil {
+					t.Fatal(err)
+				}
+			}
+			want, err := os.ReadFile(file)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if !bytes.Equal(got.Bytes(), want) {
+				t.Errorf("got\n%s\nwant\n%s", got.Bytes(), want)
+			}
+		})
+	}
+}
+
+// A thousand apps in step are one line, and the one that is not is seen.
+func TestManyAppsInStepAreCountedNotListed(t *testing.T) {
+	r := sync.Result{DryRun: true}
+	for i := range 1000 {
+		r.Outcomes = append(r.Outcomes, sync.Outcome{App: sync.App{Name: fmt.Sprint("app", i), Group: "g"}, NetScaler: "edge"})
+	}
+	if !r.Quiet() {
+		t.Error("there is nothing to tell")
+	}
+	r.Outcomes[500].Err = errors.New("no such service group")
+	var b strings.Builder
+	if err := sync.Text(&b, r); err != nil {
+		t.Fatal(err)
+	}
+	want := "app500: g on edge: failed\n  ! no such service group\nplan: nothing to change (1000 service groups: 999 in step, 1 failed)\n"
+	if b.String() != want {
+		t.Errorf("%s", b.String())
+	}
+	if r.Quiet() {
+		t.Error("a failure is to be told")
+	}
+}
+
+func TestExitCodes(t *testing.T) {
+	change := sync.Plan{Changes: []netscaler.Change{{Op: netscaler.Bind}}}
+	held := sync.Plan{HeldBy: errors.New("x"), Held: change.Changes}
+	for _, c := range []struct {
+		name   string
+		result sync.Result
+		drift  bool
+		want   int
+	}{
+		{"nothing", sync.Result{}, true, 0},
+		{"draining, operator-disabled and uncertain members", sync.Result{DryRun: true, Outcomes: []sync.Outcome{{Plan: sync.Plan{Draining: make([]netscaler.Member, 1), Operator: make([]netscaler.Member, 1), Waiting: make([]sources.Endpoint, 1)}}}}, true, 0},
+		{"a dry run with changes", sync.Result{DryRun: true, Outcomes: []sync.Outcome{{Plan: change}}}, false, 0},
+		{"a dry run with changes that count", sync.Result{DryRun: true, Outcomes: []sync.Outcome{{Plan: change}}}, true, 2},
+		{"a paused app's changes are no drift", sync.Result{DryRun: true, Outcomes: []sync.Outcome{{App: sync.App{Policy: sync.Policy{Paused: true}}, Plan: change}}}, true, 0},
+		{"changes made", sync.Result{Outcomes: []sync.Outcome{{Plan: change, Errs: []error{nil}}}}, false, 0},
+		{"a change not made", sync.Result{Outcomes: []sync.Outcome{{Plan: change, Errs: []error{errors.New("x")}}}}, false, 1},
+		{"held before changes", sync.Result{DryRun: true, Outcomes: []sync.Outcome{{Plan: held}, {Plan: change}}}, true, 3},
+		{"held after changes", sync.Result{DryRun: true, Outcomes: []sync.Outcome{{Plan: change}, {Plan: held}}}, true, 3},
+		{"failed before held", sync.Result{Outcomes: []sync.Outcome{{Plan: held}, {Err: errors.New("x")}}}, false, 1},
+		{"doubt", sync.Result{Outcomes: []sync.Outcome{{Desired: sync.Desired{Doubt: errors.New("x")}}}}, false, 1},
+		{"a source", sync.Result{Sources: map[string]error{"a": nil, "b": errors.New("x")}}, false, 1},
+		{"a NetScaler", sync.Result{NetScalers: map[string]error{"a": errors.New("x")}}, false, 1},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			if got := c.result.Exit(c.drift); got != c.want {
+				t.Errorf("got %d, want %d", got, c.want)
+			}
+		})
+	}
+}
