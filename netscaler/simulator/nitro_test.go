@@ -36,6 +36,7 @@ type answer struct {
 	line   string // the status line after the protocol
 	header http.Header
 	body   string
+	close  bool // "Connection: close"
 }
 
 // send writes a request as text and reads the answer from the socket, since
@@ -70,7 +71,7 @@ func (b *box) send(method, target, body string, headers ...string) answer {
 		b.t.Fatal(err)
 	}
 	content, err := io.ReadAll(resp.Body)
-	a := answer{strings.TrimSpace(strings.TrimPrefix(line, "HTTP/1.1 ")), resp.Header, string(content)}
+	a := answer{strings.TrimSpace(strings.TrimPrefix(line, "HTTP/1.1 ")), resp.Header, string(content), resp.Close}
 	if err != nil {
 		a.body += "<cut: " + err.Error() + ">"
 	}
