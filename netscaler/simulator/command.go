@@ -33,6 +33,7 @@ type attr struct {
 	min, max int    // of integer; of text max is its longest length if it is not 0
 	enum     string // the values, separated by spaces
 	def      string // what the command line fills in
+	then     string // the attribute that a second word of the option gives
 	required bool
 	fixed    bool // may be set when the object is made, and never after
 }
@@ -197,6 +198,10 @@ func (c *command) spell(it item, defaults bool) string {
 		b.WriteString(" -" + a.option())
 		if a.kind != flag {
 			b.WriteString(" " + quote(v))
+		}
+		if second := it.get(a.then); second != "" {
+			b.WriteString(" " + quote(second))
+			positional[a.then] = true
 		}
 	}
 	return b.String()

@@ -83,7 +83,7 @@ func (s *Simulator) AddGroup(name string) {
 func (s *Simulator) Calls() []Call {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return slices.Clone(s.calls)
+	return append([]Call{}, s.calls...)
 }
 
 // ResetCalls forgets the calls so far.

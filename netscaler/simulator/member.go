@@ -152,7 +152,7 @@ func (m *member) set(it item) {
 			m.weight = it.int(name)
 		case "customserverid":
 			m.custom = it.get(name)
-			if m.custom == "None" {
+			if m.custom == "None" || m.custom == `"None"` { // ns.conf has the quotes too
 				m.custom = ""
 			}
 		case "serverid":

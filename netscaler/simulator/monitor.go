@@ -14,7 +14,6 @@ var monitorAttrs = []attr{
 	{name: "failureretries", cli: "failureRetries", kind: integer, max: 32},
 	{name: "downtime", cli: "downTime", kind: integer, min: 1, max: 20939},
 	{name: "httprequest", cli: "httpRequest"},
-	{name: "respcode", cli: "respCode"},
 	{name: "send"},
 	{name: "recv"},
 	{name: "destport", cli: "destPort", kind: integer, max: 65535},

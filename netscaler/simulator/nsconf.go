@@ -175,6 +175,10 @@ func (x *exec) arguments(c *command, words []word) (item, []string, error) {
 		default:
 			it.values[a.name] = words[0].text
 			words = words[1:]
+			if a.then != "" && len(words) > 0 && !words[0].option() {
+				it.values[a.then] = words[0].text
+				words = words[1:]
+			}
 		}
 	}
 	return it, extra, nil

@@ -21,7 +21,7 @@ var groupAttrs = []attr{
 	{name: "maxclient", cli: "maxClient", kind: integer, max: 4294967294},
 	{name: "maxreq", cli: "maxReq", kind: integer, max: 65535},
 	{name: "cacheable", kind: choice, enum: yesNo},
-	{name: "cip", kind: choice, enum: enabled},
+	{name: "cip", kind: choice, enum: enabled, then: "cipheader"},
 	{name: "cipheader", cli: "cipHeader"},
 	{name: "usip", kind: choice, enum: yesNo},
 	{name: "pathmonitor", cli: "pathMonitor", kind: choice, enum: yesNo},
