@@ -115,6 +115,10 @@ func (c *Client) send(ctx context.Context, s *session, k *call) (reply, error) {
 	if _, err := c.retries(k).Do(req); err != nil { //nolint:bodyclose // receive closes it
 		k.err = err
 	}
+	if k.err == nil && k.reply.code != 0 {
+		c.log.WarnContext(ctx, "the NetScaler did it, with a warning", "netscaler", s.base, "method", k.method, "path", k.path,
+			"errorcode", k.reply.code, "message", printable(k.reply.message, k.secret))
+	}
 	return k.reply, k.outcome(ctx, s.base)
 }
 
@@ -146,6 +150,7 @@ func (k *call) read(resp *http.Response) (reply, error) {
 	decode, limit := k.decode, k.max
 	if decode == nil || resp.StatusCode >= 400 {
 		decode = func(r io.Reader) (reply, error) { return decodeReply(r, "", nil) }
+		limit = 0
 	}
 	if limit == 0 {
 		limit = maxReply

@@ -112,7 +112,7 @@ func (e *Error) advice() string {
 		}
 		return "the command policy of the NetScaler user must allow it"
 	case codeBadLogin, codeBadLogin2:
-		return "the username or password is wrong"
+		return "check username and password"
 	case codeSessionLimit, codeConnectionLimit, codeSessionConns:
 		return "the NetScaler has too many sessions or connections (show system session)"
 	case codeOnSecondary, codeOnlyPrimary:

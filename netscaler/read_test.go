@@ -1,14 +1,15 @@
 package netscaler_test
 
 import (
-	"context"
 	"errors"
 	"net/netip"
 	"reflect"
 	"slices"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
+	"unicode"
 
 	"nitrox/netscaler"
 )
@@ -54,6 +55,8 @@ func TestRows(t *testing.T) {
 			netscaler.Member{Addr: at("20.0.0.1:80"), Server: "a", Weight: 1}},
 		{"escaped name", `{"ip":"20.0.0.1","port":80,"servername":"a\u002db"}`,
 			netscaler.Member{Addr: at("20.0.0.1:80"), Server: "a-b", Weight: 1}},
+		{"name that steers terminals", `{"ip":"20.0.0.1","port":80,"servername":"a\u001b[31m\nb"}`,
+			netscaler.Member{Addr: at("20.0.0.1:80"), Server: "a [31m b", Weight: 1, Alien: "the name of its server cannot be printed"}},
 		{"domain that does not resolve", `{"ip":"0.0.0.0","port":80,"servername":"www","state":"ENABLED","svrstate":"DOWN"}`,
 			netscaler.Member{Server: "www", Weight: 1, Alien: `its server "www" stands for a domain name`}},
 		{"no address", `{"port":80,"servername":"www"}`,
@@ -322,33 +325,38 @@ func FuzzRead(f *testing.F) {
 		if status < 200 || status > 999 {
 			t.Skip()
 		}
-		b := newBox(t).on(byName("sg"), answer{status: status, body: body}).on(bulk, answer{status: status, body: body})
-		c := b.open()
-		ctx, cancel := context.WithTimeout(t.Context(), 20*time.Millisecond) // for the busy ones
-		defer cancel()
-		groups, err := c.Read(ctx, []string{"sg"})
-		if err != nil {
-			wantPrintable(t, err)
-			return
-		}
-		g := groups["sg"]
-		if g.Err != nil {
-			wantPrintable(t, g.Err)
-		}
-		for _, m := range g.Members {
-			if m.Weight < 1 || m.Weight > 100 || m.Left < 0 || m.Alien == "" && (!m.Addr.IsValid() || m.Addr.Port() == 0 || m.Addr.Addr().Is4In6()) {
-				t.Errorf("%+v", m)
-			}
-		}
-		if all, err := c.Read(ctx, five); err == nil && len(all) != 5 {
-			t.Errorf("%d groups", len(all))
-		}
+		synctest.Test(t, func(t *testing.T) { // busy answers are waited for
+			fuzzRead(t, answer{status: status, body: body})
+		})
 	})
+}
+
+func fuzzRead(t *testing.T, a answer) {
+	b := newBox(t).on(byName("sg"), a).on(bulk, a)
+	c := b.open()
+	groups, err := c.Read(t.Context(), []string{"sg"})
+	if err != nil {
+		wantPrintable(t, err)
+		return
+	}
+	g := groups["sg"]
+	if g.Err != nil {
+		wantPrintable(t, g.Err)
+	}
+	for _, m := range g.Members {
+		if m.Weight < 1 || m.Weight > 100 || m.Left < 0 || m.Alien == "" && (!m.Addr.IsValid() || m.Addr.Port() == 0 || m.Addr.Addr().Is4In6()) {
+			t.Errorf("%+v", m)
+		}
+		wantPrintable(t, errors.New(m.Server+m.Alien))
+	}
+	if all, err := c.Read(t.Context(), five); err == nil && len(all) != 5 {
+		t.Errorf("%d groups", len(all))
+	}
 }
 
 func wantPrintable(t *testing.T, err error) {
 	t.Helper()
-	bad := func(r rune) bool { return r < ' ' && r != '\n' || r == 0x7f || r == '\u202e' }
+	bad := func(r rune) bool { return !unicode.IsPrint(r) }
 	if s := err.Error(); len(s) > 8000 || slices.ContainsFunc([]rune(s), bad) {
 		t.Errorf("%d bytes: %q", len(s), s)
 	}

@@ -48,7 +48,9 @@ func (c *Client) Writable(ctx context.Context) error {
 		return c.askRole(ctx, s)
 	})
 	if err != nil && len(c.cfg.URLs) > 1 && asked != nil {
-		return errors.Join(err, c.leave(ctx, asked))
+		if out := c.leave(ctx, asked); out != nil {
+			return fmt.Errorf("%w; %w", err, out)
+		}
 	}
 	return err
 }
@@ -127,8 +129,10 @@ func (c *Client) readRole(ctx context.Context, s *session) error {
 		return decodeReply(r, "hanode", one(&node))
 	})))
 	switch {
+	case again != nil && err != nil:
+		return fmt.Errorf("ask for its HA role: %w; %w", err, again)
 	case again != nil:
-		return fmt.Errorf("ask for its HA role: %w", errors.Join(err, again))
+		return fmt.Errorf("ask for its HA role: %w", again)
 	case strings.EqualFold(node.HACurStatus, "NO"), strings.EqualFold(node.HACurMasterState, "Primary"):
 		return nil
 	case strings.EqualFold(node.HACurMasterState, "Secondary"), strings.EqualFold(node.HACurMasterState, "Stay Secondary"):

@@ -6,6 +6,7 @@ import (
 	"net/netip"
 	"strings"
 	"time"
+	"unicode"
 )
 
 // row is a member as NITRO lists it (servicegroup_servicegroupmember_binding).
@@ -38,10 +39,13 @@ func (r *row) read(dec *json.Decoder) error {
 // cannot be understood is still a member, and somebody else's.
 func (r *row) member() Member {
 	m := Member{Weight: 1, Server: text(r.Server)}
+	m.Addr, m.Alien = r.addr()
+	if strings.ContainsFunc(m.Server, func(c rune) bool { return !unicode.IsPrint(c) }) {
+		m.Server, m.Alien = printable(m.Server), "the name of its server cannot be printed"
+	}
 	if n, err := number(r.Weight); err == nil {
 		m.Weight = min(max(n, 1), 100)
 	}
-	m.Addr, m.Alien = r.addr()
 	state, svrState := plain(r.State), plain(r.SvrState)
 	m.State = stateOf(state, svrState)
 	m.Up = is(svrState, "UP")

@@ -81,23 +81,24 @@ func (c *Client) enter(ctx context.Context, dead *session) (*session, error) {
 // begin starts a session on the appliance, or on the node of the pair that is
 // the primary.
 func (c *Client) begin(ctx context.Context) (*session, error) {
-	var failed []error
+	var failed error
 	for i, base := range c.cfg.URLs {
 		s, err := c.beginOn(ctx, base, i < len(c.cfg.URLs)-1)
 		if err == nil {
 			return s, nil
 		}
-		failed = append(failed, err)
+		if failed == nil {
+			failed = err
+		} else {
+			failed = fmt.Errorf("no node of the pair can be used: %w; %w", failed, err)
+		}
 		// A pair has one set of users: the other node would count this as
 		// another wrong password.
 		if errors.Is(err, ErrLogin) || ctx.Err() != nil {
 			break
 		}
 	}
-	if len(failed) == 1 {
-		return nil, failed[0]
-	}
-	return nil, fmt.Errorf("no node of the pair can be used: %w", errors.Join(failed...))
+	return nil, failed
 }
 
 func (c *Client) beginOn(ctx context.Context, base string, impatient bool) (*session, error) {

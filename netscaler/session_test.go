@@ -167,7 +167,7 @@ func TestRefusedPasswordIsNotTriedAgainUntilItChanges(t *testing.T) {
 		c := b.open(func(cfg *netscaler.Config) { cfg.Password = netscaler.SecretFile(file) })
 		read := func() error { _, err := c.Read(t.Context(), []string{"sg"}); return err }
 
-		wantError(t, read(), netscaler.ErrLogin, `log in to http://ns.example as "nitrox"`, "NITRO 354 (HTTP 401)", "the username or password is wrong")
+		wantError(t, read(), netscaler.ErrLogin, `log in to http://ns.example as "nitrox"`, "NITRO 354 (HTTP 401)", "check username and password")
 		wantError(t, read(), netscaler.ErrLogin, "not tried again before the password changes, or ")
 		time.Sleep(9*time.Minute + 59*time.Second)
 		wantError(t, read(), netscaler.ErrLogin)
