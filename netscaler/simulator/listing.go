@@ -12,6 +12,7 @@ import (
 // filter or the page leaves out is cut off again.
 type listing struct {
 	out   []byte
+	base  int // where the first row begins in out
 	query *query
 	// swap writes numbers as text and counters as numbers.
 	swap bool
@@ -30,9 +31,22 @@ func newListing(q *query, swap bool) *listing {
 	return l
 }
 
+// open writes what stands before the rows, and returns how much of it does not
+// belong to them.
+func (l *listing) open(typ string, single bool, size int) (head int) {
+	l.out = appendHead(make([]byte, 0, size+size/8+256), &failure{})
+	head = len(l.out)
+	l.out = append(l.out, `, "`+typ+`": `...)
+	if !single {
+		l.out = append(l.out, "[ "...)
+	}
+	l.base = len(l.out)
+	return head
+}
+
 func (l *listing) begin() {
 	l.start, l.hits, l.fields = len(l.out), 0, 0
-	if l.start > 0 {
+	if l.start > l.base {
 		l.out = append(l.out, ", "...)
 	}
 	l.out = append(l.out, "{ "...)

@@ -142,6 +142,12 @@ func (x *exec) get(req *request, t *resource) (*reply, *failure) {
 	}
 	time.Sleep(x.opt.ReadLatency)
 	l := newListing(q, x.opt.SwapTypes)
+	whole := !q.named && !q.count && l.known == nil && q.pageSize == 0
+	size := 0
+	if whole {
+		size = x.size(req.typ)
+	}
+	head := l.open(req.typ, t.single, size)
 	if f := x.read(line, t, q, l); f != nil {
 		return nil, f
 	}
@@ -149,22 +155,35 @@ func (x *exec) get(req *request, t *resource) (*reply, *failure) {
 	if f := l.unknown(); f != nil {
 		return nil, f
 	}
-	b := make([]byte, 0, len(l.out)+128)
-	b = appendHead(b, &failure{})
+	b := l.out
 	switch {
 	case q.count:
-		b = append(b, `, "`+req.typ+`": [ { "__count": `...)
-		b = append(strconv.AppendInt(b, int64(l.matched), 10), " } ]"...)
-	case len(l.out) > 0:
-		open, shut := " [ ", " ]"
-		if t.single {
-			open, shut = " ", ""
-		}
-		b = append(b, `, "`+req.typ+`":`+open...)
-		b = append(b, l.out...)
-		b = append(b, shut...)
+		b = strconv.AppendInt(append(b, `{ "__count": `...), int64(l.matched), 10)
+		b = append(b, " } ]"...)
+	case len(b) == l.base:
+		b = b[:head] // no rows, no key
+	case !t.single:
+		b = append(b, " ]"...)
 	}
-	return x.newReply(http.StatusOK, jsonType, append(b, " }"...)), nil
+	b = append(b, " }"...)
+	if whole {
+		x.remember(req.typ, len(b))
+	}
+	return x.newReply(http.StatusOK, jsonType, b), nil
+}
+
+// size is that of the last whole list of a type: growing to it from nothing costs
+// a large list more than writing it.
+func (s *Simulator) size(typ string) int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.sizes[typ]
+}
+
+func (s *Simulator) remember(typ string, size int) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.sizes[typ] = size
 }
 
 // read holds the lock while it writes the rows, so that a reader sees one

@@ -145,7 +145,8 @@ type Simulator struct {
 	calls       []Call
 	faults      []*armed
 
-	stampSec  int64 // the time of day formatted last
+	sizes     map[string]int // of the last list of each type
+	stampSec  int64          // the time of day formatted last
 	stampText string
 }
 
@@ -169,6 +170,7 @@ func New(o Options) *Simulator {
 		engine:     make(chan struct{}, 1),
 		partitions: []*partition{newPartition("")},
 		sessions:   map[string]*session{},
+		sizes:      map[string]int{},
 		savedAt:    now,
 		changedAt:  now,
 	}
