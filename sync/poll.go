@@ -13,13 +13,14 @@ import (
 // polls are a pass's questions to its sources: one poll each.
 type polls map[string]*poll
 
-// poll is what one source is asked, and what it says. answers and err may be
-// read once done is closed.
+// poll is what one source is asked, and what it says. answers, err and took
+// may be read once done is closed.
 type poll struct {
 	entries []entry
 	queries []any
 	answers map[entry]sources.Answer
 	err     error
+	took    time.Duration
 	done    chan struct{}
 }
 
@@ -46,7 +47,9 @@ func (s *Syncer) poll(ctx context.Context, apps []App, fresh bool) polls {
 	for name, p := range all {
 		go func() {
 			defer close(p.done)
+			end := clock(&p.took)
 			answers, err := ask(ctx, s.Sources[name], p.queries, fresh)
+			end()
 			p.err = err
 			for i, e := range p.entries {
 				if err != nil {
@@ -105,6 +108,15 @@ func (all polls) errors() map[string]error {
 		errs[name] = p.err
 	}
 	return errs
+}
+
+// took waits for all sources; it is how long the slowest needed.
+func (all polls) took() (longest time.Duration) {
+	for _, p := range all {
+		<-p.done
+		longest = max(longest, p.took)
+	}
+	return longest
 }
 
 // patience is how long changes wait for the other sources once the first apps

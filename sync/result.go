@@ -37,6 +37,7 @@ type Result struct {
 	Saved  []string
 	DryRun bool
 	Took   time.Duration
+	Phases Phases
 }
 
 // Status is the state of an app on a NetScaler, in one word.

@@ -76,7 +76,7 @@ func (s *Syncer) pass(ctx context.Context, names []string, apply bool) Result {
 	}
 	_ = g.Wait() // a visit keeps its errors to itself
 
-	r := Result{Sources: all.errors(), NetScalers: map[string]error{}, DryRun: !apply}
+	r := Result{Sources: all.errors(), NetScalers: map[string]error{}, DryRun: !apply, Phases: Phases{Poll: all.took()}}
 	next := map[string]int{}
 	for _, app := range apps {
 		for _, name := range app.NetScalers {
@@ -87,6 +87,7 @@ func (s *Syncer) pass(ctx context.Context, names []string, apply bool) Result {
 	for _, name := range slices.Sorted(maps.Keys(visits)) {
 		v := visits[name]
 		r.NetScalers[name] = errors.Join(v.errs...)
+		r.Phases = r.Phases.longest(v.phases)
 		if v.saved {
 			r.Saved = append(r.Saved, name)
 		}

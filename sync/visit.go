@@ -17,6 +17,7 @@ type visit struct {
 	outcomes []*Outcome // in the order of the mapping
 	errs     []error    // what concerns the whole NetScaler
 	saved    bool
+	phases   Phases
 	// confirmErrs are the errors of second polls, by source.
 	confirmErrs map[string]error
 }
@@ -26,11 +27,15 @@ func (v *visit) run(ctx context.Context, all polls, apply bool) {
 	type reading struct {
 		groups map[string]*netscaler.Group
 		err    error
+		took   time.Duration
 	}
 	first := make(chan reading, 1)
 	go func() {
-		groups, err := v.ns.Client.Read(ctx, groupsOf(v.outcomes))
-		first <- reading{groups, err}
+		var r reading
+		end := clock(&r.took)
+		r.groups, r.err = v.ns.Client.Read(ctx, groupsOf(v.outcomes))
+		end()
+		first <- r
 	}()
 	var r reading
 	for wave := range all.waves(v.outcomes) {
@@ -38,9 +43,12 @@ func (v *visit) run(ctx context.Context, all polls, apply bool) {
 		case first != nil:
 			r = <-first
 			first = nil
+			v.phases.Read += r.took
 		case r.err == nil:
 			// What the first wave read is old by the time a slow source answers.
+			end := clock(&v.phases.Read)
 			r.groups, r.err = v.ns.Client.Read(ctx, groupsOf(wave))
+			end()
 		}
 		if r.err != nil {
 			fail(wave, r.err)
@@ -48,7 +56,9 @@ func (v *visit) run(ctx context.Context, all polls, apply bool) {
 		}
 		v.plan(ctx, wave, r.groups)
 		if apply && len(v.errs) == 0 {
+			end := clock(&v.phases.Apply)
 			v.apply(ctx, wave)
+			end()
 		}
 	}
 	if r.err != nil {
@@ -60,7 +70,10 @@ func (v *visit) run(ctx context.Context, all polls, apply bool) {
 			return len(o.Plan.Changes) > 0 && !o.App.Policy.Paused
 		})
 	case v.ns.saveDue():
-		if err := v.ns.save(ctx); err != nil {
+		end := clock(&v.phases.Save)
+		err := v.ns.save(ctx)
+		end()
+		if err != nil {
 			v.errs = append(v.errs, err)
 		} else {
 			v.saved = true
@@ -90,7 +103,9 @@ func (v *visit) plan(ctx context.Context, outcomes []*Outcome, groups map[string
 		}
 	}
 	if len(unclear) > 0 {
+		end := clock(&v.phases.Read)
 		err := v.ns.Client.Detail(ctx, unclear)
+		end()
 		for _, o := range outcomes {
 			switch {
 			case unclear[o.App.Group] == nil:
@@ -140,6 +155,7 @@ func (v *visit) confirm(ctx context.Context, outcomes []*Outcome, groups map[str
 	if len(drastic) == 0 {
 		return
 	}
+	defer clock(&v.phases.Confirm)()
 	_ = pause(ctx, confirmAfter) // a poll with an ended context is a doubt
 	all := v.poll(ctx, apps, true)
 	for _, o := range drastic {
