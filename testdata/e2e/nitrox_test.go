@@ -125,13 +125,15 @@ func (n *nitrox) inStep(want map[string]truth) {
 // printed.
 func (n *nitrox) holds(want map[string]truth, output string) {
 	n.t.Helper()
+	equal := true
 	for group, truth := range want {
 		got, want := n.sim.Members(group), truth.addrs()
 		if !slices.Equal(n.members(group), want) || len(got) != len(want) {
 			n.t.Errorf("%s: the members are %v, the engines run %v", group, got, want)
+			equal = false
 		}
 	}
-	if n.t.Failed() {
+	if !equal {
 		n.t.Fatalf("nitrox printed:\n%s", output)
 	}
 }

@@ -16,6 +16,7 @@ const shop = "com.citrix.lb.appname=shop"
 // TestEngine takes labelled containers on a plain engine through deployment,
 // scaling, and the ways a container can be no use.
 func TestEngine(t *testing.T) {
+	t.Parallel()
 	l := newLab(t)
 	e := l.newEngine(t, "node1")
 	var containers []string // ids

@@ -15,18 +15,10 @@ import (
 
 // TestSwarm takes a swarm of two nodes through what happens to one in a year.
 func TestSwarm(t *testing.T) {
+	t.Parallel()
 	l := newLab(t)
-	s := swarm{[]*engine{l.newEngine(t, "node1"), l.newEngine(t, "node2")}}
+	s := l.newSwarm(t, 1, 1)
 	manager, worker := s.engines[0], s.engines[1]
-	manager.docker("swarm", "init", "--advertise-addr", manager.addr.String())
-	worker.docker("swarm", "join", "--token", manager.docker("swarm", "join-token", "--quiet", "worker")[0],
-		netip.AddrPortFrom(manager.addr, 2377).String())
-
-	create := func(name string, args ...string) {
-		t.Helper()
-		manager.docker(append(append([]string{"service", "create", "--detach", "--no-resolve-image",
-			"--restart-delay", "500ms", "--name", name}, args...), "web:1")...)
-	}
 	scale := func(name string, tasks int) {
 		t.Helper()
 		manager.docker("service", "scale", "--detach", name+"="+strconv.Itoa(tasks))
@@ -61,10 +53,10 @@ func TestSwarm(t *testing.T) {
 	}
 
 	step(t, "deploy in host mode, in ingress mode, and on every node")
-	create("web-host", "--label", "com.citrix.lb.appname=shop", "--replicas", "4", "--publish", "mode=host,target=80")
-	create("web-mesh", "--replicas", "2", "--publish", "mode=ingress,published=8080,target=80")
-	create("web-global", "--label", "com.citrix.lb.appname=shop", "--mode", "global", "--publish", "mode=host,published=8081,target=80")
-	create("web-brief", "--replicas", "1", "--publish", "mode=ingress,published=8090,target=80")
+	s.create("web-host", "--label", "com.citrix.lb.appname=shop", "--replicas", "4", "--publish", "mode=host,target=80")
+	s.create("web-mesh", "--replicas", "2", "--publish", "mode=ingress,published=8080,target=80")
+	s.create("web-global", "--label", "com.citrix.lb.appname=shop", "--mode", "global", "--publish", "mode=host,published=8081,target=80")
+	s.create("web-brief", "--replicas", "1", "--publish", "mode=ingress,published=8090,target=80")
 	s.settled(t, "web-host", 4)
 	s.settled(t, "web-mesh", 2)
 	s.settled(t, "web-global", 2)
@@ -142,13 +134,7 @@ func TestSwarm(t *testing.T) {
 
 	step(t, "a node loses power")
 	worker.kill()
-	eventually(t, time.Minute, "node2 is down", func() error {
-		state, err := manager.tryDocker("node", "inspect", "--format", "{{.Status.State}}", "node2")
-		if err == nil && strings.Join(state, "") != "down" {
-			err = fmt.Errorf("it is %s", state)
-		}
-		return err
-	})
+	s.down(t, "node2", func() {})
 	s.settled(t, "web-host", 6)
 	s.settled(t, "web-mesh", 2)
 	s.settled(t, "web-global", 1)

@@ -20,6 +20,7 @@ import (
 // TestTLS asks an engine that demands client certificates, and whose own
 // certificate is for another name than its address.
 func TestTLS(t *testing.T) {
+	t.Parallel()
 	l := newLab(t)
 	at := func(name string) string { return filepath.Join(l.dir, name+".pem") }
 	ca := newAuthority(t, at("ca"))
@@ -55,7 +56,7 @@ func TestTLS(t *testing.T) {
 		code     int
 		says     string // in the output; of a failure
 	}{
-		{"the certificate is for another name", []string{own, client}, 1, "engine.example"},
+		{"the certificate is for another name", []string{own, client}, 1, "certificate for " + e.addr.String()},
 		{"no client certificate", []string{own, "server_name: engine.example"}, 1, "certificate"},
 		{"of an authority that is not trusted", []string{client, "server_name: engine.example"}, 1, "unknown authority"},
 		{"of another authority than the file's", []string{fmt.Sprintf("ca_file: %q", at("other-ca")), client, "server_name: engine.example"}, 1, "unknown authority"},

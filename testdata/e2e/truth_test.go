@@ -72,10 +72,55 @@ func (e *engine) healthy(filters ...string) truth {
 	return want
 }
 
-// swarm is a manager and its workers, and how to ask each what it runs.
-type swarm struct{ engines []*engine } // the first is the manager
+// swarm is the managers and then the workers of one.
+type swarm struct{ engines []*engine }
 
-func (s swarm) manager() *engine { return s.engines[0] }
+// newSwarm makes a swarm of managers (node1, node2, …) and then workers. The
+// first manager is the leader.
+func (l *lab) newSwarm(t *testing.T, managers, workers int) swarm {
+	t.Helper()
+	var s swarm
+	for i := range managers + workers {
+		s.engines = append(s.engines, l.newEngine(t, fmt.Sprintf("node%d", i+1)))
+	}
+	leader := s.engines[0]
+	leader.docker("swarm", "init", "--advertise-addr", leader.addr.String())
+	for i, e := range s.engines[1:] {
+		role := "worker"
+		if i+1 < managers {
+			role = "manager"
+		}
+		token := leader.docker("swarm", "join-token", "--quiet", role)[0]
+		e.docker("swarm", "join", "--token", token, netip.AddrPortFrom(leader.addr, 2377).String())
+	}
+	return s
+}
+
+// manager is the first node that is not stopped.
+func (s swarm) manager() *engine {
+	return s.engines[slices.IndexFunc(s.engines, func(e *engine) bool { return e.process != nil })]
+}
+
+// create deploys the image as a service.
+func (s swarm) create(name string, args ...string) {
+	m := s.manager()
+	m.t.Helper()
+	m.docker(append(append([]string{"service", "create", "--detach", "--no-resolve-image",
+		"--restart-delay", "500ms", "--name", name}, args...), "web:1")...)
+}
+
+// down waits until the swarm has given a node up, and does something meanwhile.
+func (s swarm) down(t *testing.T, node string, meanwhile func()) {
+	t.Helper()
+	eventually(t, 2*time.Minute, node+" is down", func() error {
+		meanwhile()
+		state, err := s.manager().tryDocker("node", "inspect", "--format", "{{.Status.State}}", node)
+		if err == nil && strings.Join(state, "") != "down" {
+			err = fmt.Errorf("it is %s", state)
+		}
+		return err
+	})
+}
 
 func service(name string) string { return "label=com.docker.swarm.service.name=" + name }
 

@@ -1,0 +1,78 @@
+//go:build e2e && linux
+
+package e2e
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+)
+
+// TestManagers takes a swarm of three managers through the loss of its leader
+// and then of its majority. For some seconds the API hangs, then all nodes are
+// "unknown", then the dead one is for half a minute: none of that may cost a
+// member that serves.
+func TestManagers(t *testing.T) {
+	t.Parallel()
+	l := newLab(t)
+	s := l.newSwarm(t, 3, 0)
+	var hosts []string
+	for _, e := range s.engines {
+		hosts = append(hosts, e.tcp(2375))
+	}
+	n := newNitrox(t, l, fmt.Sprintf("  swarm: {docker: {timeout: 6s, hosts: [%s]}}\n", strings.Join(hosts, ", ")),
+		map[string]string{"host": "from: [{source: swarm, service: web-host, port: 80}]"})
+	now := func() map[string]truth {
+		t.Helper()
+		want := s.host("web-host")
+		want.serves(t)
+		return map[string]truth{"host": want}
+	}
+
+	step(t, "deploy")
+	s.create("web-host", "--replicas", "6", "--publish", "mode=host,target=80")
+	s.settled(t, "web-host", 6)
+	n.inStep(now())
+
+	step(t, "the leader, which is asked first, loses power")
+	s.engines[0].kill()
+	alive := now()["host"].addrs()
+	passes := map[int]int{} // by exit code
+	s.down(t, "node1", func() {
+		code, output := n.run("sync")
+		passes[code]++
+		members := n.members("host")
+		for _, ap := range alive {
+			if !slices.Contains(members, ap) {
+				t.Fatalf("%v serves, and was removed; exit %d\n%s", ap, code, output)
+			}
+		}
+	})
+	t.Logf("until the node was given up, passes ended with (code: passes) %v", passes)
+	s.settled(t, "web-host", 6)
+	n.inStep(now())
+
+	step(t, "the majority is lost: nothing is known, nothing is removed")
+	s.engines[2].kill()
+	untouched := n.untouched("host")
+	untouched(n.sync(1)) // while the API hangs
+	eventually(t, time.Minute, "the manager notices", func() error {
+		_, err := s.manager().tryDocker("node", "ls")
+		if err == nil || !strings.Contains(err.Error(), "does not have a leader") {
+			return fmt.Errorf("it says %v", err)
+		}
+		return nil
+	})
+	output := n.sync(1)
+	untouched(output)
+	if !strings.Contains(output, "leader") {
+		t.Errorf("the report does not say that the swarm has no leader:\n%s", output)
+	}
+
+	step(t, "the majority is back")
+	s.engines[2].start()
+	s.settled(t, "web-host", 6)
+	n.inStep(now())
+}
