@@ -4,10 +4,14 @@ package all
 
 import (
 	"nitrox/sources"
+	"nitrox/sources/docker"
 	"nitrox/sources/file"
+	"nitrox/sources/marathon"
 )
 
 // Kinds are the kinds of source that a mapping file can name.
 var Kinds = []sources.Kind{
+	sources.Define("docker", docker.Open),
 	sources.Define("file", file.Open),
+	sources.Define("marathon", marathon.Open),
 }

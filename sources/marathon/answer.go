@@ -1,0 +1,142 @@
+package marathon
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/netip"
+	"strconv"
+	"strings"
+	"time"
+
+	"nitrox/sources"
+)
+
+// weightLabel is the label of an app that gives its endpoints a weight. Marathon
+// itself knows no weights.
+const weightLabel = "nitrox.weight"
+
+// found is what an app has for a query, before the names of agents are looked
+// up.
+type found struct {
+	candidates []candidate
+	weight     int
+	left       []sources.Left
+	doubts     []error
+}
+
+// candidate is a task that accepts traffic, as far as Marathon knows.
+type candidate struct {
+	task      string
+	at        place
+	uncertain string
+}
+
+func (f *found) leave(what, why string) { f.left = append(f.left, sources.Left{What: what, Why: why}) }
+func (f *found) doubt(err error)        { f.doubts = append(f.doubts, err) }
+
+// find works out the endpoints that a query means. now is Marathon's time, and
+// elected when its leader was; zero: long ago.
+func (a *app) find(q Query, now, elected time.Time) found {
+	var f found
+	if a.Tasks == nil {
+		f.doubt(errors.New("it is listed without its tasks"))
+		return f
+	}
+	f.weight = a.weight(&f)
+	if len(*a.Tasks) == 0 {
+		return f // the truth, whatever its ports are
+	}
+	ports, err := a.ports()
+	if err != nil {
+		f.doubt(err)
+		return f
+	}
+	p, err := choose(ports, q.Port)
+	if err != nil {
+		f.doubt(err)
+		return f
+	}
+	newLeader := !elected.IsZero() && now.Before(elected.Add(a.firstResults()))
+	doomed := a.doomed()
+	hostless := 0
+	for _, t := range *a.Tasks {
+		name := "task " + t.ID
+		v := a.judge(t, now, newLeader)
+		if v.out == "" && doomed[t.ID] {
+			v.out = fmt.Sprintf("the app is being scaled down to %d, %s", *a.Instances, strings.ToLower(strings.ReplaceAll(a.KillSelection, "_", " ")))
+		}
+		if v.out != "" {
+			f.leave(name, v.out)
+			continue
+		}
+		switch at, err := a.place(t, ports, p); {
+		case errors.Is(err, errHostless):
+			hostless++
+			f.leave(name, err.Error())
+		case err != nil:
+			f.doubt(fmt.Errorf("%s: %w", name, err))
+		default:
+			f.candidates = append(f.candidates, candidate{t.ID, at, v.uncertain})
+		}
+	}
+	if hostless > 0 && len(f.candidates) == 0 {
+		f.doubt(errors.New("none of its running tasks is said to have an agent"))
+	}
+	return f
+}
+
+// weight is that of the app's label; 0: no opinion.
+func (a *app) weight(f *found) int {
+	raw, ok := a.Labels[weightLabel]
+	if !ok {
+		return 0
+	}
+	var text string
+	if json.Unmarshal(raw, &text) != nil {
+		text = string(raw)
+	}
+	n, err := strconv.Atoi(text)
+	if err != nil || n < 1 || n > 100 {
+		f.leave(fmt.Sprintf("label %s=%s", weightLabel, excerpt([]byte(text))), "a weight is a number from 1 to 100")
+		return 0
+	}
+	return n
+}
+
+// answer is the answer once the names of agents were looked up. Of two tasks
+// with one address the certain one counts.
+func (f found) answer(addresses map[string]netip.Addr, failed map[string]error) sources.Answer {
+	answer := sources.Answer{Left: f.left}
+	doubts := f.doubts
+	at := make(map[netip.AddrPort]int)
+	for _, c := range f.candidates {
+		addr, ok := addresses[c.at.host]
+		switch {
+		case !ok:
+			doubts = append(doubts, fmt.Errorf("task %s: %w", c.task, failed[c.at.host]))
+			continue
+		case c.at.port < 1 || c.at.port > 65535:
+			doubts = append(doubts, fmt.Errorf("task %s: its port %d is none", c.task, c.at.port))
+			continue
+		}
+		e := sources.Endpoint{Addr: netip.AddrPortFrom(addr, uint16(c.at.port)), Weight: f.weight, Uncertain: c.uncertain, Origin: "task " + c.task}
+		if addr.String() != c.at.host {
+			e.Origin += " on " + c.at.host
+		}
+		if i, ok := at[e.Addr]; ok {
+			if e.Uncertain == "" {
+				answer.Endpoints[i] = e
+			}
+			continue
+		}
+		at[e.Addr] = len(answer.Endpoints)
+		answer.Endpoints = append(answer.Endpoints, e)
+	}
+	if len(doubts) > 1 {
+		answer.Doubt = fmt.Errorf("%w (and %d more)", doubts[0], len(doubts)-1)
+	} else {
+		answer.Doubt = errors.Join(doubts...)
+	}
+	return answer
+}

@@ -1,0 +1,131 @@
+package marathon
+
+import (
+	"errors"
+	"fmt"
+	"net/url"
+	"regexp"
+	"slices"
+	"strings"
+
+	"nitrox/sources"
+)
+
+// Config is a marathon source of the mapping.
+type Config struct {
+	// URLs are those of the Marathons of one cluster, tried in turn:
+	// http://m1:8080, or with a path, https://dcos.example.com/service/marathon.
+	URLs []string `yaml:"urls"`
+	// Username is that of basic authentication, and PasswordFile holds its
+	// password.
+	Username     string       `yaml:"username"`
+	PasswordFile sources.Path `yaml:"password_file"`
+	// TokenFile holds a token of DC/OS.
+	TokenFile sources.Path `yaml:"token_file"`
+	// ServiceAccountFile is a service account of DC/OS, with which a token is
+	// fetched: a JSON object with uid, private_key and login_endpoint.
+	ServiceAccountFile sources.Path `yaml:"service_account_file"`
+	// CAFile holds the certificates that Marathon's must be signed by; without
+	// it the system's are used. This and the other files are read anew for each
+	// poll.
+	CAFile sources.Path `yaml:"ca_file"`
+}
+
+// Check implements [sources.Checker].
+func (c Config) Check() error {
+	var problems []error
+	bad := func(key, format string, args ...any) {
+		problems = append(problems, &sources.KeyError{Key: key, Err: fmt.Errorf(format, args...)})
+	}
+	if len(c.URLs) == 0 {
+		bad("urls", "where Marathon listens is needed, such as http://m1.example.com:8080")
+	}
+	secure := false
+	var seen []string
+	for i, text := range c.URLs {
+		key := fmt.Sprintf("urls[%d]", i)
+		u, err := parseURL(text)
+		if err != nil {
+			bad(key, "%w", err)
+			continue
+		}
+		if slices.Contains(seen, u.String()) {
+			bad(key, "%s is there twice", u)
+		}
+		seen = append(seen, u.String())
+		secure = secure || u.Scheme == "https"
+	}
+	var ways []string
+	if c.Username != "" || c.PasswordFile != "" {
+		ways = append(ways, "username")
+	}
+	if c.TokenFile != "" {
+		ways = append(ways, "token_file")
+	}
+	if c.ServiceAccountFile != "" {
+		ways = append(ways, "service_account_file")
+	}
+	if len(ways) > 1 {
+		bad(ways[1], "there is %s already; Marathon takes one of them", ways[0])
+	}
+	switch {
+	case c.Username == "" && c.PasswordFile != "":
+		bad("password_file", "it is of use only with username")
+	case c.Username != "" && c.PasswordFile == "":
+		bad("username", "a password_file is needed with it")
+	case strings.Contains(c.Username, ":"):
+		bad("username", "basic authentication has no way to send a colon in it")
+	}
+	if c.CAFile != "" && len(seen) > 0 && !secure && c.ServiceAccountFile == "" {
+		bad("ca_file", "it is of use only with https")
+	}
+	return errors.Join(problems...)
+}
+
+// parseURL reads the root of a Marathon's API. Its errors do not repeat text
+// that may hold a password.
+func parseURL(text string) (*url.URL, error) {
+	u, err := url.Parse(text)
+	switch {
+	case err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Hostname() == "":
+		return nil, errors.New("this is not a URL like http://m1.example.com:8080")
+	case u.User != nil:
+		return nil, errors.New("a URL is no place for a password; use username and password_file")
+	case u.RawQuery != "" || u.Fragment != "":
+		return nil, errors.New("only a host, a port and a path make sense here")
+	}
+	// The path of some documentation: the requests below bring their own.
+	path := strings.TrimSuffix(strings.TrimRight(u.Path, "/"), "/v2")
+	return &url.URL{Scheme: u.Scheme, Host: strings.ToLower(u.Host), Path: path}, nil
+}
+
+// Query is a from entry of the mapping.
+type Query struct {
+	// App is the app's path in Marathon, "/shop/account".
+	App string `yaml:"app"`
+	// Port is which of the app's ports is meant. A number is an index if it is
+	// below the number of ports, or else a service port, or else a container's
+	// port; other text is a port's name. It may be left out if there is one.
+	Port string `yaml:"port"`
+}
+
+// segment is what a part of an app's path may be: "Application id", Marathon
+// API reference.
+var segment = regexp.MustCompile(`^[a-z0-9]([a-z0-9.-]*[a-z0-9])?$`)
+
+// Check implements [sources.Checker].
+func (q Query) Check() error {
+	path := strings.Split(strings.TrimPrefix(q.App, "/"), "/")
+	switch {
+	case q.App == "":
+		return &sources.KeyError{Key: "app", Err: errors.New("the app's path in Marathon is needed, such as /shop/account")}
+	case !strings.HasPrefix(q.App, "/"):
+		return &sources.KeyError{Key: "app", Err: fmt.Errorf("%q does not begin with a slash; did you mean %q?", q.App, "/"+q.App)}
+	}
+	for _, s := range path {
+		if !segment.MatchString(s) {
+			return &sources.KeyError{Key: "app", Err: fmt.Errorf("%q cannot be an app in Marathon: its parts have lower-case letters, digits, dots and dashes", q.App)}
+		}
+	}
+	return nil
+}

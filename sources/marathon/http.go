@@ -1,0 +1,197 @@
+package marathon
+
+import (
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/url"
+	"os"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/hashicorp/go-retryablehttp"
+)
+
+// maxBody is the size in bytes above which an answer is refused. 25,000 tasks
+// are about 40 MB.
+const maxBody = 256 << 20
+
+// maxRedirects is how many redirects between configured hosts are followed.
+const maxRedirects = 3
+
+// client makes requests to the Marathons of one cluster, all with the same
+// credentials.
+type client struct {
+	http    *http.Client
+	auth    credentials
+	maxBody int64
+}
+
+// newClient makes a client of a poll. base are the configured URLs: only their
+// hosts are ever sent a request.
+func newClient(t http.RoundTripper, base []*url.URL, auth credentials, maxBody int64) *client {
+	follow := func(r *http.Request, via []*http.Request) error {
+		configured := func(u *url.URL) bool { return u.Scheme == r.URL.Scheme && u.Host == strings.ToLower(r.URL.Host) }
+		if len(via) > maxRedirects || !slices.ContainsFunc(base, configured) {
+			return http.ErrUseLastResponse
+		}
+		// Go drops credentials between hosts of different names.
+		if value := via[0].Header.Get("Authorization"); value != "" {
+			r.Header.Set("Authorization", value)
+		}
+		return nil
+	}
+	return &client{&http.Client{Transport: t, CheckRedirect: follow}, auth, maxBody}
+}
+
+// get makes a request. It is repeated once, where Marathon refuses a token that
+// was good before. accept reads the answer; it is never handed more than
+// maxBody bytes.
+func (c *client) get(ctx context.Context, at string, accept func(*http.Response, io.Reader) error) error {
+	r, err := retryablehttp.NewRequestWithContext(ctx, http.MethodGet, at, nil)
+	if err != nil {
+		return err
+	}
+	r.Header.Set("Accept", "application/json")
+	renewed, err := c.auth.authorize(ctx, r.Request, false)
+	if err != nil {
+		return err
+	}
+	// Its own policy repeats for half a minute what the next pass, or the next
+	// host, does better, and keeps the reason to itself.
+	retries := &retryablehttp.Client{
+		HTTPClient: c.http,
+		RetryMax:   1,
+		CheckRetry: func(ctx context.Context, resp *http.Response, err error) (bool, error) {
+			again := err == nil && resp.StatusCode == http.StatusUnauthorized && !renewed && c.auth.renewable()
+			return again, nil
+		},
+		PrepareRetry: func(r *http.Request) (err error) {
+			renewed, err = c.auth.authorize(ctx, r, true)
+			return err
+		},
+		Backoff:      func(time.Duration, time.Duration, int, *http.Response) time.Duration { return 0 },
+		ErrorHandler: retryablehttp.PassthroughErrorHandler,
+	}
+	resp, err := retries.Do(r)
+	if err != nil {
+		return cause(err)
+	}
+	defer resp.Body.Close()
+	body := &limited{r: resp.Body, left: c.maxBody, max: c.maxBody}
+	err = accept(resp, body)
+	if body.err != nil {
+		return body.err // what a decoder makes of it hides the reason
+	}
+	return err
+}
+
+// limited is an answer whose end must come within a number of bytes.
+type limited struct {
+	r         io.Reader
+	left, max int64
+	err       error
+}
+
+func (l *limited) Read(p []byte) (int, error) {
+	n, err := l.r.Read(p)
+	if l.left -= int64(n); l.left < 0 {
+		err = fmt.Errorf("the answer is larger than %d MiB", l.max>>20)
+	}
+	if err != nil && !errors.Is(err, io.EOF) {
+		if l.err == nil {
+			l.err = fmt.Errorf("after %d bytes of the answer: %w", l.max-l.left, err)
+		}
+		return n, l.err
+	}
+	return n, err
+}
+
+// cause undoes what the standard library wraps around an error: the URL, which
+// the caller names.
+func cause(err error) error {
+	if e := (*url.Error)(nil); errors.As(err, &e) {
+		return e.Err
+	}
+	return err
+}
+
+// statusError tells of an answer that is not 200. Marathon puts its reason into
+// the message of a JSON object; proxies send HTML.
+func statusError(resp *http.Response, body io.Reader) error {
+	status := fmt.Sprintf("%d %s", resp.StatusCode, http.StatusText(resp.StatusCode))
+	if resp.StatusCode < 300 {
+		return fmt.Errorf("%s: only 200 is a whole answer", status)
+	}
+	if resp.StatusCode < 400 {
+		to, err := resp.Location()
+		if err != nil {
+			return fmt.Errorf("%s, and not where to", status)
+		}
+		return fmt.Errorf("%s to %s://%s, which is not one of the configured urls", status, to.Scheme, to.Host)
+	}
+	text, err := io.ReadAll(io.LimitReader(body, 64<<10))
+	if err != nil {
+		return fmt.Errorf("%s: %w", status, err)
+	}
+	if message := messageOf(text); message != "" {
+		text = []byte(message)
+	}
+	if line := excerpt(text); line != "" {
+		status += ": " + line
+	}
+	return errors.New(status)
+}
+
+// messageOf is the message of a JSON object that Marathon answers with.
+func messageOf(text []byte) string {
+	var object struct{ Message string }
+	if json.Unmarshal(text, &object) != nil {
+		return ""
+	}
+	return object.Message
+}
+
+// newTransport connects as the configuration says; ca are the certificates to
+// trust, nil: the system's.
+func newTransport(file string, ca []byte) (*http.Transport, error) {
+	settings := &tls.Config{MinVersion: tls.VersionTLS12}
+	if file != "" {
+		settings.RootCAs = x509.NewCertPool()
+		if !settings.RootCAs.AppendCertsFromPEM(ca) {
+			return nil, fmt.Errorf("%s: no certificate in it", file)
+		}
+	}
+	return &http.Transport{
+		Proxy:                 http.ProxyFromEnvironment,
+		DialContext:           (&net.Dialer{Timeout: 5 * time.Second, KeepAlive: 15 * time.Second}).DialContext,
+		TLSClientConfig:       settings,
+		TLSHandshakeTimeout:   5 * time.Second,
+		ResponseHeaderTimeout: 30 * time.Second,
+		MaxIdleConnsPerHost:   4,
+		IdleConnTimeout:       time.Minute,
+	}, nil
+}
+
+// readSecret reads a file that holds a secret; its last newline does not count.
+func readSecret(file string) (string, error) {
+	b, err := os.ReadFile(file)
+	if err != nil {
+		return "", err
+	}
+	text := strings.TrimSuffix(strings.TrimSuffix(string(b), "\n"), "\r")
+	if text == "" {
+		return "", fmt.Errorf("%s is empty", file)
+	}
+	if strings.ContainsAny(text, "\r\n") {
+		return "", fmt.Errorf("%s has more than one line", file)
+	}
+	return text, nil
+}

@@ -1,0 +1,295 @@
+// Package marathon finds the endpoints of apps that Marathon runs on Mesos.
+//
+// An app is named by its path, and its port by an index, a service port, a
+// container's port or a name. A task is reached at a port of its agent
+// whenever it has one, since the NetScaler is outside the cluster; where only
+// the container has the port, at the container's address, which must then be
+// routable.
+//
+// A poll is one request for all apps, with their tasks, health, deployments
+// and readiness in one snapshot. Only an app that is not in the answer costs
+// another, where credentials are used: it may be hidden rather than gone.
+package marathon
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/url"
+	"os"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"nitrox/sources"
+)
+
+// Source is a Marathon, or several of one cluster. It implements
+// [sources.Source].
+type Source struct {
+	// Transport, if it is set before the first poll, carries all requests;
+	// tests call a Marathon in process by it. It is not for credentials or TLS,
+	// which are in the configuration.
+	Transport http.RoundTripper
+
+	config  Config
+	base    []*url.URL
+	maxBody int64
+	names   names
+	dcos    *dcos
+
+	// What is kept between polls; it makes them faster, or more careful.
+	mu        sync.Mutex
+	ca        []byte // of transport
+	transport *http.Transport
+	first     *url.URL // to be asked first: the leader, or who answered
+	leader    string
+	elected   time.Time // of the leader, as far as it was seen; zero: long ago
+}
+
+// Open makes a source, and contacts nothing.
+func Open(config Config) (*Source, error) {
+	if err := config.Check(); err != nil {
+		return nil, err
+	}
+	s := &Source{config: config, maxBody: maxBody, names: names{lookup: net.DefaultResolver.LookupNetIP}}
+	for _, text := range config.URLs {
+		u, err := parseURL(text)
+		if err != nil {
+			return nil, err
+		}
+		s.base = append(s.base, u)
+	}
+	if config.ServiceAccountFile != "" {
+		s.dcos = &dcos{}
+	}
+	return s, nil
+}
+
+// snapshot is a Marathon's answer about the apps that are wanted.
+type snapshot struct {
+	*list
+	from    *url.URL
+	now     time.Time // by the clock of Marathon
+	elected time.Time // when its leader was; zero: long ago
+}
+
+// Poll asks the Marathons in turn until one answers, the leader first where it
+// is known. Each gets its share of the time that is left, so that one that is
+// silent does not use up all of it.
+func (s *Source) Poll(ctx context.Context, queries []Query, fresh bool) ([]sources.Answer, error) {
+	if len(queries) == 0 {
+		return nil, nil
+	}
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
+	c, err := s.connect()
+	if err != nil {
+		return nil, err
+	}
+	wanted := make(map[string]bool)
+	for _, q := range queries {
+		wanted[q.App] = true
+	}
+	var failed []error
+	order := s.order()
+	for i, base := range order {
+		share, cancel := ctx, context.CancelFunc(func() {})
+		if deadline, ok := ctx.Deadline(); ok {
+			share, cancel = context.WithTimeout(ctx, time.Until(deadline)/time.Duration(len(order)-i))
+		}
+		snap, err := s.ask(share, c, base, wanted)
+		cancel()
+		if err == nil {
+			return s.answers(ctx, c, snap, queries, fresh), nil
+		}
+		failed = append(failed, fmt.Errorf("%s: %w", base, err))
+		if ctx.Err() != nil {
+			break
+		}
+	}
+	return nil, errors.Join(failed...)
+}
+
+// connect makes a client for a poll. The connections of the poll before are
+// used again unless the CA file has changed.
+func (s *Source) connect() (*client, error) {
+	auth := credentials{s.config, s.dcos}
+	transport := s.Transport
+	if transport == nil {
+		own, err := s.ownTransport()
+		if err != nil {
+			return nil, err
+		}
+		transport = own
+	}
+	if s.dcos != nil {
+		s.dcos.use(transport)
+	}
+	return newClient(transport, s.base, auth, s.maxBody), nil
+}
+
+func (s *Source) ownTransport() (*http.Transport, error) {
+	file := string(s.config.CAFile)
+	var ca []byte
+	if file != "" {
+		var err error
+		if ca, err = os.ReadFile(file); err != nil {
+			return nil, err
+		}
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.transport != nil && bytes.Equal(s.ca, ca) {
+		return s.transport, nil
+	}
+	t, err := newTransport(file, ca)
+	if err != nil {
+		return nil, err
+	}
+	if s.transport != nil {
+		s.transport.CloseIdleConnections()
+	}
+	s.transport, s.ca = t, ca
+	return t, nil
+}
+
+// order is that in which the Marathons are asked.
+func (s *Source) order() []*url.URL {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	order := slices.Clone(s.base)
+	slices.SortStableFunc(order, func(x, y *url.URL) int {
+		switch {
+		case x == s.first && y != s.first:
+			return -1
+		case y == s.first && x != s.first:
+			return 1
+		}
+		return 0
+	})
+	return order
+}
+
+// everything is the one request of a poll.
+const everything = "/v2/apps?embed=apps.tasks&embed=apps.deployments&embed=apps.readiness"
+
+// ask makes the one request of a poll.
+func (s *Source) ask(ctx context.Context, c *client, base *url.URL, wanted map[string]bool) (*snapshot, error) {
+	snap := &snapshot{from: base}
+	var leader string
+	err := c.get(ctx, base.String()+everything, func(resp *http.Response, body io.Reader) (err error) {
+		if resp.StatusCode != http.StatusOK {
+			return statusError(resp, body)
+		}
+		if snap.now, err = http.ParseTime(resp.Header.Get("Date")); err != nil {
+			snap.now = time.Now() // a proxy has cut it off
+		}
+		leader = resp.Header.Get("X-Marathon-Leader")
+		snap.list, err = read(body, wanted)
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
+	snap.elected = s.note(snap, leader)
+	return snap, nil
+}
+
+// note remembers who leads, and since when.
+func (s *Source) note(snap *snapshot, leader string) (elected time.Time) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.first = snap.from
+	if leader == "" {
+		return s.elected
+	}
+	if s.leader != "" && s.leader != leader {
+		s.elected = snap.now
+	}
+	s.leader = leader
+	if u, err := url.Parse(leader); err == nil {
+		for _, base := range s.base {
+			if base.Scheme == u.Scheme && base.Host == strings.ToLower(u.Host) {
+				s.first = base
+			}
+		}
+	}
+	return s.elected
+}
+
+// answers turns a snapshot into the answers to the queries.
+func (s *Source) answers(ctx context.Context, c *client, snap *snapshot, queries []Query, fresh bool) []sources.Answer {
+	all := make([]found, len(queries))
+	missing := make(map[string]error)
+	var hosts []string
+	for i, q := range queries {
+		a := snap.apps[q.App]
+		switch {
+		case snap.odd[q.App] != nil:
+			all[i].doubt(snap.odd[q.App])
+			continue
+		case a == nil:
+			if _, asked := missing[q.App]; !asked {
+				missing[q.App] = s.missing(ctx, c, snap, q.App)
+			}
+			all[i].doubt(missing[q.App])
+			continue
+		}
+		all[i] = a.find(q, snap.now, snap.elected)
+		for _, candidate := range all[i].candidates {
+			hosts = append(hosts, candidate.at.host)
+		}
+	}
+	slices.Sort(hosts)
+	addresses, failed := s.names.addresses(ctx, slices.Compact(hosts), fresh)
+	answers := make([]sources.Answer, len(queries))
+	for i, f := range all {
+		answers[i] = f.answer(addresses, failed)
+		if d := answers[i].Doubt; d != nil {
+			answers[i].Doubt = fmt.Errorf("app %s: %w", queries[i].App, d)
+		}
+	}
+	return answers
+}
+
+// missing says why an app is not in Marathon's list. The list leaves out what
+// one may not see as if it were not there; asked for its tasks Marathon tells
+// the two apart.
+func (s *Source) missing(ctx context.Context, c *client, snap *snapshot, id string) error {
+	if snap.nameless != nil {
+		return snap.nameless // it may be this one
+	}
+	if !c.auth.given() {
+		return sources.ErrAbsent // nobody to hide it from
+	}
+	err := c.get(ctx, snap.from.String()+"/v2/apps"+id+"/tasks", func(resp *http.Response, body io.Reader) error {
+		switch resp.StatusCode {
+		case http.StatusOK:
+			return errors.New("it is not in Marathon's list, and yet it has tasks")
+		case http.StatusForbidden:
+			return fmt.Errorf("it is hidden from these credentials: %w", statusError(resp, body))
+		case http.StatusNotFound:
+		default:
+			return statusError(resp, body)
+		}
+		text, err := io.ReadAll(io.LimitReader(body, 64<<10))
+		if err != nil {
+			return err
+		}
+		if messageOf(text) == "" {
+			return fmt.Errorf("%d, but not from Marathon: %s", resp.StatusCode, excerpt(text))
+		}
+		return sources.ErrAbsent
+	})
+	if errors.Is(err, sources.ErrAbsent) {
+		return err
+	}
+	return fmt.Errorf("whether it is absent is not known: %w", err)
+}
