@@ -121,9 +121,9 @@ func (b *batch) one(j job) *failure {
 	undo, f := j.c.run(b.exec, j.it)
 	if f != nil && f.code == codeExists && b.update != nil {
 		b.existed = true
-		for _, a := range b.update.attrs {
-			if a.fixed {
-				delete(j.it.values, a.name)
+		for name := range j.it.values {
+			if b.update.attr(name) == nil {
+				delete(j.it.values, name) // fixed, and found equal
 			}
 		}
 		undo, f = b.update.run(b.exec, j.it)

@@ -77,6 +77,8 @@ type exec struct {
 	user    string   // empty: the command line
 	session *session // nil: the command line, or credentials that came with the request
 	extra   []string // options of ns.conf that are unknown here and kept
+	// idempotent: an add of what exists is going to be an update.
+	idempotent bool
 }
 
 var identifierRE = regexp.MustCompile(`^[A-Za-z0-9_][A-Za-z0-9_#. :@=-]*$`)

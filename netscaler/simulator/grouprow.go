@@ -6,16 +6,10 @@ import (
 )
 
 func showGroups(x *exec, q *query, l *listing) *failure {
-	members := false
-	for k, v := range q.args {
-		switch k {
-		case "includemembers":
-			members = strings.EqualFold(v, "true") || strings.EqualFold(v, "yes")
-		case "servicegroupname":
-			q.named, q.name = true, v
-		default:
-			return fail(codeInvalidArgument, k)
-		}
+	include := q.args["includemembers"]
+	members := strings.EqualFold(include, "true") || strings.EqualFold(include, "yes")
+	if name := q.args["servicegroupname"]; name != "" {
+		q.named, q.name = true, name
 	}
 	if q.named {
 		g := x.part.byGroup[q.name]

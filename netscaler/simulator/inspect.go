@@ -217,6 +217,28 @@ func (s *Simulator) Boot() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.settle()
+	s.replace(s.saved)
+	clear(s.sessions)
+	s.unsaved = false
+}
+
+// SyncFrom makes the configuration that of the other node of an HA pair, as
+// its synchronisation does. Running drains are over after it. It does not
+// follow later changes.
+func (s *Simulator) SyncFrom(primary *Simulator) {
+	primary.mu.Lock()
+	text := primary.dump(time.Now())
+	primary.mu.Unlock()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.settle()
+	s.replace(text)
+	s.changed(time.Now())
+}
+
+// replace loads a configuration in place of the present one. What the monitors
+// find of the backends stays.
+func (s *Simulator) replace(text []byte) {
 	down := map[string]map[netip.AddrPort]bool{}
 	for _, p := range s.partitions {
 		for _, g := range p.groups {
@@ -224,8 +246,8 @@ func (s *Simulator) Boot() {
 		}
 	}
 	s.partitions = []*partition{newPartition("")}
-	if err := s.load(string(s.saved)); err != nil {
-		panic("simulator: the saved configuration does not load: " + err.Error())
+	if err := s.load(string(text)); err != nil {
+		panic("simulator: a configuration that was written here does not load: " + err.Error())
 	}
 	for _, p := range s.partitions {
 		for _, g := range p.groups {
@@ -237,6 +259,4 @@ func (s *Simulator) Boot() {
 			}
 		}
 	}
-	clear(s.sessions)
-	s.unsaved = false
 }

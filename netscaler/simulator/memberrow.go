@@ -9,9 +9,6 @@ var memberResource = &resource{
 	key: "servicegroupname", binding: true, shows: "show serviceGroup",
 	add: bindMember, rm: unbindMember,
 	show: func(x *exec, q *query, l *listing) *failure {
-		for k := range q.args {
-			return fail(codeInvalidArgument, k)
-		}
 		if !q.named {
 			for _, g := range x.part.groups {
 				for _, m := range g.members {

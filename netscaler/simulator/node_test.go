@@ -93,6 +93,12 @@ func TestSecondaryNode(t *testing.T) {
 		t.Errorf("a session of before the failover: %s", a.body)
 	}
 
+	peer := start(t, simulator.Options{}, "add serviceGroup stale HTTP\n")
+	peer.SyncFrom(b.Simulator)
+	if dump(t, peer.Simulator) != dump(t, b.Simulator) || peer.Saved() {
+		t.Errorf("the peer has another configuration after a synchronisation:\n%s", dump(t, peer.Simulator))
+	}
+
 	b = start(t, simulator.Options{SecondaryRefuses: true}, conf)
 	b.SetRole("Secondary")
 	if a := b.nitro("PUT", target, bindNew); !strings.Contains(a.body, `"errorcode": 368`) || len(b.Members("sg")) != 3 {

@@ -21,7 +21,12 @@ func objectCommands(noun, key string, words []string, attrs []attr, vservers boo
 	add = &command{cli: "add " + noun, words: words, attrs: attrs,
 		run: func(x *exec, it item) (func(), *failure) {
 			list := x.part.list(vservers)
-			if findObject(*list, it.get(key)) != nil {
+			if o := findObject(*list, it.get(key)); o != nil {
+				for _, a := range attrs {
+					if a.fixed && x.idempotent && it.has(a.name) && it.get(a.name) != o.values[a.name] {
+						return nil, fail(codeInvalidArgument, a.name)
+					}
+				}
 				return nil, fail(codeExists)
 			}
 			if it.has("ipv46") != it.has("port") {

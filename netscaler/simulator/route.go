@@ -1,7 +1,9 @@
 package simulator
 
 import (
+	"maps"
 	"net/http"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -20,6 +22,7 @@ type resource struct {
 	binding      bool
 	add, set, rm *command
 	actions      map[string]*command
+	args         []string // that a GET takes
 }
 
 // route finds what a request asks for.
@@ -67,7 +70,7 @@ func (x *exec) route(req *request) (*reply, *failure) {
 	}
 	created := req.query.action == "" && c == t.add
 	if created && req.query.idempotent && !t.binding {
-		b.update = t.set
+		b.update, x.idempotent = t.set, t.set != nil
 	}
 	return b.run(created, t.binding && req.method == http.MethodPut)
 }
@@ -129,6 +132,14 @@ func (x *exec) get(req *request, t *resource) (*reply, *failure) {
 	}
 	if q.action != "" {
 		return nil, fail(codeAction, q.action)
+	}
+	if q.named && t.key == "" {
+		return nil, fail(codeObjectName, req.typ+"/"+q.name)
+	}
+	for _, name := range slices.Sorted(maps.Keys(q.args)) {
+		if !slices.Contains(t.args, name) {
+			return nil, fail(codeInvalidArgument, name)
+		}
 	}
 	if x.lacks("bulkbindings") {
 		q.bulk = false

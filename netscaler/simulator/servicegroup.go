@@ -71,7 +71,10 @@ var addGroup = &command{
 	cli: "add serviceGroup", words: []string{"servicegroupname", "servicetype"}, attrs: groupAttrs,
 	run: func(x *exec, it item) (func(), *failure) {
 		name := it.get("servicegroupname")
-		if x.part.byGroup[name] != nil {
+		if g := x.part.byGroup[name]; g != nil {
+			if a := g.differs(it); a != "" && x.idempotent {
+				return nil, fail(codeInvalidArgument, a)
+			}
 			return nil, fail(codeExists)
 		}
 		g := &group{name: name, kind: it.get("servicetype"), since: x.now, extra: x.extra,
@@ -89,6 +92,23 @@ var addGroup = &command{
 		x.part.byGroup[name] = g
 		return func() { x.part.removeGroup(g) }, nil
 	},
+}
+
+// differs names an attribute that cannot be changed and would have to be.
+func (g *group) differs(it item) string {
+	for _, a := range groupAttrs {
+		current := g.value(a.name)
+		switch a.name {
+		case "servicetype":
+			current = g.kind
+		case "state":
+			current = g.stateName()
+		}
+		if a.fixed && it.has(a.name) && it.get(a.name) != current {
+			return a.name
+		}
+	}
+	return ""
 }
 
 func (g *group) consistent() *failure {

@@ -4,7 +4,7 @@ package simulator
 // login, logout and macroapi, which are no objects.
 var configTypes = map[string]*resource{
 	"servicegroup": {
-		key: "servicegroupname", shows: "show serviceGroup", show: showGroups,
+		key: "servicegroupname", shows: "show serviceGroup", show: showGroups, args: []string{"includemembers", "servicegroupname"},
 		add: addGroup, set: setGroup, rm: rmGroup,
 		actions: map[string]*command{"enable": enableGroup, "disable": disableGroup, "unset": unsetGroup, "rename": renameGroup},
 	},
