@@ -1,0 +1,106 @@
+package docker
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strconv"
+	"strings"
+
+	"nitrox/sources"
+)
+
+// pollClassic asks a classic Swarm how its engines are, and for the containers
+// of all of them. Those of an engine that the manager has not reached yet are
+// left out of the list without a word: so how the engines are is asked first,
+// lest one be reached between the two.
+func pollClassic(ctx context.Context, c *connection, config Config, queries []Query) ([]sources.Answer, error) {
+	info, err := readInfo(ctx, c)
+	if err != nil {
+		return nil, err
+	}
+	nodes, err := parseStatus(info.SystemStatus)
+	if err != nil {
+		return nil, fmt.Errorf("GET /info: %w", err)
+	}
+	list, err := readContainers(ctx, c, queries)
+	if err != nil {
+		return nil, err
+	}
+	incomplete := unhealthy(nodes)
+	answers := make([]sources.Answer, len(queries))
+	for i, q := range queries {
+		var a found
+		list.answer(&a, q, published{
+			// The manager writes the engine's address for 0.0.0.0 itself.
+			wildcard: config.HostAddress,
+			remedy:   "the Swarm does not know its engine's address",
+		})
+		if incomplete != nil {
+			a.doubt(incomplete)
+		}
+		answers[i] = a.answer()
+	}
+	return answers, nil
+}
+
+// engine is a node of a classic Swarm.
+type engine struct{ name, address, status string }
+
+// parseStatus reads the rows that a classic Swarm puts into /info: how many
+// nodes there are, then for each its name and address, followed by its
+// attributes, which are marked with a corner:
+//
+//	Nodes           3
+//	 node-1         10.0.0.1:2375
+//	  └ Status      Healthy
+func parseStatus(rows [][2]string) ([]engine, error) {
+	nodes, total := []engine(nil), -1
+	for _, row := range rows {
+		// Old managers begin keys with a backspace.
+		key := strings.Trim(row[0], " \b")
+		attribute, isAttribute := strings.CutPrefix(key, "└")
+		switch {
+		case key == "Nodes" && total < 0:
+			n, err := strconv.Atoi(row[1])
+			if err != nil || n < 0 {
+				return nil, fmt.Errorf("the number of nodes is %q", row[1])
+			}
+			total = n
+		case total < 0: // role, strategy, filters
+		case isAttribute && len(nodes) > 0:
+			if strings.TrimSpace(attribute) == "Status" {
+				nodes[len(nodes)-1].status = row[1]
+			}
+		case !isAttribute && strings.HasPrefix(row[0], " "):
+			nodes = append(nodes, engine{name: key, address: row[1]})
+		}
+	}
+	switch {
+	case total < 0:
+		return nil, errors.New("there is no number of nodes; is this a manager of a classic Swarm?")
+	case total == 0:
+		return nil, errors.New("the Swarm has no nodes")
+	case len(nodes) != total:
+		return nil, fmt.Errorf("%s, of which %d are listed", count(total, "node"), len(nodes))
+	}
+	return nodes, nil
+}
+
+// unhealthy says which engines' containers are not known for certain.
+func unhealthy(nodes []engine) error {
+	var bad []string
+	for _, n := range nodes {
+		if n.status != "Healthy" {
+			status := n.status
+			if status == "" {
+				status = "of unknown status"
+			}
+			bad = append(bad, fmt.Sprintf("node %s (%s) is %s", n.name, n.address, status))
+		}
+	}
+	if len(bad) == 0 {
+		return nil
+	}
+	return fmt.Errorf("%s: its containers are not all known (a node that is gone for good must be taken out of the Swarm's discovery)", strings.Join(bad, ", "))
+}

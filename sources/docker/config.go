@@ -1,0 +1,187 @@
+package docker
+
+import (
+	"errors"
+	"fmt"
+	"net/netip"
+	"net/url"
+	"slices"
+	"strings"
+
+	"nitrox/sources"
+)
+
+// Config is a docker source of the mapping.
+type Config struct {
+	// Host is where the daemon listens: unix:///var/run/docker.sock,
+	// tcp://10.0.0.5:2376, or the same with http or https.
+	Host string `yaml:"host"`
+	// Hosts, instead of Host, are several managers of one swarm. They are tried
+	// in turn.
+	Hosts []string `yaml:"hosts"`
+	// CAFile holds the certificates that the daemon's must be signed by;
+	// without it the system's are used. TLS is on if one of these four is given
+	// or the host begins with https. The files are read anew for each poll.
+	CAFile sources.Path `yaml:"ca_file"`
+	// CertFile and KeyFile hold the certificate to present to the daemon.
+	CertFile sources.Path `yaml:"cert_file"`
+	KeyFile  sources.Path `yaml:"key_file"`
+	// ServerName is the name in the daemon's certificate, where that is not the
+	// host's.
+	ServerName string `yaml:"server_name"`
+	// Kind is what answers there; by default that is found out.
+	Kind Kind `yaml:"kind"`
+	// HostAddress is the address to bind for containers that are published on
+	// all addresses of an engine. Default: the host's, if that is an address.
+	HostAddress netip.Addr `yaml:"host_address"`
+	// NodeLabel is the label of swarm nodes that holds the address to bind.
+	// Default: the address at which the swarm knows the node.
+	NodeLabel string `yaml:"node_label"`
+}
+
+// Check implements [sources.Checker].
+func (c Config) Check() error {
+	var problems []error
+	bad := func(key, format string, args ...any) {
+		problems = append(problems, &sources.KeyError{Key: key, Err: fmt.Errorf(format, args...)})
+	}
+	switch {
+	case c.Host != "" && len(c.Hosts) > 0:
+		bad("hosts", "give either host or hosts")
+	case c.Host == "" && len(c.Hosts) == 0:
+		bad("host", "where the Docker daemon listens is needed, such as unix:///var/run/docker.sock or tcp://10.0.0.5:2376")
+	}
+	for i, text := range c.hosts() {
+		key := "host"
+		if c.Host == "" {
+			key = fmt.Sprintf("hosts[%d]", i)
+		}
+		a, err := parseAddress(text)
+		switch {
+		case err != nil:
+			bad(key, "%w", err)
+		case c.tls() && a.network == "unix":
+			bad(key, "a socket on this machine has no TLS: ca_file, cert_file, key_file and server_name are for tcp:// and https://")
+		case c.tls() && a.url.Scheme == "http":
+			bad(key, "http:// contradicts ca_file, cert_file, key_file or server_name; write tcp:// or https://")
+		case slices.Contains(c.hosts()[:i], text):
+			bad(key, "%s is there twice", text)
+		}
+	}
+	if (c.CertFile == "") != (c.KeyFile == "") {
+		key := "cert_file"
+		if c.KeyFile == "" {
+			key = "key_file"
+		}
+		bad(key, "cert_file and key_file are of use only together")
+	}
+	if !slices.Contains([]Kind{"", Swarm, Classic, Engine}, c.Kind) {
+		bad("kind", "%q is none of swarm, classic and engine", c.Kind)
+	}
+	if c.Kind == Engine && len(c.Hosts) > 1 {
+		bad("hosts", "hosts are managers of one swarm; engines are a source each")
+	}
+	if c.NodeLabel != "" && (c.Kind == Classic || c.Kind == Engine) {
+		bad("node_label", "only nodes in swarm mode have labels that can hold an address")
+	}
+	if a := c.HostAddress; a.IsValid() {
+		if c.Kind == Swarm {
+			bad("host_address", "it is for a single engine; in swarm mode use node_label")
+		}
+		if a.IsUnspecified() || a.IsLoopback() || a.Zone() != "" {
+			bad("host_address", "%v cannot be bound to a service group", a)
+		}
+	}
+	return errors.Join(problems...)
+}
+
+func (c Config) hosts() []string {
+	if c.Host != "" {
+		return append([]string{c.Host}, c.Hosts...)
+	}
+	return c.Hosts
+}
+
+// tls says whether one of the keys that turn TLS on is given.
+func (c Config) tls() bool {
+	return c.CAFile != "" || c.CertFile != "" || c.KeyFile != "" || c.ServerName != ""
+}
+
+// Query is a from entry of the mapping.
+type Query struct {
+	// Service is a service in swarm mode, or of Docker Compose ("web", or
+	// "project/web").
+	Service string `yaml:"service"`
+	// Label, instead of Service, is key=value.
+	Label string `yaml:"label"`
+	// Port is the container's. It may be left out if only one is published.
+	Port int `yaml:"port"`
+}
+
+// Check implements [sources.Checker].
+func (q Query) Check() error {
+	var problems []error
+	bad := func(key, text string) {
+		problems = append(problems, &sources.KeyError{Key: key, Err: errors.New(text)})
+	}
+	switch key, _, ok := strings.Cut(q.Label, "="); {
+	case q.Service == "" && q.Label == "":
+		bad("service", "a service or a label is needed")
+	case q.Service != "" && q.Label != "":
+		bad("label", "give either service or label")
+	case q.Label != "" && (!ok || key == ""):
+		bad("label", "a label is written key=value")
+	}
+	if q.Port < 0 || q.Port > 65535 {
+		bad("port", "a port is a number from 1 to 65535")
+	}
+	return errors.Join(problems...)
+}
+
+// String names the app in errors.
+func (q Query) String() string {
+	if q.Service != "" {
+		return fmt.Sprintf("service %q", q.Service)
+	}
+	return fmt.Sprintf("label %q", q.Label)
+}
+
+// address is a parsed host.
+type address struct {
+	text    string // as configured
+	network string // unix or tcp
+	path    string // of a unix socket
+	url     *url.URL
+}
+
+func parseAddress(text string) (address, error) {
+	scheme, rest, ok := strings.Cut(text, "://")
+	if !ok {
+		return address{}, fmt.Errorf("%q does not begin with unix://, tcp://, http:// or https://", text)
+	}
+	switch scheme {
+	case "unix":
+		if !strings.HasPrefix(rest, "/") {
+			return address{}, fmt.Errorf("%q is not unix:// and an absolute path, such as unix:///var/run/docker.sock", text)
+		}
+		return address{text: text, network: "unix", path: rest, url: &url.URL{Scheme: "unix"}}, nil
+	case "ssh":
+		return address{}, errors.New("ssh:// would start a program for each connection, which Nitrox does not do; forward the socket with ssh -L and give that, or use tcp:// with TLS")
+	case "tcp", "http", "https":
+		u, err := url.Parse(text)
+		switch {
+		case err != nil || u.Hostname() == "":
+			// The parser's error quotes the text, and with it a password.
+			return address{}, fmt.Errorf("this is not a URL like %s://10.0.0.5:2376", scheme)
+		case u.User != nil:
+			return address{}, errors.New("a Docker daemon takes no user name and password; use cert_file and key_file")
+		case u.Port() == "":
+			return address{}, fmt.Errorf("%q has no port; Docker's are 2376 with TLS and 2375 without", text)
+		case u.RawQuery != "" || u.Fragment != "":
+			return address{}, fmt.Errorf("%q has more than a host, a port and a path", text)
+		}
+		return address{text: text, network: "tcp", url: u}, nil
+	default:
+		return address{}, fmt.Errorf("%s:// is not supported; use unix://, tcp://, http:// or https://", scheme)
+	}
+}

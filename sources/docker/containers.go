@@ -1,0 +1,272 @@
+package docker
+
+import (
+	"cmp"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/netip"
+	"regexp"
+	"slices"
+	"strings"
+
+	"github.com/moby/moby/api/types/container"
+	"github.com/moby/moby/api/types/network"
+	"github.com/moby/moby/client"
+
+	"nitrox/sources"
+)
+
+// Docker Compose, also of versions that ran on a classic Swarm, writes these
+// labels on its containers.
+const (
+	composeService = "com.docker.compose.service"
+	composeProject = "com.docker.compose.project"
+)
+
+// containers are the containers of an engine or a classic Swarm that queries
+// ask for, by label (key=value).
+type containers struct {
+	byLabel map[string][]container.Summary
+	bad     map[string][]error
+}
+
+// readContainers lists all containers, also those that do not run: on a
+// classic Swarm this is what shows those of an engine that is not reached, and
+// everywhere it tells an app that is stopped from one that does not exist.
+func readContainers(ctx context.Context, c *connection, queries []Query) (*containers, error) {
+	options := client.ContainerListOptions{All: true}
+	if key := onlyKey(queries); key != "" {
+		options.Filters = make(client.Filters).Add("label", key)
+	}
+	list, bad, err := readList(ctx, func(ctx context.Context) ([]container.Summary, error) {
+		result, err := c.client.ContainerList(ctx, options)
+		return result.Items, err
+	})
+	if err != nil {
+		return nil, err
+	}
+	all := &containers{make(map[string][]container.Summary), make(map[string][]error)}
+	wanted := make(map[string]bool)
+	for _, q := range queries {
+		label, _ := q.label()
+		wanted[label] = true
+	}
+	for _, b := range bad {
+		var known struct {
+			ID     string `json:"Id"`
+			Names  []string
+			Labels map[string]string
+		}
+		if err := json.Unmarshal(b.raw, &known); err != nil {
+			return nil, fmt.Errorf("a container that cannot be read, not even its labels: %w", err)
+		}
+		err := fmt.Errorf("%s cannot be read: %w", containerName(container.Summary{ID: known.ID, Names: known.Names}), b.err)
+		for key, value := range known.Labels {
+			if label := key + "=" + value; wanted[label] {
+				all.bad[label] = append(all.bad[label], err)
+			}
+		}
+	}
+	for _, c := range list {
+		if c.ID == "" {
+			return nil, errors.New("there is a container without ID in the list of containers")
+		}
+		for key, value := range c.Labels {
+			if label := key + "=" + value; wanted[label] {
+				all.byLabel[label] = append(all.byLabel[label], c)
+			}
+		}
+	}
+	return all, nil
+}
+
+// label is the label that a query asks for on containers, and the project that
+// a Compose service must be of, if one is named.
+func (q Query) label() (label, project string) {
+	if q.Label != "" {
+		return q.Label, ""
+	}
+	project, service, ok := strings.Cut(q.Service, "/")
+	if !ok {
+		project, service = "", q.Service
+	}
+	return composeService + "=" + service, project
+}
+
+// onlyKey is the key of the labels of all queries, if that is one.
+func onlyKey(queries []Query) string {
+	only := ""
+	for _, q := range queries {
+		label, _ := q.label()
+		key, _, _ := strings.Cut(label, "=")
+		if only != "" && only != key {
+			return ""
+		}
+		only = key
+	}
+	return only
+}
+
+// published says how a port that is published on all addresses is reached.
+type published struct {
+	wildcard netip.Addr // invalid: not known
+	remedy   string
+}
+
+func (all *containers) answer(a *found, q Query, p published) {
+	label, project := q.label()
+	list, projects := all.byLabel[label], []string(nil)
+	for _, err := range all.bad[label] {
+		a.doubt(err)
+	}
+	if project != "" {
+		list = slices.DeleteFunc(slices.Clone(list), func(c container.Summary) bool { return c.Labels[composeProject] != project })
+	} else if q.Service != "" {
+		for _, c := range list {
+			if name := c.Labels[composeProject]; !slices.Contains(projects, name) {
+				projects = append(projects, name)
+			}
+		}
+	}
+	switch {
+	case len(projects) > 1:
+		slices.Sort(projects)
+		a.doubt(fmt.Errorf("%v: the projects %s each have one; write project/service", q, strings.Join(projects, ", ")))
+		return
+	case len(list) == 0 && len(all.bad[label]) == 0 && q.Service != "":
+		a.doubt(fmt.Errorf("%v: %w: no container has the label %s", q, sources.ErrAbsent, label))
+		return
+	case len(list) == 0 && len(all.bad[label]) == 0:
+		a.doubt(fmt.Errorf("%v: %w: no container has it", q, sources.ErrAbsent))
+		return
+	}
+	for _, c := range list {
+		name := containerName(c)
+		if why := notServing(c); why != "" {
+			a.leave(name, why)
+			continue
+		}
+		addr, why, err := containerAddr(c, q.Port, p)
+		switch {
+		case err != nil:
+			a.doubt(fmt.Errorf("%s: %w", name, err))
+		case why != "":
+			a.leave(name, why)
+		default:
+			a.add(sources.Endpoint{Addr: addr, Uncertain: uncertain(c), Origin: name})
+		}
+	}
+}
+
+// containerName is "container web" or, in a classic Swarm, which puts the
+// engine in front of all names, "container web on node-1".
+func containerName(c container.Summary) string {
+	if len(c.Names) == 0 {
+		return "container " + c.ID[:min(12, len(c.ID))]
+	}
+	// Further names are those that links gave it.
+	name := strings.TrimPrefix(slices.MinFunc(c.Names, func(x, y string) int {
+		return cmp.Compare(strings.Count(x, "/"), strings.Count(y, "/"))
+	}), "/")
+	if node, name, ok := strings.Cut(name, "/"); ok {
+		return fmt.Sprintf("container %s on %s", name, node)
+	}
+	return "container " + name
+}
+
+// healthText is how an engine writes a container's health behind its status:
+// "Up 5 minutes (healthy)". Engines before API 1.52 give it nowhere else in a
+// list.
+var healthText = regexp.MustCompile(`\((healthy|unhealthy|health: starting)\)`)
+
+// notServing says why a container accepts no traffic; "" if it does, or did
+// when its engine was last heard of.
+func notServing(c container.Summary) string {
+	state := string(c.State)
+	if state == "" {
+		// API 1.22, that of old classic Swarms, has only the text.
+		state = "not running: " + c.Status
+		if strings.HasPrefix(c.Status, "Up ") || hostDown(c) {
+			state = "running"
+		}
+	}
+	switch {
+	case strings.Contains(c.Status, "(Paused)"):
+		return "paused"
+	case state != "running":
+		return state
+	}
+	var health string
+	if c.Health != nil {
+		health = string(c.Health.Status)
+	} else if m := healthText.FindStringSubmatch(c.Status); m != nil {
+		health = m[1]
+	}
+	switch health {
+	case "unhealthy":
+		return "unhealthy"
+	case "starting", "health: starting":
+		return "its health check has not passed yet"
+	}
+	return ""
+}
+
+// hostDown says whether a classic Swarm has lost the container's engine; its
+// state is then the last that is known.
+func hostDown(c container.Summary) bool { return strings.HasPrefix(c.Status, "Host Down") }
+
+func uncertain(c container.Summary) string {
+	if hostDown(c) {
+		return "its engine does not answer the Swarm"
+	}
+	return ""
+}
+
+// containerAddr is where a container's port is reached. why says that it is
+// reached from nowhere else than its own host; an error, that this is unknown.
+func containerAddr(c container.Summary, wanted int, p published) (addr netip.AddrPort, why string, err error) {
+	ports := slices.DeleteFunc(slices.Clone(c.Ports), func(port container.PortSummary) bool { return port.PublicPort == 0 })
+	if len(ports) == 0 {
+		switch mode := c.HostConfig.NetworkMode; {
+		case mode == "host":
+			return addr, "", errors.New("it uses its host's network, of which Docker lists no ports; publish the port instead")
+		case strings.HasPrefix(mode, "container:"):
+			return addr, "", errors.New("it uses another container's network; put the label on the container that publishes the port")
+		}
+		return addr, "", errors.New("it publishes no port")
+	}
+	matching, err := matchPorts(ports, wanted, func(port container.PortSummary) (uint32, network.IPProtocol) {
+		return uint32(port.PrivatePort), cmp.Or(network.IPProtocol(port.Type), network.TCP)
+	})
+	if err != nil {
+		return addr, "", err
+	}
+	// A port may be published several times, and always is for IPv4 and IPv6.
+	// One way in is enough: the lowest port, IPv4 before IPv6.
+	var ways []netip.AddrPort
+	unknown := false
+	for _, port := range matching {
+		ip := port.IP.Unmap()
+		switch {
+		case ip.IsLoopback():
+			continue
+		case (!ip.IsValid() || ip.IsUnspecified()) && !p.wildcard.IsValid():
+			unknown = true
+			continue
+		case !ip.IsValid() || ip.IsUnspecified():
+			ip = p.wildcard.Unmap()
+		}
+		ways = append(ways, netip.AddrPortFrom(ip.WithZone(""), port.PublicPort))
+	}
+	switch {
+	case len(ways) > 0:
+		return slices.MinFunc(ways, func(x, y netip.AddrPort) int {
+			return cmp.Or(cmp.Compare(x.Port(), y.Port()), x.Addr().Compare(y.Addr()))
+		}), "", nil
+	case unknown:
+		return addr, "", errors.New("its port is published on all addresses of its host; " + p.remedy)
+	}
+	return addr, "its port is published on its host's loopback address only", nil
+}

@@ -1,0 +1,103 @@
+// Package docker finds the endpoints of services in Docker's swarm mode, and of
+// containers in a classic standalone Swarm and on a plain engine.
+//
+// An app is named by a service or by a label. In swarm mode these are the
+// service's own name and labels; services that share a label are one app. On
+// containers a label is the container's, and a service is that of Docker
+// Compose: "web", or "project/web" where several projects have a web.
+//
+// A poll costs three requests in swarm mode (services, tasks, nodes), two for a
+// classic Swarm (containers, info) and one for an engine (containers), however
+// many apps there are; the first also asks for the API version and, where the
+// kind is not configured, for what kind it is.
+package docker
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"nitrox/sources"
+)
+
+// Kind is what answers at a host.
+type Kind string
+
+const (
+	// Swarm is an engine that is a manager in swarm mode.
+	Swarm Kind = "swarm"
+	// Classic is a manager of the standalone Swarm that came before swarm mode.
+	Classic Kind = "classic"
+	// Engine is a Docker engine by itself.
+	Engine Kind = "engine"
+)
+
+// Source is a swarm or an engine. It implements [sources.Source].
+type Source struct {
+	config Config
+	hosts  []*host
+}
+
+// Open makes a source, and contacts nothing.
+func Open(config Config) (*Source, error) {
+	if err := config.Check(); err != nil {
+		return nil, err
+	}
+	s := &Source{config: config}
+	for _, name := range config.hosts() {
+		address, err := parseAddress(name)
+		if err != nil {
+			return nil, err
+		}
+		s.hosts = append(s.hosts, &host{address: address, config: config, maxBody: maxBody})
+	}
+	return s, nil
+}
+
+// Poll asks the hosts in turn until one answers. Each gets its share of the
+// time that is left, so that one that is silent does not use up all of it.
+func (s *Source) Poll(ctx context.Context, queries []Query, fresh bool) ([]sources.Answer, error) {
+	if len(queries) == 0 {
+		return nil, nil
+	}
+	var failed []error
+	for i, h := range s.hosts {
+		share, cancel := ctx, context.CancelFunc(func() {})
+		if deadline, ok := ctx.Deadline(); ok {
+			share, cancel = context.WithTimeout(ctx, time.Until(deadline)/time.Duration(len(s.hosts)-i))
+		}
+		answers, err := h.poll(share, queries)
+		cancel()
+		if err == nil {
+			return answers, nil
+		}
+		failed = append(failed, fmt.Errorf("%s: %w", h.address.text, err))
+		if ctx.Err() != nil {
+			break
+		}
+	}
+	return nil, errors.Join(failed...)
+}
+
+// poll answers from this host alone. After a failure nothing is kept of the
+// connection: the daemon may have been replaced by one of another version.
+func (h *host) poll(ctx context.Context, queries []Query) ([]sources.Answer, error) {
+	c, err := h.connect(ctx)
+	if err != nil {
+		return nil, err
+	}
+	var answers []sources.Answer
+	switch c.kind {
+	case Swarm:
+		answers, err = pollSwarm(ctx, c, h.config, queries)
+	case Classic:
+		answers, err = pollClassic(ctx, c, h.config, queries)
+	default:
+		answers, err = pollEngine(ctx, c, h, queries)
+	}
+	if err != nil || c.versionless {
+		h.drop(c)
+	}
+	return answers, err
+}

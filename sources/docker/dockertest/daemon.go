@@ -1,0 +1,192 @@
+// Package dockertest is a Docker daemon for tests: the part of its HTTP API
+// that finding endpoints needs, over objects that the test writes in JSON. It
+// refuses what a real one refuses, and whatever it does not know.
+package dockertest
+
+import (
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+)
+
+// Daemon answers as one engine, or as one manager of a classic Swarm. Its
+// fields must not change while it serves.
+type Daemon struct {
+	// API is the newest version of the API that it speaks, MinAPI the oldest.
+	// Default: 1.41 and 1.12, which are those of Docker 20.10.
+	API, MinAPI string
+	// Classic is a manager of the standalone Swarm: it takes any version.
+	Classic bool
+	// Swarm is the state of the engine's swarm, with /manager behind it if it
+	// is one: "active/manager", "active/worker", "locked". Default: inactive.
+	Swarm string
+	// SystemStatus are the rows of a classic Swarm.
+	SystemStatus [][2]string
+	// Services, Tasks, Nodes and Containers are JSON objects.
+	Services, Tasks, Nodes, Containers []string
+}
+
+var versioned = regexp.MustCompile(`^/v([0-9]+\.[0-9]+)(/.*)$`)
+
+// ServeHTTP implements [http.Handler].
+func (d *Daemon) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	api, oldest := d.API, d.MinAPI
+	if api == "" {
+		api = "1.41"
+	}
+	if oldest == "" {
+		oldest = "1.12"
+	}
+	w.Header().Set("Api-Version", api)
+	w.Header().Set("Ostype", "linux")
+	if r.URL.Path == "/_ping" {
+		if d.Swarm != "" {
+			w.Header().Set("Swarm", d.Swarm)
+		}
+		if d.Classic && r.Method == http.MethodHead {
+			http.Error(w, "404 page not found", http.StatusNotFound)
+			return
+		}
+		fmt.Fprint(w, "OK")
+		return
+	}
+	m := versioned.FindStringSubmatch(r.URL.Path)
+	switch {
+	case m == nil:
+		refuse(w, http.StatusNotFound, "page not found")
+	case r.Method != http.MethodGet:
+		refuse(w, http.StatusMethodNotAllowed, "this daemon is only read")
+	case !d.Classic && number(m[1]) > number(api):
+		refuse(w, http.StatusBadRequest, "client version %s is too new. Maximum supported API version is %s", m[1], api)
+	case !d.Classic && number(m[1]) < number(oldest):
+		refuse(w, http.StatusBadRequest, "client version %s is too old. Minimum supported API version is %s", m[1], oldest)
+	default:
+		d.route(w, r, m[2])
+	}
+}
+
+func (d *Daemon) route(w http.ResponseWriter, r *http.Request, path string) {
+	filters := make(map[string]map[string]bool)
+	if text := r.URL.Query().Get("filters"); text != "" {
+		if err := json.Unmarshal([]byte(text), &filters); err != nil {
+			refuse(w, http.StatusBadRequest, "invalid filters: %v", err)
+			return
+		}
+	}
+	known := map[string][]string{
+		"/info":            nil,
+		"/containers/json": {"all", "filters"},
+		"/services":        {"status", "filters"},
+		"/tasks":           {"filters"},
+		"/nodes":           {"filters"},
+	}
+	parameters, ok := known[path]
+	if !ok || d.Classic && path != "/info" && path != "/containers/json" {
+		refuse(w, http.StatusNotFound, "page not found")
+		return
+	}
+	for name := range r.URL.Query() {
+		if !slices.Contains(parameters, name) {
+			refuse(w, http.StatusBadRequest, "%s has no parameter %s", path, name)
+			return
+		}
+	}
+	if path != "/info" && path != "/containers/json" && d.Swarm != "active/manager" {
+		refuse(w, http.StatusServiceUnavailable, "This node is not a swarm manager. Use \"docker swarm init\" or \"docker swarm join\" to connect this node to swarm and try again.")
+		return
+	}
+	switch path {
+	case "/info":
+		state, role, _ := strings.Cut(d.Swarm, "/")
+		if state == "" {
+			state = "inactive"
+		}
+		info := map[string]any{"Swarm": map[string]any{"LocalNodeState": state, "ControlAvailable": role == "manager"}, "ServerVersion": "20.10.24"}
+		if d.Classic {
+			info = map[string]any{"SystemStatus": d.SystemStatus, "ServerVersion": "swarm/1.2.9"}
+		}
+		write(w, info)
+	case "/containers/json":
+		d.list(w, d.Containers, filters, func(o map[string]any) bool {
+			state, _ := o["State"].(string)
+			status, _ := o["Status"].(string)
+			if r.URL.Query().Get("all") != "1" && (state != "running" && state != "paused" || strings.HasPrefix(status, "Host Down")) {
+				return false
+			}
+			return hasLabels(o, filters["label"])
+		}, "label")
+	case "/services":
+		d.list(w, d.Services, filters, func(o map[string]any) bool {
+			if r.URL.Query().Get("status") != "true" {
+				delete(o, "ServiceStatus")
+			}
+			return true
+		})
+	case "/tasks":
+		d.list(w, d.Tasks, filters, func(o map[string]any) bool {
+			state, _ := o["DesiredState"].(string)
+			return len(filters["desired-state"]) == 0 || filters["desired-state"][state]
+		}, "desired-state")
+	case "/nodes":
+		d.list(w, d.Nodes, filters, func(map[string]any) bool { return true })
+	}
+}
+
+// list writes the objects that keep keeps. An object that is not an object is
+// written as it is: a test of malformed ones.
+func (d *Daemon) list(w http.ResponseWriter, objects []string, filters map[string]map[string]bool, keep func(map[string]any) bool, known ...string) {
+	for name := range filters {
+		if !slices.Contains(known, name) {
+			refuse(w, http.StatusBadRequest, "invalid filter '%s'", name)
+			return
+		}
+	}
+	kept := []any{}
+	for _, text := range objects {
+		var object map[string]any
+		if err := json.Unmarshal([]byte(text), &object); err != nil {
+			kept = append(kept, json.RawMessage(text))
+		} else if keep(object) {
+			kept = append(kept, object)
+		}
+	}
+	write(w, kept)
+}
+
+// hasLabels says whether a container has all labels, each key or key=value.
+func hasLabels(object map[string]any, wanted map[string]bool) bool {
+	labels, _ := object["Labels"].(map[string]any)
+	for want := range wanted {
+		key, value, exact := strings.Cut(want, "=")
+		if got, ok := labels[key]; !ok || exact && got != value {
+			return false
+		}
+	}
+	return true
+}
+
+// number makes versions below 1.100 comparable.
+func number(version string) float64 {
+	n, err := strconv.ParseFloat(version, 64)
+	if err != nil {
+		panic(err) // of a test, or of the expression above
+	}
+	return n
+}
+
+func write(w http.ResponseWriter, value any) {
+	w.Header().Set("Content-Type", "application/json")
+	if err := json.NewEncoder(w).Encode(value); err != nil {
+		panic(http.ErrAbortHandler) // the client is gone
+	}
+}
+
+func refuse(w http.ResponseWriter, status int, format string, args ...any) {
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(status)
+	json.NewEncoder(w).Encode(map[string]string{"message": fmt.Sprintf(format, args...)})
+}

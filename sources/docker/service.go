@@ -1,0 +1,250 @@
+package docker
+
+import (
+	"cmp"
+	"errors"
+	"fmt"
+	"net/netip"
+	"slices"
+	"strings"
+
+	"github.com/moby/moby/api/types/network"
+	"github.com/moby/moby/api/types/swarm"
+
+	"nitrox/sources"
+)
+
+// answer unites the endpoints of all services of a query.
+func (s *cluster) answer(q Query, config Config) sources.Answer {
+	var a found
+	services := s.selected(q)
+	if len(services) == 0 {
+		a.doubt(fmt.Errorf("%v: %w", q, sources.ErrAbsent))
+	}
+	for _, i := range services {
+		if err := s.badServices[i]; err != nil {
+			a.doubt(err)
+			continue
+		}
+		if err := s.serviceEndpoints(&a, s.services[i], q.Port, config); err != nil {
+			a.doubt(fmt.Errorf("service %s: %w", s.services[i].Spec.Name, err))
+		}
+	}
+	return a.answer()
+}
+
+// placed is a running task and its node.
+type placed struct {
+	task      swarm.Task
+	name      string
+	node      swarm.Node
+	uncertain string
+}
+
+func (s *cluster) serviceEndpoints(a *found, service swarm.Service, wanted int, config Config) error {
+	if mode := service.Spec.Mode; mode.ReplicatedJob != nil || mode.GlobalJob != nil {
+		return errors.New("it is a job, which runs to its end and serves nobody")
+	}
+	if err := s.badTasks[service.ID]; err != nil {
+		a.doubt(fmt.Errorf("service %s: %w", service.Spec.Name, err))
+	}
+	running := s.running(a, service)
+	port, err := servicePort(service, wanted)
+	if err != nil {
+		return err
+	}
+	// The counts are the manager's own. Between a new task and its old one
+	// they may disagree with the list for a moment, which settles itself.
+	if st := service.ServiceStatus; len(running) == 0 && st != nil && st.RunningTasks > 0 && st.DesiredTasks > 0 {
+		a.doubt(fmt.Errorf("service %s: the manager counts %d running tasks and lists none that can be used", service.Spec.Name, st.RunningTasks))
+	}
+	if port.PublishMode == swarm.PortConfigPublishModeHost {
+		hostEndpoints(a, running, port, config)
+	} else {
+		ingressEndpoints(a, running, port, config)
+	}
+	return nil
+}
+
+// running are the tasks that accept traffic: a task that has a health check
+// is running only once the check has passed. Why others are not goes to a.
+func (s *cluster) running(a *found, service swarm.Service) []placed {
+	var list []placed
+	for _, task := range s.tasks[service.ID] {
+		node, known := s.nodes[task.NodeID]
+		p := placed{task: task, node: node, name: taskName(service, task, node)}
+		switch {
+		case !isRunning(task):
+			why := fmt.Sprintf("its state is %s", cmp.Or(task.Status.State, "not given"))
+			if text := cmp.Or(task.Status.Err, task.Status.Message); text != "" && text != string(task.Status.State) {
+				why += ": " + excerpt([]byte(text))
+			}
+			a.leave(p.name, why)
+			continue
+		case s.badNodes[task.NodeID] != nil:
+			a.doubt(fmt.Errorf("%s: %w", p.name, s.badNodes[task.NodeID]))
+			continue
+		case !known:
+			a.doubt(fmt.Errorf("%s is on node %s, which is not in the list of nodes", p.name, task.NodeID))
+			continue
+		}
+		switch node.Status.State {
+		case swarm.NodeStateReady:
+		case swarm.NodeStateDown:
+			// Its tasks stay "running" in the list.
+			a.leave(p.name, fmt.Sprintf("node %s is down", nodeName(node)))
+			continue
+		default:
+			// All nodes are "unknown" for a while after a new leader has been
+			// elected, until they report to it.
+			p.uncertain = fmt.Sprintf("node %s is %s", nodeName(node), cmp.Or(string(node.Status.State), "in no known state"))
+		}
+		list = append(list, p)
+	}
+	slices.SortFunc(list, func(x, y placed) int {
+		return cmp.Or(cmp.Compare(x.task.Slot, y.task.Slot), cmp.Compare(x.name, y.name), cmp.Compare(x.task.ID, y.task.ID))
+	})
+	return list
+}
+
+// hostEndpoints has one endpoint for each task: its node, and the port that
+// was opened there for this task alone.
+func hostEndpoints(a *found, running []placed, port swarm.PortConfig, config Config) {
+	for _, p := range running {
+		var published uint32
+		for _, status := range p.task.Status.PortStatus.Ports {
+			if status.TargetPort == port.TargetPort && protocol(status) == protocol(port) && (published == 0 || status.PublishedPort < published) {
+				published = status.PublishedPort
+			}
+		}
+		if published == 0 {
+			a.doubt(fmt.Errorf("%s is running, but not said to have published %s", p.name, portName(port)))
+			continue
+		}
+		addr, err := nodeAddr(p.node, config.NodeLabel)
+		if err != nil {
+			a.doubt(fmt.Errorf("%s: %w", p.name, err))
+			continue
+		}
+		a.add(sources.Endpoint{
+			Addr:      netip.AddrPortFrom(addr, uint16(published)),
+			Uncertain: p.uncertain,
+			Origin:    fmt.Sprintf("%s on %s", p.name, nodeName(p.node)),
+		})
+	}
+}
+
+// ingressEndpoints has one endpoint for each node that runs a task. The port
+// is open on all nodes, and each spreads connections over all tasks: so there
+// are no weights, and a node without a task would be one more that can fail.
+func ingressEndpoints(a *found, running []placed, port swarm.PortConfig, config Config) {
+	var order []string
+	byNode := make(map[string][]placed)
+	for _, p := range running {
+		if byNode[p.node.ID] == nil {
+			order = append(order, p.node.ID)
+		}
+		byNode[p.node.ID] = append(byNode[p.node.ID], p)
+	}
+	for _, id := range order {
+		tasks := byNode[id]
+		node := tasks[0].node
+		if node.Spec.Availability == swarm.NodeAvailabilityDrain {
+			a.leave("node "+nodeName(node), "its availability is drain")
+			continue
+		}
+		addr, err := nodeAddr(node, config.NodeLabel)
+		if err != nil {
+			a.doubt(err)
+			continue
+		}
+		a.add(sources.Endpoint{
+			Addr:      netip.AddrPortFrom(addr, uint16(port.PublishedPort)),
+			Uncertain: tasks[0].uncertain,
+			Origin:    fmt.Sprintf("node %s, %s", nodeName(node), count(len(tasks), "task")),
+		})
+	}
+}
+
+// servicePort chooses the published port of a service by the container's port,
+// or the only one if wanted is 0. A container's port that is published for TCP
+// and for another protocol is meant for TCP; one that is published twice is
+// reached at the lower one.
+func servicePort(service swarm.Service, wanted int) (swarm.PortConfig, error) {
+	ports := service.Endpoint.Ports
+	if len(ports) == 0 {
+		spec := service.Spec.EndpointSpec
+		switch {
+		case spec != nil && len(spec.Ports) > 0:
+			return swarm.PortConfig{}, errors.New("the swarm has not yet allocated its published ports")
+		case spec != nil && spec.Mode == swarm.ResolutionModeDNSRR:
+			return swarm.PortConfig{}, errors.New("it publishes no port and its endpoint mode is dnsrr; publish the port with mode=host")
+		}
+		return swarm.PortConfig{}, errors.New("it publishes no port; publish the one to bind")
+	}
+	matching, err := matchPorts(ports, wanted, func(p swarm.PortConfig) (uint32, network.IPProtocol) { return p.TargetPort, protocol(p) })
+	if err != nil {
+		return swarm.PortConfig{}, err
+	}
+	port := slices.MinFunc(matching, func(x, y swarm.PortConfig) int { return cmp.Compare(x.PublishedPort, y.PublishedPort) })
+	for _, p := range matching {
+		if (p.PublishMode == swarm.PortConfigPublishModeHost) != (port.PublishMode == swarm.PortConfigPublishModeHost) {
+			return swarm.PortConfig{}, fmt.Errorf("it publishes %s in both modes, ingress and host; keep one", portName(port))
+		}
+	}
+	if port.PublishMode != swarm.PortConfigPublishModeHost && (port.PublishedPort == 0 || port.PublishedPort > 65535) {
+		return swarm.PortConfig{}, fmt.Errorf("%s has no published port yet", portName(port))
+	}
+	return port, nil
+}
+
+// nodeAddr is where a node is to be reached. A swarm takes a node's address
+// from the connection it comes by, which for a manager may be a local one.
+func nodeAddr(node swarm.Node, label string) (netip.Addr, error) {
+	const remedy = "; put the one to bind into a label of the node, and name the label in node_label"
+	if label != "" {
+		text, ok := node.Spec.Labels[label]
+		if !ok {
+			return netip.Addr{}, fmt.Errorf("node %s has no label %s", nodeName(node), label)
+		}
+		addr, err := netip.ParseAddr(text)
+		if err != nil || addr.Zone() != "" || addr.IsUnspecified() || addr.IsLoopback() {
+			return netip.Addr{}, fmt.Errorf("node %s: label %s=%s is not an address to bind", nodeName(node), label, text)
+		}
+		return addr.Unmap(), nil
+	}
+	texts := []string{node.Status.Addr}
+	if m := node.ManagerStatus; m != nil {
+		texts = append(texts, hostPart(m.Addr))
+	}
+	for _, text := range texts {
+		if addr, err := netip.ParseAddr(text); err == nil && addr.Zone() == "" && !addr.IsUnspecified() && !addr.IsLoopback() {
+			return addr.Unmap(), nil
+		}
+	}
+	return netip.Addr{}, fmt.Errorf("node %s: the swarm knows no address of it but %q"+remedy, nodeName(node), strings.Join(texts, ", "))
+}
+
+// hostPart is the address in 10.0.0.1:2377 or [2001:db8::1]:2377.
+func hostPart(text string) string {
+	if a, err := netip.ParseAddrPort(text); err == nil {
+		return a.Addr().String()
+	}
+	return text
+}
+
+func protocol(p swarm.PortConfig) network.IPProtocol { return cmp.Or(p.Protocol, network.TCP) }
+
+func portName(p swarm.PortConfig) string {
+	return fmt.Sprintf("port %d/%s", p.TargetPort, protocol(p))
+}
+
+func nodeName(n swarm.Node) string { return cmp.Or(n.Description.Hostname, n.Spec.Name, n.ID) }
+
+// taskName is as Docker prints it: web.3, or web.worker-2 in global mode.
+func taskName(service swarm.Service, t swarm.Task, node swarm.Node) string {
+	if t.Slot > 0 {
+		return fmt.Sprintf("task %s.%d", service.Spec.Name, t.Slot)
+	}
+	return fmt.Sprintf("task %s.%s", service.Spec.Name, cmp.Or(nodeName(node), t.NodeID, t.ID))
+}

@@ -1,0 +1,177 @@
+package docker
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+
+	"github.com/moby/moby/api/types/swarm"
+	"github.com/moby/moby/client"
+
+	"nitrox/sources"
+)
+
+// cluster is what one poll knows of a swarm.
+type cluster struct {
+	services []swarm.Service
+	byName   map[string]int
+	byLabel  map[string][]int // by key=value
+	tasks    map[string][]swarm.Task
+	nodes    map[string]swarm.Node
+	// What could not be read, by what it harms: services by their number,
+	// tasks by their service's ID, nodes by their ID.
+	badServices map[int]error
+	badTasks    map[string]error
+	badNodes    map[string]error
+}
+
+func pollSwarm(ctx context.Context, c *connection, config Config, queries []Query) ([]sources.Answer, error) {
+	s, err := readCluster(ctx, c)
+	if err != nil {
+		return nil, err
+	}
+	if s.lacksNode(queries) {
+		// A node has joined since the list was made, or has just been removed.
+		if err := s.readNodes(ctx, c); err != nil {
+			return nil, err
+		}
+	}
+	answers := make([]sources.Answer, len(queries))
+	for i, q := range queries {
+		answers[i] = s.answer(q, config)
+	}
+	return answers, nil
+}
+
+// readCluster reads services, tasks and nodes, in this order: each list is
+// younger than what refers to it.
+func readCluster(ctx context.Context, c *connection) (*cluster, error) {
+	s := &cluster{}
+	if err := s.readServices(ctx, c); err != nil {
+		return nil, err
+	}
+	if err := s.readTasks(ctx, c); err != nil {
+		return nil, err
+	}
+	return s, s.readNodes(ctx, c)
+}
+
+func (s *cluster) readServices(ctx context.Context, c *connection) error {
+	list, bad, err := readList(ctx, func(ctx context.Context) ([]swarm.Service, error) {
+		// Status adds the number of running tasks to each service.
+		result, err := c.client.ServiceList(ctx, client.ServiceListOptions{Status: true})
+		return result.Items, err
+	})
+	if err != nil {
+		return err
+	}
+	s.services, s.badServices = list, make(map[int]error)
+	for _, b := range bad {
+		var known struct {
+			ID   string
+			Spec swarm.Annotations
+		}
+		if err := json.Unmarshal(b.raw, &known); err != nil {
+			return fmt.Errorf("a service that cannot be read, not even its name: %w", err)
+		}
+		s.badServices[len(s.services)] = fmt.Errorf("service %s cannot be read: %w", known.Spec.Name, b.err)
+		s.services = append(s.services, swarm.Service{ID: known.ID, Spec: swarm.ServiceSpec{Annotations: known.Spec}})
+	}
+	s.byName, s.byLabel = make(map[string]int), make(map[string][]int)
+	for i, service := range s.services {
+		if service.ID == "" || service.Spec.Name == "" {
+			return errors.New("there is a service without ID or name in the list of services")
+		}
+		s.byName[service.Spec.Name] = i
+		for key, value := range service.Spec.Labels {
+			s.byLabel[key+"="+value] = append(s.byLabel[key+"="+value], i)
+		}
+	}
+	return nil
+}
+
+func (s *cluster) readTasks(ctx context.Context, c *connection) error {
+	list, bad, err := readList(ctx, func(ctx context.Context) ([]swarm.Task, error) {
+		// Without the filter the list has the history of each task, too.
+		result, err := c.client.TaskList(ctx, client.TaskListOptions{
+			Filters: make(client.Filters).Add("desired-state", string(swarm.TaskStateRunning))})
+		return result.Items, err
+	})
+	if err != nil {
+		return err
+	}
+	s.tasks, s.badTasks = make(map[string][]swarm.Task), make(map[string]error)
+	for _, b := range bad {
+		var known struct{ ID, ServiceID string }
+		if err := json.Unmarshal(b.raw, &known); err != nil || known.ServiceID == "" {
+			return fmt.Errorf("a task that cannot be read, not even whose it is: %w", b.err)
+		}
+		s.badTasks[known.ServiceID] = fmt.Errorf("task %s cannot be read: %w", known.ID, b.err)
+	}
+	for _, task := range list {
+		if task.ID == "" {
+			return errors.New("there is a task without ID in the list of tasks")
+		}
+		s.tasks[task.ServiceID] = append(s.tasks[task.ServiceID], task)
+	}
+	return nil
+}
+
+func (s *cluster) readNodes(ctx context.Context, c *connection) error {
+	list, bad, err := readList(ctx, func(ctx context.Context) ([]swarm.Node, error) {
+		result, err := c.client.NodeList(ctx, client.NodeListOptions{})
+		return result.Items, err
+	})
+	if err != nil {
+		return err
+	}
+	s.nodes, s.badNodes = make(map[string]swarm.Node), make(map[string]error)
+	for _, b := range bad {
+		var known struct{ ID string }
+		if err := json.Unmarshal(b.raw, &known); err != nil || known.ID == "" {
+			return fmt.Errorf("a node that cannot be read, not even its ID: %w", b.err)
+		}
+		s.badNodes[known.ID] = fmt.Errorf("node %s cannot be read: %w", known.ID, b.err)
+	}
+	for _, node := range list {
+		if node.ID == "" {
+			return errors.New("there is a node without ID in the list of nodes")
+		}
+		s.nodes[node.ID] = node
+	}
+	if len(list)+len(bad) == 0 {
+		return errors.New("the list of nodes is empty, although the manager that gives it is a node")
+	}
+	return nil
+}
+
+// selected are the numbers of a query's services.
+func (s *cluster) selected(q Query) []int {
+	if q.Label != "" {
+		return s.byLabel[q.Label]
+	}
+	if i, ok := s.byName[q.Service]; ok {
+		return []int{i}
+	}
+	return nil
+}
+
+// lacksNode says whether a running task of the queries is on a node that the
+// list of nodes does not have.
+func (s *cluster) lacksNode(queries []Query) bool {
+	for _, q := range queries {
+		for _, i := range s.selected(q) {
+			for _, t := range s.tasks[s.services[i].ID] {
+				if _, ok := s.nodes[t.NodeID]; !ok && s.badNodes[t.NodeID] == nil && isRunning(t) {
+					return true
+				}
+			}
+		}
+	}
+	return false
+}
+
+func isRunning(t swarm.Task) bool {
+	return t.DesiredState == swarm.TaskStateRunning && t.Status.State == swarm.TaskStateRunning && t.NodeID != ""
+}
