@@ -116,3 +116,23 @@ func TestTimeIsByTheCallAndByTheItem(t *testing.T) {
 		}
 	})
 }
+
+// TestBodiesOfOldClients: a form with the object in it, and the media types of
+// the SDKs, which must name the type.
+func TestBodiesOfOldClients(t *testing.T) {
+	b := start(t, simulator.Options{}, conf)
+	const body = `{"servicegroup":{"servicegroupname":"sg","comment":"x"}}`
+	for _, c := range []struct{ media, body, line string }{
+		{"application/json; charset=utf-8", body, "200 OK"},
+		{"application/vnd.com.citrix.netscaler.servicegroup+json", body, "200 OK"},
+		{"application/vnd.com.citrix.netscaler.servicegroup_list+json", body, "200 OK"},
+		{"application/vnd.com.citrix.netscaler.server+json", body, "400 Bad Request"},
+		{"application/x-www-form-urlencoded", "object=" + strings.ReplaceAll(body, " ", "+"), "200 OK"},
+		{"application/x-www-form-urlencoded", body, "200 OK"}, // curl's default
+		{"application/x-www-form-urlencoded", "object=%zz", "400 Bad Request"},
+	} {
+		if a := b.nitro("PUT", "config/servicegroup", c.body, "Content-Type: "+c.media); a.line != c.line {
+			t.Errorf("%s %s: %s %s", c.media, c.body, a.line, a.body)
+		}
+	}
+}

@@ -100,6 +100,11 @@ bind lb vserver vs sg
 bind serviceGroup sg web1 80 -weight 2
 bind serviceGroup sg 10.0.0.2 8080 -CustomServerID "id-2"
 bind serviceGroup sg fqdn 80
+add serviceGroup dns HTTP -autoScale DNS -memberPort 8080
+add server 10.0.0.66 10.0.0.67
+add lb monitor m1 HTTP -retries 3
+bind serviceGroup sg -monitorName m1
+add ns partition other
 `
 
 const done = `{ "errorcode": 0, "message": "Done", "severity": "NONE" }`
@@ -139,7 +144,7 @@ func TestAnswers(t *testing.T) {
 		{"group with a space, encoded twice", "GET", "config/servicegroup/with%2520space", "", "200 OK", `~"servicegroupname": "with space"`},
 		{"group with a space, as the Go client encodes", "GET", "config/servicegroup/with%2Bspace", "", "200 OK", `~"servicegroupname": "with space"`},
 		{"missing group", "GET", "config/servicegroup/nope", "", "404 Not Found", missing},
-		{"count", "GET", "config/servicegroup?count=yes", "", "200 OK", `~"servicegroup": [ { "__count": 5 } ] }`},
+		{"count", "GET", "config/servicegroup?count=yes", "", "200 OK", `~"servicegroup": [ { "__count": 6 } ] }`},
 		{"attributes", "GET", "config/servicegroup?attrs=servicegroupname,autoscale&pagesize=2&pageno=2", "", "200 OK",
 			`{ "errorcode": 0, "message": "Done", "severity": "NONE", "servicegroup": [ { "servicegroupname": "api", "autoscale": "API" }, { "servicegroupname": "cloud", "autoscale": "CLOUD" } ] }`},
 		{"page past the end", "GET", "config/servicegroup?pagesize=2&pageno=9", "", "200 OK", done},
@@ -233,6 +238,46 @@ func TestAnswers(t *testing.T) {
 		{"no server", "DELETE", "config/server/nope", "", "404 Not Found", `~"errorcode": 258, "message": "No such resource [name, nope]"`},
 		{"disable a server", "POST", "config/server?action=disable", `{"server":{"name":"web1"}}`, "200 OK", done},
 
+		{"server's groups", "GET", "config/server_servicegroup_binding/web1", "", "200 OK", `~[ { "name": "web1", "servicegroupname": "sg", "svctype": "HTTP", "serviceipaddress": "10.0.0.1", "port": 80, "svrstate": "UP" } ]`},
+		{"add a server, the old way", "POST", "config/server?action=add", `{"server":{"name":"s3","ipaddress":"10.0.0.3"}}`, "200 OK", done},
+		{"add a server with two addresses", "POST", "config/server", `{"server":{"name":"s3","ipaddress":"10.0.0.3","domain":"a.example"}}`, "400 Bad Request", `~"errorcode": 1092`},
+		{"add a server with no address", "POST", "config/server", `{"server":{"name":"s3"}}`, "400 Bad Request", `~"errorcode": 1095`},
+		{"move a server", "PUT", "config/server", `{"server":{"name":"web1","ipaddress":"10.0.0.4","comment":"c"}}`, "200 OK", done},
+		{"move a server to another's address", "PUT", "config/server", `{"server":{"name":"web1","ipaddress":"10.0.0.2"}}`, "409 Conflict", `~"errorcode": 1335`},
+		{"remove a server by action", "POST", "config/server?action=rm", `{"server":{"name":"web1"}}`, "200 OK", done},
+		{"monitors", "GET", "config/lbmonitor/m1", "", "200 OK", `~[ { "monitorname": "m1", "type": "HTTP", "retries": 3 } ]`},
+		{"a group's monitors", "GET", "config/servicegroup_lbmonitor_binding/sg", "", "200 OK", `~[ { "servicegroupname": "sg", "monitor_name": "m1", "monstate": "ENABLED", "weight": "1", "passive": false } ]`},
+		{"a group without monitors", "GET", "config/servicegroup_lbmonitor_binding/empty", "", "200 OK", done},
+		{"monitors of a missing group", "GET", "config/servicegroup_lbmonitor_binding/nope", "", "404 Not Found", missing},
+		{"unbind a monitor", "DELETE", "config/servicegroup_lbmonitor_binding/sg?args=monitor_name:m1", "", "200 OK", done},
+		{"unbind a monitor that is not bound", "DELETE", "config/servicegroup_lbmonitor_binding/sg?args=monitor_name:tcp", "", "404 Not Found", `~"errorcode": 258, "message": "No such resource [monitorName, tcp]"`},
+		{"partitions", "GET", "config/nspartition", "", "200 OK", `~"nspartition": [ { "partitionname": "other" } ]`},
+		{"sessions", "GET", "config/systemsession", "", "200 OK", done},
+		{"an unknown statistic", "GET", "stat/server", "", "400 Bad Request", `~"errorcode": 1232`},
+		{"statistics of a missing group", "GET", "stat/servicegroup/nope", "", "404 Not Found", missing},
+		{"too much path", "GET", "config/servicegroup/sg/members", "", "400 Bad Request", `~"errorcode": 1232`},
+		{"a page that is none", "GET", "config/servicegroup?pagesize=0", "", "599 Netscaler specific error", `~"errorcode": 1097`},
+		{"a filter that is no pattern", "GET", "config/servicegroup?filter=servicegroupname:/(/", "", "599 Netscaler specific error", `~"errorcode": 1097`},
+		{"a filter of nothing known", "GET", "config/servicegroup?filter=colour:red", "", "599 Netscaler specific error", `~"errorcode": 278`},
+		{"read with an action", "GET", "config/servicegroup?action=bind", "", "400 Bad Request", `~"errorcode": 1240`},
+		{"update with an action", "PUT", "config/servicegroup?action=unset", `{"servicegroup":{"servicegroupname":"sg"}}`, "400 Bad Request", `~"errorcode": 1240`},
+		{"remove the version", "DELETE", "config/nsversion", "", "400 Bad Request", `~"errorcode": 1237`},
+		{"add a version", "POST", "config/nsversion", `{"nsversion":{}}`, "400 Bad Request", `~"errorcode": 1237`},
+		{"update a version", "PUT", "config/nsversion", `{"nsversion":{}}`, "400 Bad Request", `~"errorcode": 1237`},
+		{"attributes twice", "PUT", "config/servicegroup", `{"servicegroup":{"servicegroupname":"sg","ServiceGroupName":"empty"}}`, "400 Bad Request", `~"errorcode": 1233`},
+		{"null", "PUT", "config/servicegroup", `{"servicegroup":{"servicegroupname":"sg","comment":null}}`, "400 Bad Request", `~"errorcode": 1234`},
+		{"a number of objects", "PUT", "config/servicegroup", `{"servicegroup":7}`, "400 Bad Request", `~"errorcode": 1234`},
+		{"numbers for objects", "PUT", "config/servicegroup", `{"servicegroup":[7]}`, "400 Bad Request", `~"errorcode": 1234`},
+		{"unknown attributes skipped", "PUT", "config/servicegroup?skipinvalidarg=yes", `{"servicegroup":{"servicegroupname":"sg","colour":"red"}}`, "200 OK", done},
+		{"rename", "POST", "config/servicegroup?action=rename", `{"servicegroup":{"servicegroupname":"sg","newname":"sg2"}}`, "200 OK", done},
+		{"rename to what exists", "POST", "config/servicegroup?action=rename", `{"servicegroup":{"servicegroupname":"sg","newname":"empty"}}`, "409 Conflict", `~"errorcode": 273`},
+		{"long name", "POST", "config/servicegroup", `{"servicegroup":{"servicegroupname":"` + strings.Repeat("a", 128) + `","servicetype":"HTTP"}}`, "599 Netscaler specific error", `~"errorcode": 1106`},
+		{"port as text of no number", "PUT", member, bind(`"ip":"10.0.0.9","port":"http"`), "599 Netscaler specific error", `~"errorcode": 1097`},
+		{"every port", "PUT", member, bind(`"ip":"10.0.0.9","port":"*"`), "201 Created", ""},
+		{"the group's own port", "PUT", member, `{"servicegroup_servicegroupmember_binding":{"servicegroupname":"dns","servername":"fqdn"}}`, "201 Created", ""},
+		{"an address of a server's name", "PUT", member, bind(`"ip":"10.0.0.66","port":80`), "599 Netscaler specific error", `~"errorcode": 433`},
+		{"desired state with a member twice", "PUT", list, `{"servicegroup_servicegroupmemberlist_binding":{"servicegroupname":"api","members":[{"ip":"10.0.0.1","port":80},{"ip":"::ffff:10.0.0.1","port":80}]}}`, "409 Conflict", `~"errorcode": 273`},
+		{"desired state with a number for a member", "PUT", list, `{"servicegroup_servicegroupmemberlist_binding":{"servicegroupname":"api","members":[1]}}`, "400 Bad Request", `~"errorcode": 1234`},
 		{"virtual servers", "GET", "config/lbvserver/vs", "", "200 OK", `~{ "name": "vs", "servicetype": "HTTP", "ipv46": "192.0.2.80", "port": 80`},
 		{"bind a virtual server", "PUT", "config/lbvserver_servicegroup_binding", `{"lbvserver_servicegroup_binding":{"name":"vs","servicegroupname":"empty"}}`, "201 Created", ""},
 		{"bind it again", "PUT", "config/lbvserver_servicegroup_binding", `{"lbvserver_servicegroup_binding":{"name":"vs","servicegroupname":"sg"}}`, "409 Conflict", `~"errorcode": 273`},
@@ -254,6 +299,12 @@ func TestAnswers(t *testing.T) {
 		{"no partition", "POST", "config/nspartition?action=Switch", `{"nspartition":{"partitionname":"p"}}`, "599 Netscaler specific error", `~"errorcode": 2755`},
 		{"several types", "POST", "config/macroapi", `{"server":[{"name":"m1","ipaddress":"10.1.0.1"}],"servicegroup_servicegroupmember_binding":[{"servicegroupname":"sg","servername":"m1","port":80}]}`, "201 Created", ""},
 		{"several types, one wrong", "POST", "config/macroapi", `{"server":[{"name":"web1","ipaddress":"10.1.0.1"}]}`, "207 Multi Status", `~"errorcode": 1243`},
+		{"several types updated", "PUT", "config/macroapi", `{"servicegroup":[{"servicegroupname":"sg","comment":"x"},{"servicegroupname":"empty","comment":"x"}]}`, "200 OK", done},
+		{"several types removed", "POST", "config/macroapi?action=remove", `{"servicegroup_servicegroupmember_binding":[{"servicegroupname":"sg","servername":"web1","port":80}],"server":[{"name":"web1"}]}`, "200 OK", done},
+		{"several types, one unknown", "POST", "config/macroapi", `{"sever":[{"name":"x"}]}`, "400 Bad Request", `~"errorcode": 1232, "message": "Invalid object name [sever]"`},
+		{"several types, one without the verb", "POST", "config/macroapi", `{"hanode":[{"id":1}]}`, "400 Bad Request", `~"errorcode": 1237`},
+		{"several types read", "GET", "config/macroapi", "", "400 Bad Request", `~"errorcode": 1237`},
+		{"no types", "POST", "config/macroapi", `{}`, "400 Bad Request", `~"errorcode": 1233`},
 		{"double slash", "GET", "config//servicegroup/empty", "", "200 OK", `~"servicegroupname": "empty"`},
 	} {
 		t.Run(c.name, func(t *testing.T) {
