@@ -66,8 +66,13 @@ func (d *decoder) expand(n *yaml.Node) (string, error) {
 	return text, err
 }
 
-// hide gives a message of someone else's back to the words of the file: what
-// came of variables in the nodes is replaced by what the file says.
+// userinfo is what may be a user and a password in a URL, or in what should
+// have been one.
+var userinfo = regexp.MustCompile(`[^\s"'/:]*:[^\s"']*@`)
+
+// hide makes a source's message fit to be shown. What came of variables in the
+// nodes is replaced by what the file says, and the password of a URL, which a
+// source that refuses it is apt to quote, is left out.
 func (d *decoder) hide(message string, nodes ...*yaml.Node) string {
 	var all []hidden
 	for _, n := range nodes {
@@ -89,5 +94,5 @@ func (d *decoder) hide(message string, nodes ...*yaml.Node) string {
 			message = regexp.MustCompile(pattern).ReplaceAllLiteralString(message, h.instead)
 		}
 	}
-	return message
+	return userinfo.ReplaceAllString(message, "***@")
 }

@@ -2,12 +2,14 @@ package config_test
 
 import (
 	"fmt"
+	"net/netip"
 	"os"
 	"path/filepath"
 	"reflect"
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"nitrox/sources"
 	"nitrox/sources/all"
@@ -44,6 +46,49 @@ func written(of reflect.Type) string {
 		}
 	}
 	return b.String()
+}
+
+// The file that the design shows, without the sources that there are not yet,
+// is read as it stands there.
+func TestTheDesignsFileLoads(t *testing.T) {
+	t.Chdir("testdata/design")
+	m, err := config.Load("nitrox.yaml", all.Kinds, lookup)
+	if err != nil {
+		t.Fatal(err)
+	}
+	account := m.Apps[0]
+	if account.Group != "sg-account" || account.Policy.Drain != time.Minute || len(account.From) != 3 || len(m.Sources) != 3 || len(m.Warnings) != 0 {
+		t.Errorf("got %+v", m)
+	}
+	for i, source := range []string{"dcos", "swarm", "lab"} {
+		if from := account.From[i]; from.Source != source {
+			t.Errorf("from %d is %+v, want one of %s", i, from, source)
+		}
+	}
+}
+
+// Whatever key a URL with a password is given to, the password is not repeated.
+func TestNoKindRepeatsAPasswordInAURL(t *testing.T) {
+	for _, kind := range all.Kinds {
+		for _, f := range reflect.VisibleFields(kind.Config) {
+			key := f.Tag.Get("yaml")
+			if !strings.HasPrefix(key, "host") && !strings.HasPrefix(key, "url") || f.Type == reflect.TypeFor[netip.Addr]() {
+				continue
+			}
+			for _, value := range []string{"http://nitrox:hunter2@m1:8080", "tcp://nitrox:hunter2@m1:8080", "http://nitrox:hunter2%zz@m1", "nitrox:hunter2@m1:80", "http://nitrox:hunter2/@m1"} {
+				file := filepath.Join(t.TempDir(), "nitrox.yaml")
+				text := fmt.Sprintf("sources: {it: {%s: {%s: %q}}}", kind.Name, key, value)
+				if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+					t.Fatal(err)
+				}
+				_, err := config.Load(file, all.Kinds, lookup)
+				if err == nil || !strings.Contains(err.Error(), "nitrox.yaml:1:") || !strings.Contains(err.Error(), ": "+key) {
+					t.Errorf("%s is not refused: %v", text, err)
+				}
+				noSecrets(t, kind.Name+"."+key, fmt.Sprint(err))
+			}
+		}
+	}
 }
 
 // A kind of which the file cannot be read is found by the test above, not by a
