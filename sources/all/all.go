@@ -6,6 +6,7 @@ import (
 	"nitrox/sources"
 	"nitrox/sources/docker"
 	"nitrox/sources/file"
+	"nitrox/sources/kubernetes"
 	"nitrox/sources/marathon"
 )
 
@@ -13,5 +14,6 @@ import (
 var Kinds = []sources.Kind{
 	sources.Define("docker", docker.Open),
 	sources.Define("file", file.Open),
+	sources.Define("kubernetes", kubernetes.Open),
 	sources.Define("marathon", marathon.Open),
 }

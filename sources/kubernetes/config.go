@@ -1,0 +1,171 @@
+package kubernetes
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+
+	"k8s.io/apimachinery/pkg/labels"
+	"k8s.io/apimachinery/pkg/util/validation"
+
+	"nitrox/sources"
+)
+
+// Config is a kubernetes source of the mapping.
+type Config struct {
+	// Kubeconfig names the file that says where the cluster is and who asks.
+	// Default: inside a cluster the pod's service account, unless Context is
+	// given; else the files of $KUBECONFIG, else ~/.kube/config.
+	Kubeconfig sources.Path `yaml:"kubeconfig"`
+	// Context is the context to use. It must be given if there are several:
+	// a current-context is for people at a keyboard, and changes under a
+	// program's feet.
+	Context string `yaml:"context"`
+	// NodeAddress lists the types of node addresses that may be bound, the
+	// best first: InternalIP (the default), ExternalIP.
+	NodeAddress []AddressType `yaml:"node_address"`
+	// NodeSelector restricts the nodes whose addresses are bound to those with
+	// certain labels ("pool=edge", "pool in (edge, dmz)").
+	NodeSelector string `yaml:"node_selector"`
+}
+
+// AddressType is a type of node address that is an IP address. Kubernetes has
+// also host names, which would have to be looked up.
+type AddressType string
+
+const (
+	// InternalIP is the address by which the cluster's machines know the node.
+	InternalIP AddressType = "InternalIP"
+	// ExternalIP is the address by which others do, if the cloud gave it one.
+	ExternalIP AddressType = "ExternalIP"
+)
+
+// Check implements [sources.Checker].
+func (c Config) Check() error {
+	var problems []error
+	for i, t := range c.NodeAddress {
+		key := fmt.Sprintf("node_address[%d]", i)
+		switch {
+		case t != InternalIP && t != ExternalIP:
+			problems = append(problems, &sources.KeyError{Key: key, Err: fmt.Errorf("%q is neither InternalIP nor ExternalIP (host names are not looked up)", t)})
+		case slices.Contains(c.NodeAddress[:i], t):
+			problems = append(problems, &sources.KeyError{Key: key, Err: fmt.Errorf("%s is there twice", t)})
+		}
+	}
+	if _, err := labels.Parse(c.NodeSelector); err != nil {
+		problems = append(problems, &sources.KeyError{Key: "node_selector", Err: fmt.Errorf("this is no label selector like pool=edge or pool in (edge, dmz): %w", err)})
+	}
+	return errors.Join(problems...)
+}
+
+// addressTypes are the node addresses to bind, the best first.
+func (c Config) addressTypes() []AddressType {
+	if len(c.NodeAddress) == 0 {
+		return []AddressType{InternalIP}
+	}
+	return c.NodeAddress
+}
+
+// Query is a from entry of the mapping.
+type Query struct {
+	// Service is namespace/name.
+	Service string `yaml:"service"`
+	// Port is the name or the number of a port of the service (not that of the
+	// pods). It may be left out if the service has one.
+	Port string `yaml:"port"`
+	// Address says what is bound; default NodePort.
+	Address Address `yaml:"address"`
+	// Nodes says which nodes are bound by their node port; default WithPods.
+	Nodes Nodes `yaml:"nodes"`
+	// Family is that of the addresses. Default: the service's own, the first
+	// if it has both.
+	Family Family `yaml:"family"`
+}
+
+// Address is where the members of a service group are.
+type Address string
+
+const (
+	// NodePort: at the addresses of nodes, at the service's node port.
+	NodePort Address = "node_port"
+	// PodIP: at the addresses of pods, which the NetScaler must have routes to.
+	PodIP Address = "pod_ip"
+	// HostPort: at the addresses of nodes, at the host port of each pod.
+	HostPort Address = "host_port"
+	// LoadBalancer: at the addresses that the cluster's own load balancer has
+	// given to the service.
+	LoadBalancer Address = "load_balancer"
+)
+
+// Nodes are the nodes that are bound by their node port.
+type Nodes string
+
+const (
+	// WithPods: those on which ready pods of the service run.
+	WithPods Nodes = "with_pods"
+	// AllNodes: all that take traffic from outside, as long as one ready pod
+	// runs anywhere. Where externalTrafficPolicy is Local the others would drop
+	// the traffic; there it is the same as WithPods.
+	AllNodes Nodes = "all"
+)
+
+// Family is a family of IP addresses.
+type Family string
+
+const (
+	// IPv4 and IPv6 are the families that a service can have.
+	IPv4 Family = "ipv4"
+	IPv6 Family = "ipv6"
+)
+
+// Check implements [sources.Checker].
+func (q Query) Check() error {
+	var problems []error
+	bad := func(key, format string, args ...any) {
+		problems = append(problems, &sources.KeyError{Key: key, Err: fmt.Errorf(format, args...)})
+	}
+	namespace, name, _ := strings.Cut(q.Service, "/")
+	if len(validation.IsDNS1123Label(namespace)) > 0 || len(validation.IsDNS1123Label(name)) > 0 {
+		bad("service", "%q is not a namespace and the name of a service, such as shop/account", q.Service)
+	}
+	if n, err := strconv.Atoi(q.Port); err == nil {
+		if n < 1 || n > 65535 {
+			bad("port", "%d is not a port number from 1 to 65535", n)
+		}
+	} else if q.Port != "" && len(validation.IsDNS1123Label(q.Port)) > 0 {
+		bad("port", "%q is neither the number nor the name of a port of a service", q.Port)
+	}
+	if !slices.Contains([]Address{"", NodePort, PodIP, HostPort, LoadBalancer}, q.Address) {
+		bad("address", "%q is none of node_port, pod_ip, host_port and load_balancer", q.Address)
+	}
+	switch {
+	case !slices.Contains([]Nodes{"", WithPods, AllNodes}, q.Nodes):
+		bad("nodes", "%q is neither with_pods nor all", q.Nodes)
+	case q.Nodes != "" && q.address() != NodePort:
+		bad("nodes", "it is for address: node_port")
+	}
+	if !slices.Contains([]Family{"", IPv4, IPv6}, q.Family) {
+		bad("family", "%q is neither ipv4 nor ipv6", q.Family)
+	}
+	return errors.Join(problems...)
+}
+
+func (q Query) address() Address {
+	if q.Address == "" {
+		return NodePort
+	}
+	return q.Address
+}
+
+// key is the service's.
+func (q Query) key() key {
+	namespace, name, _ := strings.Cut(q.Service, "/")
+	return key{namespace, name}
+}
+
+// key names an object.
+type key struct{ namespace, name string }
+
+func (k key) String() string { return k.namespace + "/" + k.name }

@@ -1,0 +1,102 @@
+// Package kubernetes finds the endpoints of Kubernetes services for a load
+// balancer outside the cluster: the node ports of nodes on which ready pods run,
+// pods themselves, their host ports, or what the cluster's own load balancer
+// has given.
+//
+// A poll lists EndpointSlices, Services and Nodes, each only if it is needed and
+// with pages that are complete or an error. That is three requests for any number
+// of apps in small clusters. The exceptions:
+//
+//   - Each list takes a request for 500 objects, and that of the slices one for
+//     each 4 KB of service names.
+//   - Where several namespaces are named and the account may not list cluster-wide,
+//     each namespace is listed by itself.
+//   - Where there are more than 500 nodes, only those that matter are read, or all
+//     are kept for a minute.
+//   - Pods are listed, a request for each service, for address host_port, and for
+//     node_port where the account may not list nodes.
+//
+// The account needs the verb list on what is listed, and no other verb.
+package kubernetes
+
+import (
+	"context"
+	"fmt"
+	"sync"
+
+	"k8s.io/apimachinery/pkg/labels"
+
+	"nitrox/sources"
+)
+
+// Source is a cluster. It implements [sources.Source].
+type Source struct {
+	config   Config
+	selector labels.Selector // of nodes
+	maxBody  int64
+
+	mu     sync.Mutex
+	client *client
+}
+
+// Open makes a source of a cluster, and contacts nothing.
+func Open(config Config) (*Source, error) {
+	if err := config.Check(); err != nil {
+		return nil, err
+	}
+	selector, err := labels.Parse(config.NodeSelector)
+	if err != nil {
+		return nil, err
+	}
+	return &Source{config: config, selector: selector, maxBody: maxBody}, nil
+}
+
+// Poll reads the cluster as far as the queries need it. A service that is not
+// there is absent.
+func (s *Source) Poll(ctx context.Context, queries []Query, fresh bool) ([]sources.Answer, error) {
+	if len(queries) == 0 {
+		return nil, nil
+	}
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
+	c, err := s.connect()
+	if err != nil {
+		return nil, err
+	}
+	answers, err := s.poll(ctx, c, queries, fresh)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", c.base.Host, err)
+	}
+	return answers, nil
+}
+
+func (s *Source) poll(ctx context.Context, c *client, queries []Query, fresh bool) ([]sources.Answer, error) {
+	v, err := readServices(ctx, c, queries)
+	if err != nil {
+		return nil, err
+	}
+	targets := make([]*target, len(queries))
+	doubts := make([]error, len(queries))
+	for i, q := range queries {
+		targets[i], doubts[i] = v.target(q)
+	}
+	// Nodes and pods are read after what refers to them: one that is missing
+	// is really gone.
+	known := readNodes(ctx, c, wantedNodes(targets), fresh)
+	readPods(ctx, c, targets, known.err)
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
+	answers := make([]sources.Answer, len(queries))
+	for i, t := range targets {
+		if doubts[i] != nil {
+			answers[i].Doubt = doubts[i]
+			continue
+		}
+		answers[i] = t.answer(s.policy(), known)
+	}
+	return answers, nil
+}
+
+func (s *Source) policy() policy { return policy{s.config.addressTypes(), s.selector} }

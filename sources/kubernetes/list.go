@@ -1,0 +1,286 @@
+package kubernetes
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/url"
+	"strings"
+)
+
+const (
+	// pageSize is how many objects are asked for at a time, as kubectl does. A
+	// server that answers from its cache may send all at once.
+	pageSize = 500
+	// maxBody is the size in bytes above which an answer is refused: 5,000
+	// nodes in one page are about 80 MB.
+	maxBody = 256 << 20
+)
+
+// resource is a kind of object that is listed.
+type resource struct {
+	path       string // up to the namespace
+	apiVersion string
+	kind       string // of a list
+	plural     string // as in a Role
+}
+
+var (
+	endpointSlices = resource{"apis/discovery.k8s.io/v1", "discovery.k8s.io/v1", "EndpointSliceList", "endpointslices"}
+	services       = resource{"api/v1", "v1", "ServiceList", "services"}
+	nodes          = resource{"api/v1", "v1", "NodeList", "nodes"}
+	pods           = resource{"api/v1", "v1", "PodList", "pods"}
+)
+
+// String is the resource as error messages of Kubernetes write it.
+func (r resource) String() string {
+	if group, _, ok := strings.Cut(r.apiVersion, "/"); ok {
+		return r.plural + "." + group
+	}
+	return r.plural
+}
+
+// query is what a list is restricted to.
+type query struct {
+	namespace     string // "": all
+	labelSelector string
+	fieldSelector string
+}
+
+// page is one page of a list of Ts.
+type page[T any] struct {
+	Kind       string `json:"kind"`
+	APIVersion string `json:"apiVersion"`
+	Metadata   struct {
+		ResourceVersion string `json:"resourceVersion"`
+		Continue        string `json:"continue"`
+	} `json:"metadata"`
+	Items []T `json:"items"`
+}
+
+// pager reads a list page by page.
+//
+// The resource version is left unset: "most recent" (API concepts, Resource
+// versions). With 0 any API server's cache may answer, from any time.
+type pager[T any] struct {
+	c        *client
+	resource resource
+	query    query
+	number   int    // pages read
+	next     string // the continue token; "" at the end
+	version  string // that of the first page
+	bad      []misread
+}
+
+// list reads a whole list, or fails. Objects that cannot be read are apart.
+func list[T any](ctx context.Context, c *client, r resource, q query) (items []T, bad []misread, err error) {
+	p := pager[T]{c: c, resource: r, query: q}
+	for first := true; first || p.next != ""; first = false {
+		more, err := p.read(ctx)
+		if err != nil {
+			return nil, nil, err
+		}
+		items = append(items, more...)
+	}
+	return items, p.bad, nil
+}
+
+// read reads the next page. A token that has expired (410) is a failure like
+// any other: the next pass starts anew.
+func (p *pager[T]) read(ctx context.Context) ([]T, error) {
+	p.number++
+	items, err := p.readPage(ctx)
+	if err == nil {
+		return items, nil
+	}
+	where := ""
+	if p.query.namespace != "" {
+		where = " in namespace " + p.query.namespace
+	}
+	if p.number > 1 {
+		where += fmt.Sprintf(", page %d", p.number)
+	}
+	return nil, fmt.Errorf("list %s%s: %w", p.resource, where, err)
+}
+
+func (p *pager[T]) readPage(ctx context.Context) ([]T, error) {
+	body, err := p.c.get(ctx, p.url())
+	if err != nil {
+		return nil, err
+	}
+	list, bad, err := decode[T](body)
+	switch {
+	case err != nil:
+		return nil, fmt.Errorf("the answer is not a list of Kubernetes objects: %w", err)
+	case list.Kind != p.resource.kind || list.APIVersion != p.resource.apiVersion:
+		return nil, fmt.Errorf("the answer is a %q of %q, not a %s of %s", list.Kind, list.APIVersion, p.resource.kind, p.resource.apiVersion)
+	case list.Metadata.ResourceVersion == "":
+		// An object that is not from an API server, such as {} of a proxy.
+		return nil, errors.New("the answer has no resourceVersion, so it may not be the whole list")
+	case p.version != "" && list.Metadata.ResourceVersion != p.version:
+		return nil, fmt.Errorf("the pages are of two resource versions, %s and %s", p.version, list.Metadata.ResourceVersion)
+	case list.Metadata.Continue != "" && list.Metadata.Continue == p.next:
+		return nil, errors.New("the page names itself as the next")
+	}
+	p.version, p.next = list.Metadata.ResourceVersion, list.Metadata.Continue
+	p.bad = append(p.bad, bad...)
+	return list.Items, nil
+}
+
+// decode reads a page. One object that is not as the API has it does not spoil
+// the others.
+func decode[T any](body []byte) (page[T], []misread, error) {
+	var whole page[T]
+	err := json.Unmarshal(body, &whole)
+	if err == nil && len(whole.Items) > 0 {
+		return whole, nil, nil
+	}
+	var raw struct {
+		page[json.RawMessage]
+		Items json.RawMessage `json:"items"`
+	}
+	if err := json.Unmarshal(body, &raw); err != nil {
+		return whole, nil, err
+	}
+	whole.Kind, whole.APIVersion, whole.Metadata = raw.Kind, raw.APIVersion, raw.Metadata
+	if raw.Items == nil {
+		return whole, nil, fmt.Errorf("an object of kind %q without items", raw.Kind)
+	}
+	var items []json.RawMessage
+	if err := json.Unmarshal(raw.Items, &items); err != nil {
+		return whole, nil, err
+	}
+	var bad []misread
+	whole.Items, bad, err = readItems[T](items)
+	return whole, bad, err
+}
+
+// url is that of the next page. Commas and the like stay as they are: a list of
+// names would be half as long again.
+func (p *pager[T]) url() *url.URL {
+	u := p.c.base.JoinPath(p.resource.path)
+	if p.query.namespace != "" {
+		u = u.JoinPath("namespaces", p.query.namespace)
+	}
+	u = u.JoinPath(p.resource.plural)
+	parameters := []string{fmt.Sprintf("limit=%d", pageSize)}
+	for _, s := range [][2]string{{"labelSelector", p.query.labelSelector}, {"fieldSelector", p.query.fieldSelector}, {"continue", p.next}} {
+		if s[1] != "" {
+			parameters = append(parameters, s[0]+"="+legible.Replace(url.QueryEscape(s[1])))
+		}
+	}
+	u.RawQuery = strings.Join(parameters, "&")
+	return u
+}
+
+var legible = strings.NewReplacer("%2C", ",", "%28", "(", "%29", ")", "%2F", "/")
+
+// statusError is an answer that is not 200.
+type statusError struct {
+	code int
+	text string
+}
+
+func (e *statusError) Error() string { return e.text }
+
+// forbidden says whether err is about missing rights.
+func forbidden(err error) bool {
+	var status *statusError
+	return errors.As(err, &status) && status.code == http.StatusForbidden
+}
+
+// get makes one request and returns the body of a whole answer with status 200.
+// It returns when ctx ends, although a credential plug-in may not.
+func (c *client) get(ctx context.Context, u *url.URL) ([]byte, error) {
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, u.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+	request.Header.Set("Accept", "application/json")
+	type answer struct {
+		body []byte
+		err  error
+	}
+	done := make(chan answer, 1)
+	go func() {
+		body, err := c.do(request)
+		done <- answer{body, err}
+	}()
+	select {
+	case a := <-done:
+		return a.body, a.err
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
+}
+
+func (c *client) do(request *http.Request) ([]byte, error) {
+	response, err := c.http.Do(request)
+	if err != nil {
+		// The URL, with a selector of hundreds of names, says nothing more.
+		var u *url.Error
+		if errors.As(err, &u) {
+			err = u.Err
+		}
+		return nil, err
+	}
+	defer response.Body.Close()
+	if response.StatusCode != http.StatusOK {
+		return nil, statusOf(response)
+	}
+	var body bytes.Buffer
+	if length := response.ContentLength; length > 0 {
+		body.Grow(int(min(length, 16<<20)) + bytes.MinRead)
+	}
+	n, err := body.ReadFrom(io.LimitReader(response.Body, c.maxBody+1))
+	switch {
+	case err != nil:
+		return nil, fmt.Errorf("after %d bytes of the answer: %w", n, err)
+	case n > c.maxBody:
+		return nil, fmt.Errorf("the answer is larger than %d MiB", c.maxBody>>20)
+	}
+	return body.Bytes(), nil
+}
+
+// statusOf tells of an answer that is not 200. An API server's is a Status
+// object with a message; proxies send text or HTML.
+func statusOf(response *http.Response) error {
+	text := fmt.Sprintf("%d %s", response.StatusCode, http.StatusText(response.StatusCode))
+	if response.StatusCode < 400 {
+		return &statusError{response.StatusCode, text + ": only 200 is a whole answer, and redirects are not followed"}
+	}
+	body, err := io.ReadAll(io.LimitReader(response.Body, 64<<10))
+	if err != nil {
+		return fmt.Errorf("%s: %w", text, err)
+	}
+	var status struct {
+		Kind    string `json:"kind"`
+		Message string `json:"message"`
+	}
+	message := string(body)
+	if json.Unmarshal(body, &status) == nil && status.Kind == "Status" {
+		message = status.Message
+	}
+	if message = excerpt(message); message != "" {
+		text += ": " + message
+	}
+	if after := response.Header.Get("Retry-After"); after != "" {
+		text += " (asked to wait " + excerpt(after) + " s)"
+	}
+	return &statusError{response.StatusCode, text}
+}
+
+// excerpt is the beginning of a text, on one line.
+func excerpt(text string) string {
+	const most = 500
+	cut := text[:min(len(text), most)]
+	line := strings.Join(strings.Fields(strings.ToValidUTF8(cut, "")), " ")
+	if len(text) > most {
+		line += "…"
+	}
+	return line
+}
