@@ -44,7 +44,7 @@ func (b *batch) run(created, put bool) (*reply, *failure) {
 	if failed != nil {
 		return b.newReply(b.status(codeBulkFailed), jsonType, bulkBody(results)), fail(codeBulkFailed)
 	}
-	if rep := b.warning(); rep != nil {
+	if rep := b.warning(b.query); rep != nil {
 		return rep, nil
 	}
 	status := http.StatusOK
@@ -168,12 +168,12 @@ func bulkBody(results []*failure) []byte {
 
 // warning is the 209 that warning=yes asks for where there is something to
 // warn of.
-func (b *batch) warning() *reply {
-	if !b.query.warning || b.Role() != roleSecondary {
+func (x *exec) warning(q *query) *reply {
+	if !q.warning || x.Role() != roleSecondary {
 		return nil
 	}
 	f := fail(codeOnSecondary)
-	rep := b.newReply(209, jsonType, f.appendTo(nil))
+	rep := x.newReply(209, jsonType, f.appendTo(nil))
 	rep.header.Set("X-NITRO-WARNING", f.warning())
 	return rep
 }

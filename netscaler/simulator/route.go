@@ -62,7 +62,7 @@ func (x *exec) route(req *request) (*reply, *failure) {
 		}
 	}
 	if c == saveCommand {
-		return x.save(req.payload[0].items[0])
+		return x.save(req.query, req.payload[0].items[0])
 	}
 	b := &batch{exec: x, query: req.query, array: req.payload[0].array}
 	for _, it := range req.payload[0].items {

@@ -11,7 +11,7 @@ import (
 var saveCommand = &command{cli: "save ns config", attrs: []attr{{name: "all", kind: flag}}, volatile: true}
 
 // save takes a while, and refuses to be asked twice.
-func (x *exec) save(it item) (*reply, *failure) {
+func (x *exec) save(q *query, it item) (*reply, *failure) {
 	if f := saveCommand.validate(it, x.lacks); f != nil {
 		return nil, f
 	}
@@ -35,21 +35,22 @@ func (x *exec) save(it item) (*reply, *failure) {
 		return nil, f
 	}
 	time.Sleep(x.opt.SaveTime)
+	x.saveNow()
+	if rep := x.warning(q); rep != nil {
+		return rep, nil
+	}
+	if x.opt.QuietActions {
+		return x.newReply(http.StatusOK, htmlType, nil), nil
+	}
+	return x.newReply(http.StatusOK, jsonType, (&failure{}).appendTo(nil)), nil
+}
+
+func (x *exec) saveNow() {
 	x.mu.Lock()
 	defer x.mu.Unlock()
 	now := time.Now()
 	x.saving, x.unsaved, x.savedAt = false, false, now
 	x.saved = x.dump(now)
-	if x.opt.QuietActions {
-		return x.newReply(http.StatusOK, htmlType, nil), nil
-	}
-	f := &failure{}
-	if x.secondary {
-		f = fail(codeOnSecondary)
-		rep := x.newReply(http.StatusOK, jsonType, f.appendTo(nil))
-		return rep, nil
-	}
-	return x.newReply(http.StatusOK, jsonType, f.appendTo(nil)), nil
 }
 
 const (
