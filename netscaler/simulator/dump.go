@@ -44,6 +44,9 @@ func (p *partition) dump(b []byte) []byte {
 		if s.comment != "" {
 			it.values["comment"] = s.comment
 		}
+		if s.td != 0 {
+			it.values["td"] = strconv.Itoa(s.td)
+		}
 		if s.disabled {
 			it.values["state"] = "DISABLED"
 		}

@@ -49,7 +49,7 @@ var bindMember = &command{
 		if f != nil {
 			return nil, f
 		}
-		srv, f := x.serverFor(it, true)
+		srv, f := x.serverFor(it, g.int("td"), true)
 		if f != nil {
 			return nil, f
 		}
@@ -89,10 +89,11 @@ func memberPort(g *group, it item) (uint16, *failure) {
 	return 0, fail(codeArgumentMissing, "port")
 }
 
-// serverFor finds the server that the item names or whose address it gives.
+// serverFor finds the server that the item names or whose address, in the
+// group's traffic domain, it gives.
 // With create, one is made for an address that has none; its name is the
 // address as it was typed.
-func (x *exec) serverFor(it item, create bool) (*server, *failure) {
+func (x *exec) serverFor(it item, td int, create bool) (*server, *failure) {
 	name, ip := it.get("servername"), it.get("ip")
 	switch {
 	case name != "" && ip != "":
@@ -105,7 +106,7 @@ func (x *exec) serverFor(it item, create bool) (*server, *failure) {
 	case ip == "":
 		return nil, fail(codeArgumentMissing, "serverName")
 	}
-	if s := x.part.byAddr[it.addr("ip")]; s != nil {
+	if s := x.part.byAddr[place{it.addr("ip"), td}]; s != nil {
 		return s, nil
 	}
 	if !create {
@@ -117,7 +118,7 @@ func (x *exec) serverFor(it item, create bool) (*server, *failure) {
 	if x.part.byName[ip] != nil {
 		return nil, fail(codeServerNameTaken)
 	}
-	s := &server{name: ip, text: ip, addr: it.addr("ip"), admin: admin{at: x.now}}
+	s := &server{name: ip, text: ip, addr: it.addr("ip"), td: td, admin: admin{at: x.now}}
 	x.part.addServer(s)
 	return s, nil
 }
@@ -207,7 +208,7 @@ var unbindMember = &command{
 		if f != nil {
 			return nil, f
 		}
-		srv, f := x.serverFor(it, false)
+		srv, f := x.serverFor(it, g.int("td"), false)
 		var m *member
 		switch {
 		case it.get("servername") == "" && it.get("ip") == "":

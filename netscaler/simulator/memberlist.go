@@ -79,7 +79,7 @@ func (x *exec) stateGroup(it item) (*group, *failure) {
 }
 
 func (x *exec) bound(g *group, addr netip.AddrPort) *member {
-	if srv := x.part.byAddr[addr.Addr()]; srv != nil {
+	if srv := x.part.byAddr[place{addr.Addr(), g.int("td")}]; srv != nil {
 		return g.index[memberKey{srv.name, addr.Port()}]
 	}
 	return nil
@@ -124,7 +124,7 @@ func (x *exec) list(g *group, members []item) *failure {
 		f := x.commandFault(line)
 		if f == nil {
 			var srv *server
-			if srv, f = x.serverFor(item{values: map[string]string{"ip": it.get("ip")}}, true); f == nil {
+			if srv, f = x.serverFor(item{values: map[string]string{"ip": it.get("ip")}}, g.int("td"), true); f == nil {
 				_, f = x.bind(g, srv, addr.Port(), it)
 			}
 		}

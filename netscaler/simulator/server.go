@@ -26,11 +26,14 @@ var addServer = &command{
 		case !it.has("ipaddress") && it.get("domain") == "":
 			return nil, fail(codeArgumentMissing, "IPAddress")
 		}
-		s := &server{name: name, text: it.get("domain"), comment: it.get("comment"), extra: x.extra,
+		s := &server{name: name, text: it.get("domain"), td: it.int("td"), comment: it.get("comment"), extra: x.extra,
 			admin: admin{disabled: it.get("state") == "DISABLED", at: x.now}}
+		if it.has("domain") && it.has("ipv6address") { // of an address it says nothing new
+			s.extra = append(s.extra, "-ipv6Address", it.get("ipv6address"))
+		}
 		if it.has("ipaddress") {
 			s.addr, s.text = it.addr("ipaddress"), it.get("ipaddress")
-			if x.part.byAddr[s.addr] != nil {
+			if x.part.byAddr[s.place()] != nil {
 				return nil, fail(codeServerExists, s.text)
 			}
 		}
@@ -52,13 +55,13 @@ var setServer = &command{
 			return nil, f
 		}
 		if it.has("ipaddress") {
-			addr := it.addr("ipaddress")
-			if other := x.part.byAddr[addr]; other != nil && other != s {
+			to := place{it.addr("ipaddress"), s.td}
+			if other := x.part.byAddr[to]; other != nil && other != s {
 				return nil, fail(codeServerExists, it.get("ipaddress"))
 			}
-			delete(x.part.byAddr, s.addr)
-			s.addr, s.text = addr, it.get("ipaddress")
-			x.part.byAddr[addr] = s
+			delete(x.part.byAddr, s.place())
+			s.addr, s.text = to.addr, it.get("ipaddress")
+			x.part.byAddr[to] = s
 			x.reprobe(s)
 		}
 		if it.has("comment") {
@@ -156,7 +159,7 @@ func showServers(x *exec, q *query, l *listing) *failure {
 		} else {
 			l.text("ipv6address", "NO")
 		}
-		l.counter("td", 0)
+		l.counter("td", s.td)
 		if s.comment != "" {
 			l.text("comment", s.comment)
 		} else {

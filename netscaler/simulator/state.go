@@ -13,7 +13,7 @@ type partition struct {
 	name     string
 	servers  []*server
 	byName   map[string]*server
-	byAddr   map[netip.Addr]*server
+	byAddr   map[place]*server
 	groups   []*group
 	byGroup  map[string]*group
 	vserver  []*object
@@ -26,7 +26,7 @@ type partition struct {
 }
 
 func newPartition(name string) *partition {
-	return &partition{name: name, byName: map[string]*server{}, byAddr: map[netip.Addr]*server{}, byGroup: map[string]*group{}, services: map[string]bool{}}
+	return &partition{name: name, byName: map[string]*server{}, byAddr: map[place]*server{}, byGroup: map[string]*group{}, services: map[string]bool{}}
 }
 
 type server struct {
@@ -34,9 +34,18 @@ type server struct {
 	addr netip.Addr // not valid for a domain
 	text string     // the address, as it was typed, or the domain
 	admin
+	td      int // traffic domain: each has addresses of its own
 	comment string
 	extra   []string
 }
+
+// place is what no two servers share.
+type place struct {
+	addr netip.Addr
+	td   int
+}
+
+func (s *server) place() place { return place{s.addr, s.td} }
 
 func (s *server) ip() string {
 	if s.addr.IsValid() {
@@ -173,7 +182,7 @@ func (p *partition) addServer(s *server) {
 	p.servers = append(p.servers, s)
 	p.byName[s.name] = s
 	if s.addr.IsValid() {
-		p.byAddr[s.addr] = s
+		p.byAddr[s.place()] = s
 	}
 }
 
@@ -189,7 +198,7 @@ func (p *partition) removeServer(s *server) {
 	}
 	p.servers = slices.DeleteFunc(p.servers, func(o *server) bool { return o == s })
 	delete(p.byName, s.name)
-	delete(p.byAddr, s.addr)
+	delete(p.byAddr, s.place())
 }
 
 func (p *partition) removeGroup(g *group) {
