@@ -135,11 +135,12 @@ func (all *containers) answer(a *found, q Query, p published) {
 		slices.Sort(projects)
 		a.doubt(fmt.Errorf("%v: the projects %s each have one; write project/service", q, strings.Join(projects, ", ")))
 		return
-	case len(list) == 0 && len(all.bad[label]) == 0 && q.Service != "":
-		a.doubt(fmt.Errorf("%v: %w: no container has the label %s", q, sources.ErrAbsent, label))
-		return
 	case len(list) == 0 && len(all.bad[label]) == 0:
-		a.doubt(fmt.Errorf("%v: %w: no container has it", q, sources.ErrAbsent))
+		where := ""
+		if project != "" {
+			where = " of the project"
+		}
+		a.doubt(fmt.Errorf("%v: %w: no container%s has the label %s", q, sources.ErrAbsent, where, label))
 		return
 	}
 	for _, c := range list {
@@ -243,30 +244,51 @@ func containerAddr(c container.Summary, wanted int, p published) (addr netip.Add
 	if err != nil {
 		return addr, "", err
 	}
-	// A port may be published several times, and always is for IPv4 and IPv6.
-	// One way in is enough: the lowest port, IPv4 before IPv6.
+	// A port may be published several times. One way in is enough: the lowest
+	// port, IPv4 before IPv6.
 	var ways []netip.AddrPort
-	unknown := false
+	everywhere := false
 	for _, port := range matching {
-		ip := port.IP.Unmap()
-		switch {
+		switch ip := port.IP.Unmap().WithZone(""); {
 		case ip.IsLoopback():
-			continue
-		case (!ip.IsValid() || ip.IsUnspecified()) && !p.wildcard.IsValid():
-			unknown = true
-			continue
 		case !ip.IsValid() || ip.IsUnspecified():
-			ip = p.wildcard.Unmap()
+			everywhere = true
+		default:
+			ways = append(ways, netip.AddrPortFrom(ip, port.PublicPort))
 		}
-		ways = append(ways, netip.AddrPortFrom(ip.WithZone(""), port.PublicPort))
+	}
+	if everywhere && p.wildcard.IsValid() {
+		ways = append(ways, wildcardWays(matching, p.wildcard.Unmap())...)
 	}
 	switch {
 	case len(ways) > 0:
 		return slices.MinFunc(ways, func(x, y netip.AddrPort) int {
 			return cmp.Or(cmp.Compare(x.Port(), y.Port()), x.Addr().Compare(y.Addr()))
 		}), "", nil
-	case unknown:
+	case everywhere && p.wildcard.IsValid():
+		return addr, "", fmt.Errorf("its port is published for IPv6 only, and the host's address is %v", p.wildcard)
+	case everywhere:
 		return addr, "", errors.New("its port is published on all addresses of its host; " + p.remedy)
 	}
 	return addr, "its port is published on its host's loopback address only", nil
+}
+
+// wildcardWays are the ports that are published on all addresses of a host, at
+// the one by which it is reached. A port is listed for 0.0.0.0 and for ::, and
+// the two may differ; old engines list only 0.0.0.0 and mean both.
+func wildcardWays(ports []container.PortSummary, host netip.Addr) (ways []netip.AddrPort) {
+	var v4, v6 []netip.AddrPort
+	for _, port := range ports {
+		way := netip.AddrPortFrom(host, port.PublicPort)
+		switch {
+		case port.IP == netip.IPv6Unspecified():
+			v6 = append(v6, way)
+		case !port.IP.IsValid() || port.IP.IsUnspecified():
+			v4 = append(v4, way)
+		}
+	}
+	if host.Is6() && len(v6) > 0 {
+		return v6
+	}
+	return v4
 }

@@ -53,10 +53,10 @@ func (s *cluster) serviceEndpoints(a *found, service swarm.Service, wanted int, 
 	if err != nil {
 		return err
 	}
-	// The counts are the manager's own. Between a new task and its old one
-	// they may disagree with the list for a moment, which settles itself.
-	if st := service.ServiceStatus; len(running) == 0 && st != nil && st.RunningTasks > 0 && st.DesiredTasks > 0 {
-		a.doubt(fmt.Errorf("service %s: the manager counts %d running tasks and lists none that can be used", service.Spec.Name, st.RunningTasks))
+	// The count is the manager's own, and includes tasks that are to end; where
+	// no other is wanted or there are others in the list, nothing is missing.
+	if st := service.ServiceStatus; len(s.tasks[service.ID]) == 0 && st != nil && st.RunningTasks > 0 && st.DesiredTasks > 0 {
+		a.doubt(fmt.Errorf("service %s: the manager counts %s and lists none", service.Spec.Name, count(int(st.RunningTasks), "running task")))
 	}
 	if port.PublishMode == swarm.PortConfigPublishModeHost {
 		hostEndpoints(a, running, port, config)
@@ -69,8 +69,11 @@ func (s *cluster) serviceEndpoints(a *found, service swarm.Service, wanted int, 
 // running are the tasks that accept traffic: a task that has a health check
 // is running only once the check has passed. Why others are not goes to a.
 func (s *cluster) running(a *found, service swarm.Service) []placed {
+	tasks := slices.SortedFunc(slices.Values(s.tasks[service.ID]), func(x, y swarm.Task) int {
+		return cmp.Or(cmp.Compare(x.Slot, y.Slot), cmp.Compare(x.NodeID, y.NodeID), cmp.Compare(x.ID, y.ID))
+	})
 	var list []placed
-	for _, task := range s.tasks[service.ID] {
+	for _, task := range tasks {
 		node, known := s.nodes[task.NodeID]
 		p := placed{task: task, node: node, name: taskName(service, task, node)}
 		switch {
@@ -101,9 +104,6 @@ func (s *cluster) running(a *found, service swarm.Service) []placed {
 		}
 		list = append(list, p)
 	}
-	slices.SortFunc(list, func(x, y placed) int {
-		return cmp.Or(cmp.Compare(x.task.Slot, y.task.Slot), cmp.Compare(x.name, y.name), cmp.Compare(x.task.ID, y.task.ID))
-	})
 	return list
 }
 
@@ -111,27 +111,41 @@ func (s *cluster) running(a *found, service swarm.Service) []placed {
 // was opened there for this task alone.
 func hostEndpoints(a *found, running []placed, port swarm.PortConfig, config Config) {
 	for _, p := range running {
-		var published uint32
-		for _, status := range p.task.Status.PortStatus.Ports {
-			if status.TargetPort == port.TargetPort && protocol(status) == protocol(port) && (published == 0 || status.PublishedPort < published) {
-				published = status.PublishedPort
-			}
-		}
-		if published == 0 {
-			a.doubt(fmt.Errorf("%s is running, but not said to have published %s", p.name, portName(port)))
-			continue
-		}
 		addr, err := nodeAddr(p.node, config.NodeLabel)
 		if err != nil {
 			a.doubt(fmt.Errorf("%s: %w", p.name, err))
 			continue
 		}
+		published, err := hostPort(p.task, port, addr)
+		if err != nil {
+			a.doubt(fmt.Errorf("%s: %w", p.name, err))
+			continue
+		}
 		a.add(sources.Endpoint{
-			Addr:      netip.AddrPortFrom(addr, uint16(published)),
+			Addr:      netip.AddrPortFrom(addr, published),
 			Uncertain: p.uncertain,
 			Origin:    fmt.Sprintf("%s on %s", p.name, nodeName(p.node)),
 		})
 	}
+}
+
+// hostPort is the port that was opened for a task. It stands in the list once
+// for IPv4 and then once for IPv6. The two may differ, and what is one task's
+// for IPv6 be another's for IPv4 (seen with Docker 20.10).
+func hostPort(task swarm.Task, port swarm.PortConfig, addr netip.Addr) (uint16, error) {
+	var opened []uint32
+	for _, p := range task.Status.PortStatus.Ports {
+		if p.TargetPort == port.TargetPort && protocol(p) == protocol(port) && p.PublishedPort > 0 && p.PublishedPort <= 65535 {
+			opened = append(opened, p.PublishedPort)
+		}
+	}
+	switch {
+	case len(opened) == 0:
+		return 0, fmt.Errorf("it is running, but not said to have published %s", portName(port))
+	case addr.Is4():
+		return uint16(opened[0]), nil
+	}
+	return uint16(opened[len(opened)-1]), nil
 }
 
 // ingressEndpoints has one endpoint for each node that runs a task. The port

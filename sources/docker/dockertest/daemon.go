@@ -148,7 +148,7 @@ func (d *Daemon) list(w http.ResponseWriter, objects []string, filters map[strin
 	kept := []any{}
 	for _, text := range objects {
 		var object map[string]any
-		if err := json.Unmarshal([]byte(text), &object); err != nil {
+		if err := json.Unmarshal([]byte(text), &object); err != nil || object == nil {
 			kept = append(kept, json.RawMessage(text))
 		} else if keep(object) {
 			kept = append(kept, object)

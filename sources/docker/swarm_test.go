@@ -1,0 +1,225 @@
+package docker_test
+
+import (
+	"encoding/json"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync/atomic"
+	"testing"
+
+	"nitrox/sources/docker"
+	"nitrox/sources/docker/dockertest"
+)
+
+// recorded are the objects of an answer of a real Docker.
+func recorded(t testing.TB, name string) []string {
+	t.Helper()
+	data, err := os.ReadFile(filepath.Join("testdata", "recorded", name+".json"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var list []json.RawMessage
+	if err := json.Unmarshal(data, &list); err != nil {
+		t.Fatal(err)
+	}
+	var objects []string
+	for _, o := range list {
+		objects = append(objects, string(o))
+	}
+	return objects
+}
+
+func TestRecordedSwarm(t *testing.T) {
+	host, mesh := docker.Query{Service: "web-host", Port: 80}, docker.Query{Label: "com.citrix.lb.appname=mesh"}
+	global := docker.Query{Service: "web-global"}
+	for name, c := range map[string]struct {
+		services, tasks, nodes string
+		query                  docker.Query
+		want                   []string
+	}{
+		"host mode: an endpoint a task": {"services", "tasks", "nodes", host, []string{
+			"198.18.77.12:32768 task web-host.1 on node2", "198.18.77.11:32768 task web-host.2 on node1",
+			"198.18.77.12:32769 task web-host.3 on node2", "198.18.77.11:32769 task web-host.4 on node1"}},
+		"host mode: the port for IPv4, where IPv6 has another": {"services", "tasks-split-ports", "nodes", host, []string{
+			"198.18.77.12:32770 task web-host.1 on node2", "198.18.77.11:32771 task web-host.2 on node1",
+			"198.18.77.12:32771 task web-host.3 on node2", "198.18.77.11:32772 task web-host.4 on node1"}},
+		"ingress: an endpoint a node": {"services", "tasks", "nodes", mesh, []string{
+			"198.18.77.11:8080 node node1, 1 task", "198.18.77.12:8080 node node2, 1 task"}},
+		"global": {"services", "tasks", "nodes", global, []string{
+			"198.18.77.11:8081 task web-global.node1 on node1", "198.18.77.12:8081 task web-global.node2 on node2"}},
+		"a drained node runs nothing": {"services", "tasks-drained", "nodes-drained", mesh, []string{
+			"198.18.77.11:8080 node node1, 2 tasks"}},
+		"a drained node's task that still runs is no way in": {"services", "tasks", "nodes-drained", mesh, []string{
+			"198.18.77.11:8080 node node1, 1 task", "left node node2: its availability is drain"}},
+		"a node that is down, all tasks elsewhere": {"services-node-down", "tasks-node-down", "nodes-down", host, []string{
+			"198.18.77.11:32775 task web-host.1 on node1", "198.18.77.11:32774 task web-host.2 on node1",
+			"198.18.77.11:32777 task web-host.3 on node1", "198.18.77.11:32776 task web-host.4 on node1"}},
+		"a node that is down, its tasks still running in the list": {"services", "tasks", "nodes-down", host, []string{
+			"198.18.77.11:32768 task web-host.2 on node1", "198.18.77.11:32769 task web-host.4 on node1",
+			"left task web-host.1: node node2 is down", "left task web-host.3: node node2 is down"}},
+		"a new leader knows no node yet": {"services-new-leader", "tasks-new-leader", "nodes-new-leader", host, []string{
+			"198.18.149.12:32768 task web-host.1 on node2, uncertain: node node2 is unknown",
+			"198.18.149.13:32768 task web-host.2 on node3, uncertain: node node3 is unknown",
+			"198.18.149.11:32768 task web-host.3 on node1, uncertain: node node1 is unknown"}},
+		"a job serves nobody": {"services", "tasks", "nodes", docker.Query{Service: "migrate"}, []string{
+			"doubt: service migrate: it is a job, which runs to its end and serves nobody"}},
+		"a service that publishes nothing": {"services", "tasks", "nodes", docker.Query{Service: "web-overlay"}, []string{
+			"doubt: service web-overlay: it publishes no port; publish the one to bind"}},
+		"no such service": {"services", "tasks", "nodes", docker.Query{Service: "web"}, []string{
+			`doubt: service "web": no such app`}},
+		"no service has the label": {"services", "tasks", "nodes", docker.Query{Label: "a=b"}, []string{
+			`doubt: label "a=b": no such app`}},
+		"another port than is published": {"services", "tasks", "nodes", docker.Query{Service: "web-host", Port: 81}, []string{
+			"doubt: service web-host: it does not publish port 81, but 80/tcp"}},
+		"the history of tasks does no harm": {"services", "tasks-history", "nodes", docker.Query{Service: "web-host"}, []string{
+			"198.18.77.12:32770 task web-host.1 on node2", "198.18.77.11:32774 task web-host.2 on node1"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			d := &dockertest.Daemon{Swarm: "active/manager", Services: recorded(t, c.services), Tasks: recorded(t, c.tasks), Nodes: recorded(t, c.nodes)}
+			check(t, poll(t, docker.Config{Host: serve(t, d)}, c.query)[0], c.want...)
+		})
+	}
+}
+
+func TestSwarmRules(t *testing.T) {
+	mesh := service("web", port(80, 8080, "ingress"))
+	host := service("web", port(80, 0, "host"))
+	two := service("web", port(80, 8080, "ingress"), port(443, 8443, "ingress"))
+	n1, n2 := node("n1", "10.0.0.1"), node("n2", "10.0.0.2")
+	for name, c := range map[string]struct {
+		objects []object
+		query   docker.Query
+		label   string // node_label
+		want    []string
+	}{
+		"tasks that do not run are left out, with the reason": {objects: []object{mesh, n1, task("web", 1, "n1"),
+			task("web", 2, "n1").edit("Status.State", "starting", "Status.Message", "starting"),
+			task("web", 3, "").edit("Status.State", "pending", "Status.Err", "no suitable node (1 node unavailable)"),
+			task("web", 4, "n1").edit("Status.State", "rejected", "Status.Message", "preparing", "Status.Err", "No such image: web:2")},
+			want: []string{"10.0.0.1:8080 node worker-n1, 1 task", "left task web.2: its state is starting",
+				"left task web.3: its state is pending: no suitable node (1 node unavailable)", "left task web.4: its state is rejected: No such image: web:2"}},
+		"scaled to zero is the whole truth": {objects: []object{mesh.edit("ServiceStatus", object{"RunningTasks": 0, "DesiredTasks": 0})},
+			want: []string{}},
+		"scaled to zero while the last tasks end": {objects: []object{mesh.edit("ServiceStatus", object{"RunningTasks": 2, "DesiredTasks": 0})},
+			want: []string{}},
+		"no tasks although the manager counts some": {objects: []object{mesh},
+			want: []string{"doubt: service web: the manager counts 2 running tasks and lists none"}},
+		"a pending task is in the list, and is none that runs": {objects: []object{mesh, task("web", 1, "").edit("Status.State", "pending", "Status.Message", "pending task scheduling")},
+			want: []string{"left task web.1: its state is pending: pending task scheduling"}},
+		"an old manager does not count": {objects: []object{mesh.edit("ServiceStatus", nil), n1, task("web", 1, "n1")},
+			want: []string{"10.0.0.1:8080 node worker-n1, 1 task"}},
+		"a node that is not in the list": {objects: []object{mesh, n1, task("web", 1, "n1"), task("web", 2, "n7")},
+			want: []string{"10.0.0.1:8080 node worker-n1, 1 task", "doubt: task web.2 is on node n7, which is not in the list of nodes"}},
+		"ingress: a paused node keeps its tasks": {objects: []object{mesh, n1.edit("Spec.Availability", "pause"), task("web", 1, "n1")},
+			want: []string{"10.0.0.1:8080 node worker-n1, 1 task"}},
+		"a node that has lost its connection": {objects: []object{mesh, n1.edit("Status.State", "disconnected"), n2, task("web", 1, "n1"), task("web", 2, "n2")},
+			want: []string{"10.0.0.1:8080 node worker-n1, 1 task, uncertain: node worker-n1 is disconnected", "10.0.0.2:8080 node worker-n2, 1 task"}},
+		"several ports: one must be chosen": {objects: []object{two, n1, task("web", 1, "n1")},
+			want: []string{"doubt: service web: it publishes 80/tcp, 443/tcp; say which with port"}},
+		"several ports: by the container's": {objects: []object{two, n1, task("web", 1, "n1")}, query: docker.Query{Service: "web", Port: 443},
+			want: []string{"10.0.0.1:8443 node worker-n1, 1 task"}},
+		"not by the published port": {objects: []object{two, n1, task("web", 1, "n1")}, query: docker.Query{Service: "web", Port: 8443},
+			want: []string{"doubt: service web: it does not publish port 8443, but 80/tcp, 443/tcp"}},
+		"one of a range": {objects: []object{service("web", port(7000, 17000, "ingress"), port(7001, 17001, "ingress"), port(7002, 17002, "ingress")), n1, task("web", 1, "n1")},
+			query: docker.Query{Service: "web", Port: 7001}, want: []string{"10.0.0.1:17001 node worker-n1, 1 task"}},
+		"TCP before UDP": {objects: []object{service("web", port(53, 5353, "ingress").edit("Protocol", "udp"), port(53, 5354, "ingress")), n1, task("web", 1, "n1")},
+			want: []string{"10.0.0.1:5354 node worker-n1, 1 task"}},
+		"UDP alone": {objects: []object{service("web", port(53, 5353, "ingress").edit("Protocol", "udp")), n1, task("web", 1, "n1")},
+			want: []string{"10.0.0.1:5353 node worker-n1, 1 task"}},
+		"published twice: the lower port": {objects: []object{service("web", port(80, 8081, "ingress"), port(80, 8080, "ingress")), n1, task("web", 1, "n1")},
+			want: []string{"10.0.0.1:8080 node worker-n1, 1 task"}},
+		"published in both modes": {objects: []object{service("web", port(80, 8080, "ingress"), port(80, 8080, "host")), n1, task("web", 1, "n1")},
+			want: []string{"doubt: service web: it publishes port 80/tcp in both modes, ingress and host; keep one"}},
+		"ports that are not allocated yet": {objects: []object{mesh.edit("Endpoint.Ports", nil), n1, task("web", 1, "n1")},
+			want: []string{"doubt: service web: the swarm has not yet allocated its published ports"}},
+		"a port without a number yet": {objects: []object{service("web", port(80, 0, "ingress")), n1, task("web", 1, "n1")},
+			want: []string{"doubt: service web: port 80/tcp has no published port yet"}},
+		"dnsrr": {objects: []object{service("web").edit("Spec.EndpointSpec", object{"Mode": "dnsrr"}, "Endpoint", nil), n1, task("web", 1, "n1")},
+			want: []string{"doubt: service web: it publishes no port and its endpoint mode is dnsrr; publish the port with mode=host"}},
+		"host mode: a task that does not say its port": {objects: []object{host, n1, task("web", 1, "n1"), task("web", 2, "n1", port(80, 32768, "host"))},
+			want: []string{"10.0.0.1:32768 task web.2 on worker-n1", "doubt: task web.1: it is running, but not said to have published port 80/tcp"}},
+		"host mode: the port for IPv6, where the node has such an address": {
+			objects: []object{host, node("n1", "2001:db8::1"), task("web", 1, "n1", port(80, 32769, "host"), port(80, 32768, "host"))},
+			want:    []string{"[2001:db8::1]:32768 task web.1 on worker-n1"}},
+		"a manager that knows itself as 0.0.0.0": {objects: []object{mesh, node("n1", "0.0.0.0").edit("ManagerStatus", object{"Addr": "10.0.0.1:2377"}), task("web", 1, "n1")},
+			want: []string{"10.0.0.1:8080 node worker-n1, 1 task"}},
+		"a manager that knows itself as 127.0.0.1, at IPv6": {objects: []object{mesh, node("n1", "127.0.0.1").edit("ManagerStatus", object{"Addr": "[2001:db8::1]:2377"}), task("web", 1, "n1")},
+			want: []string{"[2001:db8::1]:8080 node worker-n1, 1 task"}},
+		"a node without a usable address": {objects: []object{mesh, n2, node("n1", ""), task("web", 1, "n1"), task("web", 2, "n2")},
+			want: []string{"10.0.0.2:8080 node worker-n2, 1 task",
+				`doubt: node worker-n1: the swarm knows no address of it but ""; put the one to bind into a label of the node, and name the label in node_label`}},
+		"node_label says the address": {objects: []object{mesh, n1.edit("Spec.Labels", object{"lb": "192.0.2.1"}), n2, node("n3", "10.0.0.3").edit("Spec.Labels", object{"lb": "n3"}),
+			task("web", 1, "n1"), task("web", 2, "n2"), task("web", 3, "n3")}, label: "lb",
+			want: []string{"192.0.2.1:8080 node worker-n1, 1 task", "doubt: node worker-n2 has no label lb (and 1 more)"}},
+		"several services of one label": {objects: []object{
+			mesh, n1, task("web", 1, "n1"),
+			service("web-v2", port(80, 8081, "ingress")).edit("Spec.Labels", object{"com.citrix.lb.appname": "web"}), task("web-v2", 1, "n1")},
+			query: docker.Query{Label: "com.citrix.lb.appname=web"},
+			want:  []string{"10.0.0.1:8080 node worker-n1, 1 task", "10.0.0.1:8081 node worker-n1, 1 task"}},
+		"one of several services in doubt": {objects: []object{
+			mesh, n1, task("web", 1, "n1"), service("web-v2").edit("Spec.Labels", object{"com.citrix.lb.appname": "web"})},
+			query: docker.Query{Label: "com.citrix.lb.appname=web"},
+			want:  []string{"10.0.0.1:8080 node worker-n1, 1 task", "doubt: service web-v2: it publishes no port; publish the one to bind"}},
+		"a task that cannot be read": {objects: []object{mesh, n1, task("web", 1, "n1"), task("web", 2, "n1").edit("Slot", "two")},
+			want: []string{"10.0.0.1:8080 node worker-n1, 1 task", "doubt: service web: task task-web-2-n1 cannot be read: json: cannot unmarshal string into Go struct field Task.Slot of type int"}},
+		"a node that cannot be read": {objects: []object{mesh, n1, n2.edit("Status.State", 7), task("web", 1, "n1"), task("web", 2, "n2")},
+			want: []string{"10.0.0.1:8080 node worker-n1, 1 task", "doubt: task web.2: node n2 cannot be read: json: cannot unmarshal number into Go struct field NodeStatus.Status.State of type swarm.NodeState"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			q := c.query
+			if q == (docker.Query{}) {
+				q = docker.Query{Service: "web"}
+			}
+			answers := poll(t, docker.Config{Host: serve(t, swarm(t, c.objects...)), NodeLabel: c.label}, q, docker.Query{Service: "other"})
+			check(t, answers[0], c.want...)
+			if c.label == "" {
+				check(t, answers[1], "10.0.0.9:9999 node worker-n9, 1 task")
+			}
+		})
+	}
+}
+
+// A node may join, and get a task, between the list of tasks and that of nodes
+// of a manager that is behind its leader.
+func TestAMissingNodeIsLookedForOnce(t *testing.T) {
+	before := swarm(t, service("web", port(80, 8080, "ingress")), task("web", 1, "n1"))
+	after := swarm(t, service("web", port(80, 8080, "ingress")), task("web", 1, "n1"), node("n1", "10.0.0.1"))
+	var nodeLists atomic.Int64
+	url := serve(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if strings.HasSuffix(r.URL.Path, "/nodes") && nodeLists.Add(1) > 1 {
+			after.ServeHTTP(w, r)
+			return
+		}
+		before.ServeHTTP(w, r)
+	}))
+	check(t, poll(t, docker.Config{Host: url, Kind: docker.Swarm}, docker.Query{Service: "web"})[0], "10.0.0.1:8080 node worker-n1, 1 task")
+	if n := nodeLists.Load(); n != 2 {
+		t.Errorf("%d lists of nodes, want 2", n)
+	}
+}
+
+// Objects that do not tell whose they are could be any app's.
+func TestListsThatCannotBeTold(t *testing.T) {
+	for name, c := range map[string]struct {
+		daemon *dockertest.Daemon
+		want   string
+	}{
+		"no nodes":         {&dockertest.Daemon{Swarm: "active/manager"}, "the list of nodes is empty"},
+		"a service, null":  {&dockertest.Daemon{Swarm: "active/manager", Services: []string{"null"}}, "a service without ID or name"},
+		"a service, text":  {&dockertest.Daemon{Swarm: "active/manager", Services: []string{`"web"`}}, "a service that cannot be read, not even its name"},
+		"a service, bare":  {&dockertest.Daemon{Swarm: "active/manager", Services: []string{`{"ID": "x", "Spec": {"Name": ""}}`}}, "a service without ID or name"},
+		"a task, null":     {&dockertest.Daemon{Swarm: "active/manager", Tasks: []string{"null"}}, "a task without ID"},
+		"a task, nobody's": {&dockertest.Daemon{Swarm: "active/manager", Tasks: []string{`{"ID": "x", "Slot": "y", "DesiredState": "running"}`}}, "not even whose it is"},
+		"a node, null":     {&dockertest.Daemon{Swarm: "active/manager", Nodes: []string{"null"}}, "a node without ID"},
+		"a node, a number": {&dockertest.Daemon{Swarm: "active/manager", Nodes: []string{"7"}}, "a node that cannot be read, not even its ID"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			answers, err := open(t, docker.Config{Host: serve(t, c.daemon)}).Poll(t.Context(), []docker.Query{{Service: "web"}}, false)
+			if err == nil || !strings.Contains(err.Error(), c.want) {
+				t.Errorf("got %+v and error %v, want one that says %q", answers, err, c.want)
+			}
+		})
+	}
+}
