@@ -9,6 +9,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 )
 
@@ -57,6 +58,14 @@ func missing() error {
 	for _, tool := range strings.Fields("dockerd docker ip iptables nsenter tar") {
 		if _, err := exec.LookPath(tool); err != nil {
 			errs = append(errs, err)
+		}
+	}
+	if errs == nil {
+		// Root of a container that lacks privileges is not enough.
+		probe := exec.Command("true")
+		probe.SysProcAttr = &syscall.SysProcAttr{Cloneflags: syscall.CLONE_NEWNET | syscall.CLONE_NEWNS | syscall.CLONE_NEWPID}
+		if err := probe.Run(); err != nil {
+			errs = append(errs, fmt.Errorf("namespaces cannot be made: %w", err))
 		}
 	}
 	return errors.Join(errs...)

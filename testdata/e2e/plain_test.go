@@ -60,7 +60,8 @@ func TestEngine(t *testing.T) {
 
 	step(t, "deploy, beside containers that are no part of it")
 	start(4)
-	e.docker("run", "--detach", "--publish", "80", "web:1")
+	// Published for IPv4 alone, which parts the ports of those that follow.
+	e.docker("run", "--detach", "--publish", "0.0.0.0::80", "web:1")
 	e.docker("run", "--detach", "--label", "com.citrix.lb.appname=other", "--publish", "80", "web:1")
 	n.inStep(settled(4, 0))
 
