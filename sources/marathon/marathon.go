@@ -76,7 +76,8 @@ type snapshot struct {
 	*list
 	from    *url.URL
 	now     time.Time // by the clock of Marathon
-	elected time.Time // when its leader was; zero: long ago
+	leader  string    // its URL; "": not said
+	elected time.Time // when it was; zero: long ago
 }
 
 // Poll asks the Marathons in turn until one answers, the leader first where it
@@ -107,6 +108,7 @@ func (s *Source) Poll(ctx context.Context, queries []Query, fresh bool) ([]sourc
 		snap, err := s.ask(share, c, base, wanted)
 		cancel()
 		if err == nil {
+			snap.elected = s.note(snap, order[:i])
 			return s.answers(ctx, c, snap, queries, fresh), nil
 		}
 		failed = append(failed, fmt.Errorf("%s: %w", base, err))
@@ -183,7 +185,6 @@ const everything = "/v2/apps?embed=apps.tasks&embed=apps.deployments&embed=apps.
 // ask makes the one request of a poll.
 func (s *Source) ask(ctx context.Context, c *client, base *url.URL, wanted map[string]bool) (*snapshot, error) {
 	snap := &snapshot{from: base}
-	var leader string
 	err := c.get(ctx, base.String()+everything, func(resp *http.Response, body io.Reader) (err error) {
 		if resp.StatusCode != http.StatusOK {
 			return statusError(resp, body)
@@ -191,32 +192,32 @@ func (s *Source) ask(ctx context.Context, c *client, base *url.URL, wanted map[s
 		if snap.now, err = http.ParseTime(resp.Header.Get("Date")); err != nil {
 			snap.now = time.Now() // a proxy has cut it off
 		}
-		leader = resp.Header.Get("X-Marathon-Leader")
+		snap.leader = resp.Header.Get("X-Marathon-Leader")
 		snap.list, err = read(body, wanted)
 		return err
 	})
 	if err != nil {
 		return nil, err
 	}
-	snap.elected = s.note(snap, leader)
 	return snap, nil
 }
 
-// note remembers who leads, and since when.
-func (s *Source) note(snap *snapshot, leader string) (elected time.Time) {
+// note remembers who leads, and since when, and who is to be asked first: a new
+// leader, unless it is one of those that were asked in vain, or who answered.
+func (s *Source) note(snap *snapshot, vain []*url.URL) (elected time.Time) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.first = snap.from
-	if leader == "" {
+	if snap.leader == "" || snap.leader == s.leader {
 		return s.elected
 	}
-	if s.leader != "" && s.leader != leader {
+	if s.leader != "" {
 		s.elected = snap.now
 	}
-	s.leader = leader
-	if u, err := url.Parse(leader); err == nil {
+	s.leader = snap.leader
+	if u, err := url.Parse(snap.leader); err == nil {
 		for _, base := range s.base {
-			if base.Scheme == u.Scheme && base.Host == strings.ToLower(u.Host) {
+			if base.Scheme == u.Scheme && base.Host == strings.ToLower(u.Host) && !slices.Contains(vain, base) {
 				s.first = base
 			}
 		}

@@ -29,20 +29,10 @@ func (a *app) ports() ([]port, error) {
 		return nil, err
 	}
 	var ports []port
-	if m == host {
-		for i, p := range a.PortDefinitions {
-			service := 0
-			if p.Port != nil {
-				service = *p.Port
-			}
-			ports = append(ports, port{name: p.Name, protocol: p.Protocol, service: service, assigned: i})
-		}
-		if len(ports) == 0 { // before Marathon 1.0
-			for i, service := range a.Ports {
-				ports = append(ports, port{service: service, assigned: i})
-			}
-		}
-		return ports, nil
+	// A bridge without mappings has the ports of a host: Marathon assigns them,
+	// and it is the app's matter to listen there.
+	if m == host || m == bridge && len(a.mappings()) == 0 {
+		return a.definitions(), nil
 	}
 	assigned := 0
 	for _, mapping := range a.mappings() {
@@ -64,6 +54,24 @@ func (a *app) ports() ([]port, error) {
 		}
 	}
 	return ports, nil
+}
+
+// definitions are the ports of an app whose containers have none of their own.
+func (a *app) definitions() []port {
+	var ports []port
+	for i, p := range a.PortDefinitions {
+		service := 0
+		if p.Port != nil {
+			service = *p.Port
+		}
+		ports = append(ports, port{name: p.Name, protocol: p.Protocol, service: service, assigned: i})
+	}
+	if len(ports) == 0 { // before Marathon 1.0
+		for i, service := range a.Ports {
+			ports = append(ports, port{service: service, assigned: i})
+		}
+	}
+	return ports
 }
 
 func (a *app) mappings() []portMapping {

@@ -8,7 +8,8 @@ import (
 // doomed are the tasks that Marathon is killing because the app is being scaled
 // down. It picks them by killSelection at once; they say so themselves only
 // where Mesos has the state TASK_KILLING, and may otherwise serve on for the
-// grace period of the kill.
+// grace period of the kill. Marathon's order is by state and then by age; it does
+// not look at health (sortByConditionAndDate, ScalingProposition.scala).
 //
 // Nothing is said unless Marathon's choice is certain: killSelection must be
 // given, and no constraints, which would have a say in it; no task may be of an

@@ -104,6 +104,13 @@ func (c *Cluster) Raw(app string) {
 	c.raw = append(c.raw, app)
 }
 
+// Reset forgets what Raw was given.
+func (c *Cluster) Reset() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.raw = nil
+}
+
 // Failover makes another node the leader; -1: none. The new one knows nothing
 // of health until it has checked, and event streams of the old one end.
 func (c *Cluster) Failover(node int) {

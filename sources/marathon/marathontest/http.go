@@ -52,7 +52,7 @@ func (c *Cluster) pass(node int, w http.ResponseWriter, r *http.Request) {
 	c.mu.Unlock()
 	path, ok := strings.CutPrefix(r.URL.Path, c.options.Path)
 	switch {
-	case path == "/acs/api/v1/auth/login" || strings.HasPrefix(r.URL.Path, "/acs/"):
+	case path == "/acs/api/v1/auth/login":
 		c.login(w, r) // Admin Router's, not Marathon's
 		return
 	case !ok:
