@@ -1,13 +1,17 @@
 package main
 
 import (
+	"bufio"
 	"bytes"
 	"context"
 	"encoding/json"
+	"encoding/pem"
 	"errors"
 	"flag"
 	"fmt"
+	"io"
 	"io/fs"
+	"log"
 	"net/http/httptest"
 	"os"
 	"os/exec"
@@ -263,6 +267,97 @@ func TestImportsPointOneWay(t *testing.T) {
 		name, imports, _ := strings.Cut(line, "=")
 		if slices.Contains(strings.Split(imports, ","), "nitrox/sync") && name != "nitrox" && name != "nitrox/sync/config" {
 			t.Errorf("%s imports nitrox/sync", name)
+		}
+	}
+}
+
+// TLS is verified by default, and each way it can fail says what to do.
+func TestTLSIsVerified(t *testing.T) {
+	sim := simulator.New(simulator.Options{})
+	sim.AddGroup("shop")
+	server := httptest.NewUnstartedServer(sim)
+	server.Config.ErrorLog = log.New(io.Discard, "", 0) // it logs the handshakes that fail
+	server.StartTLS()
+	defer server.Close()
+	dir := t.TempDir()
+	write := func(name, text string) string {
+		path := filepath.Join(dir, name)
+		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		return path
+	}
+	write("ca.pem", string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: server.Certificate().Raw})))
+	write("endpoints.json", `{"apps": {"shop": ["10.0.0.1:80"]}}`)
+	for _, c := range []struct {
+		name, keys string
+		code       int
+		says       string // in the report or the log
+	}{
+		{"an authority that is not known", "", 1, "ca_file"},
+		{"another name", "ca_file: ca.pem, server_name: ns.example.org", 1, "server_name"},
+		{"its authority", "ca_file: ca.pem", 0, "1 bound"},
+		{"its name", "ca_file: ca.pem, server_name: example.com", 0, "in step"},
+		{"verification switched off", "insecure_skip_verify: true", 0, "insecure_skip_verify"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			mapping := write("nitrox.yaml", fmt.Sprintf("netscalers: {edge: {url: %q, username: nsroot, password: \"${PW}\", %s}}\nsources: {lab: {file: {path: endpoints.json}}}\napps: [{name: shop, from: [{source: lab, app: shop}]}]\n", server.URL, c.keys))
+			code, out, log := nitrox(t, t.Context(), map[string]string{"PW": "nsroot"}, "sync", "--config", mapping)
+			if code != c.code || !strings.Contains(out+log, c.says) {
+				t.Errorf("exit code %d, want %d and a word of %q:\n%s%s", code, c.code, c.says, out, log)
+			}
+		})
+	}
+}
+
+// The simulator's command serves what an ns.conf says until it is stopped.
+func TestSimulatorCommand(t *testing.T) {
+	ctx, stop := context.WithCancel(t.Context())
+	defer stop()
+	r, w := io.Pipe()
+	done := make(chan int, 1)
+	go func() {
+		var stderr bytes.Buffer
+		code := run(ctx, []string{"nitrox", "simulator", "--listen", "127.0.0.1:0", "--config", "examples/quickstart/ns.conf", "--password", "hello"}, w, &stderr, os.LookupEnv)
+		if code != 0 {
+			t.Errorf("%s", stderr.String())
+		}
+		w.Close()
+		done <- code
+	}()
+	line, err := bufio.NewReader(r).ReadString('\n')
+	if err != nil {
+		t.Fatal(err)
+	}
+	go func() { _, _ = io.Copy(io.Discard, r) }()
+	url := regexp.MustCompile(`http://[0-9.:]+`).FindString(line)
+	dir := t.TempDir()
+	for name, text := range map[string]string{
+		"nitrox.yaml":    fmt.Sprintf("netscalers: {edge: {url: %q, username: nsroot, password: \"${PW}\"}}\nsources: {lab: {file: {path: endpoints.json}}}\napps: [{name: CartService, from: [{source: lab, app: x}]}]\n", url),
+		"endpoints.json": `{"apps": {"x": ["10.0.0.1:80"]}}`,
+	} {
+		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if code, out, log := nitrox(t, t.Context(), map[string]string{"PW": "hello"}, "sync", "--config", filepath.Join(dir, "nitrox.yaml")); code != 0 || !strings.Contains(out, "1 bound") {
+		t.Errorf("exit code %d\n%s%s", code, out, log)
+	}
+	stop()
+	if code := <-done; code != 0 {
+		t.Errorf("exit code %d", code)
+	}
+	bad := filepath.Join(dir, "bad.conf")
+	if err := os.WriteFile(bad, []byte("add serviceGroup a HTTP\nbind serviceGroup b 10.0.0.1 80\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range []struct{ args, says string }{
+		{"simulator --config no-such-file", "no-such-file"},
+		{"simulator --config " + bad, "bad.conf: line 2: "},
+		{"simulator --listen nowhere", "nowhere"},
+	} {
+		if code, _, stderr := nitrox(t, t.Context(), nil, strings.Fields(c.args)...); code != 1 || !strings.Contains(stderr, c.says) {
+			t.Errorf("%s: exit code %d: %s", c.args, code, stderr)
 		}
 	}
 }
