@@ -241,7 +241,7 @@ func list(value func(*json.Decoder) error) func(*json.Decoder) error {
 		case start == nil:
 			return nil
 		case start != json.Delim('['):
-			return fmt.Errorf("%v where a list is due", start)
+			return fmt.Errorf("%q where a list is due", printable(fmt.Sprint(start)))
 		}
 		for dec.More() {
 			if err := value(dec); err != nil {

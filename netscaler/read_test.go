@@ -131,38 +131,60 @@ func TestNoMembersAtAllIsAnAnswer(t *testing.T) {
 // What is not positively the list must never pass for an empty one.
 func TestDoubtfulAnswerIsNoEmptyGroup(t *testing.T) {
 	for name, a := range map[string]answer{
-		"no body":                {status: 200},
-		"no errorcode":           ok(`{}`),
-		"no errorcode but rows":  ok(`{ "servicegroup_servicegroupmember_binding": [] }`),
-		"a page":                 page(200),
-		"not found page":         page(404),
-		"array":                  ok(`[]`),
-		"text":                   ok(`"Done"`),
-		"errorcode is text":      ok(`{ "errorcode": "none" }`),
-		"errorcode is null":      ok(`{ "errorcode": null }`),
-		"rows are an object":     ok(`{ "errorcode": 0, "servicegroup_servicegroupmember_binding": {} }`),
-		"rows are text":          ok(`{ "errorcode": 0, "servicegroup_servicegroupmember_binding": "none" }`),
-		"a row is a number":      ok(`{ "errorcode": 0, "servicegroup_servicegroupmember_binding": [ 1 ] }`),
-		"error after the rows":   ok(`{ "servicegroup_servicegroupmember_binding": [ ], "errorcode": 1043, "message": "Internal error", "severity": "ERROR" }`),
-		"nested without an end":  ok(`{ "errorcode": 0, "x": ` + strings.Repeat("[", 20000)),
-		"bad gateway, no answer": {status: 404},
+		"no body":               {status: 200},
+		"no errorcode":          ok(`{}`),
+		"no errorcode but rows": ok(`{ "servicegroup_servicegroupmember_binding": [] }`),
+		"a page":                page(200),
+		"not found page":        page(404),
+		"array":                 ok(`[]`),
+		"text":                  ok(`"Done"`),
+		"errorcode is text":     ok(`{ "errorcode": "none" }`),
+		"errorcode is null":     ok(`{ "errorcode": null }`),
+		"rows are an object":    ok(`{ "errorcode": 0, "servicegroup_servicegroupmember_binding": {} }`),
+		"rows are text":         ok(`{ "errorcode": 0, "servicegroup_servicegroupmember_binding": "none" }`),
+		"a row is a number":     ok(`{ "errorcode": 0, "servicegroup_servicegroupmember_binding": [ 1 ] }`),
+		"error after the rows":  ok(`{ "servicegroup_servicegroupmember_binding": [ ], "errorcode": 1043, "message": "Internal error", "severity": "ERROR" }`),
+		"nested without an end": ok(`{ "errorcode": 0, "x": ` + strings.Repeat("[", 20000)),
+		"not found, no answer":  {status: 404},
+		"ends after the code":   ok(`{ "errorcode": 0, `),
+		"ends before the rows":  ok(`{ "errorcode": 0, "servicegroup_servicegroupmember_binding":`),
+		"ends between rows":     ok(`{ "errorcode": 0, "servicegroup_servicegroupmember_binding": [ {"servicegroupname":"sg","ip":"10.0.0.1","port":80}`),
+		"ends in a row":         ok(`{ "errorcode": 0, "servicegroup_servicegroupmember_binding": [ {"servicegroupname":"sg","ip":"10.0.0.1","port":80}, {"ser`),
+		"ends after the rows":   ok(`{ "errorcode": 0, "servicegroup_servicegroupmember_binding": [ {"servicegroupname":"sg","ip":"10.0.0.1","port":80} ]`),
 	} {
 		t.Run(name, func(t *testing.T) {
-			b := newBox(t).on(bulk, a).on(byName("sg"), a)
-			c := b.open()
-			if groups, err := c.Read(t.Context(), []string{"sg"}); err == nil && groups["sg"].Err == nil {
-				t.Errorf("by name: %+v", groups["sg"])
-			} else if err == nil && errors.Is(groups["sg"].Err, netscaler.ErrNoGroup) {
-				t.Errorf("by name, the group is said to be missing: %v", groups["sg"].Err)
-			}
-			if groups, err := c.Read(t.Context(), five); err == nil {
-				t.Errorf("in bulk: %+v", groups)
-			}
+			synctest.Test(t, func(t *testing.T) {
+				b := newBox(t).on(bulk, a).on(byName("sg"), a)
+				c := b.open()
+				if groups, err := c.Read(t.Context(), []string{"sg"}); err == nil && groups["sg"].Err == nil {
+					t.Errorf("by name: %+v", groups["sg"])
+				} else if err == nil && errors.Is(groups["sg"].Err, netscaler.ErrNoGroup) {
+					t.Errorf("by name, the group is said to be missing: %v", groups["sg"].Err)
+				}
+				if groups, err := c.Read(t.Context(), five); err == nil {
+					t.Errorf("in bulk: %+v", groups)
+				}
+			})
 		})
 	}
 	b := newBox(t).on(bulk, rows(binding, `{"ip":"10.0.0.1","port":80}`))
 	_, err := b.open().Read(t.Context(), five)
 	wantError(t, err, nil, "read the members of all service groups", "a member without a servicegroupname")
+}
+
+func TestRowsOfAnAnswerThatWasCutOffAreForgotten(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		whole := rows(binding, `{"servicegroupname":"a","ip":"10.0.0.1","port":80}, {"servicegroupname":"a","ip":"10.0.0.2","port":80}`)
+		cut := ok(whole.body[:len(whole.body)-30])
+		b := newBox(t).on(bulk, cut, cut, whole).on(byName("a"), cut, cut, whole)
+		c := b.open()
+		for _, names := range [][]string{{"a"}, {"a", "b", "c", "d", "e"}} {
+			groups, err := c.Read(t.Context(), names)
+			if err != nil || len(groups["a"].Members) != 2 {
+				t.Errorf("%+v, %v", groups["a"], err)
+			}
+		}
+	})
 }
 
 func TestAnswerWithoutAnEndIsCutOff(t *testing.T) {
@@ -273,7 +295,8 @@ func TestDetail(t *testing.T) {
 			for _, name := range strings.Split(test.names, "") {
 				groups[name] = &netscaler.Group{}
 			}
-			if err := b.open().Detail(t.Context(), groups); err != nil {
+			c := b.open()
+			if err := c.Detail(t.Context(), groups); err != nil {
 				t.Fatal(err)
 			}
 			for name, g := range groups {
@@ -293,6 +316,18 @@ func TestDetail(t *testing.T) {
 			}
 		})
 	}
+}
+
+func TestRefusedAttributesAreRemembered(t *testing.T) {
+	b := newBox(t).on("GET servicegroup/a"+attrsQuery, nitro(599, 1090, "No such argument")).on("GET servicegroup/a", rows("servicegroup", `{"servicegroupname":"a"}`))
+	c := b.open()
+	for range 2 {
+		groups := map[string]*netscaler.Group{"a": {}}
+		if err := c.Detail(t.Context(), groups); err != nil || groups["a"].Attrs == nil {
+			t.Errorf("%+v, %v", groups["a"], err)
+		}
+	}
+	wantLines(t, b, "GET servicegroup/a"+attrsQuery, "GET servicegroup/a", "GET servicegroup/a")
 }
 
 func TestDetailThatFailsKeepsTheGroups(t *testing.T) {

@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"strings"
 	"sync"
 	"time"
 )
@@ -107,7 +106,7 @@ func (c *Client) askRole(ctx context.Context, s *session) error {
 // rely on. Where that does not tell, stat/hanode may know that there is no
 // pair at all. On a cluster's address both are refused by 1065.
 func (c *Client) readRole(ctx context.Context, s *session) error {
-	var node struct{ State, HACurStatus, HACurMasterState string }
+	var node struct{ State, HACurStatus, HACurMasterState json.RawMessage }
 	_, err := c.send(ctx, s, c.short(get("config/hanode/0", func(r io.Reader) (reply, error) {
 		return decodeReply(r, "hanode", one(&node))
 	})))
@@ -120,9 +119,9 @@ func (c *Client) readRole(ctx context.Context, s *session) error {
 		return fmt.Errorf("ask for its HA role: %w", err)
 	}
 	switch {
-	case strings.EqualFold(node.State, "Primary"):
+	case is(plain(node.State), "Primary"):
 		return nil
-	case strings.EqualFold(node.State, "Secondary"):
+	case is(plain(node.State), "Secondary"):
 		return errors.New("it is the secondary node of the HA pair")
 	}
 	_, again := c.send(ctx, s, c.short(get("stat/hanode", func(r io.Reader) (reply, error) {
@@ -133,12 +132,12 @@ func (c *Client) readRole(ctx context.Context, s *session) error {
 		return fmt.Errorf("ask for its HA role: %w; %w", err, again)
 	case again != nil:
 		return fmt.Errorf("ask for its HA role: %w", again)
-	case strings.EqualFold(node.HACurStatus, "NO"), strings.EqualFold(node.HACurMasterState, "Primary"):
+	case is(plain(node.HACurStatus), "NO"), is(plain(node.HACurMasterState), "Primary"):
 		return nil
-	case strings.EqualFold(node.HACurMasterState, "Secondary"), strings.EqualFold(node.HACurMasterState, "Stay Secondary"):
+	case is(plain(node.HACurMasterState), "Secondary"), is(plain(node.HACurMasterState), "Stay Secondary"):
 		return errors.New("it is the secondary node of the HA pair")
 	}
-	return fmt.Errorf("its HA role is not known (%q, %q)", printable(node.State), printable(node.HACurMasterState))
+	return fmt.Errorf("its HA role is not known (%s, %s)", quote(node.State), quote(node.HACurMasterState))
 }
 
 // one reads an object, or the first of a list: NITRO answers singletons as

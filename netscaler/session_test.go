@@ -291,6 +291,9 @@ func TestOfAPairThePrimaryIsUsed(t *testing.T) {
 		for range 2 {
 			_, err := c.Read(t.Context(), []string{"sg"})
 			wantError(t, err, netscaler.ErrLogin)
+			if strings.Contains(err.Error(), "no node of the pair") {
+				t.Errorf("the other node is said to have been tried: %v", err)
+			}
 		}
 		if len(p.hosts) != 1 {
 			t.Errorf("calls: %v", p.hosts)

@@ -339,8 +339,8 @@ func TestWhatHoldsAlreadyIsNoFailure(t *testing.T) {
 }
 
 func TestAddressThatHasAServerIsBoundByItsName(t *testing.T) {
-	servers := rows("server", `{"name":"www","domain":"example.com"}, {"name":"far","ipaddress":"10.0.0.1","td":"7"},
-		{"name":"web1","ipaddress":"10.0.0.1","td":"0"}, {"name":"web2","ipaddress":"FF00:0::2"}, {"name":"odd","ipaddress":["x"]}`)
+	servers := rows("server", `{"name":"web1","ipaddress":"10.0.0.1","td":"0"}, {"name":"web2","ipaddress":"FF00:0::2"},
+		{"name":"www","domain":"example.com","ipaddress":"10.0.0.1"}, {"name":"far","ipaddress":"10.0.0.1","td":"7"}, {"name":"odd","ipaddress":["x"]}`)
 	list := changes(netscaler.Bind, "10.0.0.1:80", "[ff00::2]:80", "10.0.0.3:80", "10.0.0.4:80")
 	t.Run("in an array", func(t *testing.T) {
 		b := newBox(t).on("GET server", servers).on("PUT "+binding,
