@@ -3,11 +3,13 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"io"
 	"log/slog"
+	"maps"
 	"os"
 	"os/signal"
 	"runtime/debug"
@@ -283,14 +285,23 @@ func open(m *config.Mapping, readOnly bool, force []string, log *slog.Logger) (*
 	for i := range s.Apps {
 		s.Apps[i].Policy.Forced = slices.Contains(force, s.Apps[i].Name)
 	}
-	for name, n := range m.NetScalers {
+	appliances := map[string]string{} // by URL
+	for _, name := range slices.Sorted(maps.Keys(m.NetScalers)) {
+		n := m.NetScalers[name]
+		appliance := name
+		for _, url := range n.Config.URLs {
+			appliance = cmp.Or(appliances[url], appliance)
+		}
+		for _, url := range n.Config.URLs {
+			appliances[url] = appliance
+		}
 		n.Config.ReadOnly = readOnly
 		n.Config.Log = log.With("netscaler", name)
 		client, err := netscaler.Open(n.Config)
 		if err != nil {
 			return nil, fmt.Errorf("netscaler %s: %w", name, err)
 		}
-		s.NetScalers[name] = &sync.NetScaler{Client: client, Save: n.Save, SaveEvery: n.SaveEvery}
+		s.NetScalers[name] = &sync.NetScaler{Client: client, Appliance: appliance, Save: n.Save, SaveEvery: n.SaveEvery}
 	}
 	return s, nil
 }

@@ -877,6 +877,29 @@ func TestStoppedInTheMiddleItFinishesTheChangeInHandAndSaves(t *testing.T) {
 	})
 }
 
+// Two entries of the mapping are two partitions of one appliance: it never has
+// two sessions, nor two writers.
+func TestPartitionsOfOneApplianceTakeTurns(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		st := stage{"shop": known(hosts(1, 2)), "cart": known(hosts(1, 3))}
+		s := newSite(t, players{"prod": st.play}, sync.App{Name: "shop", Policy: atOnce}, sync.App{Name: "cart", Policy: atOnce, NetScalers: []string{"other"}})
+		sim := simulator.New(simulator.Options{Users: map[string]string{"nitrox": "secret"}, MaxSessions: 1})
+		sim.AddGroup("sg-shop")
+		sim.AddGroup("sg-cart")
+		for _, name := range []string{"edge", "other"} {
+			s.sims[name] = sim
+			s.NetScalers[name] = &sync.NetScaler{Client: s.client(name, "secret", false), Appliance: "edge", Save: true}
+		}
+		for range 2 {
+			if r := s.Sync(t.Context(), nil); r.Exit(false) != 0 {
+				t.Errorf("exit %d: %v", r.Exit(false), r.NetScalers)
+			}
+		}
+		s.expect("sg-shop", bound(1, 2))
+		s.expect("sg-cart", bound(1, 3))
+	})
+}
+
 func TestPausedAppsArePlannedAndNotApplied(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		st := stage{"shop": known(hosts(1, 4))}

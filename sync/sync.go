@@ -84,6 +84,10 @@ type Source struct {
 // NetScaler is a NetScaler of the mapping.
 type NetScaler struct {
 	Client *netscaler.Client
+	// Appliance is the same for entries of the mapping that are one appliance,
+	// say two of its partitions: they are served one after the other. Empty:
+	// there is no other entry for it.
+	Appliance string
 	// Save keeps changes over a reboot: the running configuration is saved
 	// after a pass that changed something.
 	Save bool

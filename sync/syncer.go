@@ -1,6 +1,7 @@
 package sync
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -58,19 +59,28 @@ func (s *Syncer) pass(ctx context.Context, names []string, apply bool) Result {
 	all := s.poll(ctx, apps, false)
 
 	visits := map[string]*visit{}
-	var g errgroup.Group
+	turns := map[string][]*visit{} // by appliance
 	for _, app := range apps {
 		for _, name := range app.NetScalers {
 			if visits[name] == nil {
-				visits[name] = &visit{Syncer: s, ns: s.NetScalers[name], confirmErrs: map[string]error{}}
+				ns := s.NetScalers[name]
+				visits[name] = &visit{Syncer: s, ns: ns, confirmErrs: map[string]error{}}
+				appliance := cmp.Or(ns.Appliance, name)
+				turns[appliance] = append(turns[appliance], visits[name])
 			}
 			v := visits[name]
 			v.outcomes = append(v.outcomes, &Outcome{App: app, NetScaler: name})
 		}
 	}
-	for _, v := range visits {
+	var g errgroup.Group
+	for _, visits := range turns {
 		g.Go(func() error {
-			v.run(ctx, all, apply)
+			for _, v := range visits {
+				v.run(ctx, all, apply)
+				if len(visits) > 1 {
+					v.leave(ctx)
+				}
+			}
 			return nil
 		})
 	}

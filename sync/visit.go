@@ -81,6 +81,14 @@ func (v *visit) run(ctx context.Context, all polls, apply bool) {
 	}
 }
 
+// leave ends the session, so that the next visit to the same appliance is its
+// only one.
+func (v *visit) leave(ctx context.Context) {
+	if err := v.ns.Client.Close(context.WithoutCancel(ctx)); err != nil {
+		v.errs = append(v.errs, err)
+	}
+}
+
 // fail is the end of outcomes that can have no plan.
 func fail(outcomes []*Outcome, err error) {
 	for _, o := range outcomes {
