@@ -51,6 +51,7 @@ type task struct {
 	ready           bool
 	checked         time.Time // by the leader; zero: not yet
 	firstSuccess    time.Time // that the leader has seen
+	proven          bool      // some leader has seen it healthy
 }
 
 func (t *task) check(now time.Time) {
@@ -58,6 +59,7 @@ func (t *task) check(now time.Time) {
 		return
 	}
 	t.checked = now
+	t.proven = t.proven || !t.sick
 	if !t.sick && t.firstSuccess.IsZero() {
 		t.firstSuccess = now
 	}
@@ -277,18 +279,25 @@ func (c *Cluster) state(t *task) string {
 	return t.state
 }
 
-// Advance lets the agents and Marathon make one step: staging tasks run,
-// running ones become healthy and then ready, killed ones are gone.
+// startsAtOnce is how many tasks of an app start in one step.
+const startsAtOnce = 2
+
+// Advance lets the agents and Marathon make one step: the first two of an app's
+// staging tasks run, running ones become healthy and then ready, killed ones
+// are gone.
 func (c *Cluster) Advance() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	now := time.Now()
 	for _, a := range c.sorted() {
 		a.tasks = slices.DeleteFunc(a.tasks, func(t *task) bool { return t.killed })
-		for _, t := range a.tasks {
+		starts := 0
+		for i, t := range a.tasks {
 			switch {
-			case t.state == staging:
-				t.state, t.started = running, now
+			case t.state == staging && starts == startsAtOnce:
+			case t.state == staging: // no two start at the same moment
+				starts++
+				t.state, t.started = running, now.Add(time.Duration(i-len(a.tasks))*time.Millisecond)
 				c.update(a, t)
 			case t.checked.IsZero() && now.Sub(c.elected) > a.interval:
 				t.check(now)

@@ -167,14 +167,16 @@ func (c *Cluster) Tasks(id string) []string {
 	return ids
 }
 
-// Serving are the addresses, "10.0.1.1:31000", of an app's tasks that accept
-// traffic: they run, are healthy and are not being killed.
+// Serving are the addresses, "10.0.1.1:31000", of an app's tasks that really
+// accept traffic, whatever a new leader knows of that: they run, have been
+// healthy and still are, and are not being killed.
 func (c *Cluster) Serving(id string) []string {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	var all []string
-	for _, t := range c.apps[id].tasks {
-		if t.state == running && !t.killed && !t.sick && len(t.ports) > 0 {
+	a := c.apps[id]
+	for _, t := range a.tasks {
+		if t.state == running && !t.killed && !t.sick && (t.proven || a.checks == 0) && (t.ready || !a.readiness) && len(t.ports) > 0 {
 			all = append(all, fmt.Sprintf("%s:%d", t.host, t.ports[0]))
 		}
 	}
