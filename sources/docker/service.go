@@ -53,10 +53,15 @@ func (s *cluster) serviceEndpoints(a *found, service swarm.Service, wanted int, 
 	if err != nil {
 		return err
 	}
-	// The count is the manager's own, and includes tasks that are to end; where
-	// no other is wanted or there are others in the list, nothing is missing.
-	if st := service.ServiceStatus; len(s.tasks[service.ID]) == 0 && st != nil && st.RunningTasks > 0 && st.DesiredTasks > 0 {
-		a.doubt(fmt.Errorf("service %s: the manager counts %s and lists none", service.Spec.Name, count(int(st.RunningTasks), "running task")))
+	if st := service.ServiceStatus; len(s.tasks[service.ID]) == 0 && st != nil && st.DesiredTasks > 0 {
+		name := "service " + service.Spec.Name
+		if st.RunningTasks > 0 {
+			// The count is the manager's own. It includes tasks that are to
+			// end, but where others are wanted these are in the list.
+			a.doubt(fmt.Errorf("%s: the manager counts %s and lists none", name, count(int(st.RunningTasks), "running task")))
+		} else {
+			a.leave(name, fmt.Sprintf("it wants %s and runs none (they may be waiting to be restarted)", count(int(st.DesiredTasks), "task")))
+		}
 	}
 	if port.PublishMode == swarm.PortConfigPublishModeHost {
 		hostEndpoints(a, running, port, config)

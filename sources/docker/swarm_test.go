@@ -2,7 +2,9 @@ package docker_test
 
 import (
 	"encoding/json"
+	"fmt"
 	"net/http"
+	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"strings"
@@ -106,6 +108,8 @@ func TestSwarmRules(t *testing.T) {
 			want: []string{}},
 		"no tasks although the manager counts some": {objects: []object{mesh},
 			want: []string{"doubt: service web: the manager counts 2 running tasks and lists none"}},
+		"all tasks wait to be restarted": {objects: []object{mesh.edit("ServiceStatus", object{"RunningTasks": 0, "DesiredTasks": 2})},
+			want: []string{"left service web: it wants 2 tasks and runs none (they may be waiting to be restarted)"}},
 		"a pending task is in the list, and is none that runs": {objects: []object{mesh, task("web", 1, "").edit("Status.State", "pending", "Status.Message", "pending task scheduling")},
 			want: []string{"left task web.1: its state is pending: pending task scheduling"}},
 		"an old manager does not count": {objects: []object{mesh.edit("ServiceStatus", nil), n1, task("web", 1, "n1")},
@@ -221,5 +225,43 @@ func TestListsThatCannotBeTold(t *testing.T) {
 				t.Errorf("got %+v and error %v, want one that says %q", answers, err, c.want)
 			}
 		})
+	}
+}
+
+// BenchmarkPoll is a poll of 1,000 services with 10 tasks each on 500 nodes.
+func BenchmarkPoll(b *testing.B) {
+	const services, tasks, nodes = 1000, 10, 500
+	var objects []object
+	var queries []docker.Query
+	for i := range nodes {
+		objects = append(objects, node(fmt.Sprint("n", i), fmt.Sprintf("10.1.%d.%d", i/250, i%250+1)))
+	}
+	for i := range services {
+		name := fmt.Sprint("web", i)
+		queries = append(queries, docker.Query{Label: "com.citrix.lb.appname=" + name})
+		objects = append(objects, service(name, port(80, 8000+i, "ingress")))
+		for slot := range tasks {
+			objects = append(objects, task(name, slot+1, fmt.Sprint("n", (i*7+slot)%nodes)))
+		}
+	}
+	d := swarm(b, objects...)
+	bodies := make(map[string][]byte)
+	var size int
+	for _, path := range []string{"/services", "/tasks", "/nodes"} {
+		r := httptest.NewRecorder()
+		d.ServeHTTP(r, httptest.NewRequest(http.MethodGet, "/v1.41"+path+"?", nil))
+		bodies["/v1.41"+path] = r.Body.Bytes()
+		size += r.Body.Len()
+	}
+	s := open(b, docker.Config{Kind: docker.Swarm, Host: serve(b, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Api-Version", "1.41")
+		w.Write(bodies[r.URL.Path])
+	}))})
+	b.SetBytes(int64(size))
+	for b.Loop() {
+		answers, err := s.Poll(b.Context(), queries, false)
+		if err != nil || len(answers[services-1].Endpoints) != tasks {
+			b.Fatalf("error %v, answer %+v", err, answers)
+		}
 	}
 }
