@@ -14,8 +14,13 @@ import (
 	"sync"
 	"testing"
 
+	"go.uber.org/goleak"
+
 	"nitrox/netscaler"
 )
+
+// A client that is closed leaves nothing running.
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 // box is a NetScaler that answers what a test tells it to, and nothing else.
 // It is for the answers that the simulator does not give. Log-ins and log-outs

@@ -57,8 +57,9 @@ func (c *Client) short(k *call) *call {
 }
 
 // do makes a call within the session, and once more in a new one if it was
-// dead: a call that is refused for that was not carried out. It is the one
-// door to the network for everything but a session's own begin and end.
+// dead: a call that is refused for that was not carried out. Every call goes
+// through here but those that begin, ask or end a session, which change nothing
+// on the appliance; so this is where a read-only client refuses.
 func (c *Client) do(ctx context.Context, k *call) (a reply, err error) {
 	if c.cfg.ReadOnly && k.method != http.MethodGet {
 		return a, fmt.Errorf("%s %s: %w", k.method, k.path, ErrReadOnly)

@@ -108,6 +108,7 @@ func (c *Client) askRole(ctx context.Context, s *session) error {
 func (c *Client) readRole(ctx context.Context, s *session) error {
 	var node struct{ State, HACurStatus, HACurMasterState json.RawMessage }
 	_, err := c.send(ctx, s, c.short(get("config/hanode/0", func(r io.Reader) (reply, error) {
+		node.State = nil
 		return decodeReply(r, "hanode", one(&node))
 	})))
 	switch e := refused(err); {
@@ -125,6 +126,7 @@ func (c *Client) readRole(ctx context.Context, s *session) error {
 		return errors.New("it is the secondary node of the HA pair")
 	}
 	_, again := c.send(ctx, s, c.short(get("stat/hanode", func(r io.Reader) (reply, error) {
+		node.HACurStatus, node.HACurMasterState = nil, nil
 		return decodeReply(r, "hanode", one(&node))
 	})))
 	switch {
