@@ -32,7 +32,7 @@ func (v *visit) apply(ctx context.Context, outcomes []*Outcome) {
 			work = append(work, o)
 		}
 	}
-	if len(work) == 0 {
+	if len(work) == 0 || len(v.errs) > 0 {
 		return
 	}
 	if err := v.ns.Client.Writable(ctx); err != nil {

@@ -55,7 +55,7 @@ func (v *visit) run(ctx context.Context, all polls, apply bool) {
 			continue
 		}
 		v.plan(ctx, wave, r.groups)
-		if apply && len(v.errs) == 0 {
+		if apply {
 			end := clock(&v.phases.Apply)
 			v.apply(ctx, wave)
 			end()
