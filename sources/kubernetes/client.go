@@ -25,6 +25,9 @@ type client struct {
 	http    *http.Client
 	base    *url.URL
 	maxBody int64
+	// tokenFile, if any, is read for each request. client-go would keep what
+	// was in it for a minute, even when it is refused.
+	tokenFile string
 	// kubeconfig is what it was made from; nil: a pod's service account.
 	kubeconfig *api.Config
 
@@ -61,6 +64,10 @@ func newClient(config *rest.Config) (*client, error) {
 	config = rest.CopyConfig(config)
 	config.UserAgent = "nitrox"
 	config.Timeout = 0 // the context has it
+	tokenFile := config.BearerTokenFile
+	if tokenFile != "" {
+		config.BearerToken, config.BearerTokenFile = "", ""
+	}
 	base, _, err := rest.DefaultServerUrlFor(config)
 	if err != nil {
 		return nil, err
@@ -73,7 +80,25 @@ func newClient(config *rest.Config) (*client, error) {
 	// sent to another host.
 	own := *h
 	own.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
-	return &client{http: &own, base: base}, nil
+	return &client{http: &own, base: base, tokenFile: tokenFile}, nil
+}
+
+// authorize adds the token of a file to a request. Other credentials are added
+// on the way.
+func (c *client) authorize(request *http.Request) error {
+	if c.tokenFile == "" {
+		return nil
+	}
+	token, err := os.ReadFile(c.tokenFile)
+	if err != nil {
+		return fmt.Errorf("token: %w", err)
+	}
+	text := strings.TrimSpace(string(token))
+	if text == "" {
+		return fmt.Errorf("token: %s is empty", c.tokenFile)
+	}
+	request.Header.Set("Authorization", "Bearer "+text)
+	return nil
 }
 
 // load finds out where the cluster is and who asks. kubeconfig is nil for a

@@ -219,6 +219,9 @@ func (c *client) get(ctx context.Context, u *url.URL) ([]byte, error) {
 }
 
 func (c *client) do(request *http.Request) ([]byte, error) {
+	if err := c.authorize(request); err != nil {
+		return nil, err
+	}
 	response, err := c.http.Do(request)
 	if err != nil {
 		// The URL, with a selector of hundreds of names, says nothing more.

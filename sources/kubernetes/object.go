@@ -2,6 +2,8 @@ package kubernetes
 
 import (
 	"encoding/json"
+	"errors"
+	"fmt"
 	"strconv"
 	"strings"
 )
@@ -201,6 +203,10 @@ func readItems[T any](raw []json.RawMessage) (items []T, bad []misread, err erro
 		}
 		if err := json.Unmarshal(r, &o); err != nil || o.Metadata.Name == "" {
 			return nil, nil, itemErr // whose it is cannot be told
+		}
+		var wrong *json.UnmarshalTypeError
+		if errors.As(itemErr, &wrong) {
+			itemErr = fmt.Errorf("unexpected %s at %s", wrong.Value, wrong.Field)
 		}
 		bad = append(bad, misread{o.Metadata, itemErr})
 	}
