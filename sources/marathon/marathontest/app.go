@@ -65,11 +65,12 @@ func (t *task) check(now time.Time) {
 	}
 }
 
-// definitionKeys are those of an app that this stand-in knows. Others are
-// refused, as Marathon refuses what is not in its schema.
+// definitionKeys are those of an app in Marathon's schema. Others are refused,
+// as Marathon does.
 var definitionKeys = []string{
 	"id", "cmd", "args", "cpus", "mem", "disk", "env", "secrets", "instances", "labels", "constraints", "killSelection", "container", "networks",
 	"portDefinitions", "requirePorts", "healthChecks", "readinessChecks", "upgradeStrategy", "unreachableStrategy", "taskKillGracePeriodSeconds", "fetch", "user",
+	"ports", "dependencies", "uris", "storeUrls", "acceptedResourceRoles", "backoffSeconds", "backoffFactor", "maxLaunchDelaySeconds", "executor", "gpus", "residency", "role", "version",
 }
 
 var validID = regexp.MustCompile(`^(/[a-z0-9]([a-z0-9.-]*[a-z0-9])?)+$`)
@@ -88,6 +89,7 @@ func (c *Cluster) Put(definition string) error {
 }
 
 func (c *Cluster) put(d map[string]any) (a *app, created bool, err error) {
+	maps.DeleteFunc(d, func(_ string, v any) bool { return v == nil })
 	for key := range d {
 		if !slices.Contains(definitionKeys, key) {
 			return nil, false, refusal("unexpected attribute " + key)

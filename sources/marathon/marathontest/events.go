@@ -3,7 +3,6 @@ package marathontest
 import (
 	"encoding/json"
 	"fmt"
-	"io"
 	"net/http"
 	"slices"
 	"strings"
@@ -84,7 +83,7 @@ func (c *Cluster) events(w http.ResponseWriter, r *http.Request) {
 		case <-r.Context().Done():
 			return
 		}
-		if _, err := io.WriteString(w, text); err != nil {
+		if _, err := w.Write([]byte(text)); err != nil {
 			return
 		}
 	}
