@@ -118,6 +118,7 @@ func (b *batch) one(j job) *failure {
 	if f := b.commandFault(line); f != nil {
 		return f
 	}
+	c, it := j.c, j.it.clone() // carrying it out may change it
 	undo, f := j.c.run(b.exec, j.it)
 	if f != nil && f.code == codeExists && b.update != nil {
 		b.existed = true
@@ -126,16 +127,18 @@ func (b *batch) one(j job) *failure {
 				delete(j.it.values, name) // fixed, and found equal
 			}
 		}
+		c, it = b.update, j.it.clone()
 		undo, f = b.update.run(b.exec, j.it)
 	}
 	if f != nil {
 		return f
 	}
+	undo, f = b.propagate(c, it, undo)
 	b.done = append(b.done, undo)
 	if !j.c.volatile {
 		b.changed(b.now)
 	}
-	return nil
+	return f
 }
 
 // rollback takes back what was done, latest first. It is false if something

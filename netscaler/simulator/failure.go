@@ -54,6 +54,7 @@ const (
 	codeExists            = 273
 	codeInvalidArgument   = 278
 	codeSaving            = 293
+	codePeerFailed        = 349
 	codeNoServer          = 351
 	codeLoginRequired     = 352
 	codeBadPassword       = 354
@@ -65,6 +66,7 @@ const (
 	codeConnectionLimit   = 446
 	codeNotLoggedIn       = 1027
 	codeOnSecondary       = 1028
+	codeOnCluster         = 1065
 	codeFeatureOff        = 1067
 	codeInvalidName       = 1075
 	codeNoArgument        = 1090
@@ -108,6 +110,7 @@ var texts = map[int]string{
 	291:                   "Resource temporarily unavailable",
 	codeSaving:            "Operation already in progress",
 	344:                   "No Service",
+	codePeerFailed:        "Command failed on secondary node, but succeeded on primary node. Configuration will be synchronized between nodes",
 	codeNoServer:          "No such server",
 	codeLoginRequired:     "Login is required",
 	codeBadPassword:       "Invalid username or password",
@@ -124,6 +127,7 @@ var texts = map[int]string{
 	codeNotLoggedIn:       "Not logged in or connection timed out",
 	codeOnSecondary:       "You are connected to a secondary node; configuration changes made in this session will not be propagated to, or saved on, other nodes",
 	1043:                  "Internal error",
+	codeOnCluster:         "Operation not permitted on CLIP",
 	codeFeatureOff:        "Feature(s) not enabled",
 	codeInvalidName:       "Invalid name; names must begin with an alphanumeric character or underscore and must contain only alphanumerics, '_', '#', '.', ' ', ':', '@', '=' or '-'",
 	codeNoArgument:        "No such argument",

@@ -42,6 +42,9 @@ type Fault struct {
 	DropBefore, DropAfterApply, DropMidReply bool
 	// KillSession ends all sessions just before the call.
 	KillSession bool
+	// Failover changes the roles of the pair before the call is served, or, with
+	// DropAfterApply or DropMidReply, once it was.
+	Failover bool
 }
 
 // armed is a fault with its patterns compiled and its matches counted.

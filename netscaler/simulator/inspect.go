@@ -172,45 +172,6 @@ func (s *Simulator) KillSessions() {
 	}
 }
 
-const (
-	rolePrimary   = "Primary"
-	roleSecondary = "Secondary"
-)
-
-// Role is Primary or Secondary.
-func (s *Simulator) Role() string {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.role()
-}
-
-func (s *Simulator) role() string {
-	if s.secondary {
-		return roleSecondary
-	}
-	return rolePrimary
-}
-
-// SetRole makes the appliance the Primary or the Secondary node of a pair. It
-// panics on another role.
-func (s *Simulator) SetRole(role string) {
-	if role != rolePrimary && role != roleSecondary {
-		panic("simulator: no role " + role)
-	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.secondary, s.opt.HA = role == roleSecondary, true
-}
-
-// Failover changes the node's role. Sessions live on a node, so that none
-// outlives it.
-func (s *Simulator) Failover() {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.secondary, s.opt.HA = !s.secondary, true
-	clear(s.sessions)
-}
-
 // Boot starts the appliance anew from its saved configuration. What was not
 // saved is lost, and so are sessions and running drains.
 func (s *Simulator) Boot() {
@@ -222,20 +183,6 @@ func (s *Simulator) Boot() {
 	s.unsaved = false
 }
 
-// SyncFrom makes the configuration that of the other node of an HA pair, as
-// its synchronisation does. Running drains are over after it. It does not
-// follow later changes.
-func (s *Simulator) SyncFrom(primary *Simulator) {
-	primary.mu.Lock()
-	text := primary.dump(time.Now())
-	primary.mu.Unlock()
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.settle()
-	s.replace(text)
-	s.changed(time.Now())
-}
-
 // replace loads a configuration in place of the present one. What the monitors
 // find of the backends stays.
 func (s *Simulator) replace(text []byte) {
@@ -245,6 +192,9 @@ func (s *Simulator) replace(text []byte) {
 			down[p.name+"/"+g.name] = g.down
 		}
 	}
+	peer := s.peer
+	s.peer = nil // it is no business of the peer's
+	defer func() { s.peer = peer }()
 	s.partitions = []*partition{newPartition("")}
 	if err := s.load(string(text)); err != nil {
 		panic("simulator: a configuration that was written here does not load: " + err.Error())

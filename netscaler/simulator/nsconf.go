@@ -91,13 +91,15 @@ func (x *exec) command(line string) error {
 	}
 	f := c.validate(it, x.lacks)
 	if f == nil && c == saveCommand {
-		x.unsaved, x.savedAt = false, x.now
-		x.saved = x.dump(x.now)
+		x.keepConfig(x.now)
 		return nil
 	}
 	if f == nil {
 		x.extra = extra
-		_, f = c.run(x, it)
+		same := it.clone()
+		if _, f = c.run(x, it); f == nil {
+			_, f = x.propagate(c, same, nil)
+		}
 		x.extra = nil
 	}
 	if f != nil {

@@ -62,6 +62,13 @@ func (s *Simulator) admit(ctx context.Context, req *request, h http.Header, call
 		return s.refuse(fail(codeConnectionLimit))
 	}
 	time.Sleep(fault.Delay)
+	if fault.Failover {
+		if fault.DropAfterApply || fault.DropMidReply {
+			defer s.Failover()
+		} else {
+			s.Failover()
+		}
+	}
 	switch {
 	case fault.Hang:
 		<-ctx.Done()

@@ -120,9 +120,18 @@ type Options struct {
 
 	// HA makes the appliance one node of a pair. Default: it stands alone.
 	HA bool
+	// INC says of the pair that its nodes have network settings of their own, so
+	// that no address moves with the primary.
+	INC bool
 	// SecondaryRefuses refuses writes on a secondary node, with 368. Default:
 	// they are made, on this node only, and warned of with 1028.
 	SecondaryRefuses bool
+	// KeepSessions lets a node's sessions live on when it turns secondary.
+	// Default: a failover ends them.
+	KeepSessions bool
+	// Cluster makes the address that of a cluster, which has no HA role: to be
+	// asked for one is refused with 1065.
+	Cluster bool
 }
 
 // Simulator is one appliance. It is an [http.Handler]; its methods may be
@@ -140,6 +149,7 @@ type Simulator struct {
 	saving     bool
 
 	secondary   bool
+	peer        *Simulator // of an HA pair, see [Pair]
 	sessions    map[string]*session
 	connections int
 	calls       []Call

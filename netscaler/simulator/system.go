@@ -48,9 +48,18 @@ func (x *exec) save(q *query, it item) (*reply, *failure) {
 func (x *exec) saveNow() {
 	x.mu.Lock()
 	defer x.mu.Unlock()
-	now := time.Now()
-	x.saving, x.unsaved, x.savedAt = false, false, now
-	x.saved = x.dump(now)
+	x.saving = false
+	x.keepConfig(time.Now())
+	if x.peer != nil && !x.secondary {
+		x.peer.mu.Lock()
+		defer x.peer.mu.Unlock()
+		x.peer.keepConfig(time.Now())
+	}
+}
+
+func (s *Simulator) keepConfig(now time.Time) {
+	s.unsaved, s.savedAt = false, now
+	s.saved = s.dump(now)
 }
 
 const (
@@ -104,6 +113,9 @@ func showFeatures(x *exec, q *query, l *listing) *failure {
 }
 
 func showNodes(x *exec, q *query, l *listing) *failure {
+	if x.opt.Cluster {
+		return fail(codeOnCluster)
+	}
 	if q.named && q.name != "0" && !(x.opt.HA && q.name == "1") {
 		return fail(codeNoResource, "id", q.name)
 	}
@@ -117,6 +129,9 @@ func showNodes(x *exec, q *query, l *listing) *failure {
 		l.text("state", state)
 		l.text("hasync", "ENABLED")
 		l.text("haprop", "ENABLED")
+		if x.opt.INC {
+			l.text("inc", "ENABLED")
+		}
 		l.end()
 	}
 	own, other := nodeIP, peerIP
@@ -133,6 +148,9 @@ func showNodes(x *exec, q *query, l *listing) *failure {
 }
 
 func nodeStats(x *exec, q *query, l *listing) *failure {
+	if x.opt.Cluster {
+		return fail(codeOnCluster)
+	}
 	status := "NO"
 	if x.opt.HA {
 		status = "YES"
