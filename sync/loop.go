@@ -1,9 +1,12 @@
 package sync
 
 import (
+	"cmp"
 	"context"
 	"fmt"
+	"log/slog"
 	"math/rand/v2"
+	"slices"
 	"time"
 )
 
@@ -16,15 +19,219 @@ func WithDeadline(ctx context.Context) (context.Context, context.CancelFunc) {
 	return context.WithTimeoutCause(ctx, Deadline, fmt.Errorf("the pass took longer than its deadline of %v", Deadline))
 }
 
-// Loop runs passes until ctx ends, the first at once and each at an interval
-// after the one before began, never two at a time. The interval varies by up
-// to a tenth, so that many copies do not call at the same moment.
-func Loop(ctx context.Context, every time.Duration, pass func(context.Context)) {
-	for ctx.Err() == nil {
-		next := time.Now().Add(every - every/10 + rand.N(every/5+1))
-		limited, cancel := WithDeadline(ctx)
-		pass(limited)
-		cancel()
-		_ = pause(ctx, time.Until(next)) // the condition sees that ctx has ended
+const (
+	// debounce is how long a pass waits after the first hint for others that
+	// come with it: a rolling update is many events.
+	debounce = 250 * time.Millisecond
+	// minGap is the least time between the beginnings of two passes.
+	minGap = time.Second
+)
+
+// Loop makes passes, never two at a time: of all apps at an interval, and, if
+// it watches, of the apps of a source when that source hints at a change. A
+// hint only shortens the wait: what a pass does it finds out by polling all
+// sources of its apps.
+type Loop struct {
+	// Every is the interval between the beginnings of two passes of all apps.
+	// It varies by up to a tenth, so that many copies do not call at once.
+	Every time.Duration
+	// Apps are the names of those to look at; nil: all.
+	Apps []string
+	// Watch follows the event streams of the sources that have one.
+	Watch bool
+	// Pass makes a pass: Syncer.Sync or Syncer.Plan.
+	Pass func(s *Syncer, ctx context.Context, apps []string) Result
+	// Report is called after each pass.
+	Report func(Result)
+	// Stream is called when the event stream of a source comes up or ends; nil:
+	// nobody wants to know.
+	Stream func(source string, up bool)
+	// Reload gives a syncer that replaces the one in use.
+	Reload <-chan *Syncer
+	Log    *slog.Logger
+}
+
+// Run loops until ctx ends. The pass that runs then finishes the change in
+// hand; the syncer that was last in use is returned, to be closed.
+func (l *Loop) Run(ctx context.Context, s *Syncer) *Syncer {
+	for {
+		next := l.follow(ctx, s)
+		if next == nil {
+			return s
+		}
+		if err := s.Close(context.WithoutCancel(ctx)); err != nil {
+			l.Log.ErrorContext(ctx, "the end of the old mapping was not clean", "error", err)
+		}
+		s = next
 	}
+}
+
+// follow loops with one syncer until ctx ends or another is to replace it.
+func (l *Loop) follow(ctx context.Context, s *Syncer) (replacement *Syncer) {
+	streaming, end := context.WithCancel(ctx)
+	hints := make(chan string)
+	ended := l.streams(streaming, s, hints)
+	defer func() { end(); <-ended }()
+
+	var (
+		due  schedule
+		done chan Result
+	)
+	history := repeats{}
+	due.full = time.Now()
+	for {
+		var begin <-chan time.Time // nil while a pass runs
+		var timer *time.Timer
+		if done == nil {
+			if replacement != nil || ctx.Err() != nil {
+				return replacement
+			}
+			timer = time.NewTimer(time.Until(due.next()))
+			begin = timer.C
+		}
+		select {
+		case source := <-hints:
+			due.hint(source, time.Now())
+		case <-begin:
+			apps := due.begin(l.Apps, s.Apps, time.Now(), l.Every-l.Every/10+rand.N(l.Every/5+1))
+			done = make(chan Result, 1)
+			go func() {
+				limited, cancel := WithDeadline(ctx)
+				defer cancel()
+				done <- l.Pass(s, limited, apps)
+			}()
+		case r := <-done:
+			done = nil
+			due.drains(r, time.Now())
+			for _, change := range history.note(r, time.Now(), l.Every) {
+				l.Log.WarnContext(ctx, "the same change is made again and again: something else undoes it, or its source flaps", "change", change)
+			}
+			l.Report(r)
+		case replacement = <-l.Reload:
+		case <-ctx.Done():
+			if done != nil {
+				l.Report(<-done)
+			}
+			return nil
+		}
+		if timer != nil {
+			timer.Stop()
+		}
+	}
+}
+
+// schedule says when the next pass is due, and of which apps. It knows no
+// clock.
+type schedule struct {
+	full    time.Time       // when the next pass of all apps is due
+	hinted  map[string]bool // sources that hinted since the last pass began
+	first   time.Time       // the first of these hints
+	drained time.Time       // when the next drain ends; zero: none that is known
+	began   time.Time       // the last pass
+}
+
+// hint notes that a source may have changed.
+func (d *schedule) hint(source string, now time.Time) {
+	if len(d.hinted) == 0 {
+		d.hinted, d.first = map[string]bool{}, now
+	}
+	d.hinted[source] = true
+}
+
+// next is when the next pass is to begin.
+func (d *schedule) next() time.Time {
+	at := d.full
+	if len(d.hinted) > 0 {
+		at = earlier(at, d.first.Add(debounce))
+	}
+	if !d.drained.IsZero() {
+		at = earlier(at, d.drained)
+	}
+	if soonest := d.began.Add(minGap); at.Before(soonest) {
+		return soonest
+	}
+	return at
+}
+
+func earlier(a, b time.Time) time.Time {
+	if b.Before(a) {
+		return b
+	}
+	return a
+}
+
+// begin starts a pass and says of which apps: of all that are selected if that
+// is due or a drain has ended, else of those that the hinting sources feed.
+func (d *schedule) begin(selected []string, apps []App, now time.Time, interval time.Duration) []string {
+	all := !now.Before(d.full) || !d.drained.IsZero() && !now.Before(d.drained)
+	hinted := d.hinted
+	d.hinted, d.drained, d.began = nil, time.Time{}, now
+	if all {
+		d.full = now.Add(interval)
+		return selected
+	}
+	names := []string{} // not nil, which would be all
+	for _, app := range apps {
+		if selected != nil && !slices.Contains(selected, app.Name) {
+			continue
+		}
+		if slices.ContainsFunc(app.From, func(f From) bool { return hinted[f.Source] }) {
+			names = append(names, app.Name)
+		}
+	}
+	return names
+}
+
+// drains notes when the first of the drains that the pass left behind ends.
+func (d *schedule) drains(r Result, now time.Time) {
+	var soonest time.Duration
+	for _, o := range r.Outcomes {
+		for _, m := range o.Plan.Draining {
+			soonest = sooner(soonest, m.Left)
+		}
+		for i, c := range o.Plan.Changes {
+			if o.Errs != nil && o.Errs[i] == nil {
+				soonest = sooner(soonest, c.Delay)
+			}
+		}
+	}
+	if soonest > 0 {
+		// The NetScaler counts whole seconds.
+		d.drained = now.Add(soonest + time.Second)
+	}
+}
+
+// sooner of two durations of which 0 is none.
+func sooner(a, b time.Duration) time.Duration { return cmp.Or(min(a, b), max(a, b)) }
+
+// repeats remembers when each change was made, for as long as it matters.
+type repeats map[string][]time.Time
+
+// often is how many times the same change must be made within ten intervals to
+// be worth a warning.
+const often = 3
+
+// note adds the changes of a pass and returns those that are made again and
+// again: somebody undoes them, or their source cannot make up its mind.
+func (c repeats) note(r Result, now time.Time, every time.Duration) (again []string) {
+	for key, times := range c {
+		times = slices.DeleteFunc(times, func(t time.Time) bool { return now.Sub(t) > 10*every })
+		if c[key] = times; len(times) == 0 {
+			delete(c, key)
+		}
+	}
+	for _, o := range r.Outcomes {
+		for i, change := range o.Plan.Changes {
+			if o.Errs == nil || o.Errs[i] != nil {
+				continue
+			}
+			key := fmt.Sprintf("%s of %v in %s on %s", change.Op, change.Addr, change.Group, o.NetScaler)
+			c[key] = append(c[key], now)
+			if len(c[key]) == often {
+				again = append(again, key)
+				delete(c, key)
+			}
+		}
+	}
+	return again
 }

@@ -102,6 +102,9 @@ func (s *site) end(r sync.Result, want int) {
 		_ = sync.Text(&b, r) // a Builder does not fail
 		s.t.Errorf("exit code %d, want %d:\n%s", got, want, b.String())
 	}
+	if want == sync.ExitFailed {
+		time.Sleep(time.Minute) // the bubble's clock: what failed may be asked again
+	}
 }
 
 // members are the members of an app's group on the first NetScaler, sorted, as
@@ -657,6 +660,7 @@ func TestANetScalerThatIsDownHoldsUpNoOther(t *testing.T) {
 			t.Errorf("exit %d, netscalers %v", r.Exit(false), r.NetScalers)
 		}
 		s.sims["core"].ClearFaults()
+		time.Sleep(time.Minute)
 		s.end(s.Sync(t.Context(), nil), 0)
 	})
 }
@@ -839,8 +843,8 @@ func TestCutOffAfterAnyCallTheNextRunConverges(t *testing.T) {
 				s.Sync(t.Context(), nil)
 				calls = len(sim.Calls())
 				sim.ClearFaults()
-				sim.KillSessions() // those of a process that is gone time out
-				s.NetScalers["edge"].Client = s.client("edge", "secret", false)
+				sim.KillSessions()                                                                            // those of a process that is gone time out
+				s.NetScalers["edge"] = &sync.NetScaler{Client: s.client("edge", "secret", false), Save: true} // another process
 				s.sync(0)
 				time.Sleep(31 * time.Second)
 				s.sync(0)
@@ -936,42 +940,6 @@ func TestAFailedSaveIsAFailureAndALoopSavesLater(t *testing.T) {
 		}
 		if err := s.Close(t.Context()); err != nil || !sim.Saved() {
 			t.Errorf("closed: %v, saved %v", err, sim.Saved())
-		}
-	})
-}
-
-func TestTheLoopNeverRunsTwoPassesAtOnceAndStops(t *testing.T) {
-	bubble(t, func(t *testing.T) {
-		ctx, cancel := context.WithCancel(t.Context())
-		running, passes := 0, 0
-		var starts []time.Time
-		began := time.Now()
-		time.AfterFunc(10*time.Minute, cancel)
-		sync.Loop(ctx, 30*time.Second, func(ctx context.Context) {
-			running++
-			if running > 1 {
-				t.Error("two passes at once")
-			}
-			passes++
-			starts = append(starts, time.Now())
-			if deadline, ok := ctx.Deadline(); !ok || time.Until(deadline) != sync.Deadline {
-				t.Error("a pass without its deadline")
-			}
-			if passes == 3 {
-				time.Sleep(2 * time.Minute) // longer than the interval
-			}
-			running--
-		})
-		if took := time.Since(began); took != 10*time.Minute {
-			t.Errorf("stopped after %v", took)
-		}
-		if passes < 14 || passes > 19 {
-			t.Errorf("%d passes in 10 minutes", passes)
-		}
-		for i := 1; i < len(starts); i++ {
-			if gap := starts[i].Sub(starts[i-1]); i != 3 && (gap < 27*time.Second || gap > 33*time.Second) {
-				t.Errorf("pass %d began %v after the one before", i, gap)
-			}
 		}
 	})
 }

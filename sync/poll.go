@@ -48,7 +48,12 @@ func (s *Syncer) poll(ctx context.Context, apps []App, fresh bool) polls {
 		go func() {
 			defer close(p.done)
 			end := clock(&p.took)
-			answers, err := ask(ctx, s.Sources[name], p.queries, fresh)
+			rest := s.Sources[name].rest
+			answers, err := []sources.Answer(nil), rest.tooSoon()
+			if err == nil {
+				answers, err = ask(ctx, s.Sources[name], p.queries, fresh)
+				rest.note(err)
+			}
 			end()
 			p.err = err
 			for i, e := range p.entries {

@@ -79,6 +79,8 @@ var DefaultPolicy = Policy{
 type Source struct {
 	sources.Opened
 	Timeout time.Duration
+
+	rest *rest // nil until the syncer first uses the source
 }
 
 // NetScaler is a NetScaler of the mapping.
@@ -94,6 +96,7 @@ type NetScaler struct {
 	// SaveEvery is the least time between two saves of a loop.
 	SaveEvery time.Duration
 
+	rest    rest
 	unsaved bool      // changes were made since the last save
 	saved   time.Time // of the last save
 }

@@ -50,10 +50,11 @@ func (s *Syncer) Close(ctx context.Context) error {
 // neither a source nor a NetScaler that hangs holds up the others.
 func (s *Syncer) pass(ctx context.Context, names []string, apply bool) Result {
 	began := time.Now()
-	var apps []App
-	for _, app := range s.Apps {
-		if names == nil || slices.Contains(names, app.Name) {
-			apps = append(apps, app)
+	apps := s.selected(names)
+	for name, source := range s.Sources {
+		if source.rest == nil {
+			source.rest = &rest{}
+			s.Sources[name] = source
 		}
 	}
 	all := s.poll(ctx, apps, false)
@@ -107,6 +108,16 @@ func (s *Syncer) pass(ctx context.Context, names []string, apply bool) Result {
 	}
 	r.Took = time.Since(began)
 	return r
+}
+
+// selected are the named apps, nil being all.
+func (s *Syncer) selected(names []string) (apps []App) {
+	for _, app := range s.Apps {
+		if names == nil || slices.Contains(names, app.Name) {
+			apps = append(apps, app)
+		}
+	}
+	return apps
 }
 
 // named puts the NetScaler's name before an error.

@@ -2,6 +2,7 @@ package sync
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"time"
@@ -27,13 +28,17 @@ func (v *visit) run(ctx context.Context, all polls, apply bool) {
 	type reading struct {
 		groups map[string]*netscaler.Group
 		err    error
+		asked  bool
 		took   time.Duration
 	}
 	first := make(chan reading, 1)
 	go func() {
 		var r reading
 		end := clock(&r.took)
-		r.groups, r.err = v.ns.Client.Read(ctx, groupsOf(v.outcomes))
+		if r.err = v.ns.rest.tooSoon(); r.err == nil {
+			r.asked = true
+			r.groups, r.err = v.ns.Client.Read(ctx, groupsOf(v.outcomes))
+		}
 		end()
 		first <- r
 	}()
@@ -64,6 +69,9 @@ func (v *visit) run(ctx context.Context, all polls, apply bool) {
 	if r.err != nil {
 		v.errs = append(v.errs, r.err)
 	}
+	if r.asked {
+		v.ns.rest.note(v.unavailable())
+	}
 	switch {
 	case !apply:
 		v.saved = v.ns.Save && slices.ContainsFunc(v.outcomes, func(o *Outcome) bool {
@@ -79,6 +87,17 @@ func (v *visit) run(ctx context.Context, all polls, apply bool) {
 			v.saved = true
 		}
 	}
+}
+
+// unavailable is the error that ended the visit, if the NetScaler could not be
+// used; it is not what is wrong with a single call.
+func (v *visit) unavailable() error {
+	for _, err := range v.errs {
+		if errors.Is(err, netscaler.ErrUnavailable) || errors.Is(err, netscaler.ErrLogin) {
+			return err
+		}
+	}
+	return nil
 }
 
 // leave ends the session, so that the next visit to the same appliance is its

@@ -1,0 +1,387 @@
+package sync_test
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"nitrox/netscaler/simulator"
+	"nitrox/sources"
+	"nitrox/sync"
+)
+
+// A run is a loop over a site, with what it did in the order in which it did it.
+type run struct {
+	*sync.Loop
+	site    *site
+	began   time.Time
+	passes  []pass
+	streams []string
+	log     bytes.Buffer
+}
+
+type pass struct {
+	at   time.Duration
+	apps []string
+	sync.Result
+}
+
+func newRun(s *site, every time.Duration) *run {
+	r := &run{site: s, began: time.Now()}
+	var running bool
+	r.Loop = &sync.Loop{
+		Every: every,
+		Log:   slog.New(slog.NewTextHandler(&r.log, nil)),
+		Pass: func(s *sync.Syncer, ctx context.Context, apps []string) sync.Result {
+			if running {
+				r.site.t.Error("two passes at once")
+			}
+			running = true
+			r.passes = append(r.passes, pass{at: time.Since(r.began), apps: apps})
+			result := s.Sync(ctx, apps)
+			running = false
+			return result
+		},
+		Report: func(result sync.Result) { r.passes[len(r.passes)-1].Result = result },
+		Stream: func(source string, up bool) { r.streams = append(r.streams, fmt.Sprint(source, " ", up)) },
+	}
+	return r
+}
+
+// during runs the loop for so long and closes what it leaves.
+func (r *run) during(d time.Duration) {
+	r.site.t.Helper()
+	ctx, cancel := context.WithTimeout(r.site.t.Context(), d)
+	defer cancel()
+	last := r.Run(ctx, r.site.Syncer)
+	if took := time.Since(r.began); took > d+time.Second {
+		r.site.t.Errorf("stopped after %v, not %v", took, d)
+	}
+	if err := last.Close(r.site.t.Context()); err != nil {
+		r.site.t.Error(err)
+	}
+	for _, sim := range r.site.sims {
+		if n := sim.Sessions(); n != 0 {
+			r.site.t.Errorf("%d sessions are left", n)
+		}
+	}
+}
+
+func TestTheLoopKeepsItsIntervalWithinATenthAndOneSession(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		st := stage{"shop": known(hosts(1, 2))}
+		r := newRun(newSite(t, players{"prod": st.play}, sync.App{Name: "shop", Policy: atOnce}), 30*time.Second)
+		r.during(10 * time.Minute)
+		if n := len(r.passes); n < 19 || n > 23 {
+			t.Errorf("%d passes in 10 minutes", n)
+		}
+		for i := 1; i < len(r.passes); i++ {
+			if gap := r.passes[i].at - r.passes[i-1].at; gap < 27*time.Second || gap > 33*time.Second {
+				t.Errorf("pass %d began %v after the one before", i, gap)
+			}
+		}
+		logins := 0
+		for _, c := range r.site.sims["edge"].Calls() {
+			if c.Type == "login" {
+				logins++
+			}
+		}
+		if logins != 1 {
+			t.Errorf("%d logins", logins)
+		}
+	})
+}
+
+// A source that hints: its stream, played by the test.
+type hinter struct {
+	changed chan struct{}
+	fail    chan error
+}
+
+func (h *hinter) watch(ctx context.Context, changed func()) error {
+	changed()
+	for {
+		select {
+		case <-h.changed:
+			changed()
+		case err := <-h.fail:
+			return err
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+}
+
+func watched(s *site, source string) *hinter {
+	h := &hinter{changed: make(chan struct{}), fail: make(chan error)}
+	src := s.Sources[source]
+	src.Watch = h.watch
+	s.Sources[source] = src
+	return h
+}
+
+func TestAHintMakesAPassOfTheAppsOfItsSource(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		st := stage{"shop": known(hosts(1, 2)), "cart": known(hosts(1, 2))}
+		s := newSite(t, players{"prod": st.play, "lab": st.play},
+			sync.App{Name: "shop", Policy: atOnce},
+			sync.App{Name: "cart", Policy: atOnce, From: []sync.From{{Source: "lab", Query: "cart"}}},
+			sync.App{Name: "both", Policy: atOnce, From: []sync.From{{Source: "lab", Query: "cart"}, {Source: "prod", Query: "shop"}}})
+		prod := watched(s, "prod")
+		r := newRun(s, 10*time.Minute)
+		r.Watch = true
+		bound := time.Duration(0)
+		go func() {
+			time.Sleep(time.Minute)
+			st["shop"] = known(hosts(1, 3))
+			prod.changed <- struct{}{}
+			for hinted := time.Now(); !strings.Contains(s.members("sg-shop"), "10.0.0.3:80"); {
+				time.Sleep(time.Millisecond)
+				bound = time.Since(hinted)
+			}
+		}()
+		r.during(5 * time.Minute)
+		if bound == 0 || bound > 350*time.Millisecond {
+			t.Errorf("bound %v after the event; the debounce is 250ms", bound)
+		}
+		// The first pass, the one that the stream's connecting asks for, and
+		// that of the event.
+		if len(r.passes) != 3 {
+			t.Fatalf("%d passes", len(r.passes))
+		}
+		if got := r.passes[2].apps; !slices.Equal(got, []string{"shop", "both"}) {
+			t.Errorf("the event's pass was of %v", got)
+		}
+		if r.passes[0].apps != nil {
+			t.Errorf("the first pass was of %v", r.passes[0].apps)
+		}
+		if want := []string{"prod false", "prod true"}; !slices.Equal(r.streams, want) {
+			t.Errorf("streams: %v", r.streams)
+		}
+	})
+}
+
+// Scenario 23: many events in little time.
+func TestTenThousandEventsAreAtMostAPassASecondAndTheLastStateWins(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		st := stage{"shop": known(hosts(1, 2))}
+		s := newSite(t, players{"prod": st.play}, sync.App{Name: "shop", Policy: sync.Policy{MaxRemove: sync.Limit{N: 100, Percent: true}}})
+		prod := watched(s, "prod")
+		r := newRun(s, 10*time.Minute)
+		r.Watch = true
+		go func() {
+			for i := range 10000 {
+				time.Sleep(time.Millisecond)
+				st["shop"] = known(hosts(1, 2+i%7))
+				prod.changed <- struct{}{}
+			}
+			st["shop"] = known(hosts(1, 5))
+			prod.changed <- struct{}{}
+		}()
+		r.during(time.Minute)
+		s.expect("sg-shop", bound(1, 5))
+		if n := len(r.passes); n > 14 {
+			t.Errorf("%d passes", n)
+		}
+		for i := 1; i < len(r.passes); i++ {
+			if gap := r.passes[i].at - r.passes[i-1].at; gap < time.Second {
+				t.Errorf("pass %d began %v after the one before", i, gap)
+			}
+		}
+	})
+}
+
+// An event that comes while a pass runs is not lost.
+func TestAHintDuringAPassMakesAnother(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		st := stage{"shop": known(hosts(1, 2))}
+		polled := 0
+		s := newSite(t, players{"prod": func(ctx context.Context, app string, fresh bool) (sources.Answer, error) {
+			a, err := st.play(ctx, app, fresh)
+			polled++
+			time.Sleep(5 * time.Second) // the answer is on its way
+			return a, err
+		}}, sync.App{Name: "shop", Policy: atOnce})
+		prod := watched(s, "prod")
+		r := newRun(s, 10*time.Minute)
+		r.Watch = true
+		go func() {
+			time.Sleep(20 * time.Second)
+			prod.changed <- struct{}{}
+			time.Sleep(3 * time.Second)
+			st["shop"] = known(hosts(1, 3))
+			prod.changed <- struct{}{}
+		}()
+		r.during(time.Minute)
+		s.expect("sg-shop", bound(1, 3))
+	})
+}
+
+// Scenario 24: a stream that ends is opened again, and each time it connects
+// there is a pass; one that stays dead costs no more than the interval.
+func TestAStreamThatEndsIsOpenedAgain(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		st := stage{"shop": known(hosts(1, 2))}
+		s := newSite(t, players{"prod": st.play}, sync.App{Name: "shop", Policy: atOnce})
+		prod := watched(s, "prod")
+		r := newRun(s, time.Hour)
+		r.Watch = true
+		go func() {
+			time.Sleep(2 * time.Minute)
+			prod.fail <- errors.New("connection reset")
+		}()
+		r.during(5 * time.Minute)
+		if len(r.passes) != 3 { // at once, at the first connecting, at the second
+			t.Errorf("%d passes", len(r.passes))
+		}
+		if want := []string{"prod false", "prod true", "prod false", "prod true"}; !slices.Equal(r.streams, want) {
+			t.Errorf("streams: %v", r.streams)
+		}
+		if !strings.Contains(r.log.String(), "connection reset") {
+			t.Errorf("log: %s", r.log.String())
+		}
+	})
+}
+
+func TestAStreamThatEndsAtOnceIsNotHammered(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		st := stage{"shop": known(hosts(1, 2))}
+		s := newSite(t, players{"prod": st.play}, sync.App{Name: "shop", Policy: atOnce})
+		tries := 0
+		src := s.Sources["prod"]
+		src.Watch = func(context.Context, func()) error { tries++; return errors.New("403 Forbidden") }
+		s.Sources["prod"] = src
+		r := newRun(s, time.Minute)
+		r.Watch = true
+		r.during(time.Hour)
+		if tries < 40 || tries > 150 {
+			t.Errorf("%d tries in an hour", tries)
+		}
+		if n := len(r.passes); n > 68 {
+			t.Errorf("%d passes in an hour at 1m", n)
+		}
+	})
+}
+
+func TestADrainThatEndsWakesTheLoop(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		st := stage{"shop": known(hosts(1, 2))}
+		s := newSite(t, players{"prod": st.play}, sync.App{Name: "shop", Policy: sync.Policy{Drain: 90 * time.Second, MaxRemove: sync.Limit{N: 100, Percent: true}}})
+		r := newRun(s, 10*time.Minute)
+		gone := time.Duration(0)
+		go func() {
+			time.Sleep(5 * time.Minute)
+			st["shop"] = known(hosts(1, 1))
+			for strings.Contains(s.members("sg-shop"), "10.0.0.2:80") {
+				time.Sleep(time.Second)
+				gone = time.Since(r.began)
+			}
+		}()
+		r.during(15 * time.Minute)
+		if gone == 0 || gone > 11*time.Minute+94*time.Second {
+			t.Errorf("unbound after %v; the drain began with the pass at about 10m and takes 90s", gone)
+		}
+	})
+}
+
+func TestAReloadedMappingReplacesTheOld(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		st := stage{"shop": known(hosts(1, 2)), "cart": known(hosts(1, 3))}
+		s := newSite(t, players{"prod": st.play}, sync.App{Name: "shop", Policy: atOnce}, sync.App{Name: "cart", Policy: atOnce})
+		r := newRun(s, 30*time.Second)
+		all := s.Apps
+		s.Apps = all[:1]
+		next := &sync.Syncer{Sources: s.Sources, Apps: all[1:], NetScalers: map[string]*sync.NetScaler{"edge": {Client: s.client("edge", "secret", false), Save: true}}}
+		reload := make(chan *sync.Syncer)
+		r.Reload = reload
+		go func() {
+			time.Sleep(time.Minute)
+			reload <- next
+		}()
+		r.during(2 * time.Minute)
+		s.expect("sg-shop", bound(1, 2)) // taken out of the mapping: left as it is
+		s.expect("sg-cart", bound(1, 3))
+	})
+}
+
+// Another writer undoes what each pass does.
+func TestAChangeThatIsUndoneAgainAndAgainIsWarnedOf(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		st := stage{"shop": known(hosts(1, 2))}
+		s := newSite(t, players{"prod": st.play}, sync.App{Name: "shop", Policy: atOnce})
+		r := newRun(s, 30*time.Second)
+		go func() {
+			for range 3 {
+				time.Sleep(20 * time.Second)
+				if err := s.sims["edge"].Load(strings.NewReader("unbind serviceGroup sg-shop 10.0.0.2 80\n")); err != nil {
+					t.Error(err)
+				}
+				time.Sleep(15 * time.Second)
+			}
+		}()
+		r.during(5 * time.Minute)
+		if n := strings.Count(r.log.String(), "the same change is made again and again"); n != 1 {
+			t.Errorf("%d warnings:\n%s", n, r.log.String())
+		}
+		if !strings.Contains(r.log.String(), "bind of 10.0.0.2:80 in sg-shop on edge") {
+			t.Errorf("log: %s", r.log.String())
+		}
+	})
+}
+
+// What keeps failing is left alone for longer and longer, up to a minute, also
+// when events of another source call for passes every second.
+func TestWhatKeepsFailingIsSpared(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		st := stage{"shop": known(hosts(1, 2))}
+		polled := 0
+		s := newSite(t, players{"prod": st.play, "lab": func(context.Context, string, bool) (sources.Answer, error) {
+			polled++
+			return sources.Answer{}, errors.New("502 Bad Gateway")
+		}}, sync.App{Name: "shop", Policy: atOnce, From: []sync.From{{Source: "prod", Query: "shop"}, {Source: "lab", Query: "shop"}}})
+		prod := watched(s, "prod")
+		r := newRun(s, time.Minute)
+		r.Watch = true
+		go func() {
+			for range 300 {
+				time.Sleep(time.Second)
+				prod.changed <- struct{}{}
+			}
+		}()
+		r.during(6 * time.Minute)
+		if len(r.passes) < 200 {
+			t.Errorf("%d passes", len(r.passes))
+		}
+		if polled > 15 {
+			t.Errorf("the failing source was polled %d times in 6 minutes", polled)
+		}
+		s.expect("sg-shop", bound(1, 2))
+	})
+}
+
+func TestStoppedDuringAPassTheLoopFinishesTheChangeInHand(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		st := stage{"shop": known(hosts(1, 2))}
+		s := newSite(t, players{"prod": st.play}, sync.App{Name: "shop", Policy: atOnce})
+		s.sims["edge"].SetFault(simulator.Fault{Method: "PUT|POST", Type: "servicegroup_servicegroupmember_binding", Delay: 3 * time.Second})
+		r := newRun(s, 30*time.Second)
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		if err := r.Run(ctx, s.Syncer).Close(t.Context()); err != nil {
+			t.Error(err)
+		}
+		if took := time.Since(r.began); took > 4*time.Second || len(r.passes) != 1 {
+			t.Errorf("%d passes, stopped after %v", len(r.passes), took)
+		}
+		s.expect("sg-shop", bound(1, 2))
+		if sim := s.sims["edge"]; !sim.Saved() || sim.Sessions() != 0 {
+			t.Errorf("saved %v, %d sessions", sim.Saved(), sim.Sessions())
+		}
+	})
+}

@@ -1,0 +1,46 @@
+package sync
+
+import (
+	"fmt"
+	"sync/atomic"
+	"time"
+)
+
+// rest spares what keeps failing: a source or a NetScaler that failed is not
+// asked again for a second, then two, up to a minute. That matters only to a
+// loop whose passes follow each other quickly. It may be used concurrently.
+type rest struct{ last atomic.Pointer[failure] }
+
+type failure struct {
+	err   error
+	n     int
+	until time.Time
+}
+
+const (
+	firstRest = time.Second
+	lastRest  = time.Minute
+)
+
+// tooSoon is an error while it is too soon to ask again.
+func (r *rest) tooSoon() error {
+	f := r.last.Load()
+	if f == nil || !time.Now().Before(f.until) {
+		return nil
+	}
+	return fmt.Errorf("%w (failed %d times running; not asked again before %s)", f.err, f.n, f.until.Format(time.TimeOnly))
+}
+
+// note remembers how asking went.
+func (r *rest) note(err error) {
+	if err == nil {
+		r.last.Store(nil)
+		return
+	}
+	f := &failure{err: err, n: 1}
+	if before := r.last.Load(); before != nil {
+		f.n = before.n + 1
+	}
+	f.until = time.Now().Add(min(firstRest<<min(f.n-1, 10), lastRest))
+	r.last.Store(f)
+}

@@ -1,0 +1,85 @@
+package sync
+
+import (
+	"context"
+	"math/rand/v2"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+)
+
+const (
+	// A stream that ends is opened again after a second, then two, and so on.
+	firstReopen = time.Second
+	lastReopen  = time.Minute
+)
+
+// streams follows the event streams of the sources in use until ctx ends, and
+// sends the source's name at every possible change. A stream says so too when
+// it has connected, so that what happened while it was down is polled for. The
+// channel it returns is closed when all have ended.
+func (l *Loop) streams(ctx context.Context, s *Syncer, hints chan<- string) <-chan struct{} {
+	var g errgroup.Group
+	if l.Watch {
+		for name := range s.feeds(l.Apps) {
+			if s.Sources[name].Watch == nil {
+				l.Log.InfoContext(ctx, "the source tells no changes; it is polled at the interval", "source", name)
+				continue
+			}
+			g.Go(func() error {
+				l.stream(ctx, name, s.Sources[name].Watch, hints)
+				return nil
+			})
+		}
+	}
+	ended := make(chan struct{})
+	go func() {
+		_ = g.Wait() // streams end with ctx, and keep their errors to the log
+		close(ended)
+	}()
+	return ended
+}
+
+func (l *Loop) stream(ctx context.Context, name string, watch func(context.Context, func()) error, hints chan<- string) {
+	state := func(up bool) {
+		if l.Stream != nil {
+			l.Stream(name, up)
+		}
+	}
+	state(false)
+	wait := firstReopen
+	for ctx.Err() == nil {
+		began, up := time.Now(), false
+		err := watch(ctx, func() {
+			if !up {
+				up = true
+				state(true)
+			}
+			select {
+			case hints <- name:
+			case <-ctx.Done():
+			}
+		})
+		if ctx.Err() != nil {
+			return
+		}
+		state(false)
+		if up && time.Since(began) > lastReopen {
+			wait = firstReopen
+		}
+		l.Log.WarnContext(ctx, "the event stream ended; the source is polled at the interval", "source", name, "error", text(err), "again_in", wait.String())
+		_ = pause(ctx, wait/2+rand.N(wait)) // the condition sees that ctx has ended
+		wait = min(2*wait, lastReopen)
+	}
+}
+
+// feeds are the sources of the named apps, nil being all.
+func (s *Syncer) feeds(names []string) map[string]bool {
+	feeds := map[string]bool{}
+	for _, app := range s.selected(names) {
+		for _, from := range app.From {
+			feeds[from.Source] = true
+		}
+	}
+	return feeds
+}
