@@ -162,7 +162,14 @@ func (e *engine) kill() {
 		e.t.Errorf("kill the engine of %s: %v", e.node, err)
 		return
 	}
-	<-e.gone
+	if err := thaw(e.lab.name); err != nil {
+		e.t.Errorf("kill the paused containers of %s: %v", e.node, err)
+	}
+	select {
+	case <-e.gone:
+	case <-time.After(time.Minute):
+		e.t.Errorf("the engine of %s does not die", e.node)
+	}
 	e.process = nil
 }
 

@@ -155,7 +155,7 @@ func sweep() error {
 
 // tearDown removes all that bears a lab's name. Its engines must be dead.
 func tearDown(name string) error {
-	var errs []error
+	errs := []error{thaw(name)}
 	try := func(args ...string) {
 		if _, err := command(args...); err != nil {
 			errs = append(errs, err)
@@ -176,7 +176,23 @@ func tearDown(name string) error {
 			try(append([]string{"iptables", "-w", "-D"}, rule...)...)
 		}
 	}
-	errs = append(errs, removeCgroups(name), os.RemoveAll(filepath.Join(runs, name)))
+	errs = append(errs, removeCgroups(name))
+	if err := errors.Join(errs...); err != nil {
+		return err // the folder stays, so that a later run tries again
+	}
+	return os.RemoveAll(filepath.Join(runs, name))
+}
+
+// thaw lets paused containers die: with cgroups of version 1 a process that is
+// frozen cannot even be killed.
+func thaw(name string) error {
+	files, err := filepath.Glob("/sys/fs/cgroup/freezer/" + name + "/*/freezer.state")
+	errs := []error{err}
+	for _, f := range files {
+		if err := os.WriteFile(f, []byte("THAWED"), 0); err != nil && !errors.Is(err, fs.ErrNotExist) && !errors.Is(err, syscall.ENODEV) {
+			errs = append(errs, err)
+		}
+	}
 	return errors.Join(errs...)
 }
 
@@ -202,7 +218,15 @@ func removeCgroups(name string) error {
 		}
 	}
 	for _, dir := range slices.Backward(dirs) {
-		if err := os.Remove(dir); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		// The processes have been killed, and may take a moment to be gone.
+		err := retry(10*time.Second, func() error {
+			err := os.Remove(dir)
+			if errors.Is(err, fs.ErrNotExist) {
+				return nil
+			}
+			return err
+		})
+		if err != nil {
 			return err
 		}
 	}
@@ -240,22 +264,30 @@ func step(t *testing.T, format string, args ...any) {
 	t.Logf("STEP: "+format, args...)
 }
 
-// eventually waits until f returns nil, and fails the test with its last error
-// if that takes longer than limit.
-func eventually(t *testing.T, limit time.Duration, what string, f func() error) {
-	t.Helper()
+// retry calls f until it returns nil or limit is over, and returns its last
+// error.
+func retry(limit time.Duration, f func() error) error {
 	tick := time.NewTicker(150 * time.Millisecond)
 	defer tick.Stop()
 	deadline := time.After(limit)
 	for {
 		err := f()
 		if err == nil {
-			return
+			return nil
 		}
 		select {
 		case <-tick.C:
 		case <-deadline:
-			t.Fatalf("%s: not within %v: %v", what, limit, err)
+			return err
 		}
+	}
+}
+
+// eventually waits until f returns nil, and fails the test with its last error
+// if that takes longer than limit.
+func eventually(t *testing.T, limit time.Duration, what string, f func() error) {
+	t.Helper()
+	if err := retry(limit, f); err != nil {
+		t.Fatalf("%s: not within %v: %v", what, limit, err)
 	}
 }
