@@ -1,0 +1,100 @@
+package observe
+
+import (
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"time"
+
+	"nitrox/sync"
+)
+
+// missed is how many intervals may go by without the end of a pass.
+const missed = 3
+
+// Alive says why the loop seems to have stopped; nil if a pass has ended within
+// three intervals, or is under way and within its deadline, or if the loop has
+// only begun. Failures of sources and NetScalers are none of its business: a
+// restart would not help them.
+func (o *Observer) Alive() error {
+	s := o.snapshot()
+	return s.alive(time.Now())
+}
+
+// Ready says why the last pass was of no use: nil if it reached every NetScaler
+// and at least one source, and the loop is alive.
+func (o *Observer) Ready() error {
+	s := o.snapshot()
+	return s.ready(time.Now())
+}
+
+func (s *state) alive(now time.Time) error {
+	patience := missed * s.Every
+	if s.began.After(s.finished) {
+		if runs := now.Sub(s.began); runs > sync.Deadline+patience {
+			return fmt.Errorf("the pass that began %s ago has not ended; its deadline was %s", short(runs), short(sync.Deadline))
+		}
+		return nil
+	}
+	if s.finished.IsZero() {
+		if waited := now.Sub(s.born); waited > patience {
+			return fmt.Errorf("no pass has ended since the start %s ago; one is due every %s", short(waited), short(s.Every))
+		}
+		return nil
+	}
+	if waited := now.Sub(s.finished); waited > patience {
+		return fmt.Errorf("the last pass ended %s ago; one is due every %s", short(waited), short(s.Every))
+	}
+	return nil
+}
+
+func (s *state) ready(now time.Time) error {
+	if err := s.alive(now); err != nil {
+		return err
+	}
+	if s.finished.IsZero() {
+		return errors.New("the first pass has not ended yet")
+	}
+	netscalers, sources := s.named()
+	var problems []string
+	for _, name := range netscalers {
+		switch h := s.netscalers[name]; {
+		case h.Asked.IsZero():
+			problems = append(problems, fmt.Sprintf("netscaler %s has not been asked yet", name))
+		case h.Err != "":
+			problems = append(problems, fmt.Sprintf("netscaler %s: %s", name, h.Err))
+		}
+	}
+	var failed []string
+	for _, name := range sources {
+		switch h := s.sources[name]; {
+		case h.Asked.IsZero():
+			failed = append(failed, fmt.Sprintf("source %s has not been asked yet", name))
+		case h.Err != "":
+			failed = append(failed, fmt.Sprintf("source %s: %s", name, h.Err))
+		}
+	}
+	if len(failed) == len(sources) {
+		problems = append(problems, failed...)
+	}
+	if len(problems) > 0 {
+		return errors.New(strings.Join(problems, "\n"))
+	}
+	return nil
+}
+
+// named are the NetScalers and sources that the mapping's apps use, sorted.
+func (s *state) named() (netscalers, sources []string) {
+	n, f := map[string]bool{}, map[string]bool{}
+	for _, a := range s.Apps {
+		for _, name := range a.NetScalers {
+			n[name] = true
+		}
+		for _, from := range a.From {
+			f[from.Source] = true
+		}
+	}
+	return slices.Sorted(maps.Keys(n)), slices.Sorted(maps.Keys(f))
+}

@@ -1,0 +1,209 @@
+package observe
+
+import (
+	"net/http"
+	"runtime"
+	"strings"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
+	"github.com/prometheus/client_golang/prometheus/promhttp"
+
+	"nitrox/netscaler"
+	"nitrox/sync"
+)
+
+// The metrics, but for the histogram of phases. The values of their labels are
+// names of the mapping file or words of ours, so that there can be no more of
+// them than the mapping has.
+var (
+	buildInfo = describe("build_info", "1; the labels say which build this is.", "version", "goversion")
+	interval  = describe("interval_seconds", "The interval of the loop.")
+	lastPass  = describe("last_pass_timestamp_seconds", "When the last pass ended; 0: none has.")
+	success   = describe("last_success_timestamp_seconds", "When a pass last ended with no app, source or NetScaler failed; 0: never.")
+	lastTook  = describe("last_pass_duration_seconds", "How long the last pass took, by phase; each is the longest that any source or NetScaler took for it, and \"all\" is the whole pass.", "phase")
+	dryRun    = describe("dry_run", "1 if passes only plan, 0 if they make changes.")
+
+	apps      = describe("apps", "Apps on NetScalers by the status that the last pass gave them: failed, held, pending, changed, in_step, or unknown if no pass has looked yet.", "status")
+	appStatus = describe("app_status", "1; the label says the status of the app on the NetScaler.", "app", "netscaler", "group", "status")
+	members   = describe("members", "Members and endpoints of an app by state. Only serving, down, added, held, surplus, draining, disabled and not_ours are bound. None are given while the NetScaler cannot be read.", "app", "netscaler", "group", "state")
+	drifted   = describe("drift_changes", "Changes that the last pass found and did not make, because of a dry run, a pause, a guard or a failure.", "netscaler", "op")
+
+	sourceUp      = describe("source_up", "1 if the source answered the last time that it was asked, 0 if not.", "source")
+	sourceOK      = describe("source_last_success_timestamp_seconds", "When the source last answered; 0: never.", "source")
+	streamUp      = describe("stream_up", "1 if the events of the source arrive, 0 if not, and only passes see its changes.", "source")
+	netscalerUp   = describe("netscaler_up", "1 if the NetScaler could be used in the last pass, 0 if not.", "netscaler")
+	netscalerOK   = describe("netscaler_last_success_timestamp_seconds", "When the NetScaler could last be used; 0: never.", "netscaler")
+	netscalerSave = describe("netscaler_last_save_timestamp_seconds", "When the configuration of the NetScaler was last saved; 0: never.", "netscaler")
+
+	passesTotal  = describe("passes_total", "Passes by result: ok, held or failed.", "result")
+	changesTotal = describe("changes_total", "Changes to members by kind (bind, enable, set, drain, unbind) and outcome (made or failed).", "op", "outcome")
+	callsTotal   = describe("nitro_calls_total", "Calls to the NITRO API by kind and outcome, each try counted.", "netscaler", "kind", "outcome")
+)
+
+// metric is the description of one and its type.
+type metric struct {
+	name string
+	desc *prometheus.Desc
+}
+
+var metrics []metric
+
+func describe(name, help string, labels ...string) *prometheus.Desc {
+	name = "nitrox_" + name
+	desc := prometheus.NewDesc(name, help, labels, nil)
+	metrics = append(metrics, metric{name, desc})
+	return desc
+}
+
+// phase is a part of a pass, as metrics name it.
+type phase struct {
+	name string
+	took time.Duration
+}
+
+func phasesOf(p sync.Phases, all time.Duration) []phase {
+	return []phase{{"poll", p.Poll}, {"read", p.Read}, {"confirm", p.Confirm}, {"apply", p.Apply}, {"save", p.Save}, {"all", all}}
+}
+
+// statusWord is a status that an app can have, and the word that metrics and
+// links use for it.
+type statusWord struct {
+	status sync.Status
+	word   string
+}
+
+// statuses are in the order in which people should see them.
+var statuses = []statusWord{{sync.Failed, "failed"}, {sync.Held, "held"}, {sync.Pending, "pending"}, {sync.Changed, "changed"}, {sync.InStep, "in_step"}, {"", "unknown"}}
+
+// collector makes metrics of the observer's state when they are asked for.
+type collector struct{ *Observer }
+
+func (c collector) Describe(ch chan<- *prometheus.Desc) {
+	for _, m := range metrics {
+		ch <- m.desc
+	}
+	c.state.counts.phases.Describe(ch)
+}
+
+func (c collector) Collect(ch chan<- prometheus.Metric) {
+	s := c.snapshot()
+	gauge := func(d *prometheus.Desc, v float64, labels ...string) {
+		ch <- prometheus.MustNewConstMetric(d, prometheus.GaugeValue, v, labels...)
+	}
+	counter := func(d *prometheus.Desc, v float64, labels ...string) {
+		ch <- prometheus.MustNewConstMetric(d, prometheus.CounterValue, v, labels...)
+	}
+	gauge(buildInfo, 1, s.Version, runtime.Version())
+	if s.Every > 0 {
+		gauge(interval, s.Every.Seconds())
+	}
+	gauge(lastPass, unix(s.finished))
+	gauge(success, unix(s.success))
+	gauge(dryRun, bit(s.dryRun))
+	if !s.finished.IsZero() {
+		for _, p := range phasesOf(s.phases, s.took) {
+			gauge(lastTook, p.took.Seconds(), p.name)
+		}
+	}
+
+	byStatus := map[sync.Status]int{}
+	drifts := map[string][netscaler.Unbind + 1]int{}
+	for _, a := range s.list() {
+		byStatus[a.Status]++
+		at := []string{a.Name, a.NetScaler, a.Group}
+		drift := drifts[a.NetScaler]
+		for op, n := range a.Drift {
+			drift[op] += n
+		}
+		drifts[a.NetScaler] = drift
+		for _, w := range statuses {
+			if w.status == a.Status {
+				gauge(appStatus, 1, append(at, w.word)...)
+			}
+		}
+		if a.Seen.IsZero() || a.Seen.Before(a.Looked) {
+			continue
+		}
+		byState := map[State]int{Serving: 0} // a group that lost its last one must not just vanish
+		for _, r := range a.Rows {
+			byState[r.State]++
+		}
+		for state, n := range byState {
+			gauge(members, float64(n), append(at, strings.ReplaceAll(string(state), " ", "_"))...)
+		}
+	}
+	for _, w := range statuses {
+		gauge(apps, float64(byStatus[w.status]), w.word)
+	}
+	netscalers, sources := s.named()
+	for _, name := range netscalers {
+		for op, n := range drifts[name] {
+			gauge(drifted, float64(n), name, netscaler.Op(op).String())
+		}
+		h := s.netscalers[name]
+		if !h.Asked.IsZero() {
+			gauge(netscalerUp, bit(h.Err == ""), name)
+		}
+		gauge(netscalerOK, unix(h.OK), name)
+		gauge(netscalerSave, unix(h.Saved), name)
+	}
+	for _, name := range sources {
+		h := s.sources[name]
+		if !h.Asked.IsZero() {
+			gauge(sourceUp, bit(h.Err == ""), name)
+		}
+		gauge(sourceOK, unix(h.OK), name)
+		if stream, known := s.streams[name]; known {
+			gauge(streamUp, bit(stream.Up), name)
+		}
+	}
+
+	for result, n := range s.counts.passes {
+		counter(passesTotal, n, result)
+	}
+	for c, n := range s.counts.changes {
+		outcome := "failed"
+		if c.made {
+			outcome = "made"
+		}
+		counter(changesTotal, n, c.op.String(), outcome)
+	}
+	for c, n := range s.counts.calls {
+		counter(callsTotal, n, c.netscaler, c.kind, c.outcome)
+	}
+	s.counts.phases.Collect(ch)
+}
+
+// registry has the observer's metrics; that of a process that runs for long
+// also those of the process.
+func (o *Observer) registry(process bool) *prometheus.Registry {
+	r := prometheus.NewRegistry()
+	r.MustRegister(collector{o})
+	if process {
+		r.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	}
+	return r
+}
+
+// maxScrapes is how many scrapes may be under way at a time; more are refused.
+const maxScrapes = 4
+
+func (o *Observer) metrics() http.Handler {
+	return promhttp.HandlerFor(o.registry(true), promhttp.HandlerOpts{MaxRequestsInFlight: maxScrapes})
+}
+
+func unix(t time.Time) float64 {
+	if t.IsZero() {
+		return 0
+	}
+	return float64(t.UnixMilli()) / 1000
+}
+
+func bit(b bool) float64 {
+	if b {
+		return 1
+	}
+	return 0
+}

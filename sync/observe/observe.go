@@ -1,0 +1,222 @@
+// Package observe tells people and machines how the passes of a loop go:
+// metrics, health for probes, a status page, and messages to systemd.
+//
+// An [Observer] is told of passes and keeps of each app, source and NetScaler
+// what the last one found and when things last changed. All that it serves is
+// made from that. It changes nothing, and never has a secret.
+package observe
+
+import (
+	"maps"
+	"slices"
+	stdsync "sync"
+	"time"
+
+	dto "github.com/prometheus/client_model/go"
+
+	"nitrox/sync"
+)
+
+// Options are what an observer must know beforehand.
+type Options struct {
+	// Version is that of the program.
+	Version string
+	// Every is the interval of the loop. Three of them without the end of a
+	// pass are a failure.
+	Every time.Duration
+	// Apps are those of the mapping.
+	Apps []sync.App
+}
+
+// Observer keeps what the last passes found. Its methods may be called at any
+// time.
+type Observer struct {
+	mu    stdsync.RWMutex
+	state state
+	ended chan struct{} // gets a token, if it has none, when a pass ends
+	files metricsFiles
+}
+
+// state is all that an observer knows. The slices and maps of its values are
+// never changed once they are in it.
+type state struct {
+	Options
+	born       time.Time
+	apps       map[place]app
+	sources    map[string]health
+	netscalers map[string]health
+	streams    map[string]stream
+
+	began, finished time.Time // of the last pass; began is zero if nobody tells
+	phases          sync.Phases
+	took            time.Duration
+	dryRun          bool
+	summary         string
+	success         time.Time // the last time that nothing was wrong anywhere
+	counts          counts
+}
+
+// place is an app on a NetScaler.
+type place struct{ app, netscaler string }
+
+// health is how a source or a NetScaler fared.
+type health struct {
+	Asked time.Time // zero: not yet
+	Err   string
+	Since time.Time // since when it is as it is: well, or failing
+	OK    time.Time // when it last was well
+	Saved time.Time // the last save of a NetScaler
+}
+
+// stream is whether the events of a source arrive.
+type stream struct {
+	Up    bool
+	Since time.Time
+}
+
+// New observes the passes of a loop that begins now.
+func New(o Options) *Observer {
+	return &Observer{
+		state: state{
+			Options: o, born: time.Now(), apps: map[place]app{}, sources: map[string]health{},
+			netscalers: map[string]health{}, streams: map[string]stream{}, counts: newCounts(),
+		},
+		ended: make(chan struct{}, 1),
+		files: metricsFiles{before: map[string]map[string]*dto.MetricFamily{}},
+	}
+}
+
+// Reload says that the mapping has other apps now. What is not in it any more
+// is forgotten.
+func (o *Observer) Reload(apps []sync.App) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.state.Apps = apps
+	places, sources, netscalers := map[place]bool{}, map[string]bool{}, map[string]bool{}
+	for _, a := range apps {
+		for _, name := range a.NetScalers {
+			places[place{a.Name, name}], netscalers[name] = true, true
+		}
+		for _, from := range a.From {
+			sources[from.Source] = true
+		}
+	}
+	maps.DeleteFunc(o.state.apps, func(p place, _ app) bool { return !places[p] })
+	maps.DeleteFunc(o.state.sources, func(name string, _ health) bool { return !sources[name] })
+	maps.DeleteFunc(o.state.streams, func(name string, _ stream) bool { return !sources[name] })
+	maps.DeleteFunc(o.state.netscalers, func(name string, _ health) bool { return !netscalers[name] })
+}
+
+// Begin says that a pass begins. While it runs, until its deadline, no end of a
+// pass is missed: a slow NetScaler is no reason to restart the program.
+func (o *Observer) Begin(at time.Time) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.state.began = at
+}
+
+// Record takes what a pass found and did, and when it ended. A pass over some
+// of the apps leaves what is known of the others.
+func (o *Observer) Record(r sync.Result, at time.Time) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	s := &o.state
+	for _, outcome := range r.Outcomes {
+		p := place{outcome.App.Name, outcome.NetScaler}
+		s.apps[p] = s.apps[p].after(outcome, at)
+	}
+	for name, err := range r.Sources {
+		s.sources[name] = s.sources[name].after(err, at)
+	}
+	for name, err := range r.NetScalers {
+		h := s.netscalers[name].after(err, at)
+		if !r.DryRun && slices.Contains(r.Saved, name) {
+			h.Saved = at
+		}
+		s.netscalers[name] = h
+	}
+	s.finished, s.took, s.phases, s.dryRun, s.summary = at, r.Took, r.Phases, r.DryRun, r.Summary()
+	if s.well() {
+		s.success = at
+	}
+	s.counts.add(r)
+	select {
+	case o.ended <- struct{}{}:
+	default:
+	}
+}
+
+// Stream says whether the events of a source arrive. A source that it is not
+// told of has none.
+func (o *Observer) Stream(source string, up bool) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if s, known := o.state.streams[source]; !known || s.Up != up {
+		o.state.streams[source] = stream{up, time.Now()}
+	}
+}
+
+// Call counts a NITRO call: its kind ("login", "read", "bind"; few, and never
+// with names in them), and its outcome ("ok", "busy", "refused", "lost").
+func (o *Observer) Call(netscaler, kind, outcome string) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.state.counts.calls[call{netscaler, kind, outcome}]++
+}
+
+func (h health) after(err error, at time.Time) health {
+	failed := err != nil
+	if h.Asked.IsZero() || failed != (h.Err != "") {
+		h.Since = at
+	}
+	h.Asked, h.Err = at, line(text(err))
+	if failed && h.Err == "" {
+		h.Err = "failed"
+	}
+	if !failed {
+		h.OK = at
+	}
+	return h
+}
+
+// snapshot is the state as it is now, safe to read at leisure.
+func (o *Observer) snapshot() state {
+	o.mu.RLock()
+	defer o.mu.RUnlock()
+	s := o.state
+	s.apps, s.sources, s.netscalers = maps.Clone(s.apps), maps.Clone(s.sources), maps.Clone(s.netscalers)
+	s.streams, s.counts = maps.Clone(s.streams), s.counts.clone()
+	return s
+}
+
+// well: all apps of the mapping were looked at and none failed, and neither did
+// a source or a NetScaler. A held removal is no failure.
+func (s *state) well() bool {
+	for _, a := range s.list() {
+		if a.Status == sync.Failed || a.Status == "" {
+			return false
+		}
+	}
+	for _, all := range []map[string]health{s.sources, s.netscalers} {
+		for _, h := range all {
+			if h.Err != "" {
+				return false
+			}
+		}
+	}
+	return true
+}
+
+// list is the apps in the order of the mapping, with those that no pass has
+// looked at yet.
+func (s *state) list() []app {
+	var all []app
+	for _, a := range s.Apps {
+		for _, name := range a.NetScalers {
+			known := s.apps[place{a.Name, name}]
+			known.Name, known.Group, known.NetScaler, known.Paused = a.Name, a.Group, name, a.Policy.Paused
+			all = append(all, known)
+		}
+	}
+	return all
+}

@@ -1,0 +1,218 @@
+package observe_test
+
+import (
+	"flag"
+	"fmt"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"regexp"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"nitrox/netscaler/simulator"
+	"nitrox/sources"
+	"nitrox/sync"
+)
+
+var update = flag.Bool("update", false, "rewrite the golden files")
+
+func golden(t *testing.T, file, got string) {
+	t.Helper()
+	if *update {
+		if err := os.WriteFile(file, []byte(got), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	want, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got != string(want) {
+		t.Errorf("%s differs; got\n%s", file, got)
+	}
+}
+
+func bubble(t *testing.T, f func(t *testing.T)) {
+	t.Helper()
+	synctest.Test(t, f)
+}
+
+// The golden page has every status, state and kind of note.
+func TestThePageTellsWhyEachMemberIsInOrOut(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		s := mixed(t, anHour)
+		defer s.close()
+		time.Sleep(12 * time.Second)
+		golden(t, "testdata/page.html.golden", s.get("/"))
+		golden(t, "testdata/app.html.golden", s.get("/?app=gateway"))
+	})
+}
+
+func TestThePageBeforeTheFirstPass(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		s := newSite(t, sync.App{Name: "shop"})
+		has(t, s.get("/"), "The first pass is under way", "not asked yet", "1</b> not looked at yet</a>")
+	})
+}
+
+func has(t *testing.T, page string, texts ...string) {
+	t.Helper()
+	for _, text := range texts {
+		if !strings.Contains(page, text) {
+			t.Errorf("%q is not in\n%s", text, page)
+		}
+	}
+}
+
+func hasNot(t *testing.T, page string, texts ...string) {
+	t.Helper()
+	for _, text := range texts {
+		if strings.Contains(page, text) {
+			t.Errorf("%q is in\n%s", text, page)
+		}
+	}
+}
+
+// What sources and appliances say is shown as text, whatever it is.
+func TestNothingThatOthersSayIsMarkup(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		const evil = `"><script>alert(1)</script><img src=x onerror=alert(2)>'` + "\u202e\x1b[2J\n"
+		s := newSite(t, sync.App{Name: "shop" + strings.TrimRight(evil, "\u202e\x1b[2J\n"), Group: "sg-shop", NetScalers: []string{"edge", "core"}, From: []sync.From{{Source: "prod"}, {Source: "lab"}}})
+		app := s.Apps[0].Name
+		s.sims["edge"].SetFault(simulator.Fault{Method: "GET", Type: "servicegroup_servicegroupmember_binding", ContentType: "application/json", RawBody: `{"errorcode": 0, "message": "Done",
+			"servicegroup_servicegroupmember_binding": [{"servicegroupname": "sg-shop", "ip": "10.0.0.1", "port": 31080, "servername": "<script>alert(3)</script>", "svrstate": "UP", "state": "ENABLED", "weight": "1"}]}`})
+		s.answers["prod"][app] = sources.Answer{
+			Endpoints: []sources.Endpoint{{Addr: host(1), Origin: evil}, {Addr: host(2), Origin: evil, Uncertain: evil}},
+			Left:      []sources.Left{{What: evil, Why: evil}},
+		}
+		s.broken["lab"] = fmt.Errorf("no answer: %s", evil)
+		s.sims["core"].SetFault(simulator.Fault{RawBody: evil, Status: 500})
+		s.pass()
+		defer s.close()
+		for _, path := range []string{"/", "/?app=" + "%22%3E%3Cscript%3Ealert(4)", "/?app=shop", "/?status=%3Cscript%3E"} {
+			page := s.get(path)
+			if n := strings.Count(page, "<script"); n != 1 {
+				t.Errorf("%s has %d scripts, want its own alone:\n%s", path, n, page)
+			}
+			hasNot(t, page, "<img", "\u202e", "\x1b")
+		}
+		has(t, s.get("/"), "&lt;script&gt;alert(1)", "&lt;script&gt;alert(3)")
+	})
+}
+
+func TestAnAnswerMayDoNothingInABrowserButBeShown(t *testing.T) {
+	s := newSite(t, sync.App{Name: "shop"})
+	for _, path := range []string{"/", "/page.css", "/page.js", "/icon.svg", "/metrics", "/healthz", "/nothing"} {
+		w := httptest.NewRecorder()
+		s.Handler().ServeHTTP(w, httptest.NewRequest(http.MethodGet, path, nil))
+		csp := w.Header().Get("Content-Security-Policy")
+		if !strings.Contains(csp, "default-src 'none'") || strings.Contains(csp, "unsafe") || w.Header().Get("X-Content-Type-Options") != "nosniff" {
+			t.Errorf("%s: %v", path, w.Header())
+		}
+		if want := path == "/nothing"; want != (w.Code == http.StatusNotFound) {
+			t.Errorf("%s: %d", path, w.Code)
+		}
+	}
+	page := s.get("/")
+	if outside := regexp.MustCompile(`(?i)https?://|\sstyle=|\son[a-z]+=|<style`).FindString(page); outside != "" {
+		t.Errorf("the page has %q", outside)
+	}
+	w := httptest.NewRecorder()
+	s.Handler().ServeHTTP(w, httptest.NewRequest(http.MethodPost, "/", nil))
+	if w.Code != http.StatusMethodNotAllowed {
+		t.Errorf("POST: %d", w.Code)
+	}
+}
+
+func TestTheFilterLeavesSomeApps(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		s := mixed(t, anHour)
+		defer s.close()
+		cards := func(path string) (names []string) {
+			for _, m := range regexp.MustCompile(`(?:<h3>|</i>)<a href="[^"]*">([^<]*)</a>`).FindAllStringSubmatch(s.get(path), -1) {
+				names = append(names, m[1])
+			}
+			return names
+		}
+		for path, want := range map[string]string{
+			"/":                       "[delivery forms checkout exports basket basket gateway account]",
+			"/?app=e":                 "[delivery checkout exports basket basket gateway]",
+			"/?app=BASK":              "[basket basket]",
+			"/?status=failed":         "[delivery forms]",
+			"/?status=held":           "[checkout]",
+			"/?status=pending":        "[exports]",
+			"/?status=failed&app=for": "[forms]",
+			"/?app=nobody":            "[]",
+		} {
+			if got := fmt.Sprint(cards(path)); got != want {
+				t.Errorf("%s shows %s, want %s", path, got, want)
+			}
+		}
+	})
+}
+
+// The members that were seen last are shown, with their age, when the NetScaler
+// cannot be read; and metrics do not give them as if they were of now.
+func TestMembersThatCannotBeReadAreShownAsOld(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		s := newSite(t, sync.App{Name: "shop"})
+		s.say("prod", "shop", 1, 2)
+		s.pass()
+		time.Sleep(time.Minute)
+		s.sims["edge"].SetFault(simulator.Fault{Type: "servicegroup_servicegroupmember_binding", Code: 2138})
+		s.pass()
+		has(t, s.get("/"), "The members could not be read; these are of", "1 min ago", "10.0.0.2:31080")
+		hasNot(t, s.get("/metrics"), "nitrox_members{")
+		s.sims["edge"].ClearFaults()
+		s.pass()
+		has(t, s.get("/"), "The service group is in step")
+		has(t, s.get("/?app=shop"), "Last trouble")
+		has(t, s.get("/metrics"), `nitrox_members{app="shop",group="sg-shop",netscaler="edge",state="serving"} 2`)
+		s.close()
+	})
+}
+
+// 1,000 apps make one page of a few hundred kilobytes, those in trouble first.
+func TestAThousandApps(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		s := thousand(t)
+		defer s.close()
+		page := s.get("/")
+		if len(page) > 600<<10 {
+			t.Errorf("the page has %d kB", len(page)>>10)
+		}
+		has(t, page, "2 of 1000 service groups in trouble")
+		if strings.Index(page, ">app-0777<") > strings.Index(page, ">app-0001<") {
+			t.Error("an app in trouble is not the first")
+		}
+		hasNot(t, page, "10.0.0.1:31080")
+
+		s.broken["prod"] = fmt.Errorf("no answer")
+		s.pass()
+		page = s.get("/")
+		if len(page) > 1200<<10 {
+			t.Errorf("with all apps in trouble the page has %d kB", len(page)>>10)
+		}
+		has(t, page, "1000 of 1000 service groups in trouble; source prod failed", "975 more")
+	})
+}
+
+func thousand(t *testing.T) *site {
+	var apps []sync.App
+	for i := range 1000 {
+		apps = append(apps, sync.App{Name: fmt.Sprintf("app-%04d", i), Policy: sync.DefaultPolicy})
+	}
+	s := newSite(t, apps...)
+	for i, a := range apps {
+		s.say("prod", a.Name, i+1, i+2, i+3, i+4)
+	}
+	s.pass()
+	s.say("prod", "app-0777")
+	s.answers["prod"]["app-0333"] = sources.Answer{Doubt: fmt.Errorf("app app-0333: %w", sources.ErrAbsent)}
+	s.say("prod", "app-0555", 556, 557, 558, 559, 2000)
+	s.pass()
+	return s
+}
