@@ -4,7 +4,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
+	"net/http"
 	"net/netip"
+	"os"
 	"slices"
 	"strings"
 	"testing"
@@ -281,4 +284,48 @@ func testNamesOfAgents(t *testing.T) {
 	poll(false, known)  // too old, but better than none
 	poll(true, unknown) // a fresh poll takes nothing from there
 	poll(false, known)  // and leaves it in place
+}
+
+// Answers in the forms that were recorded of real Marathons are read whole.
+func TestRecordedForms(t *testing.T) {
+	for name, want := range map[string]string{
+		"v1.5.2.json": "192.0.2.21:11001\n? 192.0.2.22:9001: Marathon has no health result for it",
+		"v1.1.json":   "192.0.2.21:31616\n- task shop_catalog.d7a3a630-1111-11e6-8000-02429f4f0fd6: it is unhealthy, 3 failures",
+	} {
+		body, err := os.ReadFile("testdata/" + name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		c := marathontest.New(marathontest.Options{})
+		c.Answer(0, 200, string(body))
+		port := map[string]string{"v1.5.2.json": "10004", "v1.1.json": "8888"}[name]
+		if got := text(one(t, c, marathon.Query{App: "/shop/catalog", Port: port})); got != want {
+			t.Errorf("%s: got:\n%s\nwant:\n%s", name, got, want)
+		}
+	}
+}
+
+// How old a task is, is a matter of Marathon's clock, which is in its answer;
+// without one it is ours.
+func TestTimeIsMarathons(t *testing.T) {
+	list := `{"apps": [` + rawApp(hostMode+`, "readinessChecks": [{"timeoutSeconds": 10}], "deployments": [{"id": "d"}]`, rawTask("1", "10.0.0.1", "[31000, 31001]")) + `]}`
+	const uncertain = "? 10.0.0.1:31000: Marathon has no readiness result for it"
+	for _, test := range []struct {
+		name, date, want string
+	}{
+		{"ours, an hour after the start", "", "10.0.0.1:31000"},
+		{"Marathon's, at the start", time.Now().Add(-time.Hour).UTC().Format(http.TimeFormat), uncertain},
+		{"Marathon's, 20 s after the start", time.Now().Add(20*time.Second - time.Hour).UTC().Format(http.TimeFormat), "10.0.0.1:31000"},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			s := opened(t, marathon.Config{URLs: []string{"http://m1"}}, func(s *marathon.Source) {
+				s.Transport = roundTripper(func(r *http.Request) (*http.Response, error) {
+					return &http.Response{StatusCode: 200, Request: r, Header: http.Header{"Date": {test.date}}, Body: io.NopCloser(strings.NewReader(list))}, nil
+				})
+			})
+			if got := text(poll(t, s, marathon.Query{App: "/a", Port: "0"})[0]); got != test.want {
+				t.Errorf("got %s, want %s", got, test.want)
+			}
+		})
+	}
 }

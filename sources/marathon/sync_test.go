@@ -74,7 +74,8 @@ func (s *site) pass(exit, requests int) {
 	s.t.Helper()
 	s.cluster.Requests()
 	r := s.Sync(s.t.Context(), nil)
-	if got := len(s.cluster.Requests()); got != requests {
+	// A source that has just failed may be spared for a while.
+	if got := len(s.cluster.Requests()); got != requests && (exit == 0 || got != 0) {
 		s.t.Errorf("%d requests to Marathon in a pass, want %d", got, requests)
 	}
 	if got := r.Exit(false); got != exit {
