@@ -3,25 +3,20 @@
 package main
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"io"
 	"log/slog"
-	"maps"
 	"os"
 	"os/signal"
 	"runtime/debug"
-	"slices"
 	"strings"
 	"syscall"
-	"time"
 
 	"github.com/urfave/cli/v2"
 	"golang.org/x/term"
 
-	"nitrox/netscaler"
 	"nitrox/sources/all"
 	"nitrox/sync"
 	"nitrox/sync/config"
@@ -136,17 +131,6 @@ func logFlags() []cli.Flag {
 	}
 }
 
-// passFlags are those of sync and plan.
-func passFlags() []cli.Flag {
-	return append([]cli.Flag{
-		configFlag(),
-		&cli.StringSliceFlag{Name: "app", Usage: "only the app `NAME` (repeatable)"},
-		&cli.DurationFlag{Name: "loop", Usage: "run again every `INTERVAL`, such as 30s, until stopped", DefaultText: "once"},
-		&cli.StringFlag{Name: "output", Aliases: []string{"o"}, Value: "text", Usage: "text, json, or nscli: the plan as NetScaler commands"},
-		&cli.BoolFlag{DisableDefaultText: true, Name: "exit-code", Usage: "end a dry run that finds changes with 2"},
-	}, logFlags()...)
-}
-
 // usageError makes a flag package's error ours, with a suggestion.
 func usageError(c *cli.Context, err error, _ bool) error {
 	const undefined = "flag provided but not defined: -"
@@ -181,7 +165,7 @@ func names(commands []*cli.Command) []string {
 }
 
 func (p *program) validate(c *cli.Context) error {
-	m, err := p.load(c)
+	m, err := config.Load(p.file(c), all.Kinds, p.lookup)
 	if err != nil {
 		return err
 	}
@@ -190,10 +174,6 @@ func (p *program) validate(c *cli.Context) error {
 	}
 	_, err = fmt.Fprintf(p.stdout, "%s: no problems (apps: %d, sources: %d, NetScalers: %d)\n", p.file(c), len(m.Apps), len(m.Sources), len(m.NetScalers))
 	return err
-}
-
-func (p *program) load(c *cli.Context) (*config.Mapping, error) {
-	return config.Load(p.file(c), all.Kinds, p.lookup)
 }
 
 // file is the name of the mapping file.
@@ -205,118 +185,6 @@ func (p *program) file(c *cli.Context) string {
 		return file
 	}
 	return "nitrox.yaml"
-}
-
-// sync runs passes as the flags say.
-func (p *program) sync(c *cli.Context, dryRun bool) error {
-	log, err := p.logger(c)
-	if err != nil {
-		return err
-	}
-	report, known := sync.Reports[c.String("output")]
-	every := c.Duration("loop")
-	switch {
-	case !known:
-		return unknown("output", c.String("output"), []string{"text", "json", "nscli"})
-	case c.IsSet("loop") && every < time.Second:
-		return fmt.Errorf("--loop %v is too short; an interval of at least 1s is needed", every)
-	case c.IsSet("loop") && c.IsSet("force"):
-		return errors.New("--force is for one run: it cannot be had with --loop")
-	case c.Bool("exit-code") && !dryRun:
-		return errors.New("--exit-code is for a dry run: add --dry-run, or say plan")
-	case c.Bool("exit-code") && c.IsSet("loop"):
-		return errors.New("--exit-code is for one run: it cannot be had with --loop")
-	}
-	if c.String("output") == "text" && p.colour() {
-		report = sync.Coloured(report)
-	}
-	m, err := p.load(c)
-	if err != nil {
-		return err
-	}
-	for _, w := range m.Warnings {
-		log.Warn(w.Message, "file", w.File, "line", w.Line)
-	}
-	s, err := open(m, dryRun, c.StringSlice("force"), log)
-	if err != nil {
-		return err
-	}
-	var apps []string
-	if c.IsSet("app") {
-		apps = c.StringSlice("app")
-		if err := knownApps(s.Apps, apps); err != nil {
-			return err
-		}
-	}
-	pass := func(ctx context.Context) {
-		result := s.Sync
-		if dryRun {
-			result = s.Plan
-		}
-		r := result(ctx, apps)
-		if !c.IsSet("loop") || !r.Quiet() {
-			if err := report(p.stdout, r); err != nil {
-				log.Error("the report cannot be written", "error", err)
-			}
-		}
-		r.Log(ctx, log)
-		p.code = r.Exit(c.Bool("exit-code"))
-	}
-	if c.IsSet("loop") {
-		sync.Loop(c.Context, every, pass)
-		p.code = sync.ExitInStep
-	} else {
-		ctx, cancel := sync.WithDeadline(c.Context)
-		defer cancel()
-		pass(ctx)
-	}
-	if err := s.Close(context.WithoutCancel(c.Context)); err != nil {
-		log.Error("the end was not clean", "error", err)
-	}
-	return nil
-}
-
-// open makes a syncer of a mapping. It contacts nothing.
-func open(m *config.Mapping, readOnly bool, force []string, log *slog.Logger) (*sync.Syncer, error) {
-	s := &sync.Syncer{Sources: m.Sources, Apps: m.Apps, NetScalers: map[string]*sync.NetScaler{}}
-	if err := knownApps(s.Apps, force); err != nil {
-		return nil, err
-	}
-	for i := range s.Apps {
-		s.Apps[i].Policy.Forced = slices.Contains(force, s.Apps[i].Name)
-	}
-	appliances := map[string]string{} // by URL
-	for _, name := range slices.Sorted(maps.Keys(m.NetScalers)) {
-		n := m.NetScalers[name]
-		appliance := name
-		for _, url := range n.Config.URLs {
-			appliance = cmp.Or(appliances[url], appliance)
-		}
-		for _, url := range n.Config.URLs {
-			appliances[url] = appliance
-		}
-		n.Config.ReadOnly = readOnly
-		n.Config.Log = log.With("netscaler", name)
-		client, err := netscaler.Open(n.Config)
-		if err != nil {
-			return nil, fmt.Errorf("netscaler %s: %w", name, err)
-		}
-		s.NetScalers[name] = &sync.NetScaler{Client: client, Appliance: appliance, Save: n.Save, SaveEvery: n.SaveEvery}
-	}
-	return s, nil
-}
-
-func knownApps(apps []sync.App, wanted []string) error {
-	var known []string
-	for _, a := range apps {
-		known = append(known, a.Name)
-	}
-	for _, name := range wanted {
-		if !slices.Contains(known, name) {
-			return unknown("app", name, known)
-		}
-	}
-	return nil
 }
 
 // colour: only on a terminal, and not if NO_COLOR says otherwise.

@@ -1,0 +1,115 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"nitrox/sync"
+)
+
+func TestReloads(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "nitrox.yaml")
+	synctest.Test(t, func(t *testing.T) {
+		ctx, cancel := context.WithCancel(t.Context())
+		defer cancel()
+		write := func(text string) {
+			if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+				t.Fatal(err)
+			}
+		}
+		write("one")
+		var log bytes.Buffer
+		var loaded []string
+		signals := make(chan os.Signal)
+		fresh := reloads(ctx, file, []byte("one"), signals, func() (*sync.Syncer, error) {
+			text, err := os.ReadFile(file)
+			if err != nil {
+				return nil, err
+			}
+			loaded = append(loaded, string(text))
+			if strings.Contains(string(text), "bad") {
+				return nil, errors.New("unknown key")
+			}
+			return &sync.Syncer{}, nil
+		}, slog.New(slog.NewTextHandler(&log, nil)))
+		expect := func(step string, want ...string) {
+			t.Helper()
+			if got := strings.Join(loaded, " "); got != strings.Join(want, " ") {
+				t.Errorf("%s: loaded %q", step, got)
+			}
+			loaded = nil
+		}
+		pass := func(d time.Duration) (came int) {
+			for end := time.After(d); ; {
+				select {
+				case <-fresh:
+					came++
+				case <-end:
+					return came
+				}
+			}
+		}
+
+		if pass(time.Minute) != 0 {
+			t.Error("an unchanged file is loaded")
+		}
+		expect("unchanged")
+		write("two")
+		if n := pass(time.Minute); n != 1 {
+			t.Errorf("a change is loaded %d times", n)
+		}
+		expect("changed", "two")
+		write("bad")
+		if n := pass(time.Minute); n != 0 {
+			t.Errorf("a bad file is put to use %d times", n)
+		}
+		expect("bad", "bad")
+		if n := strings.Count(log.String(), "unknown key"); n != 1 {
+			t.Errorf("told %d times", n)
+		}
+		write("three")
+		if n := pass(time.Minute); n != 1 {
+			t.Errorf("loaded %d times", n)
+		}
+		expect("mended", "three")
+		if err := os.Remove(file); err != nil {
+			t.Fatal(err)
+		}
+		pass(time.Minute)
+		expect("missing")
+		if n := strings.Count(log.String(), "no such file"); n != 1 {
+			t.Errorf("a missing file is told of %d times", n)
+		}
+		write("three")
+		pass(time.Minute)
+		expect("back as it was")
+		signals <- syscall.SIGHUP
+		if n := pass(time.Minute); n != 1 {
+			t.Errorf("a signal loads %d times", n)
+		}
+		expect("signal", "three")
+
+		// Written slowly: each look finds it changed again.
+		go func() {
+			for i := range 40 {
+				write("four" + strings.Repeat(".", i))
+				time.Sleep(500 * time.Millisecond)
+			}
+		}()
+		pass(19 * time.Second)
+		expect("still being written")
+		if n := pass(time.Minute); n != 1 {
+			t.Errorf("loaded %d times", n)
+		}
+		expect("written", "four"+strings.Repeat(".", 39))
+	})
+}
