@@ -66,11 +66,13 @@ func (c *Client) do(ctx context.Context, k *call) (a reply, err error) {
 	}
 	err = c.within(ctx, k.harmless, func(s *session) error {
 		if k.method != http.MethodGet {
-			if err := c.mayWrite(ctx, s); err != nil {
+			if err := c.mayWrite(ctx, s, !k.harmless); err != nil {
 				return err
 			}
 		}
-		a, err = c.send(ctx, s, k)
+		if a, err = c.send(ctx, s, k); err == nil && k.method == http.MethodGet && strings.HasPrefix(k.path, "config/"+memberBinding) {
+			c.members.Store(s)
+		}
 		return err
 	})
 	return a, err

@@ -68,6 +68,10 @@ type Client struct {
 	session *session
 	refusal refusal
 
+	// members is the session in which members were last read, and writes the
+	// one in which the pass was found writable.
+	members, writes atomic.Pointer[session]
+
 	// What the build of this appliance was found not to have.
 	noBulk, noAttrs atomic.Bool
 	noArray         [Unbind + 1]atomic.Bool

@@ -180,10 +180,21 @@ func TestWriteWhoseAnswerIsLostIsUnsureAndSentOnce(t *testing.T) {
 			if n := b.count("PUT " + binding); n != 1 {
 				t.Errorf("sent %d times", n)
 			}
-			b.on("POST nsconfig?action=save", trouble)
-			wantError(t, c.Save(t.Context()), netscaler.ErrUnsure, "save the configuration: ")
 		})
 	}
+}
+
+// To save twice does no harm.
+func TestSaveWhoseAnswerIsLostIsRepeated(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newBox(t).on("POST nsconfig?action=save", lost, page(502), ok(done))
+		c := b.open()
+		if err := c.Save(t.Context()); err != nil {
+			t.Error(err)
+		}
+		b.on("POST nsconfig?action=save", lost)
+		wantError(t, c.Save(t.Context()), netscaler.ErrUnavailable, "save the configuration: ", "tried 4 times")
+	})
 }
 
 func TestWriteThatSurelyDidNotArriveIsRepeated(t *testing.T) {

@@ -23,21 +23,45 @@ const roleKept = 30 * time.Second
 
 // mayWrite holds for a session whose node said so, at its last asking. Also a
 // session that had to be begun in the middle of a pass is asked, because a
-// failover is what sessions die of.
-func (c *Client) mayWrite(ctx context.Context, s *session) error {
+// failover is what sessions die of. What was planned is written only to the
+// node that the pass was found writable on.
+func (c *Client) mayWrite(ctx context.Context, s *session, planned bool) error {
+	if on := c.writes.Load(); planned && on != nil && on.base != s.base {
+		return failedOver(on, s)
+	}
 	if at, err := s.role.known(); !at.IsZero() {
 		return err
 	}
 	return c.askRole(ctx, s)
 }
 
+// failedOver ends a pass that began on one node of a pair and finds itself on
+// the other.
+func failedOver(from, to *session) error {
+	return sessionError{fmt.Errorf("%w: the HA pair failed over in the middle of the pass, from %s to %s; the next pass goes on there", ErrUnavailable, from.base, to.base)}
+}
+
 // Writable asks the appliance for its role, and is an error unless it is a
 // primary, stand-alone or a cluster's address. Call it before the first write
-// of a pass. Of a pair, the next session is then begun with the other node.
+// of a pass. Of a pair, the next session is then begun with the other node. If
+// the members were read from a node that is not the primary any more, the error
+// wraps [ErrUnavailable], and the next pass is well.
 //
 // With a partition the question must be asked before the session switches to
 // it; if that was more than 30 s ago, a new session is begun.
 func (c *Client) Writable(ctx context.Context) error {
+	s, err := c.writable(ctx)
+	if err != nil {
+		return err
+	}
+	if from := c.members.Load(); from != nil && from.base != s.base {
+		return failedOver(from, s)
+	}
+	c.writes.Store(s)
+	return nil
+}
+
+func (c *Client) writable(ctx context.Context) (*session, error) {
 	if c.cfg.Partition != "" {
 		return c.writableInPartition(ctx)
 	}
@@ -46,30 +70,30 @@ func (c *Client) Writable(ctx context.Context) error {
 		asked = s
 		return c.askRole(ctx, s)
 	})
-	if err != nil && len(c.cfg.URLs) > 1 && asked != nil {
+	if err != nil && c.pair() && asked != nil {
 		if out := c.leave(ctx, asked); out != nil {
-			return fmt.Errorf("%w; %w", err, out)
+			return nil, fmt.Errorf("%w; %w", err, out)
 		}
 	}
-	return err
+	return asked, err
 }
 
-func (c *Client) writableInPartition(ctx context.Context) error {
+func (c *Client) writableInPartition(ctx context.Context) (*session, error) {
 	s, err := c.enter(ctx, nil)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	if at, err := s.role.known(); time.Since(at) < roleKept {
-		return err
+		return s, err
 	}
 	if err := c.leave(ctx, s); err != nil {
-		return err
+		return nil, err
 	}
 	if s, err = c.enter(ctx, nil); err != nil {
-		return err
+		return nil, err
 	}
 	_, err = s.role.known()
-	return err
+	return s, err
 }
 
 func (r *role) known() (at time.Time, err error) {

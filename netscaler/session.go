@@ -35,19 +35,24 @@ type sessionError struct{ error }
 func (e sessionError) Unwrap() error { return e.error }
 
 // within runs f in the session, and once more in a new one if the first turns
-// out to be dead. If the node of a pair cannot be reached, reads move to the
-// other; writes do not, because the plan was made from what this one said.
-func (c *Client) within(ctx context.Context, read bool, f func(*session) error) error {
-	s, err := c.enter(ctx, nil)
+// out to be dead. Of a pair the new one may be on the other node; what is
+// movable moves there also if its node cannot be reached. What was planned from
+// what one node said does not move.
+func (c *Client) within(ctx context.Context, movable bool, f func(*session) error) error {
+	first, err := c.enter(ctx, nil)
 	if err != nil {
 		return sessionError{err}
 	}
-	err = f(s)
-	if !sessionDead(err) && !(c.unreachable(err) && read) {
+	err = f(first)
+	if !sessionDead(err) && !(c.unreachable(err) && movable) {
 		return err
 	}
-	if s, err = c.enter(ctx, s); err != nil {
+	s, err := c.enter(ctx, first)
+	switch {
+	case err != nil:
 		return sessionError{err}
+	case s.base != first.base && !movable:
+		return failedOver(first, s)
 	}
 	return f(s)
 }
@@ -55,8 +60,10 @@ func (c *Client) within(ctx context.Context, read bool, f func(*session) error) 
 // unreachable: the node of a pair cannot be reached, and the other may be.
 func (c *Client) unreachable(err error) bool {
 	var e *Error
-	return len(c.cfg.URLs) > 1 && errors.Is(err, ErrUnavailable) && !errors.As(err, &e)
+	return c.pair() && errors.Is(err, ErrUnavailable) && !errors.As(err, &e)
 }
+
+func (c *Client) pair() bool { return len(c.cfg.URLs) > 1 }
 
 // enter is the client's session, or a new one if there is none or it is the
 // one that turned out dead.
@@ -66,6 +73,9 @@ func (c *Client) enter(ctx context.Context, dead *session) (*session, error) {
 	}
 	defer c.give()
 	if c.session == dead {
+		c.session = nil
+	}
+	if c.session != nil && c.pair() && !c.primaryStill(ctx) {
 		c.session = nil
 	}
 	if c.session == nil {
@@ -106,22 +116,47 @@ func (c *Client) beginOn(ctx context.Context, base string, impatient bool) (*ses
 	if err != nil {
 		return nil, err
 	}
-	pair, partition := len(c.cfg.URLs) > 1, c.cfg.Partition != ""
-	if pair || partition { // in a partition the role cannot be asked
+	partition := c.cfg.Partition != ""
+	if c.pair() || partition { // in a partition the role cannot be asked
 		err = c.askRole(ctx, s)
 	}
-	if partition && (err == nil || !pair) {
+	if partition && (err == nil || !c.pair()) {
 		err = c.switchPartition(ctx, s)
-	} else if !pair {
+	} else if !c.pair() {
 		err = nil // reading goes on on a secondary; writes are refused
 	}
 	if err == nil {
 		return s, nil
 	}
-	if out := c.end(ctx, s); out != nil {
-		c.log.WarnContext(ctx, "a session was left behind", "netscaler", base, "error", out)
-	}
+	c.drop(ctx, s)
 	return nil, err
+}
+
+// primaryStill says whether the session of a pair is still one on the primary:
+// sessions may outlive a failover, and what a secondary has is not what is
+// served. It asks if the last answer is older than 30 s, and ends a session
+// that is of no more use. The caller has the turn.
+func (c *Client) primaryStill(ctx context.Context) bool {
+	s := c.session
+	at, err := s.role.known()
+	if time.Since(at) < roleKept {
+		return err == nil
+	}
+	if c.cfg.Partition == "" { // in a partition it takes a new session to ask
+		if err = c.askRole(ctx, s); err == nil || ctx.Err() != nil {
+			return true
+		}
+		c.log.WarnContext(ctx, "the node is left", "netscaler", s.base, "error", err)
+	}
+	c.drop(ctx, s)
+	return false
+}
+
+// drop ends a session that is not used any more.
+func (c *Client) drop(ctx context.Context, s *session) {
+	if err := c.end(ctx, s); err != nil {
+		c.log.WarnContext(ctx, "a session was left behind", "netscaler", s.base, "error", err)
+	}
 }
 
 // login begins a session ("NITRO documentation, log on"). It is one try unless

@@ -3,7 +3,6 @@ package netscaler_test
 import (
 	"errors"
 	"fmt"
-	"net/http"
 	"net/http/httptest"
 	"net/netip"
 	"regexp"
@@ -241,55 +240,6 @@ func TestCallsAreFew(t *testing.T) {
 	}
 	if got, want := pass(netscaler.Bind, netscaler.Unbind), "POST login, GET "+binding+", GET servicegroup, GET hanode, PUT "+binding+", POST "+binding+", POST nsconfig, POST logout"; got != want {
 		t.Errorf("binds and removals: %s", got)
-	}
-}
-
-// Scenario 20, with two whole appliances.
-func TestFailoverEndsAPassAndTheNextUsesTheNewPrimary(t *testing.T) {
-	one, two := simulator.New(simulator.Options{Users: users, HA: true}), simulator.New(simulator.Options{Users: users, HA: true})
-	two.SetRole("Secondary")
-	for _, sim := range []*simulator.Simulator{one, two} {
-		sim.AddGroup("sg")
-	}
-	c := open(t, &pair{t: t, nodes: map[string]http.RoundTripper{"one": one.Transport(), "two": two.Transport()}}, twoNodes)
-	pass := func(middle func()) error {
-		if _, err := c.Read(t.Context(), []string{"sg"}); err != nil {
-			return err
-		}
-		if err := c.Writable(t.Context()); err != nil {
-			return err
-		}
-		middle()
-		return errors.Join(c.Do(t.Context(), netscaler.Bind, changes(netscaler.Bind, "10.0.0.1:80", "10.0.0.2:80"))...)
-	}
-	if err := pass(func() {}); err != nil {
-		t.Fatal(err)
-	}
-	failover := func() { one.Failover(); two.Failover() }
-	// The session has died, so the write goes to the node that says it is the
-	// primary, never to the one that was.
-	if err := pass(failover); err != nil {
-		t.Fatal(err)
-	}
-	wantState(t, two, "sg", "10.0.0.1:80 10.0.0.1 weight 1 ENABLED UP", "10.0.0.2:80 10.0.0.2 weight 1 ENABLED UP")
-
-	// The same with one URL: the node turned secondary, so nothing is written.
-	two.SetRole("Primary")
-	single := open(t, two.Transport())
-	if err := single.Writable(t.Context()); err != nil {
-		t.Fatal(err)
-	}
-	two.Failover()
-	two.ResetCalls()
-	errs := single.Do(t.Context(), netscaler.Unbind, changes(netscaler.Unbind, "10.0.0.1:80", "10.0.0.2:80"))
-	for _, err := range errs {
-		wantError(t, err, nil, "http://ns.example cannot be written: it is the secondary node")
-	}
-	if len(two.Members("sg")) != 2 {
-		t.Error("the secondary was written")
-	}
-	if _, err := single.Read(t.Context(), []string{"sg"}); err != nil {
-		t.Errorf("a secondary can be read: %v", err)
 	}
 }
 

@@ -158,7 +158,7 @@ func (e *Error) gone() bool {
 // changed in it. Nothing to save is no error.
 func (c *Client) Save(ctx context.Context) error {
 	_, err := c.do(ctx, &call{
-		method: http.MethodPost, path: "config/nsconfig?action=save", limit: longTimeout,
+		method: http.MethodPost, path: "config/nsconfig?action=save", limit: longTimeout, harmless: true,
 		body: map[string]any{"nsconfig": struct{}{}},
 	})
 	switch e := refused(err); {
