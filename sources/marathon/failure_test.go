@@ -393,6 +393,9 @@ func TestCredentials(t *testing.T) {
 	t.Run("a service account that is not right", func(t *testing.T) {
 		file := secret(t, account("stranger", private))
 		s := opened(t, marathon.Config{URLs: urls, ServiceAccountFile: file}, nil)
+		rewrite(t, file, account("nitrox", private))
+		good(t, s, login, list)
+		rewrite(t, file, account("stranger", private)) // the token is not that one's
 		bad(t, s, "log in to DC/OS: "+server.URL+"/acs/api/v1/auth/login: 401 Unauthorized")
 		for text, want := range map[string]string{
 			"{":                                    "it is not a JSON object with uid",
@@ -429,20 +432,69 @@ func TestTokenIsRenewedInTime(t *testing.T) {
 			t.Fatal(err)
 		}
 		s := inProcess(t, c, marathon.Config{URLs: []string{"http://marathon.test:8080"}, ServiceAccountFile: secret(t, string(account))})
-		logins := 0
+		logins, lists := 0, 0
 		for range 25 { // every 5 minutes for 2 hours
 			poll(t, s, web)
 			for _, r := range c.Requests() {
 				if strings.HasPrefix(r, "POST") {
 					logins++
+				} else {
+					lists++
 				}
 			}
 			time.Sleep(5 * time.Minute)
 		}
-		if logins != 3 {
-			t.Errorf("%d log-ins in two hours, want 3", logins)
+		if logins != 3 || lists != 25 {
+			t.Errorf("%d log-ins and %d other requests in two hours, want 3 and 25", logins, lists)
 		}
 	})
+}
+
+// What is logged in with goes to the endpoint of the account only.
+func TestLogInIsNotRedirected(t *testing.T) {
+	key, err := rsa.GenerateKey(rand.Reader, 2048)
+	if err != nil {
+		t.Fatal(err)
+	}
+	elsewhere := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { t.Error("another host was asked") }))
+	defer elsewhere.Close()
+	front := httptest.NewServer(http.RedirectHandler(elsewhere.URL, http.StatusPermanentRedirect))
+	defer front.Close()
+	account, err := json.Marshal(map[string]string{"uid": "nitrox", "private_key": string(pem.EncodeToMemory(&pem.Block{Type: "RSA PRIVATE KEY", Bytes: x509.MarshalPKCS1PrivateKey(key)})), "login_endpoint": front.URL})
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := opened(t, marathon.Config{URLs: []string{front.URL}, ServiceAccountFile: secret(t, string(account))}, nil)
+	if got, want := fails(t, s), front.URL+": log in to DC/OS: "+front.URL+": 308 Permanent Redirect"; got != want {
+		t.Errorf("got %s, want %s", got, want)
+	}
+}
+
+// endless is an answer that goes on for ever.
+type endless struct{ begin string }
+
+func (e *endless) Read(p []byte) (int, error) {
+	n := copy(p, e.begin)
+	e.begin = e.begin[n:]
+	for i := n; i < len(p); i++ {
+		p[i] = 'x'
+	}
+	return len(p), nil
+}
+
+func TestEndlessAnswers(t *testing.T) {
+	for _, begin := range []string{`{"x": "`, `{"apps": [{"id": "`} {
+		s := opened(t, marathon.Config{URLs: []string{"http://m1"}}, func(s *marathon.Source) {
+			s.Limit(1 << 20)
+			s.Transport = roundTripper(func(r *http.Request) (*http.Response, error) {
+				return &http.Response{StatusCode: 200, Request: r, Header: http.Header{}, Body: io.NopCloser(&endless{begin})}, nil
+			})
+		})
+		got := fails(t, s)
+		if !strings.HasPrefix(got, "http://m1: after ") || !strings.HasSuffix(got, " bytes of the answer: the answer is larger than 1 MiB") {
+			t.Errorf("%s: got %s", begin, got)
+		}
+	}
 }
 
 // Credentials go to configured hosts only, also by way of redirects.
@@ -462,8 +514,12 @@ func TestRedirects(t *testing.T) {
 	config := marathon.Config{URLs: []string{front.URL, named}, Username: "nitrox", PasswordFile: secret(t, "pw")}
 	s := opened(t, config, nil)
 	to = named
+	c.Requests()
 	if a := poll(t, s, web)[0]; a.Doubt != nil || len(a.Endpoints) != 3 {
 		t.Errorf("to a configured host: %+v", a)
+	}
+	if got := c.Requests(); len(got) != 1 { // which the credentials came with
+		t.Errorf("requests %v, want one", got)
 	}
 	config.URLs = []string{front.URL}
 	s = opened(t, config, nil)

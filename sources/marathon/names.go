@@ -1,7 +1,6 @@
 package marathon
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -95,7 +94,7 @@ func (n *names) address(ctx context.Context, host string, fresh bool) (netip.Add
 	for i := range addrs {
 		addrs[i] = addrs[i].Unmap().WithZone("")
 	}
-	addr := slices.MinFunc(addrs, func(x, y netip.Addr) int { return cmp.Or(cmp.Compare(x.BitLen(), y.BitLen()), x.Compare(y)) })
+	addr := slices.MinFunc(addrs, netip.Addr.Compare)
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	if n.known == nil {

@@ -1,7 +1,6 @@
 package marathon
 
 import (
-	"cmp"
 	"errors"
 	"fmt"
 	"net/netip"
@@ -94,7 +93,7 @@ func choose(ports []port, wanted string) (port, error) {
 	if n, err := strconv.ParseUint(wanted, 10, 16); err == nil {
 		what = fmt.Sprintf("port %d", n)
 		switch with := func(of func(port) int) []port {
-			return only(ports, func(p port) bool { return of(p) == int(n) && n > 0 })
+			return only(ports, func(p port) bool { return of(p) == int(n) })
 		}; {
 		case int(n) < len(ports):
 			return ports[n], nil
@@ -198,10 +197,7 @@ func (a *app) containerPlace(t task, p port) (place, error) {
 	if len(addresses) == 0 {
 		return place{}, errors.New("its container has no address yet")
 	}
-	first := slices.MinFunc(addresses, func(x, y netip.Addr) int {
-		return cmp.Or(cmp.Compare(x.BitLen(), y.BitLen()), x.Compare(y)) // IPv4 before IPv6
-	})
-	return place{first.String(), p.container}, nil
+	return place{slices.MinFunc(addresses, netip.Addr.Compare).String(), p.container}, nil // IPv4 first
 }
 
 // addresses are those of a task's container on the networks that have the

@@ -279,11 +279,12 @@ func testNamesOfAgents(t *testing.T) {
 		t.Errorf("the name was looked up %d times in two polls, want 2", asked)
 	}
 	broken = true
-	poll(false, known) // from the cache
+	poll(false, known)  // from the cache
+	poll(true, unknown) // of which a fresh poll takes nothing
 	time.Sleep(10 * time.Minute)
 	poll(false, known)  // too old, but better than none
-	poll(true, unknown) // a fresh poll takes nothing from there
-	poll(false, known)  // and leaves it in place
+	poll(true, unknown) // and again not for a fresh poll
+	poll(false, known)  // which leaves it in place
 }
 
 // Answers in the forms that were recorded of real Marathons are read whole.
