@@ -1,0 +1,174 @@
+package observe
+
+import (
+	"cmp"
+	"fmt"
+	"net/url"
+	"slices"
+	"strings"
+
+	"nitrox/sync"
+)
+
+// What the page shows at once; the rest is a link away.
+const (
+	fullCards   = 25 // apps of a section with more than a line
+	cardRows    = 12 // members of one of many apps that are not simply serving, and that are
+	cardReasons = 4
+	mostDots    = 60 // members drawn as dots
+)
+
+// section is a part of the apps: cards, and further ones as lines.
+type section struct {
+	ID, Title string
+	Open      bool // the lines are shown at once
+	Cards     []card
+	Lines     []card
+}
+
+// card is an app on a NetScaler.
+type card struct {
+	app
+	Tone, Word  string
+	Link        string
+	Counts      string
+	Dots        []State
+	MoreDots    int
+	Reasons     []string
+	MoreReasons int
+	Rows        []row // those that are not simply serving
+	MoreRows    int
+	Calm        []row // the others
+	MoreCalm    int
+	Served      int
+	Full        bool // nothing is left out
+	Stale       bool
+	Notes       []note
+}
+
+// sections are the apps that the filter leaves, those in trouble first. A
+// single app is shown with all that is known of it.
+func sections(all []app, name, status string, told map[string]string) (out []section, filtered string) {
+	var chosen []app
+	for _, a := range all {
+		if (name == "" || strings.Contains(strings.ToLower(a.Name), strings.ToLower(name))) && (status == "" || word(a.Status) == status) {
+			chosen = append(chosen, a)
+		}
+	}
+	exact := func(a app) bool { return a.Name == name }
+	if slices.ContainsFunc(chosen, exact) {
+		chosen = slices.DeleteFunc(chosen, func(a app) bool { return !exact(a) })
+	}
+	if name != "" || status != "" {
+		filtered = fmt.Sprintf("%d of %s", len(chosen), plural(len(all), "service group"))
+	}
+	one := len(chosen) > 0 && !slices.ContainsFunc(chosen, func(a app) bool { return a.Name != chosen[0].Name })
+	if name != "" && one {
+		s := section{Title: "App"}
+		for _, a := range chosen {
+			s.Cards = append(s.Cards, cardOf(a, true, nil))
+		}
+		return []section{s}, filtered
+	}
+	parts := []section{{ID: "trouble", Title: "In trouble"}, {ID: "motion", Title: "In motion"}, {ID: "step", Title: "In step"}, {ID: "unknown", Title: "Not looked at yet"}}
+	urgency := func(a app) int {
+		return slices.IndexFunc(statuses, func(w statusWord) bool { return w.status == a.Status })
+	}
+	slices.SortStableFunc(chosen, func(a, b app) int {
+		return cmp.Or(cmp.Compare(urgency(a), urgency(b)), cmp.Compare(b.count(Down), a.count(Down)))
+	})
+	for _, a := range chosen {
+		part, c := &parts[partOf(a)], cardOf(a, false, told)
+		if part.ID != "step" && part.ID != "unknown" && len(part.Cards) < fullCards {
+			part.Cards = append(part.Cards, c)
+		} else {
+			part.Lines = append(part.Lines, c)
+		}
+	}
+	for _, part := range parts {
+		part.Open = status != "" || len(part.Lines) <= 10
+		if len(part.Cards)+len(part.Lines) > 0 {
+			out = append(out, part)
+		}
+	}
+	return out, filtered
+}
+
+// partOf is the section of an app: trouble, motion, in step, or unknown.
+func partOf(a app) int {
+	switch {
+	case a.Status == sync.Failed, a.Status == sync.Held:
+		return 0
+	case a.Status == sync.Pending, a.Status == sync.Changed, slices.ContainsFunc(a.Rows, func(r row) bool { return r.State == Draining || r.State == Uncertain }):
+		return 1
+	case a.Status == "":
+		return 3
+	}
+	return 2
+}
+
+// cardOf is an app as a card; full: with all that is known. Of failures that
+// were told it gives the short form.
+func cardOf(a app, full bool, told map[string]string) card {
+	c := card{
+		app: a, Word: label(word(a.Status)), Tone: tones[a.Status],
+		Link: "?" + url.Values{"app": {a.Name}}.Encode(), Full: full,
+		Stale: !a.Seen.IsZero() && a.Seen.Before(a.Looked),
+	}
+	if a.Status == sync.InStep && a.count(Down) > 0 {
+		c.Tone = "warn"
+	}
+	if a.Paused {
+		c.Word = "paused, " + c.Word
+	}
+	for _, reason := range a.Failures {
+		c.Reasons = append(c.Reasons, cmp.Or(told[reason], reason))
+	}
+	n := map[State]int{}
+	for _, r := range a.Rows {
+		n[r.State]++
+		if r.State == LeftOut {
+			continue
+		}
+		if len(c.Dots) < mostDots {
+			c.Dots = append(c.Dots, r.State)
+		} else {
+			c.MoreDots++
+		}
+	}
+	var counts []string
+	for _, state := range append([]State{Serving}, states...) {
+		if n[state] > 0 || state == Serving && !a.Seen.IsZero() && len(counts) == 0 {
+			counts = append(counts, fmt.Sprintf("%d %s", n[state], state))
+			delete(n, state)
+		}
+	}
+	c.Counts = strings.Join(slices.Compact(counts), " · ")
+	if !full && len(c.Reasons) > cardReasons {
+		c.Reasons, c.MoreReasons = c.Reasons[:cardReasons], len(c.Reasons)-cardReasons
+	}
+	for _, r := range a.Rows {
+		rows, more := &c.Rows, &c.MoreRows
+		if r.State == Serving {
+			rows, more = &c.Calm, &c.MoreCalm
+		}
+		if full || len(*rows) < cardRows {
+			*rows = append(*rows, r)
+		} else {
+			*more++
+		}
+	}
+	c.Served = len(c.Calm) + c.MoreCalm
+	if !a.Changed.IsZero() {
+		c.Notes = append(c.Notes, note{"Last change", a.Change, a.Changed})
+	}
+	if !a.Failed.IsZero() && a.Status != sync.Failed && a.Status != sync.Held {
+		c.Notes = append(c.Notes, note{"Last trouble", a.Failure, a.Failed})
+	}
+	if (a.Status == sync.Failed || a.Status == sync.Held) && !a.OK.IsZero() {
+		c.Notes = append(c.Notes, note{Label: "Last well", At: a.OK})
+	}
+	return c
+}
+
+var tones = map[sync.Status]string{sync.Failed: "bad", sync.Held: "warn", sync.Pending: "busy", sync.Changed: "busy", sync.InStep: "good", "": "none"}
