@@ -233,8 +233,11 @@ func member(addr string) netscaler.Member {
 
 func change(op netscaler.Op, group, addr string) netscaler.Change {
 	ch := netscaler.Change{Op: op, Group: group, Member: member(addr)}
-	if op == netscaler.Drain {
-		ch.Delay = 60e9
+	switch op {
+	case netscaler.Enable:
+		ch.State = netscaler.Disabled
+	case netscaler.Drain: // one step; mark_test.go has the others
+		ch.Delay, ch.NoMark = 60e9, true
 	}
 	return ch
 }

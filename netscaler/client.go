@@ -74,7 +74,7 @@ type Client struct {
 
 	// What the build of this appliance was found not to have.
 	noBulk, noAttrs atomic.Bool
-	noArray         [Unbind + 1]atomic.Bool
+	noArray         [unmark + 1]atomic.Bool
 }
 
 // Open checks the configuration. It contacts nothing; the first call does.

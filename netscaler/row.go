@@ -25,12 +25,16 @@ type row struct {
 	SvrState json.RawMessage `json:"svrstate"`
 	Graceful json.RawMessage `json:"graceful"`
 	Delay    json.RawMessage `json:"delay"`
+	CustomID json.RawMessage `json:"customserverid"`
+	Order    json.RawMessage `json:"order"`
+	Reason   json.RawMessage `json:"trofsreason"`
 }
 
 func (r *row) read(dec *json.Decoder) error {
 	*r = row{
 		r.Group[:0], r.IP[:0], r.Port[:0], r.Server[:0], r.Weight[:0],
 		r.State[:0], r.SvrState[:0], r.Graceful[:0], r.Delay[:0],
+		r.CustomID[:0], r.Order[:0], r.Reason[:0],
 	}
 	return dec.Decode(r)
 }
@@ -49,7 +53,10 @@ func (r *row) member() Member {
 	state, svrState := plain(r.State), plain(r.SvrState)
 	m.State = stateOf(state, svrState)
 	m.Up = is(svrState, "UP")
-	m.Mark = marked(m.State, plain(r.Graceful))
+	r.mark(&m)
+	if n, err := number(r.Order); err == nil {
+		m.Order = max(n, 0)
+	}
 	if m.State == Draining {
 		// Seconds; the bound keeps nonsense from overflowing.
 		if n, err := number(r.Delay); err == nil {
@@ -101,12 +108,6 @@ func stateOf(state, svrState []byte) State {
 		return Disabled
 	}
 	return Enabled
-}
-
-// marked: the member was disabled gracefully, as Nitrox does and operators
-// mostly do not.
-func marked(state State, graceful []byte) bool {
-	return (state == Draining || state == Disabled) && is(graceful, "YES")
 }
 
 // plain is text without the cost of a string. Values with escapes, which those

@@ -33,8 +33,17 @@ type Member struct {
 	State  State
 	// Up: the NetScaler's monitors find it healthy (svrstate UP).
 	Up bool
-	// Mark: the member was disabled by Nitrox, in order to remove it.
+	// Mark: Nitrox is removing the member, or was about to (see [DrainMark]).
 	Mark bool
+	// NoMark: the member cannot carry the mark, because its custom server ID
+	// is in use or the build has none. Mark then tells that it was disabled
+	// gracefully, by whomever.
+	NoMark bool
+	// Leaving: the NetScaler drains the member because a desired state left it
+	// out, and removes it by itself. It has Mark.
+	Leaving bool
+	// Order is the priority, 1 to 8192; 0 is the default.
+	Order int
 	// Left is what remains of a drain; 0 if none runs or it has no limit.
 	Left time.Duration
 }
@@ -52,9 +61,13 @@ type Group struct {
 // Attrs are the attributes of a service group that decide how members may be
 // changed.
 type Attrs struct {
-	Autoscale     string // DISABLED, API, DNS, POLICY or CLOUD
-	Disabled      bool   // the whole group is disabled
-	DrainGraceful bool   // autodisablegraceful
+	ServiceType string // HTTP, SSL, TCP and so on
+	Autoscale   string // DISABLED, API, DNS, POLICY or CLOUD
+	Disabled    bool   // the whole group is disabled
+	// DrainGraceful (autodisablegraceful): members that a desired state leaves
+	// out are drained, for DrainDelay (autodisabledelay; 0: until their last
+	// client is gone). Otherwise they are unbound at once.
+	DrainGraceful bool
 	DrainDelay    time.Duration
 }
 
@@ -62,26 +75,51 @@ type Attrs struct {
 type Op int
 
 const (
-	Bind   Op = iota // add a member, enabled
-	Enable           // put a disabled member back into service
-	Set              // change a member's weight in place
-	Drain            // disable gracefully, with a delay
-	Unbind           // remove a member
+	AddVServer   Op = iota // make the virtual server of a new service group
+	AddGroup               // make a service group
+	BindVServer            // bind a service group to its virtual server
+	Bind                   // add a member, enabled
+	Enable                 // put a disabled member back into service, and lift its mark
+	Set                    // change a member's weight in place
+	Drain                  // mark a member and disable it gracefully, with a delay
+	Unbind                 // remove a member
+	RemoveServer           // remove a member's server, if nothing uses it
+
+	// Replace makes a group's members those of a list. It is a way to apply
+	// changes of the kinds above, and never one of them.
+	Replace
+
+	mark   // the first step of Drain
+	unmark // the last step of Enable
 )
 
-func (op Op) String() string { return [...]string{"bind", "enable", "set", "drain", "unbind"}[op] }
+var opNames = [...]string{
+	AddVServer: "add vserver", AddGroup: "add group", BindVServer: "bind vserver",
+	Bind: "bind", Enable: "enable", Set: "set", Drain: "drain", Unbind: "unbind",
+	RemoveServer: "remove server", Replace: "replace", mark: "mark", unmark: "unmark",
+}
 
-// Change is one change to one member.
+func (op Op) String() string { return opNames[op] }
+
+// Change is one change to one member or, where the kind says so, to its group
+// or server.
 type Change struct {
 	Op    Op
 	Group string
 	// Member is the member as it was read; for Bind only Addr and Weight
-	// count, and for Set Weight is the new weight.
+	// count, for Set Weight is the new weight, and for RemoveServer only Addr
+	// and Server count.
 	Member
 	// Was is the weight that Set replaces.
 	Was int
-	// Delay is how long a drain may take, in whole seconds.
+	// Delay is how long a drain may take, in whole seconds; 0, which only a
+	// desired state can ask for, is until the last client is gone.
 	Delay time.Duration
+	// Create is what AddGroup, AddVServer and BindVServer make.
+	Create *Creation
+	// List is what Replace makes the group's members, and Out are those of its
+	// members that the list leaves out.
+	List, Out []Member
 	// Why is the reason, for people.
 	Why string
 }

@@ -32,9 +32,16 @@ func (c *Client) Do(ctx context.Context, op Op, changes []Change) (errs []error)
 	if op == Drain || op == Unbind {
 		b.leaveDomains(ctx)
 	}
-	b.send(ctx, b.items)
-	if op == Bind {
+	switch op {
+	case Drain:
+		b.drain(ctx)
+	case Enable:
+		b.enable(ctx)
+	case Bind:
+		b.send(ctx, b.items)
 		b.bindByName(ctx)
+	default:
+		b.send(ctx, b.items)
 	}
 	for i, err := range errs {
 		if err != nil {
@@ -104,6 +111,10 @@ func (it item) body(op Op) map[string]any {
 	case Drain:
 		b["graceful"] = "YES"
 		b["delay"] = int64((it.change.Delay + time.Second - 1) / time.Second)
+	case mark:
+		b["customserverid"] = DrainMark(it.change.Addr)
+	case unmark:
+		b["customserverid"] = noMark
 	}
 	return b
 }
@@ -119,6 +130,8 @@ var forms = [...]form{
 	Set:    {http.MethodPut, "servicegroup", ""},
 	Drain:  {http.MethodPost, "servicegroup", "?action=disable"},
 	Unbind: {http.MethodPost, memberBinding, "?action=unbind"},
+	mark:   {http.MethodPut, "servicegroup", ""},
+	unmark: {http.MethodPut, "servicegroup", ""},
 }
 
 // holds is the error of a change whose call was answered by e: nil where the

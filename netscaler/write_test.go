@@ -53,11 +53,11 @@ func TestBodies(t *testing.T) {
 	}{
 		{netscaler.Change{Op: netscaler.Bind, Member: netscaler.Member{Addr: netip.MustParseAddrPort("[::ffff:10.0.0.1]:80"), Server: "ignored", Weight: 7}},
 			`{"ip":"10.0.0.1","port":80,"servicegroupname":"sg","weight":7}`, lineOf(netscaler.Bind), ""},
-		{netscaler.Change{Op: netscaler.Enable, Member: member("10.0.0.1:80")},
+		{netscaler.Change{Op: netscaler.Enable, Member: disabled("10.0.0.1:80")},
 			`{"port":80,"servername":"10.0.0.1","servicegroupname":"sg"}`, lineOf(netscaler.Enable), ""},
 		{netscaler.Change{Op: netscaler.Set, Member: netscaler.Member{Addr: netip.MustParseAddrPort("10.0.0.1:80"), Server: "web", Weight: 7}},
 			`{"port":80,"servername":"web","servicegroupname":"sg","weight":7}`, lineOf(netscaler.Set), ""},
-		{netscaler.Change{Op: netscaler.Drain, Member: member("10.0.0.1:80"), Delay: 1500 * time.Millisecond},
+		{netscaler.Change{Op: netscaler.Drain, Member: disabled("10.0.0.1:80"), Delay: 1500 * time.Millisecond},
 			`{"delay":2,"graceful":"YES","port":80,"servername":"10.0.0.1","servicegroupname":"sg"}`, lineOf(netscaler.Drain), ""},
 		{netscaler.Change{Op: netscaler.Unbind, Member: member("[ff::8839]:80")},
 			`{"port":80,"servername":"ff::8839","servicegroupname":"sg"}`, unbindLine("ff::8839", 80), ""},
@@ -114,7 +114,7 @@ func TestChangeThatDoesNotNameItsMemberIsNeverSent(t *testing.T) {
 		"brackets stands for several": func(c *netscaler.Change) { c.Group = "sg[1-9]" },
 		"with brackets stands for":    func(c *netscaler.Change) { c.Server = "10.0.0.[1-9]" },
 		"stands for a domain name":    func(c *netscaler.Change) { c.Alien = "its server stands for a domain name" },
-		"among":                       func(c *netscaler.Change) { c.Op = (c.Op + 1) % 5 },
+		"among":                       func(c *netscaler.Change) { c.Op = netscaler.RemoveServer },
 	} {
 		for _, op := range allOps {
 			server := op != netscaler.Bind

@@ -167,8 +167,10 @@ func InEffect(c netscaler.Change, now []netscaler.Member) bool {
 			continue
 		}
 		switch c.Op {
-		case netscaler.Bind, netscaler.Enable:
+		case netscaler.Bind:
 			return m.State == netscaler.Enabled
+		case netscaler.Enable:
+			return m.State == netscaler.Enabled && !m.Mark
 		case netscaler.Set:
 			return m.Weight == c.Weight
 		case netscaler.Drain:

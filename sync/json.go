@@ -46,6 +46,7 @@ type (
 		Draining     []jsonMember   `json:"draining"` // on their way out
 		Disabled     []jsonMember   `json:"disabled"` // by an operator: left as they are
 		NotOurs      []jsonMember   `json:"not_ours"` // domain names, and addresses outside only
+		Notes        []string       `json:"notes"`    // worth knowing, and neither a change nor a failure
 	}
 	jsonEndpoint struct {
 		Address   string `json:"address"`
@@ -112,6 +113,10 @@ func jsonOutcome(o Outcome) jsonApp {
 		Endpoints: []jsonEndpoint{}, LeftOut: []jsonLeftOut{}, Changes: []jsonChange{}, Held: []jsonChange{},
 		Kept: jsonMembers(o.Plan.Kept), Draining: jsonMembers(o.Plan.Draining),
 		Disabled: jsonMembers(o.Plan.Operator), NotOurs: jsonMembers(o.Plan.Foreign),
+		Notes: []string{},
+	}
+	for _, note := range o.Notes {
+		a.Notes = append(a.Notes, oneLine(note))
 	}
 	for _, e := range o.Desired.Endpoints {
 		a.Endpoints = append(a.Endpoints, jsonEndpoint{e.Addr.String(), e.Weight, e.Uncertain, e.Origin})

@@ -21,6 +21,9 @@ func (r Result) Log(ctx context.Context, log *slog.Logger) {
 		if o.Plan.HeldBy != nil {
 			log.WarnContext(ctx, "removals held", "members", len(o.Plan.Held), "why", text(o.Plan.HeldBy))
 		}
+		for _, note := range o.Notes {
+			log.InfoContext(ctx, "note", "note", oneLine(note))
+		}
 		for i, err := range o.Errs {
 			c := o.Plan.Changes[i]
 			attrs := []any{"member", c.Addr.String()}

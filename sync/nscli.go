@@ -39,12 +39,19 @@ func NSCLI(w io.Writer, r Result) error {
 			if o.Plan.HeldBy != nil {
 				comment("held: %s", text(o.Plan.HeldBy))
 			}
+			for _, note := range o.Notes {
+				comment("note: %s", oneLine(note))
+			}
 			for _, c := range o.Plan.Held {
-				comment("held: %s", command(c))
+				for _, line := range commandsOf(c) {
+					comment("held: %s", line)
+				}
 			}
 			if o.App.Policy.Paused {
 				for _, c := range o.Plan.Changes {
-					comment("paused: %s", command(c))
+					for _, line := range commandsOf(c) {
+						comment("paused: %s", line)
+					}
 				}
 			}
 		}
@@ -52,7 +59,7 @@ func NSCLI(w io.Writer, r Result) error {
 			for _, o := range byName[name] {
 				for _, c := range o.Plan.Changes {
 					if c.Op == op && !o.App.Policy.Paused {
-						commands = append(commands, command(c))
+						commands = append(commands, commandsOf(c)...)
 					}
 				}
 			}
@@ -71,24 +78,35 @@ func NSCLI(w io.Writer, r Result) error {
 	return err
 }
 
-// command is a change in the words of the NetScaler's command reference.
-func command(c netscaler.Change) string {
-	group, port := quote(c.Group), c.Addr.Port()
+// commandsOf is a change in the words of the NetScaler's command reference.
+func commandsOf(c netscaler.Change) (lines []string) {
+	member := fmt.Sprintf("serviceGroup %s %s %d", quote(c.Group), quote(c.Server), c.Addr.Port())
+	say := func(format string, args ...any) { lines = append(lines, fmt.Sprintf(format, args...)) }
 	switch c.Op {
 	case netscaler.Bind:
 		weight := ""
 		if c.Weight > 1 {
 			weight = fmt.Sprintf(" -weight %d", c.Weight)
 		}
-		return fmt.Sprintf("bind serviceGroup %s %s %d%s", group, c.Addr.Addr(), port, weight)
+		say("bind serviceGroup %s %s %d%s", quote(c.Group), c.Addr.Addr(), c.Addr.Port(), weight)
 	case netscaler.Enable:
-		return fmt.Sprintf("enable serviceGroup %s %s %d", group, quote(c.Server), port)
+		if c.State != netscaler.Enabled {
+			say("enable %s", member)
+		}
+		if c.Mark && !c.NoMark && !c.Leaving {
+			say("set %s -CustomServerID None", member)
+		}
 	case netscaler.Set:
-		return fmt.Sprintf("set serviceGroup %s %s %d -weight %d", group, quote(c.Server), port, c.Weight)
+		say("set %s -weight %d", member, c.Weight)
 	case netscaler.Drain:
-		return fmt.Sprintf("disable serviceGroup %s %s %d -delay %d -graceFul YES", group, quote(c.Server), port, int(c.Delay.Seconds()))
+		if !c.Mark && !c.NoMark {
+			say("set %s -CustomServerID %s", member, netscaler.DrainMark(c.Addr))
+		}
+		say("disable %s -delay %d -graceFul YES", member, int(c.Delay.Seconds()))
+	case netscaler.Unbind:
+		say("unbind %s", member)
 	}
-	return fmt.Sprintf("unbind serviceGroup %s %s %d", group, quote(c.Server), port)
+	return lines
 }
 
 // quote puts a name into quotes if the command line would take it apart. A

@@ -38,6 +38,7 @@ const (
 	whyGone    = "no longer an endpoint"
 	whyDrained = "drained"
 	whyBack    = "an endpoint again"
+	whyMarked  = "marked by a run that was cut off"
 )
 
 // Diff compares what is desired with what is actual. Its result depends on its
@@ -73,13 +74,16 @@ func Diff(group string, want Desired, actual []netscaler.Member, p Policy) Plan 
 			plan.Operator = append(plan.Operator, m)
 		case isWanted && m.State == netscaler.Enabled:
 			plan.Kept = append(plan.Kept, m)
+			if m.Mark && e.Uncertain == "" {
+				change(netscaler.Enable, m, whyMarked)
+			}
 			weigh(m, e)
 		case isWanted && e.Uncertain == "":
 			change(netscaler.Enable, m, cmp.Or(e.Origin, whyBack))
 			weigh(m, e)
 		case m.State == netscaler.Enabled && want.Doubt != nil:
 			plan.Kept = append(plan.Kept, m)
-		case isWanted, want.Doubt != nil:
+		case isWanted, want.Doubt != nil, m.Leaving:
 			plan.Draining = append(plan.Draining, m)
 		case m.State == netscaler.Enabled && p.Drain > 0:
 			change(netscaler.Drain, m, whyGone).Delay = p.Drain
@@ -122,8 +126,11 @@ func removes(c netscaler.Change) bool { return c.Op == netscaler.Drain || c.Op =
 // that is drained does not.
 func loses(c netscaler.Change) bool { return removes(c) && c.State == netscaler.Enabled }
 
-// gains: applying the change gives the group a serving member.
-func gains(c netscaler.Change) bool { return c.Op == netscaler.Bind || c.Op == netscaler.Enable }
+// gains: applying the change gives the group a serving member. Lifting the mark
+// of one that serves does not.
+func gains(c netscaler.Change) bool {
+	return c.Op == netscaler.Bind || c.Op == netscaler.Enable && c.State != netscaler.Enabled
+}
 
 // toll counts the serving members before the plan, and those that it adds and
 // removes.

@@ -47,7 +47,9 @@ func genMembers() *rapid.Generator[[]netscaler.Member] {
 			State:  rapid.SampledFrom([]netscaler.State{netscaler.Enabled, netscaler.Enabled, netscaler.Enabled, netscaler.Draining, netscaler.Disabled, netscaler.Suspended}).Draw(t, "state"),
 			Up:     rapid.Bool().Draw(t, "up"),
 		}
-		m.Mark = m.State != netscaler.Enabled && rapid.Bool().Draw(t, "mark")
+		m.Mark = rapid.Bool().Draw(t, "mark")
+		m.NoMark = m.State != netscaler.Enabled && rapid.IntRange(0, 3).Draw(t, "no mark") == 0
+		m.Leaving = m.State == netscaler.Draining && m.Mark && rapid.IntRange(0, 3).Draw(t, "leaving") == 0
 		m.Server = m.Addr.Addr().String()
 		if rapid.IntRange(0, 9).Draw(t, "alien") == 0 {
 			m.Alien = "domain name db.example.com"
@@ -88,7 +90,7 @@ func applied(t *rapid.T, members []netscaler.Member, changes []netscaler.Change)
 		case netscaler.Bind:
 			members = append(members, netscaler.Member{Addr: c.Addr, Server: c.Addr.Addr().String(), Weight: c.Weight})
 		case netscaler.Enable:
-			members[i].State, members[i].Mark = netscaler.Enabled, false
+			members[i].State, members[i].Mark, members[i].Leaving = netscaler.Enabled, false, false
 		case netscaler.Set:
 			members[i].Weight = c.Weight
 		case netscaler.Drain:
@@ -108,7 +110,8 @@ func drained(members []netscaler.Member) []netscaler.Member {
 			members[i].State = netscaler.Disabled
 		}
 	}
-	return members
+	// The NetScaler itself removes those that a desired state left out.
+	return slices.DeleteFunc(members, func(m netscaler.Member) bool { return m.Leaving })
 }
 
 func ours(m netscaler.Member, p sync.Policy) bool {

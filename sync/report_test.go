@@ -61,6 +61,7 @@ func everything(dryRun bool) sync.Result {
 			Waiting:  []sources.Endpoint{{Addr: addr("10.0.0.4:80"), Uncertain: "no health result"}},
 		},
 	}
+	shop.Notes = []string{"worth knowing\nunbind everything, it says"}
 	if !dryRun {
 		shop.Errs = []error{full, nil, nil, errors.New("not removed: a bind failed"), nil}
 	}

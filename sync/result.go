@@ -17,6 +17,8 @@ type Outcome struct {
 	Desired Desired
 	Actual  []netscaler.Member
 	Plan    Plan
+	// Notes are what is worth knowing and neither a change nor a failure.
+	Notes []string
 	// Err is why there is no plan.
 	Err error
 	// Errs are nil until the plan is applied; then Errs[i] is why

@@ -54,7 +54,7 @@ func Text(w io.Writer, r Result) error {
 // silent: the app is in step and there is nothing else to say of it.
 func (o Outcome) silent() bool {
 	p := o.Plan
-	return o.Status() == InStep && !o.App.Policy.Paused && len(p.Draining)+len(p.Operator)+len(p.Waiting) == 0
+	return o.Status() == InStep && !o.App.Policy.Paused && len(p.Draining)+len(p.Operator)+len(p.Waiting)+len(o.Notes) == 0
 }
 
 func textApp(b *bytes.Buffer, o Outcome, r Result) {
@@ -95,6 +95,9 @@ func textApp(b *bytes.Buffer, o Outcome, r Result) {
 	}
 	for _, e := range p.Waiting {
 		fmt.Fprintf(b, "  ? not yet  %-21s  %s\n", e.Addr, oneLine(e.Uncertain))
+	}
+	for _, note := range o.Notes {
+		fmt.Fprintf(b, "  . note: %s\n", oneLine(note))
 	}
 	for i, a := range o.Answers {
 		for _, l := range a.Left {

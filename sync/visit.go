@@ -151,7 +151,7 @@ func (v *visit) plan(ctx context.Context, outcomes []*Outcome, groups map[string
 func (o *Outcome) plan(groups map[string]*netscaler.Group) {
 	g := groups[o.App.Group]
 	o.Desired = Union(o.App.From, o.Answers, o.App.Policy)
-	o.Actual, o.Plan = g.Members, Plan{}
+	o.Actual, o.Plan, o.Notes = g.Members, Plan{}, nil
 	if o.Err = g.Err; o.Err != nil {
 		return
 	}
@@ -163,6 +163,7 @@ func (o *Outcome) plan(groups map[string]*netscaler.Group) {
 		}
 	}
 	o.Plan = Diff(o.App.Group, o.Desired, g.Members, o.App.Policy)
+	o.Notes = notes(o.Plan)
 }
 
 // confirmAfter is the time between an answer that is hard to believe and the
