@@ -12,6 +12,7 @@ import (
 	"io"
 	"io/fs"
 	"log"
+	"net/http"
 	"net/http/httptest"
 	"os"
 	"os/exec"
@@ -262,10 +263,10 @@ func TestImportsPointOneWay(t *testing.T) {
 			t.Errorf("%s imports %s", c.pattern, list(c.pattern, "{{.ImportPath}}")[i])
 		}
 	}
-	// Only main and the mapping file's reader stand on the core.
+	// Only main and the rooms of the core stand on it.
 	for _, line := range strings.Split(strings.Join(list("./...", `{{.ImportPath}}={{join .Imports ","}}`), "\n"), "\n") {
 		name, imports, _ := strings.Cut(line, "=")
-		if slices.Contains(strings.Split(imports, ","), "nitrox/sync") && name != "nitrox" && name != "nitrox/sync/config" {
+		if slices.Contains(strings.Split(imports, ","), "nitrox/sync") && name != "nitrox" && !strings.HasPrefix(name, "nitrox/sync/") {
 			t.Errorf("%s imports nitrox/sync", name)
 		}
 	}
@@ -359,5 +360,73 @@ func TestSimulatorCommand(t *testing.T) {
 		if code, _, stderr := nitrox(t, t.Context(), nil, strings.Fields(c.args)...); code != 1 || !strings.Contains(stderr, c.says) {
 			t.Errorf("%s: exit code %d: %s", c.args, code, stderr)
 		}
+	}
+}
+
+// A loop that listens serves metrics, health and a page, from its first pass on.
+func TestListen(t *testing.T) {
+	sim := simulator.New(simulator.Options{})
+	sim.AddGroup("shop")
+	server := httptest.NewServer(sim)
+	defer server.Close()
+	dir := t.TempDir()
+	for name, text := range map[string]string{
+		"nitrox.yaml":    fmt.Sprintf("netscalers: {edge: {url: %q, username: nsroot, password: \"${PW}\"}}\nsources: {lab: {file: {path: endpoints.json}}}\napps: [{name: shop, from: [{source: lab, app: shop}]}]\n", server.URL),
+		"endpoints.json": `{"apps": {"shop": ["10.0.0.1:80"]}}`,
+	} {
+		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	ctx, stop := context.WithCancel(t.Context())
+	defer stop()
+	r, w := io.Pipe()
+	done := make(chan int, 1)
+	go func() {
+		lookup := func(name string) (string, bool) { return "nsroot", name == "PW" }
+		done <- run(ctx, []string{"nitrox", "sync", "--config", filepath.Join(dir, "nitrox.yaml"), "--loop", "1h", "--listen", "127.0.0.1:0", "--metrics-file", filepath.Join(dir, "nitrox.prom")}, io.Discard, w, lookup)
+		w.Close()
+	}()
+	lines := bufio.NewScanner(r)
+	url := ""
+	for lines.Scan() {
+		if url == "" {
+			url = regexp.MustCompile(`http://127[0-9.:]+`).FindString(lines.Text())
+		}
+		if strings.Contains(lines.Text(), "pass ended") {
+			break
+		}
+	}
+	go func() { _, _ = io.Copy(io.Discard, r) }()
+	file := filepath.Join(dir, "nitrox.prom")
+	for {
+		if text, err := os.ReadFile(file); err == nil {
+			if !bytes.Contains(text, []byte("nitrox_")) {
+				t.Errorf("%s", text)
+			}
+			break
+		}
+		if ctx.Err() != nil {
+			t.Fatal("no metrics file")
+		}
+		<-time.After(10 * time.Millisecond)
+	}
+	for path, says := range map[string]string{"/healthz": "ok", "/readyz": "ok", "/metrics": "nitrox_", "/": "shop"} {
+		resp, err := http.Get(url + path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		body, err := io.ReadAll(resp.Body)
+		resp.Body.Close()
+		if err != nil || resp.StatusCode != 200 || !bytes.Contains(body, []byte(says)) {
+			t.Errorf("%s: %s %v\n%s", path, resp.Status, err, body)
+		}
+	}
+	stop()
+	if code := <-done; code != 0 {
+		t.Errorf("exit code %d", code)
+	}
+	if n := sim.Sessions(); n != 0 {
+		t.Errorf("%d sessions are left", n)
 	}
 }

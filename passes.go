@@ -14,11 +14,13 @@ import (
 	"time"
 
 	"github.com/urfave/cli/v2"
+	"golang.org/x/sync/errgroup"
 
 	"nitrox/netscaler"
 	"nitrox/sources/all"
 	"nitrox/sync"
 	"nitrox/sync/config"
+	"nitrox/sync/observe"
 )
 
 // passFlags are those of sync and plan.
@@ -28,6 +30,8 @@ func passFlags() []cli.Flag {
 		&cli.StringSliceFlag{Name: "app", Usage: "only the app `NAME` (repeatable)"},
 		&cli.DurationFlag{Name: "loop", Usage: "run again every `INTERVAL`, such as 30s, until stopped", DefaultText: "once"},
 		&cli.BoolFlag{Name: "watch", DisableDefaultText: true, Usage: "with --loop: make a pass at once when a source tells of a change"},
+		&cli.StringFlag{Name: "listen", Usage: "with --loop: serve metrics, health and a status page at `ADDRESS`; :9090 is 127.0.0.1:9090"},
+		&cli.StringFlag{Name: "metrics-file", Usage: "after each pass write the metrics to `FILE`, for node_exporter's textfile collector"},
 		&cli.StringFlag{Name: "output", Aliases: []string{"o"}, Value: "text", Usage: "text, json, or nscli: the plan as NetScaler commands"},
 		&cli.BoolFlag{DisableDefaultText: true, Name: "exit-code", Usage: "end a dry run that finds changes with 2"},
 	}, logFlags()...)
@@ -50,6 +54,8 @@ func (p *program) sync(c *cli.Context, dryRun bool) error {
 		return errors.New("--force is for one run: it cannot be had with --loop")
 	case c.Bool("watch") && !c.IsSet("loop"):
 		return errors.New("--watch needs --loop: events only shorten its wait")
+	case c.IsSet("listen") && !c.IsSet("loop"):
+		return errors.New("--listen needs --loop; one run leaves its metrics in a --metrics-file")
 	case c.Bool("exit-code") && !dryRun:
 		return errors.New("--exit-code is for a dry run: add --dry-run, or say plan")
 	case c.Bool("exit-code") && c.IsSet("loop"):
@@ -71,26 +77,48 @@ func (p *program) sync(c *cli.Context, dryRun bool) error {
 	if c.IsSet("app") {
 		apps = c.StringSlice("app")
 	}
+	observer := observe.New(observe.Options{Version: version(), Every: every, Apps: s.Apps})
 	tell := func(r sync.Result) {
+		observer.Record(r, time.Now())
 		if !c.IsSet("loop") || !r.Quiet() {
 			if err := report(p.stdout, r); err != nil {
 				log.Error("the report cannot be written", "error", err)
 			}
 		}
 		r.Log(c.Context, log)
+		if file := c.String("metrics-file"); file != "" {
+			if err := observer.WriteMetricsFile(file); err != nil {
+				log.Error("the metrics cannot be written", "error", err)
+			}
+		}
 		p.code = r.Exit(c.Bool("exit-code"))
 	}
-	pass := (*sync.Syncer).Sync
-	if dryRun {
-		pass = (*sync.Syncer).Plan
+	pass := func(s *sync.Syncer, ctx context.Context, apps []string) sync.Result {
+		observer.Begin(time.Now())
+		if dryRun {
+			return s.Plan(ctx, apps)
+		}
+		return s.Sync(ctx, apps)
 	}
 	if c.IsSet("loop") {
+		end, err := p.serve(c, observer, log)
+		if err != nil {
+			return err
+		}
+		defer end()
 		signals := make(chan os.Signal, 1)
 		signal.Notify(signals, syscall.SIGHUP)
 		defer signal.Stop(signals)
+		reload := func() (*sync.Syncer, error) {
+			s, err := load()
+			if err == nil {
+				observer.Reload(s.Apps)
+			}
+			return s, err
+		}
 		loop := sync.Loop{
-			Every: every, Apps: apps, Watch: c.Bool("watch"), Pass: pass, Report: tell, Log: log,
-			Reload: reloads(c.Context, p.file(c), inUse, signals, load, log),
+			Every: every, Apps: apps, Watch: c.Bool("watch"), Pass: pass, Report: tell, Stream: observer.Stream, Log: log,
+			Reload: reloads(c.Context, p.file(c), inUse, signals, reload, log),
 		}
 		s = loop.Run(c.Context, s)
 		p.code = sync.ExitInStep
@@ -103,6 +131,33 @@ func (p *program) sync(c *cli.Context, dryRun bool) error {
 		log.Error("the end was not clean", "error", err)
 	}
 	return nil
+}
+
+// serve tells of the loop to systemd and, if it is asked for, over HTTP, until
+// end is called, which is when the loop has ended.
+func (p *program) serve(c *cli.Context, observer *observe.Observer, log *slog.Logger) (end func(), err error) {
+	ctx, cancel := context.WithCancel(context.WithoutCancel(c.Context))
+	var g errgroup.Group
+	if addr := c.String("listen"); addr != "" {
+		l, err := observe.Listen(addr)
+		if err != nil {
+			cancel()
+			return nil, fmt.Errorf("--listen %s: %w", addr, err)
+		}
+		log.Info("serving metrics, health and the status page", "url", "http://"+l.Addr().String())
+		g.Go(func() error { return observe.Serve(ctx, l, observer.Handler(), log) })
+	}
+	g.Go(func() error {
+		// Until the loop is told to stop: systemd hears of that at once.
+		observer.Notify(c.Context, log)
+		return nil
+	})
+	return func() {
+		cancel()
+		if err := g.Wait(); err != nil {
+			log.Error("metrics, health and the status page are not served", "error", err)
+		}
+	}, nil
 }
 
 // open makes a syncer of the mapping file. It contacts nothing.
@@ -154,4 +209,3 @@ func knownApps(apps []sync.App, wanted []string) error {
 	}
 	return nil
 }
-
