@@ -1,6 +1,7 @@
 package marathon_test
 
 import (
+	"context"
 	"fmt"
 	"net/netip"
 	"os"
@@ -10,6 +11,8 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"pgregory.net/rapid"
 
 	"nitrox/netscaler"
 	"nitrox/netscaler/simulator"
@@ -24,9 +27,17 @@ import (
 // are simulated, in process and on a fake clock.
 type site struct {
 	*sync.Syncer
-	t       *testing.T
+	t       tester
 	cluster *marathontest.Cluster
 	sim     *simulator.Simulator
+}
+
+// tester is a test, also one of rapid's.
+type tester interface {
+	Helper()
+	Errorf(format string, args ...any)
+	Fatal(args ...any)
+	Context() context.Context
 }
 
 const group = "sg-web"
@@ -123,10 +134,13 @@ func (s *site) put(definition string) {
 func instances(n int) string { return fmt.Sprintf(`{"id": "/shop/web", "instances": %d}`, n) }
 
 func TestScaleUpAndDown(t *testing.T) {
-	for _, noKilling := range []bool{false, true} {
-		t.Run(fmt.Sprintf("Mesos without TASK_KILLING %v", noKilling), func(t *testing.T) {
+	for _, test := range []struct {
+		noKilling     bool
+		killSelection string
+	}{{false, "YOUNGEST_FIRST"}, {true, "YOUNGEST_FIRST"}, {true, "OLDEST_FIRST"}} {
+		t.Run(fmt.Sprintf("%s, Mesos without TASK_KILLING %v", test.killSelection, test.noKilling), func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				s := newSite(t, marathontest.Options{NoKilling: noKilling}, strings.Replace(webApp, `"instances": 3`, `"instances": 4`, 1))
+				s := newSite(t, marathontest.Options{NoKilling: test.noKilling}, strings.Replace(webApp, `"instances": 3`, fmt.Sprintf(`"instances": 4, "killSelection": %q`, test.killSelection), 1))
 				s.put(instances(6))
 				s.until(4)
 				if n := s.sim.MinEnabled(group); n != 4 {
@@ -292,5 +306,63 @@ func TestMigration(t *testing.T) {
 		if n := s.sim.MinEnabled(group); n != 3 {
 			t.Errorf("at least %d members were enabled, want 3", n)
 		}
+	})
+}
+
+// Whatever happens to a cluster, in any order: a member whose task really
+// serves is never lost, nothing that does not serve is added, and when all is
+// well again the members are the tasks that serve.
+func TestNoHealthyMemberIsEverLost(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		rapid.Check(struct{ testing.TB }{t}, func(r *rapid.T) { // without its deadline, which is of another clock
+			s := newSite(t, marathontest.Options{NoKilling: rapid.Bool().Draw(r, "no TASK_KILLING")}, webApp)
+			s.t = r
+			step := func() {
+				time.Sleep(time.Second)
+				before, serving := s.serving(), s.cluster.Serving("/shop/web")
+				s.Sync(r.Context(), nil)
+				after := s.serving()
+				for _, addr := range before {
+					if slices.Contains(serving, addr) && !slices.Contains(after, addr) {
+						r.Errorf("%s serves and is no member any more", addr)
+					}
+				}
+				for _, addr := range after {
+					if !slices.Contains(serving, addr) && !slices.Contains(before, addr) {
+						r.Errorf("%s does not serve and was added", addr)
+					}
+				}
+			}
+			version := 0
+			r.Repeat(map[string]func(*rapid.T){
+				"scale": func(r *rapid.T) {
+					_ = s.cluster.Put(instances(rapid.IntRange(1, 6).Draw(r, "instances"))) // refused while it is being deployed
+				},
+				"deploy": func(*rapid.T) {
+					version++
+					_ = s.cluster.Put(fmt.Sprintf(`{"id": "/shop/web", "cmd": "web %d"}`, version)) // likewise
+				},
+				"sicken or heal": func(r *rapid.T) {
+					s.cluster.Sick(rapid.SampledFrom(s.cluster.Tasks("/shop/web")).Draw(r, "task"), rapid.Bool().Draw(r, "sick"))
+				},
+				"fail over": func(r *rapid.T) { s.cluster.Failover(rapid.IntRange(-1, 2).Draw(r, "leader")) },
+				"advance":   func(*rapid.T) { s.cluster.Advance() },
+				"wait":      func(*rapid.T) { time.Sleep(15 * time.Second) },
+				"":          func(*rapid.T) { step() },
+			})
+			s.cluster.Failover(1)
+			for _, id := range s.cluster.Tasks("/shop/web") {
+				s.cluster.Sick(id, false)
+			}
+			for range 20 {
+				time.Sleep(time.Minute)
+				s.cluster.Advance()
+				step()
+			}
+			s.inStep()
+			if err := s.Close(r.Context()); err != nil {
+				r.Error(err)
+			}
+		})
 	})
 }

@@ -192,7 +192,8 @@ func (c *Cluster) Sick(id string, sick bool) {
 	for _, a := range c.apps {
 		for _, t := range a.tasks {
 			if t.id == id {
-				t.sick, t.checked = sick, time.Now()
+				t.sick = sick
+				t.check(time.Now())
 				c.publish("health_status_changed_event", map[string]any{"appId": a.id, "taskId": t.id, "alive": !sick})
 				return
 			}
