@@ -1,0 +1,184 @@
+// Package stream reads event streams: answers to a GET that go on for as long as
+// their connection does. Sources follow them for hints only. That something may
+// have changed is all they take from an event; what has, they find out by
+// polling.
+package stream
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"time"
+)
+
+// opening is how long a server may take to begin its answer.
+const opening = 15 * time.Second
+
+// Limits say when a stream is given up that has not ended by itself. There is
+// no other limit of its length.
+type Limits struct {
+	// Idle is the longest silence, for servers that send something in regular
+	// intervals even if nothing happens; after it the connection is taken for
+	// dead. 0: silence tells nothing.
+	Idle time.Duration
+	// Life is after how long the stream is ended in order, so that one that is
+	// dead without a sign is replaced, too. 0: never.
+	Life time.Duration
+}
+
+// errOld ends a stream whose life is over.
+var errOld = errors.New("the stream has been open for long enough")
+
+// Read calls open to make a request, and hands the answer to read as soon as it
+// begins, for which there are 15 seconds. open must have no time limit of its
+// own, and the request the context that it is called with.
+//
+// Read returns what open or read does; nil when the life of the stream is over;
+// and the error of ctx as soon as that ends, even if open is still at it.
+func Read(ctx context.Context, limits Limits, open func(context.Context) (*http.Response, error), read func(*http.Response) error) error {
+	own, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	silence := time.AfterFunc(opening, func() { cancel(fmt.Errorf("no answer within %v", opening)) })
+	defer silence.Stop()
+	response, err := begin(own, open)
+	if err == nil {
+		silence.Stop()
+		if limits.Life > 0 {
+			defer time.AfterFunc(limits.Life, func() { cancel(errOld) }).Stop()
+		}
+		if limits.Idle > 0 {
+			idle := time.AfterFunc(limits.Idle, func() { cancel(fmt.Errorf("nothing has come for %v, not even a sign of life", limits.Idle)) })
+			defer idle.Stop()
+			response.Body = &watched{response.Body, idle, limits.Idle}
+		}
+		err = read(response)
+		response.Body.Close()
+	}
+	switch cause := context.Cause(own); {
+	case ctx.Err() != nil:
+		return ctx.Err()
+	case errors.Is(cause, errOld):
+		return nil
+	case cause != nil:
+		return cause // and err only says that the context has ended
+	}
+	return err
+}
+
+// begin waits for open, but not longer than ctx.
+func begin(ctx context.Context, open func(context.Context) (*http.Response, error)) (*http.Response, error) {
+	type answer struct {
+		response *http.Response
+		err      error
+	}
+	answers := make(chan answer)
+	go func() {
+		response, err := open(ctx)
+		select {
+		case answers <- answer{response, err}:
+		case <-ctx.Done():
+			if err == nil {
+				response.Body.Close()
+			}
+		}
+	}()
+	select {
+	case a := <-answers:
+		return a.response, a.err
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
+}
+
+// watched is a body whose every byte is a sign of life.
+type watched struct {
+	io.ReadCloser
+	idle  *time.Timer
+	limit time.Duration
+}
+
+func (w *watched) Read(p []byte) (int, error) {
+	n, err := w.ReadCloser.Read(p)
+	if n > 0 {
+		w.idle.Reset(w.limit)
+	}
+	return n, err
+}
+
+// Hints calls changed after each hint that follow gives, and returns when follow
+// does. The calls do not overlap, and follow does not wait for them: hints that
+// are given while changed is called are one more call.
+func Hints(changed func(), follow func(hint func()) error) error {
+	given := make(chan struct{}, 1)
+	hint := func() {
+		select {
+		case given <- struct{}{}:
+		default: // the call to come is for this one, too
+		}
+	}
+	ended := make(chan error, 1)
+	go func() { ended <- follow(hint) }()
+	for {
+		select {
+		case <-given:
+			changed()
+		case err := <-ended:
+			select {
+			case <-given:
+				changed()
+			default:
+			}
+			return err
+		}
+	}
+}
+
+// Values reads JSON values, which nothing needs to separate, and calls event
+// with each. A value of much more than max bytes is an
+// error. A value some of whose
+// fields are of other types than T's is handed over without these: what it says
+// is for the caller to judge. At the end of the stream, between two values,
+// Values returns nil.
+func Values[T any](r io.Reader, max int, event func(T) error) error {
+	bounded := &bounded{r: r}
+	decoder := json.NewDecoder(bounded)
+	for {
+		bounded.left = max
+		var value T
+		err := decoder.Decode(&value)
+		var mismatch *json.UnmarshalTypeError
+		switch {
+		case err == nil || errors.As(err, &mismatch):
+		case bounded.left <= 0:
+			return fmt.Errorf("an event of more than %d KiB", max>>10)
+		case errors.Is(err, io.EOF):
+			return nil
+		case errors.Is(err, io.ErrUnexpectedEOF):
+			return fmt.Errorf("the stream breaks off within an event: %w", err)
+		default:
+			return fmt.Errorf("an event cannot be read: %w", err)
+		}
+		if err := event(value); err != nil {
+			return err
+		}
+	}
+}
+
+// bounded reads at most as much as one value may have. What has been read for
+// one and belongs to the next is in its favour.
+type bounded struct {
+	r    io.Reader
+	left int
+}
+
+func (b *bounded) Read(p []byte) (int, error) {
+	if b.left <= 0 {
+		return 0, io.EOF
+	}
+	n, err := b.r.Read(p[:min(len(p), b.left)])
+	b.left -= n
+	return n, err
+}
