@@ -19,7 +19,8 @@ type app struct {
 	// Failures and Held are why the status is what it is, each one line.
 	Failures []string
 	Held     string
-	Drift    [netscaler.Unbind + 1]int // changes by kind that were found, and not made
+	Remarks  []string             // what is worth knowing, and no failure
+	Drift    map[netscaler.Op]int // changes by kind that were found, and not made
 	Rows     []row
 	Seen     time.Time // when Rows were so; older than Looked if the NetScaler failed since
 	Looked   time.Time // the last pass
@@ -34,7 +35,10 @@ func (a app) after(o sync.Outcome, at time.Time) app {
 	a.Name, a.Group, a.NetScaler, a.Paused = o.App.Name, o.App.Group, o.NetScaler, o.App.Policy.Paused
 	a.Status, a.Looked = o.Status(), at
 	a.Failures, a.Held = failures(o), line(text(o.Plan.HeldBy))
-	a.Drift = drift(o)
+	a.Drift, a.Remarks = drift(o), nil
+	for _, note := range o.Notes {
+		a.Remarks = append(a.Remarks, line(note))
+	}
 	if o.Err == nil {
 		a.Rows, a.Seen = rows(o), at
 	}
@@ -77,14 +81,19 @@ func failures(o sync.Outcome) (all []string) {
 	for i, err := range o.Errs {
 		if err != nil {
 			c := o.Plan.Changes[i]
-			add(fmt.Errorf("%v %v: %w", c.Op, c.Addr, err))
+			what := c.Addr.String()
+			if !c.Addr.IsValid() {
+				what = c.Group
+			}
+			add(fmt.Errorf("%v %s: %w", c.Op, what, err))
 		}
 	}
 	return all
 }
 
 // drift counts the changes that were found, and not made or held.
-func drift(o sync.Outcome) (n [netscaler.Unbind + 1]int) {
+func drift(o sync.Outcome) map[netscaler.Op]int {
+	n := map[netscaler.Op]int{}
 	for i, c := range o.Plan.Changes {
 		if o.Errs == nil || o.Errs[i] != nil {
 			n[c.Op]++
@@ -96,12 +105,19 @@ func drift(o sync.Outcome) (n [netscaler.Unbind + 1]int) {
 	return n
 }
 
+// ops are the kinds that changes can have; Replace is a way to make others.
+const ops = netscaler.Replace
+
 // past names the kinds of changes once they are made.
-var past = [...]string{netscaler.Bind: "bound", netscaler.Enable: "enabled", netscaler.Set: "weighted anew", netscaler.Drain: "sent to drain", netscaler.Unbind: "unbound"}
+var past = [ops]string{
+	netscaler.AddVServer: "virtual server made", netscaler.AddGroup: "service group made", netscaler.BindVServer: "bound to a virtual server",
+	netscaler.Bind: "bound", netscaler.Enable: "enabled", netscaler.Set: "weighted anew", netscaler.Drain: "sent to drain", netscaler.Unbind: "unbound",
+	netscaler.RemoveServer: "server removed",
+}
 
 // made says in words which changes were made; empty: none.
 func made(o sync.Outcome) string {
-	var n [len(past)]int
+	var n [ops]int
 	for i, err := range o.Errs {
 		if err == nil {
 			n[o.Plan.Changes[i].Op]++

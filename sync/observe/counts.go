@@ -43,7 +43,7 @@ func newCounts() counts {
 			Buckets: []float64{.01, .03, .1, .3, 1, 3, 10, 30, 60, 120, 300},
 		}, []string{"phase"}),
 	}
-	for op := range netscaler.Unbind + 1 {
+	for op := range ops {
 		c.changes[change{op, true}], c.changes[change{op, false}] = 0, 0
 	}
 	return c

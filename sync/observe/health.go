@@ -16,7 +16,7 @@ const missed = 3
 
 // Alive says why the loop seems to have stopped; nil if a pass has ended within
 // three intervals, or is under way and within its deadline, or if the loop has
-// only begun. Failures of sources and NetScalers are none of its business: a
+// only begun, or stands by. Failures of sources and NetScalers are none of its business: a
 // restart would not help them.
 func (o *Observer) Alive() error {
 	s := o.snapshot()
@@ -24,13 +24,16 @@ func (o *Observer) Alive() error {
 }
 
 // Ready says why the last pass was of no use: nil if it reached every NetScaler
-// and at least one source, and the loop is alive.
+// and at least one source, and the loop is alive; or if it stands by.
 func (o *Observer) Ready() error {
 	s := o.snapshot()
 	return s.ready(time.Now())
 }
 
 func (s *state) alive(now time.Time) error {
+	if s.standby {
+		return nil
+	}
 	patience := missed * s.Every
 	if s.began.After(s.finished) {
 		if runs := now.Sub(s.began); runs > sync.Deadline+patience {
@@ -38,7 +41,7 @@ func (s *state) alive(now time.Time) error {
 		}
 		return nil
 	}
-	if s.finished.IsZero() {
+	if s.finished.Before(s.born) {
 		if waited := now.Sub(s.born); waited > patience {
 			return fmt.Errorf("no pass has ended since the start %s ago; one is due every %s", short(waited), short(s.Every))
 		}
@@ -54,7 +57,10 @@ func (s *state) ready(now time.Time) error {
 	if err := s.alive(now); err != nil {
 		return err
 	}
-	if s.finished.IsZero() {
+	if s.standby {
+		return nil
+	}
+	if s.finished.Before(s.born) {
 		return errors.New("the first pass has not ended yet")
 	}
 	netscalers, sources := s.named()

@@ -25,6 +25,8 @@ var (
 	lastTook  = describe("last_pass_duration_seconds", "How long the last pass took, by phase; each is the longest that any source or NetScaler took for it, and \"all\" is the whole pass.", "phase")
 	dryRun    = describe("dry_run", "1 if passes only plan, 0 if they make changes.")
 
+	leading = describe("leading", "1 if this replica makes the passes, 0 if it stands by.")
+
 	apps      = describe("apps", "Apps on NetScalers by the status that the last pass gave them: failed, held, pending, changed, in_step, or unknown if no pass has looked yet.", "status")
 	appStatus = describe("app_status", "1; the label says the status of the app on the NetScaler.", "app", "netscaler", "group", "status")
 	members   = describe("members", "Members and endpoints of an app by state. Only serving, down, added, held, surplus, draining, disabled and not_ours are bound. None are given while the NetScaler cannot be read.", "app", "netscaler", "group", "state")
@@ -38,7 +40,7 @@ var (
 	netscalerSave = describe("netscaler_last_save_timestamp_seconds", "When the configuration of the NetScaler was last saved; 0: never.", "netscaler")
 
 	passesTotal  = describe("passes_total", "Passes by result: ok, held or failed.", "result")
-	changesTotal = describe("changes_total", "Changes to members by kind (bind, enable, set, drain, unbind) and outcome (made or failed).", "op", "outcome")
+	changesTotal = describe("changes_total", "Changes by kind (bind, enable, set, drain, unbind and so on) and outcome (made or failed).", "op", "outcome")
 	callsTotal   = describe("nitro_calls_total", "Calls to the NITRO API by kind and outcome, each try counted.", "netscaler", "kind", "outcome")
 )
 
@@ -102,6 +104,7 @@ func (c collector) Collect(ch chan<- prometheus.Metric) {
 	gauge(lastPass, unix(s.finished))
 	gauge(success, unix(s.success))
 	gauge(dryRun, bit(s.dryRun))
+	gauge(leading, bit(!s.standby))
 	if !s.finished.IsZero() {
 		for _, p := range phasesOf(s.phases, s.took) {
 			gauge(lastTook, p.took.Seconds(), p.name)
@@ -109,15 +112,16 @@ func (c collector) Collect(ch chan<- prometheus.Metric) {
 	}
 
 	byStatus := map[sync.Status]int{}
-	drifts := map[string][netscaler.Unbind + 1]int{}
+	drifts := map[string]map[netscaler.Op]int{}
 	for _, a := range s.list() {
 		byStatus[a.Status]++
 		at := []string{a.Name, a.NetScaler, a.Group}
-		drift := drifts[a.NetScaler]
-		for op, n := range a.Drift {
-			drift[op] += n
+		if drifts[a.NetScaler] == nil {
+			drifts[a.NetScaler] = map[netscaler.Op]int{}
 		}
-		drifts[a.NetScaler] = drift
+		for op, n := range a.Drift {
+			drifts[a.NetScaler][op] += n
+		}
 		for _, w := range statuses {
 			if w.status == a.Status {
 				gauge(appStatus, 1, append(at, w.word)...)
@@ -131,7 +135,7 @@ func (c collector) Collect(ch chan<- prometheus.Metric) {
 			byState[r.State]++
 		}
 		for state, n := range byState {
-			gauge(members, float64(n), append(at, strings.ReplaceAll(string(state), " ", "_"))...)
+			gauge(members, float64(n), append(at, oneWord(string(state)))...)
 		}
 	}
 	for _, w := range statuses {
@@ -139,8 +143,8 @@ func (c collector) Collect(ch chan<- prometheus.Metric) {
 	}
 	netscalers, sources := s.named()
 	for _, name := range netscalers {
-		for op, n := range drifts[name] {
-			gauge(drifted, float64(n), name, netscaler.Op(op).String())
+		for op := range ops {
+			gauge(drifted, float64(drifts[name][op]), name, oneWord(op.String()))
 		}
 		h := s.netscalers[name]
 		if !h.Asked.IsZero() {
@@ -168,7 +172,7 @@ func (c collector) Collect(ch chan<- prometheus.Metric) {
 		if c.made {
 			outcome = "made"
 		}
-		counter(changesTotal, n, c.op.String(), outcome)
+		counter(changesTotal, n, oneWord(c.op.String()), outcome)
 	}
 	for c, n := range s.counts.calls {
 		counter(callsTotal, n, c.netscaler, c.kind, c.outcome)
@@ -193,6 +197,9 @@ const maxScrapes = 4
 func (o *Observer) metrics() http.Handler {
 	return promhttp.HandlerFor(o.registry(true), promhttp.HandlerOpts{MaxRequestsInFlight: maxScrapes})
 }
+
+// oneWord is a name of ours as the value of a label.
+func oneWord(name string) string { return strings.ReplaceAll(name, " ", "_") }
 
 func unix(t time.Time) float64 {
 	if t.IsZero() {

@@ -33,7 +33,7 @@ type Options struct {
 type Observer struct {
 	mu    stdsync.RWMutex
 	state state
-	ended chan struct{} // gets a token, if it has none, when a pass ends
+	news  chan struct{} // holds a token when there is something that systemd was not told
 	files metricsFiles
 }
 
@@ -41,7 +41,8 @@ type Observer struct {
 // never changed once they are in it.
 type state struct {
 	Options
-	born       time.Time
+	born       time.Time // or since when this replica leads
+	standby    bool
 	apps       map[place]app
 	sources    map[string]health
 	netscalers map[string]health
@@ -81,7 +82,7 @@ func New(o Options) *Observer {
 			Options: o, born: time.Now(), apps: map[place]app{}, sources: map[string]health{},
 			netscalers: map[string]health{}, streams: map[string]stream{}, counts: newCounts(),
 		},
-		ended: make(chan struct{}, 1),
+		news:  make(chan struct{}, 1),
 		files: metricsFiles{before: map[string]map[string]*dto.MetricFamily{}},
 	}
 }
@@ -92,8 +93,14 @@ func (o *Observer) Reload(apps []sync.App) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	o.state.Apps = apps
+	o.state.prune()
+}
+
+// prune forgets what is not in the mapping: a pass over an older one may have
+// told of more.
+func (s *state) prune() {
 	places, sources, netscalers := map[place]bool{}, map[string]bool{}, map[string]bool{}
-	for _, a := range apps {
+	for _, a := range s.Apps {
 		for _, name := range a.NetScalers {
 			places[place{a.Name, name}], netscalers[name] = true, true
 		}
@@ -101,10 +108,10 @@ func (o *Observer) Reload(apps []sync.App) {
 			sources[from.Source] = true
 		}
 	}
-	maps.DeleteFunc(o.state.apps, func(p place, _ app) bool { return !places[p] })
-	maps.DeleteFunc(o.state.sources, func(name string, _ health) bool { return !sources[name] })
-	maps.DeleteFunc(o.state.streams, func(name string, _ stream) bool { return !sources[name] })
-	maps.DeleteFunc(o.state.netscalers, func(name string, _ health) bool { return !netscalers[name] })
+	maps.DeleteFunc(s.apps, func(p place, _ app) bool { return !places[p] })
+	maps.DeleteFunc(s.sources, func(name string, _ health) bool { return !sources[name] })
+	maps.DeleteFunc(s.streams, func(name string, _ stream) bool { return !sources[name] })
+	maps.DeleteFunc(s.netscalers, func(name string, _ health) bool { return !netscalers[name] })
 }
 
 // Begin says that a pass begins. While it runs, until its deadline, no end of a
@@ -135,14 +142,32 @@ func (o *Observer) Record(r sync.Result, at time.Time) {
 		}
 		s.netscalers[name] = h
 	}
+	s.prune()
 	s.finished, s.took, s.phases, s.dryRun, s.summary = at, r.Took, r.Phases, r.DryRun, r.Summary()
 	if s.well() {
 		s.success = at
 	}
 	s.counts.add(r)
+	o.tell()
+}
+
+// tell has systemd told that there is something new.
+func (o *Observer) tell() {
 	select {
-	case o.ended <- struct{}{}:
+	case o.news <- struct{}{}:
 	default:
+	}
+}
+
+// StandBy says whether this replica makes no passes because another one leads.
+// It is alive and ready then: a platform that waits for it to be more would
+// wait for ever. Without elections nobody need say so.
+func (o *Observer) StandBy(yes bool) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.state.standby, o.state.born = yes, time.Now()
+	if yes {
+		o.tell()
 	}
 }
 

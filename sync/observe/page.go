@@ -160,7 +160,9 @@ func (s *state) headline(all int, counts map[string]int) (text, tone string) {
 		}
 	}
 	switch {
-	case s.finished.IsZero():
+	case s.standby:
+		return "Standing by: another replica leads", "busy"
+	case s.finished.Before(s.born):
 		return "The first pass is under way", "busy"
 	case trouble > 0 && len(broken) == 1:
 		return fmt.Sprintf("%d of %s in trouble; %s failed", trouble, plural(all, "service group"), broken[0]), "bad"

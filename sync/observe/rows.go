@@ -80,21 +80,26 @@ func rows(o sync.Outcome) []row {
 		done := o.Errs != nil && o.Errs[i] == nil
 		var r *row
 		switch {
-		case c.Op == netscaler.Set:
-			// Of a member that is enabled too, or serves: its state is known.
+		case c.Op < netscaler.Bind, c.Op > netscaler.Unbind:
+			continue // of no member
+		case c.Op == netscaler.Set, c.State == netscaler.Enabled && c.Op == netscaler.Enable:
+			// Of a member that serves, or that was enabled just before.
 			j, known := at[c.Addr]
 			if !known {
 				continue
 			}
 			r = &all[j]
-			r.Weight = c.Weight
-			if !done {
+			switch {
+			case c.Op == netscaler.Enable:
+			case done:
+				r.Weight = c.Weight
+			default:
 				r.Weight = c.Was
 				r.Why = line(fmt.Sprintf("weight %d should be %d; %s", c.Was, c.Weight, r.Why))
 			}
-		case c.Op <= netscaler.Enable && done:
+		case c.Op < netscaler.Set && done:
 			r = put(c.Member, Added, cmp.Or(said[c.Addr], c.Why))
-		case c.Op <= netscaler.Enable:
+		case c.Op < netscaler.Set:
 			r = put(c.Member, Missing, cmp.Or(said[c.Addr], c.Why))
 		case done && c.Op == netscaler.Unbind:
 			continue

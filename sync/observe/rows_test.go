@@ -75,6 +75,9 @@ func TestEachAddressIsInOneRow(t *testing.T) {
 			if (r.State == Serving || r.State == Held || r.State == Surplus || r.State == Down) && !enabled[r.Addr] {
 				t.Errorf("%v is said to be %s, and is not enabled", r.Addr, r.State)
 			}
+			if (r.State == Missing || r.State == Added) && enabled[r.Addr] {
+				t.Errorf("%v is said to be %s, and serves", r.Addr, r.State)
+			}
 		}
 		for a := range want {
 			t.Errorf("%v is in no row: %+v", a, all)

@@ -13,7 +13,8 @@ import (
 )
 
 // Notify tells systemd how the loop goes, until ctx ends, and then that it is
-// stopping: ready after the first pass, a status line after each, and, if the
+// stopping: ready after the first pass (or once it stands by), a status line after
+// each, and, if the
 // unit has a watchdog, that the loop is alive ([Observer.Alive]), twice as often
 // as is asked for. Not started by systemd as Type=notify it does nothing.
 func (o *Observer) Notify(ctx context.Context, log *slog.Logger) {
@@ -28,6 +29,14 @@ func (o *Observer) Notify(ctx context.Context, log *slog.Logger) {
 		}
 		return told || err != nil
 	})
+}
+
+// status is a line about how things are.
+func (o *Observer) status() string {
+	if s := o.snapshot(); !s.standby {
+		return line(s.summary)
+	}
+	return "standing by: another replica leads"
 }
 
 // notify does it with send, which says whether there is anybody to tell.
@@ -49,12 +58,12 @@ func (o *Observer) notify(ctx context.Context, watchdog time.Duration, send func
 		case <-ctx.Done():
 			send(daemon.SdNotifyStopping, "STATUS=stopping")
 			return
-		case <-o.ended:
+		case <-o.news:
 			if !ready {
 				messages = append(messages, daemon.SdNotifyReady)
 				ready = true
 			}
-			messages = append(messages, "STATUS="+line(o.snapshot().summary))
+			messages = append(messages, "STATUS="+o.status())
 		case <-tick:
 		}
 		if watchdog > 0 && o.Alive() == nil {

@@ -40,6 +40,31 @@ func TestSystemdIsPingedWhileTheLoopIsAliveAndNoLonger(t *testing.T) {
 	})
 }
 
+func TestSystemdHearsThatAReplicaStandsBy(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		o := New(Options{Every: 30 * time.Second})
+		var told []string
+		ctx, cancel := context.WithCancel(t.Context())
+		go o.notify(ctx, 0, func(messages ...string) bool {
+			told = append(told, messages...)
+			return true
+		})
+		o.StandBy(true)
+		synctest.Wait()
+		o.StandBy(false)
+		o.Record(sync.Result{}, time.Now())
+		synctest.Wait()
+		cancel()
+		synctest.Wait()
+		if got, want := strings.Join(told[2:4], " "), "READY=1 STATUS=standing by: another replica leads"; got != want {
+			t.Errorf("told %q, want %q", got, want)
+		}
+		if got := strings.Join(told[4:], " "); strings.Contains(got, "READY") || !strings.Contains(got, "STATUS=done") {
+			t.Errorf("told %q after it", got)
+		}
+	})
+}
+
 func TestSystemdHearsItOverItsSocket(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "notify")
 	socket, err := net.ListenUnixgram("unixgram", &net.UnixAddr{Name: path, Net: "unixgram"})
