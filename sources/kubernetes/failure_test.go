@@ -63,7 +63,7 @@ func TestUnknownIsNotEmpty(t *testing.T) {
 		{"an expired token", "/endpointslices", status(401, "Unauthorized", "Unauthorized"), "401 Unauthorized: Unauthorized"},
 		{"an API group that is not there", "/endpointslices", func(w http.ResponseWriter, r *http.Request) { http.NotFound(w, r) }, "404 Not Found: 404 page not found"},
 		{"too many requests", "/services", status(429, "TooManyRequests", "Too many requests, please try again later.", "Retry-After", "1"),
-			"429 Too Many Requests: Too many requests, please try again later. (asked to wait 1 s)"},
+			"429 Too Many Requests: Too many requests, please try again later. (Retry-After: 1)"},
 		{"storage that initializes", "/services", status(429, "TooManyRequests", "storage is (re)initializing", "Retry-After", "1"), "storage is (re)initializing"},
 		{"etcd without a leader", "/services", status(500, "InternalError", "etcdserver: leader changed"), "500 Internal Server Error: etcdserver: leader changed"},
 		{"a restarting server", "/endpointslices", status(503, "ServiceUnavailable", "apiserver is shutting down"), "503 Service Unavailable: apiserver is shutting down"},

@@ -272,7 +272,7 @@ func statusOf(response *http.Response) error {
 		text += ": " + message
 	}
 	if after := response.Header.Get("Retry-After"); after != "" {
-		text += " (asked to wait " + excerpt(after) + " s)"
+		text += " (Retry-After: " + excerpt(after) + ")"
 	}
 	return &statusError{response.StatusCode, text}
 }

@@ -167,7 +167,8 @@ func TestLifeOfAnApp(t *testing.T) {
 func TestLocal(t *testing.T) {
 	c := threeNodes(t)
 	c.service("shop", "account", 31080, ", externalTrafficPolicy: Local")
-	n := of(c, map[string]string{"sg-account": "from: [{source: prod, service: shop/account}]"})
+	// Straight to the API server, which speaks HTTP/2.
+	n := newNitrox(t, map[string]string{"prod": c.kubeconfig(c.url, adminToken)}, map[string]string{"sg-account": "from: [{source: prod, service: shop/account}]"})
 	c.deployment("shop", "account", 3, "web:1")
 	c.reach("shop", "account", 3, "web:1", "n1")
 	c.deployment("shop", "account", 4, "web:1")
