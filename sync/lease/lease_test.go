@@ -1,0 +1,421 @@
+package lease_test
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"math/rand/v2"
+	"net/http"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"pgregory.net/rapid"
+
+	"nitrox/sync/lease"
+)
+
+const duration = 30 * time.Second
+
+// replica is one of the processes that want to lead.
+type replica struct {
+	*lease.Lease
+	road  *road
+	log   *text
+	stop  context.CancelFunc // SIGTERM
+	ended chan struct{}      // Run has returned
+}
+
+// text is a log that may be read while it is written.
+type text struct {
+	mu sync.Mutex
+	b  bytes.Buffer
+}
+
+func (t *text) Write(p []byte) (int, error) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.b.Write(p)
+}
+
+func (t *text) String() string {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.b.String()
+}
+
+// begin starts a replica, whose work as a leader is lead.
+func begin(t *testing.T, server http.Handler, identity string, lead func(*replica, context.Context)) *replica {
+	t.Helper()
+	r := &replica{road: &road{server: server}, log: &text{}, ended: make(chan struct{})}
+	var err error
+	r.Lease, err = lease.New(lease.Config{Lease: "nitrox/nitrox", Identity: identity, Duration: duration,
+		Log: slog.New(slog.NewTextHandler(r.log, nil))}, r.road)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, stop := context.WithCancel(t.Context())
+	r.stop = stop
+	go func() {
+		defer close(r.ended)
+		r.Run(ctx, func(ctx context.Context) { lead(r, ctx) })
+	}()
+	t.Cleanup(func() { stop(); <-r.ended; r.road.under.Wait() })
+	return r
+}
+
+// idle is a leader without work.
+func idle(_ *replica, ctx context.Context) { <-ctx.Done() }
+
+// wait lets time pass.
+func wait(d time.Duration) {
+	<-time.After(d)
+	synctest.Wait()
+}
+
+func leads(t *testing.T, r *replica, want bool) {
+	t.Helper()
+	if err := r.Held(); (err == nil) != want {
+		t.Fatalf("leads: %v, want %v\n%s", err, want, r.log)
+	}
+}
+
+func TestOneOfTwoLeadsAndADeadLeaderIsFollowed(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		server := newAPIServer()
+		a := begin(t, server, "a", idle)
+		wait(time.Second)
+		b := begin(t, server, "b", idle)
+		wait(10 * time.Minute)
+		leads(t, a, true)
+		leads(t, b, false)
+		if err := b.Held(); !errors.Is(err, lease.ErrNotLeading) || !strings.Contains(err.Error(), "held by a") {
+			t.Errorf("the other says %v", err)
+		}
+		if b.Leader() != "a" {
+			t.Errorf("the leader is %q", b.Leader())
+		}
+		a.road.cut() // as if it was dead
+		wait(duration * 2 / 3)
+		leads(t, a, false)
+		leads(t, b, false)
+		wait(duration/3 + duration/10)
+		leads(t, b, true)
+		if n := strings.Count(b.log.String(), "another replica leads"); n != 1 {
+			t.Errorf("said %d times that another leads:\n%s", n, b.log)
+		}
+	})
+}
+
+func TestALeaderThatEndsIsFollowedAtOnce(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		server := newAPIServer()
+		const lastPass = 45 * time.Second
+		a := begin(t, server, "a", func(r *replica, ctx context.Context) {
+			<-ctx.Done()
+			<-time.After(lastPass) // longer than the lease
+			if err := r.Held(); err != nil {
+				t.Errorf("at the end of its last pass: %v", err)
+			}
+		})
+		wait(time.Second)
+		b := begin(t, server, "b", idle)
+		wait(time.Minute)
+		a.stop()
+		wait(lastPass - time.Second)
+		leads(t, b, false)
+		<-a.ended
+		wait(duration/10 + duration/100)
+		leads(t, b, true)
+	})
+}
+
+func TestWorkThatEndsByItselfEndsRun(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		server := newAPIServer()
+		a := begin(t, server, "a", func(*replica, context.Context) {})
+		<-a.ended
+		leads(t, a, false)
+		if holder := server.lease()["spec"].(map[string]any)["holderIdentity"]; holder != "" {
+			t.Errorf("the lease is held by %q", holder)
+		}
+	})
+}
+
+func TestALostLeaseEndsTheTermAndBeginsAnother(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		server := newAPIServer()
+		var running, terms atomic.Int32
+		ends := make(chan error, 1)
+		a := begin(t, server, "a", func(r *replica, ctx context.Context) {
+			if running.Add(1) > 1 {
+				t.Error("two terms at once")
+			}
+			terms.Add(1)
+			<-ctx.Done()
+			ends <- context.Cause(ctx)
+			<-time.After(5 * time.Second) // the change in hand
+			running.Add(-1)
+		})
+		wait(time.Minute)
+		cut := time.Now()
+		a.road.set(func() (time.Duration, time.Duration, bool, bool) { return 0, 0, false, false })
+		if cause := <-ends; !errors.Is(cause, lease.ErrNotLeading) {
+			t.Errorf("its term ended because of: %v", cause)
+		}
+		if took := time.Since(cut); took > duration*2/3 {
+			t.Errorf("its term went on for %v", took)
+		}
+		leads(t, a, false)
+		wait(time.Minute)
+		if terms.Load() != 1 {
+			t.Fatalf("%d terms", terms.Load())
+		}
+		a.road.set(nil)
+		wait(duration/5 + time.Second)
+		leads(t, a, true)
+		if terms.Load() != 2 {
+			t.Errorf("%d terms", terms.Load())
+		}
+		for _, want := range []string{`"trouble with the lease`, "the lease is lost", "is over"} {
+			if strings.Count(a.log.String(), want) != 1 {
+				t.Errorf("it is not said once: %q\n%s", want, a.log)
+			}
+		}
+	})
+}
+
+func TestAnAnswerThatIsLostIsNoLostLease(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		server := newAPIServer()
+		var terms atomic.Int32
+		a := begin(t, server, "a", func(_ *replica, ctx context.Context) { terms.Add(1); <-ctx.Done() })
+		b := begin(t, server, "b", idle)
+		b.road.cut()
+		wait(time.Second)
+		for i := range 100 {
+			a.road.set(func() (time.Duration, time.Duration, bool, bool) {
+				i++
+				return time.Second / 2, time.Second / 2, true, i%4 != 0
+			})
+			wait(duration)
+			leads(t, a, true)
+		}
+		if terms.Load() != 1 {
+			t.Errorf("%d terms\n%s", terms.Load(), a.log)
+		}
+	})
+}
+
+func TestOthersDataInTheLeaseStays(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		server := newAPIServer()
+		// As another program left it: with labels, and without a holder.
+		server.set(map[string]any{"kind": "Lease", "metadata": map[string]any{"name": "nitrox", "labels": map[string]any{"team": "edge"}}, "spec": map[string]any{}})
+		a := begin(t, server, "a", idle)
+		wait(time.Minute)
+		leads(t, a, true)
+		labels := func() any { return server.lease()["metadata"].(map[string]any)["labels"] }
+		if fmt.Sprint(labels()) != "map[team:edge]" {
+			t.Errorf("its labels are %v", labels())
+		}
+		// Somebody annotates it: the version changes, and nothing else does.
+		touched := server.lease()
+		touched["metadata"].(map[string]any)["annotations"] = map[string]any{"note": "hello"}
+		server.set(touched)
+		wait(time.Minute)
+		leads(t, a, true)
+		if strings.Contains(a.log.String(), "lost") {
+			t.Errorf("it was lost meanwhile:\n%s", a.log)
+		}
+	})
+}
+
+func TestAHolderThatSaysNotForHowLongIsRespected(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		server := newAPIServer()
+		server.set(map[string]any{"kind": "Lease", "metadata": map[string]any{"name": "nitrox"}, "spec": map[string]any{"holderIdentity": "other"}})
+		a := begin(t, server, "a", idle)
+		wait(duration - time.Second)
+		leads(t, a, false)
+		wait(2 * time.Second)
+		leads(t, a, true)
+	})
+}
+
+func TestADeletedLeaseMakesNoSecondLeader(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		server := newAPIServer()
+		a := begin(t, server, "a", idle)
+		wait(time.Second)
+		b := begin(t, server, "b", idle)
+		wait(time.Minute)
+		for range 20 {
+			server.set(nil)
+			wait(time.Second)
+			leads(t, b, false)
+			wait(duration / 5)
+			leads(t, a, true)
+		}
+		a.road.cut()
+		server.set(nil)
+		wait(duration * 2 / 3)
+		leads(t, b, false)
+		wait(duration/2 + duration/10)
+		leads(t, b, true)
+	})
+}
+
+func TestTroubleIsSaidOnceAndEndsNothing(t *testing.T) {
+	for name, c := range map[string]struct {
+		answer http.HandlerFunc
+		want   string
+	}{
+		"no right": {func(w http.ResponseWriter, _ *http.Request) {
+			w.WriteHeader(403)
+			w.Write([]byte(`{"kind":"Status","message":"leases \"nitrox\" is forbidden: User \"x\" cannot get resource"}`))
+		}, `read: HTTP 403: leases "nitrox" is forbidden`},
+		"not logged in": {func(w http.ResponseWriter, _ *http.Request) {
+			w.WriteHeader(401)
+			w.Write([]byte(`{"kind":"Status","message":"Unauthorized"}`))
+		}, "read: HTTP 401: Unauthorized"},
+		"a proxy's page":     {func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(502); w.Write([]byte("<html>")) }, "read: HTTP 502"},
+		"a page that is 200": {func(w http.ResponseWriter, _ *http.Request) { w.Write([]byte("<html>")) }, "the answer cannot be read"},
+		"something else":     {func(w http.ResponseWriter, _ *http.Request) { w.Write([]byte(`{"kind": "Status"}`)) }, "the answer is not a Lease"},
+		"no namespace": {func(w http.ResponseWriter, r *http.Request) {
+			w.WriteHeader(404)
+			fmt.Fprintf(w, `{"message": "%s not found"}`, map[string]string{"GET": "lease", "POST": "namespace"}[r.Method])
+		}, "create: HTTP 404: namespace not found"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				a := begin(t, c.answer, "a", idle)
+				wait(5 * time.Minute)
+				leads(t, a, false)
+				if log := a.log.String(); !strings.Contains(strings.ReplaceAll(log, `\`, ""), c.want) || strings.Count(log, "\n") != 1 {
+					t.Errorf("want one line with %q:\n%s", c.want, log)
+				}
+			})
+		})
+	}
+}
+
+func TestBadConfigurations(t *testing.T) {
+	for _, c := range []struct {
+		config lease.Config
+		want   string
+	}{
+		{lease.Config{Lease: ""}, "not the namespace and the name"},
+		{lease.Config{Lease: "nitrox"}, "not the namespace and the name"},
+		{lease.Config{Lease: "a/b/c"}, "not the namespace and the name"},
+		{lease.Config{Lease: "a/../b"}, "not the namespace and the name"},
+		{lease.Config{Lease: "Shop/nitrox"}, "not the namespace and the name"},
+		{lease.Config{Lease: "a/b", Duration: time.Second}, "a duration of 1s"},
+		{lease.Config{Lease: "a/b", Duration: 3500 * time.Millisecond}, "a duration of 3.5s"},
+	} {
+		if _, err := lease.New(c.config, nil); err == nil || !strings.Contains(err.Error(), c.want) {
+			t.Errorf("%+v: %v, want %q", c.config, err, c.want)
+		}
+	}
+}
+
+// Whatever happens to replicas and to their ways to the API server, no two of
+// them ever write at the same time, as long as a write ends within a third of
+// the lease. And when the trouble is over, one leads.
+func TestNoTwoReplicasEverWriteAtOnce(t *testing.T) {
+	rapid.Check(t, func(rt *rapid.T) {
+		replicas := rapid.IntRange(2, 3).Draw(rt, "replicas")
+		seed := rapid.Uint64().Draw(rt, "seed")
+		trouble := rapid.SliceOfN(rapid.IntRange(0, 5), 2, 10).Draw(rt, "trouble")
+		var problem string
+		synctest.Test(t, func(t *testing.T) {
+			r := rand.New(rand.NewPCG(seed, 0))
+			server := newAPIServer()
+			var mu sync.Mutex // of r, writing and writes
+			writing, writes := "", 0
+			random := func(n time.Duration) time.Duration {
+				mu.Lock()
+				defer mu.Unlock()
+				return time.Duration(r.Int64N(int64(n)))
+			}
+			work := func(l *replica, ctx context.Context) {
+				for ctx.Err() == nil {
+					<-time.After(random(time.Second)) // it may be stopped anywhere
+					if l.Held() != nil {
+						continue
+					}
+					mu.Lock()
+					if writing != "" {
+						problem = fmt.Sprintf("%v: both write", time.Now())
+					}
+					writing = "somebody"
+					writes++
+					mu.Unlock()
+					<-time.After(random(duration/3) + 1)
+					mu.Lock()
+					writing = ""
+					mu.Unlock()
+				}
+				<-time.After(random(time.Minute)) // the end of a pass
+			}
+			alive := make([]*replica, replicas)
+			for i := range alive {
+				alive[i] = begin(t, server, fmt.Sprintf("r%d", i), work)
+			}
+			for step, what := range trouble {
+				victim := alive[random(time.Duration(replicas))]
+				switch what {
+				case 0:
+					victim.road.cut()
+				case 1: // slow
+					victim.road.set(func() (time.Duration, time.Duration, bool, bool) {
+						return random(4 * time.Second), random(4 * time.Second), true, true
+					})
+				case 2: // answers are lost
+					victim.road.set(func() (time.Duration, time.Duration, bool, bool) {
+						return random(time.Second), random(time.Second), true, random(2) == 0
+					})
+				case 3: // very slow: requests arrive long after they were given up
+					victim.road.set(func() (time.Duration, time.Duration, bool, bool) {
+						return random(2 * duration), 0, true, true
+					})
+				case 4:
+					victim.road.set(nil)
+				case 5:
+					victim.stop()
+					<-victim.ended
+					for i := range alive {
+						if alive[i] == victim {
+							alive[i] = begin(t, server, fmt.Sprintf("r%d.%d", i, step), work)
+						}
+					}
+				}
+				wait(random(3 * duration / 2))
+			}
+			for _, l := range alive {
+				l.road.set(nil)
+			}
+			wait(4 * duration)
+			mu.Lock()
+			before := writes
+			mu.Unlock()
+			wait(duration)
+			mu.Lock()
+			if writes == before && problem == "" {
+				problem = "nobody leads, though the trouble is over"
+			}
+			mu.Unlock()
+			for _, l := range alive {
+				l.stop()
+			}
+		})
+		if problem != "" {
+			rt.Fatal(problem)
+		}
+	})
+}
