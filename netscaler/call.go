@@ -33,7 +33,10 @@ type call struct {
 	// impatient: there is another node to try, or nothing to win, so an
 	// appliance that cannot be reached is not called again.
 	impatient bool
-	secret    string // what must not be printed
+	// own: it is about the session itself, which is the Console's where there
+	// is one.
+	own    bool
+	secret string // what must not be printed
 
 	begun  time.Time // the first try
 	tried  time.Time // the last
@@ -106,8 +109,11 @@ func (c *Client) send(ctx context.Context, s *session, k *call) (reply, error) {
 	if k.array {
 		req.Header.Set("X-NITRO-ONERROR", "continue")
 	}
-	if s.id != "" {
-		req.Header.Set("Cookie", "NITRO_AUTH_TOKEN="+url.QueryEscape(s.id))
+	if s.cookie != "" {
+		req.Header.Set("Cookie", s.cookie)
+	}
+	if c.cfg.Instance.IsValid() && !k.own {
+		req.Header.Set("_MPS_API_PROXY_MANAGED_INSTANCE_IP", c.cfg.Instance.String())
 	}
 	req.SetResponseHandler(k.receive)
 	k.log = func(status, code int, err error) {
@@ -159,8 +165,8 @@ func (k *call) read(resp *http.Response) (reply, error) {
 		limit = maxReply
 	}
 	a, err := decode(&capped{resp.Body, limit})
-	if a.session == "" {
-		a.session = cookieSession(resp)
+	if k.own {
+		a.takeCookies(resp)
 	}
 	failed := &Error{Status: resp.StatusCode, Code: a.code, Message: printable(a.message, k.secret)}
 	var page notNITRO
@@ -227,17 +233,4 @@ var (
 // plainText is what a browser would show of an error page.
 func plainText(page string) string {
 	return html.UnescapeString(htmlTag.ReplaceAllString(htmlHead.ReplaceAllString(page, " "), " "))
-}
-
-// cookieSession is the session that a log-in set as a cookie. Builds differ in
-// whether they send it in the body too ("NITRO documentation, log on").
-func cookieSession(resp *http.Response) string {
-	for _, cookie := range resp.Cookies() {
-		if strings.EqualFold(cookie.Name, "NITRO_AUTH_TOKEN") {
-			if id, err := url.QueryUnescape(cookie.Value); err == nil {
-				return id
-			}
-		}
-	}
-	return ""
 }

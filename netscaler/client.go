@@ -12,6 +12,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net/http"
+	"net/netip"
 	"net/url"
 	"strings"
 	"sync/atomic"
@@ -22,7 +23,13 @@ import (
 type Config struct {
 	// URLs are those of the appliance, or of both nodes of an HA pair:
 	// scheme and host, "https://192.0.2.10". Of several the primary is used.
-	URLs     []string
+	URLs []string
+	// Instance is the address of the appliance where URLs is a NetScaler
+	// Console (ADM) that passes calls on to it ("NetScaler Console as an API
+	// proxy server"); not valid: URLs is the appliance itself. Username and
+	// Password are those of the Console then. It logs in to the appliance by
+	// itself, so that there are no partitions to switch to.
+	Instance netip.Addr
 	Username string
 	// Password is revealed at each log-in, so that a rotated one is seen.
 	Password Secret
@@ -93,6 +100,9 @@ func Open(c Config) (*Client, error) {
 	c.URLs = bases
 	if c.Username == "" {
 		return nil, errors.New("no username for the NetScaler is given")
+	}
+	if c.Instance.IsValid() && (len(c.URLs) > 1 || c.Partition != "") {
+		return nil, errors.New("a NetScaler Console is one URL, and keeps no partition for its clients")
 	}
 	if c.Timeout < 0 {
 		return nil, fmt.Errorf("the timeout %v is negative", c.Timeout)

@@ -101,6 +101,13 @@ const (
 	codeNotAuthorized     = 2138
 )
 
+// Codes that a NetScaler Console has for itself. They say nothing of what a
+// call was about.
+const (
+	firstOfConsole      = 10000
+	codeConsoleSessions = 10020 // the user has too many
+)
+
 // advice is what an operator can do about it.
 func (e *Error) advice() string {
 	switch e.Code {
@@ -113,7 +120,7 @@ func (e *Error) advice() string {
 		return "the command policy of the NetScaler user must allow it"
 	case codeBadLogin, codeBadLogin2:
 		return "check username and password"
-	case codeSessionLimit, codeConnectionLimit, codeSessionConns:
+	case codeSessionLimit, codeConnectionLimit, codeSessionConns, codeConsoleSessions:
 		return "the NetScaler has too many sessions or connections (show system session)"
 	case codeOnSecondary, codeOnlyPrimary:
 		return "this node is a secondary; give the URLs of both nodes"
@@ -136,7 +143,7 @@ func (e *Error) busy() bool {
 	switch e.Code {
 	case codeDeviceBusy, codeUnavailable, codeInProgress,
 		codePeerState, codeSystemState, codeNotStable,
-		codeSessionLimit, codeConnectionLimit, codeSessionConns,
+		codeSessionLimit, codeConnectionLimit, codeSessionConns, codeConsoleSessions,
 		codeSaving, codeTooManySaves:
 		return true
 	case 0:
@@ -152,7 +159,8 @@ func (e *Error) broken() bool {
 }
 
 // sessionDead: the call was not carried out, because its session is not known
-// (any more). A 401 without a NITRO code is the web server's way to say so.
+// (any more). A 401 is the web server's way to say so, and whatever code a
+// NetScaler Console gives with it.
 func sessionDead(err error) bool {
 	var e *Error
 	if !errors.As(err, &e) {
@@ -161,10 +169,10 @@ func sessionDead(err error) bool {
 	switch e.Code {
 	case codeLoginRequired, codeSessionExpired, codeNotLoggedIn, codeConnectionTimeout:
 		return true
-	case 0:
-		return e.Status == http.StatusUnauthorized
+	case codeBadLogin, codeBadLogin2, codeLoginFailed:
+		return false
 	}
-	return false
+	return e.Status == http.StatusUnauthorized
 }
 
 // refused is the NITRO error that err is, if the appliance understood the call
@@ -174,7 +182,7 @@ func refused(err error) *Error {
 		e       *Error
 		outside sessionError
 	)
-	if !errors.As(err, &e) || e.Code == 0 || e.busy() || sessionDead(err) || errors.As(err, &outside) {
+	if !errors.As(err, &e) || e.Code == 0 || e.Code >= firstOfConsole || e.busy() || sessionDead(err) || errors.As(err, &outside) {
 		return nil
 	}
 	return e

@@ -33,6 +33,8 @@ type reply struct {
 	session string // of a log-in
 	// coded: the answer had an errorcode, without which it is not NITRO's.
 	coded bool
+	// cookies present the session of a log-in, as NAME=value.
+	cookies []string
 }
 
 // done: the call, or the item, was carried out; maybe with a warning.
@@ -108,6 +110,10 @@ func (a *reply) field(name string, dec *json.Decoder) error {
 		a.code, a.coded = n, true
 	case "message":
 		a.message = text(raw)
+	case "login":
+		if id := loginSession(raw); id != "" {
+			a.session = id
+		}
 	case "severity":
 		a.severity = text(raw)
 	case "sessionid":

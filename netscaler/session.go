@@ -6,15 +6,17 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"net/url"
 	"time"
 )
 
 // session is a log-in on one node. It does not change once it is in use, but
 // for what is known of the node's role.
 type session struct {
-	base string // the URL of the node
-	id   string
-	role role
+	base   string // the URL of the node
+	id     string
+	cookie string // that presents it
+	role   role
 }
 
 // refusal remembers a refused log-in: of which password, and when.
@@ -172,7 +174,7 @@ func (c *Client) login(ctx context.Context, base string, impatient bool) (*sessi
 	}
 	a, err := c.send(ctx, &session{base: base}, &call{
 		method: http.MethodPost, path: "config/login", limit: c.cfg.Timeout,
-		harmless: true, impatient: impatient, secret: password,
+		own: true, harmless: true, impatient: impatient, secret: password,
 		body: map[string]any{"login": map[string]string{"username": c.cfg.Username, "password": password}},
 	})
 	var e *Error
@@ -187,7 +189,11 @@ func (c *Client) login(ctx context.Context, base string, impatient bool) (*sessi
 	if a.session == "" {
 		return nil, fmt.Errorf("log in to %s as %q: the answer holds no session", base, c.cfg.Username)
 	}
-	return &session{base: base, id: a.session}, nil
+	cookie := "NITRO_AUTH_TOKEN=" + url.QueryEscape(a.session)
+	if c.cfg.Instance.IsValid() {
+		cookie = a.consoleCookie()
+	}
+	return &session{base: base, id: a.session, cookie: cookie}, nil
 }
 
 // badLogin: the username or password is wrong. A 401 without a NITRO code is
@@ -213,9 +219,13 @@ func (c *Client) logout(ctx context.Context) error {
 }
 
 func (c *Client) end(ctx context.Context, s *session) error {
+	which := map[string]string{}
+	if c.cfg.Instance.IsValid() {
+		which["sessionid"] = s.id
+	}
 	_, err := c.send(ctx, s, &call{
-		method: http.MethodPost, path: "config/logout", limit: c.cfg.Timeout, harmless: true, impatient: true,
-		body: map[string]any{"logout": struct{}{}},
+		method: http.MethodPost, path: "config/logout", limit: c.cfg.Timeout, own: true, harmless: true, impatient: true,
+		body: map[string]any{"logout": which},
 	})
 	if err != nil && !sessionDead(err) {
 		return fmt.Errorf("log out of %s: %w", s.base, err)

@@ -229,6 +229,9 @@ func dump(t *testing.T, m *config.Mapping) string {
 		n := m.NetScalers[name]
 		c := n.Config
 		fmt.Fprintf(&b, "netscaler %s: %s as %s, password %v\n", name, strings.Join(c.URLs, " "), c.Username, c.Password)
+		if c.Instance.IsValid() {
+			fmt.Fprintf(&b, "  a Console, for %v\n", c.Instance)
+		}
 		fmt.Fprintf(&b, "  ca %q, server %q, insecure %t, partition %q, timeout %s\n", c.CAFile, c.ServerName, c.InsecureSkipVerify, c.Partition, c.Timeout)
 		fmt.Fprintf(&b, "  save %t, every %s\n", n.Save, n.SaveEvery)
 	}

@@ -4,12 +4,9 @@ import (
 	"crypto/x509"
 	"errors"
 	"fmt"
-	"net"
 	"net/netip"
 	"net/url"
 	"os"
-	"strconv"
-	"strings"
 	"time"
 
 	"nitrox/netscaler"
@@ -22,6 +19,7 @@ import (
 type netscalerKeys struct {
 	URL                string        `yaml:"url"`
 	URLs               []string      `yaml:"urls"`
+	Proxy              *yaml.Node    `yaml:"proxy"`
 	Username           string        `yaml:"username"`
 	Password           *yaml.Node    `yaml:"password"`
 	PasswordFile       sources.Path  `yaml:"password_file"`
@@ -95,9 +93,15 @@ func (d *decoder) netscaler(n *yaml.Node, a *appliance) NetScaler {
 	if k.Partition == "default" {
 		k.Partition = "" // no need to switch to it
 	}
-	urls := d.urls(o, k)
-	for _, u := range urls {
-		a.same = append(a.same, u.Host+" "+k.Partition)
+	var urls []*url.URL
+	var instance netip.Addr
+	if k.Proxy == nil {
+		urls = d.urls(o, k)
+		for _, u := range urls {
+			a.same = append(a.same, u.Host+" "+k.Partition)
+		}
+	} else if urls, instance = d.proxy(o, k); instance.IsValid() {
+		a.same = []string{bracketed(instance.String()) + " "}
 	}
 	if len(urls) == 0 {
 		a.same = []string{"netscaler " + a.name}
@@ -109,6 +113,7 @@ func (d *decoder) netscaler(n *yaml.Node, a *appliance) NetScaler {
 	return NetScaler{
 		Config: netscaler.Config{
 			URLs:               names(urls, func(u *url.URL) string { return u.String() }),
+			Instance:           instance,
 			Username:           d.username(o, k),
 			Password:           d.password(o, k),
 			CAFile:             string(k.CAFile),
@@ -120,102 +125,6 @@ func (d *decoder) netscaler(n *yaml.Node, a *appliance) NetScaler {
 		Save:      k.Save == onChange,
 		SaveEvery: k.SaveEvery,
 	}
-}
-
-// urls returns those of url or urls that are well formed, normalised.
-func (d *decoder) urls(o *object, k netscalerKeys) []*url.URL {
-	texts, key := k.URLs, "urls"
-	_, one := o.values["url"]
-	_, several := o.values["urls"]
-	switch {
-	case one && several:
-		d.problem(o.at("urls"), "urls: stands beside url; give one of the two")
-	case one:
-		texts, key = []string{k.URL}, "url"
-	case len(texts) == 0 && !o.wrong["urls"]:
-		d.missing(o, "url", `write "url: https://192.0.2.10", or urls for both nodes of an HA pair`)
-	case len(texts) > 2:
-		d.problem(o.at("urls"), "urls: there are %d; an HA pair has two nodes, and any other NetScaler is an entry of its own", len(texts))
-	}
-	if o.wrong[key] {
-		return nil
-	}
-	var urls []*url.URL
-	first := map[string]bool{}
-	for i, text := range texts {
-		name := key
-		if o.at(key).Kind == yaml.SequenceNode {
-			name = fmt.Sprintf("%s[%d]", key, i)
-		}
-		at := o.at(name)
-		u, err := normal(text)
-		switch {
-		case err != nil:
-			d.problem(at, "%s: %v", name, err)
-			continue
-		case first[u.Host]:
-			d.problem(at, "%s: is the same as one before it", name)
-			continue
-		case u.Scheme == "http" && !loopback(u.Hostname()):
-			d.warn(at, "%s: http:// sends the password in the clear; use https://", name)
-		}
-		first[u.Host] = true
-		urls = append(urls, u)
-	}
-	return urls
-}
-
-// normal reads the URL of a NetScaler and gives it the one form that all ways
-// to write it share: lower case, no default port, no trailing slash. Its
-// errors repeat nothing of the text, which may hold a password.
-func normal(text string) (*url.URL, error) {
-	u, err := url.Parse(text)
-	// Without a scheme url.Parse fails on "192.0.2.10:443", takes
-	// "192.0.2.10" for a path, and "ns.example:443" for a scheme.
-	if !strings.Contains(text, "://") {
-		return nil, errors.New("is not a URL; write it like https://192.0.2.10")
-	}
-	if strings.Contains(text, "@") {
-		return nil, errors.New("must not hold a user or a password; use username and password_file")
-	}
-	if err != nil {
-		return nil, errors.New("is not a well-formed URL; write it like https://192.0.2.10 or https://[2001:db8::10]:8443")
-	}
-	if u.Scheme != "http" && u.Scheme != "https" {
-		return nil, errors.New("must begin with https:// or http://")
-	}
-	if u.Hostname() == "" {
-		return nil, errors.New("has no host; write it like https://192.0.2.10")
-	}
-	if u.Path != "" && u.Path != "/" || u.RawQuery != "" || u.ForceQuery || strings.Contains(text, "#") {
-		return nil, errors.New("must end after the host and port; Nitrox adds the path")
-	}
-	port := u.Port()
-	if port != "" || strings.HasSuffix(u.Host, ":") {
-		if n, err := strconv.Atoi(port); err != nil || n < 1 || n > 65535 {
-			return nil, errors.New("has no port between 1 and 65535")
-		}
-	}
-	host := strings.ToLower(u.Hostname())
-	if a, err := netip.ParseAddr(host); err == nil {
-		host = a.Unmap().String()
-	}
-	if port == map[string]string{"http": "80", "https": "443"}[u.Scheme] {
-		port = ""
-	}
-	normal := &url.URL{Scheme: u.Scheme, Host: host}
-	switch {
-	case port != "":
-		normal.Host = net.JoinHostPort(host, port)
-	case strings.Contains(host, ":"):
-		normal.Host = "[" + host + "]"
-	}
-	return normal, nil
-}
-
-func loopback(host string) bool {
-	a, err := netip.ParseAddr(host)
-	return host == "localhost" || err == nil && a.IsLoopback()
 }
 
 func (d *decoder) username(o *object, k netscalerKeys) string {
