@@ -45,7 +45,7 @@ func marathonSite(t *testing.T) (c *marathontest.Cluster, sim *simulator.Simulat
 	}
 	for _, app := range []string{"/shop/account", "/shop/cart-blue", "/shop/cart-green"} {
 		put(t, c, fmt.Sprintf(`{"id": %q, "cmd": "serve", "instances": 4, "networks": [{"mode": "container/bridge"}],
-			"container": {"portMappings": [{"containerPort": 80, "hostPort": 0, "name": "http"}]}}`, app))
+			"container": {"portMappings": [{"containerPort": 80, "hostPort": 0, "name": "http"}]}, "healthChecks": [{"protocol": "MESOS_HTTP", "portIndex": 0}]}`, app))
 	}
 	c.Settle()
 	return c, sim, mapping
@@ -58,8 +58,8 @@ func put(t *testing.T, c *marathontest.Cluster, definition string) {
 	}
 }
 
-// The program follows an app of Marathon from 4 to 6 to 2 tasks and through the
-// end of a leader, with one request a run.
+// The program follows an app of Marathon from 4 to 6 to 2 tasks, through failing
+// health, a deployment and the end of a leader, with one request a run.
 func TestMarathonEndToEnd(t *testing.T) {
 	t.Parallel()
 	c, sim, mapping := marathonSite(t)
@@ -100,11 +100,20 @@ func TestMarathonEndToEnd(t *testing.T) {
 	put(t, c, `{"id": "/shop/account", "instances": 6}`)
 	c.Settle()
 	sync(0, 1)
+	first := c.Tasks("/shop/account")[0]
+	c.Sick(first, true)
+	sync(0, 1)
+	c.Sick(first, false)
+	sync(0, 1)
+	put(t, c, `{"id": "/shop/account", "cmd": "serve --better"}`)
+	c.Settle()
+	sync(0, 2) // all are replaced, which is asked for twice
 	c.Down(0, true)
 	c.Failover(-1)
 	sync(1, 2) // all three are asked, and the first does not even answer
 	c.Failover(2)
-	sync(0, 1)
+	sync(0, 1) // nobody knows how the tasks are, and nothing changes
+	c.Check()
 	put(t, c, `{"id": "/shop/account", "instances": 2}`)
 	c.Settle()
 	sync(0, 2) // so much less is asked for twice
