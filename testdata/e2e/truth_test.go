@@ -125,7 +125,8 @@ func (s swarm) down(t *testing.T, node string, meanwhile func()) {
 func service(name string) string { return "label=com.docker.swarm.service.name=" + name }
 
 // settled waits until a service has reached its tasks: the engines run so many
-// healthy containers and no other, and the manager knows.
+// healthy containers and no other, and the manager knows, also that the nodes
+// are ready: to a new leader all are unknown at first.
 func (s swarm) settled(t *testing.T, name string, tasks int) {
 	t.Helper()
 	eventually(t, time.Minute, fmt.Sprintf("%d tasks of %s", tasks, name), func() error {
@@ -140,6 +141,13 @@ func (s swarm) settled(t *testing.T, name string, tasks int) {
 				return err
 			}
 			all, healthy = all+len(a), healthy+len(h)
+			state, err := s.manager().tryDocker("node", "inspect", "--format", "{{.Status.State}}", e.node)
+			if err == nil && !slices.Equal(state, []string{"ready"}) {
+				err = fmt.Errorf("%s is %s", e.node, state)
+			}
+			if err != nil {
+				return err
+			}
 		}
 		states, err := s.manager().tryDocker("service", "ps", "--filter", "desired-state=running", "--format", "{{.CurrentState}}", name)
 		if err != nil {
