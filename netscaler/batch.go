@@ -158,6 +158,9 @@ func (c *Client) write(op Op, body any, n int) *call {
 // builds have. In args the separators must not be encoded, nor the colons of
 // an IPv6 address, which the official clients send as they are.
 func (c *Client) single(op Op, it item) *call {
+	if op == Replace {
+		return c.list(it.change)
+	}
 	if op != Unbind {
 		return c.write(op, it.body(op), 1)
 	}

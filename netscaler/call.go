@@ -168,7 +168,7 @@ func (k *call) read(resp *http.Response) (reply, error) {
 	if k.own {
 		a.takeCookies(resp)
 	}
-	failed := &Error{Status: resp.StatusCode, Code: a.code, Message: printable(a.message, k.secret)}
+	failed := &Error{Status: resp.StatusCode, Code: a.code, Message: printable(a.message, k.secret), Failed: a.failed}
 	var page notNITRO
 	switch {
 	case errors.As(err, &page):

@@ -15,6 +15,7 @@ import (
 	"net/netip"
 	"net/url"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"time"
 )
@@ -82,6 +83,7 @@ type Client struct {
 	// What the build of this appliance was found not to have.
 	noBulk, noAttrs atomic.Bool
 	noArray         [unmark + 1]atomic.Bool
+	noList          sync.Map // by group, "" for all
 }
 
 // Open checks the configuration. It contacts nothing; the first call does.

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"net/netip"
 	"strings"
 	"unicode"
 )
@@ -30,6 +31,9 @@ type Error struct {
 	// Message is the appliance's, fit to print: one line, without control
 	// characters, at most 300 characters, without the password.
 	Message string
+	// Failed are the members that a desired state could not bind, if the
+	// answer names them.
+	Failed []netip.AddrPort
 }
 
 func (e *Error) Error() string {
@@ -50,6 +54,7 @@ func (e *Error) Error() string {
 
 // Codes of NITRO, from its error list ("NITRO documentation, error codes").
 const (
+	codeNotPermitted      = 257
 	codeNoSuchResource    = 258
 	codeDeviceBusy        = 272
 	codeExists            = 273
@@ -92,6 +97,8 @@ const (
 	codeUnchanged         = 1133
 	codeClusterReadOnly   = 1203
 	codeNoBind            = 1208
+	codeObjectName        = 1232 // no such type
+	codeMethod            = 1237
 	codeInvalidAction     = 1240
 	codeBulkFailed        = 1243
 	codeNotAttempted      = 1265
@@ -99,6 +106,7 @@ const (
 	codeServerExists      = 1335
 	codeTooManySaves      = 1461
 	codeNotAuthorized     = 2138
+	codeNotAutoscale      = 3810 // not a group with autoscale CLOUD or API
 )
 
 // Codes that a NetScaler Console has for itself. They say nothing of what a

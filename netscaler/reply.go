@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net/netip"
 	"strconv"
 	"strings"
 )
@@ -30,7 +31,8 @@ type reply struct {
 	// items are the results of an array's items, by position; there may be
 	// fewer of them than items, or none.
 	items   []reply
-	session string // of a log-in
+	session string           // of a log-in
+	failed  []netip.AddrPort // that a desired state could not bind
 	// coded: the answer had an errorcode, without which it is not NITRO's.
 	coded bool
 	// cookies present the session of a log-in, as NAME=value.
@@ -118,6 +120,8 @@ func (a *reply) field(name string, dec *json.Decoder) error {
 		a.severity = text(raw)
 	case "sessionid":
 		a.session = text(raw)
+	case memberList:
+		a.failed = failedMembers(raw)
 	case "response":
 		var items []struct{ Errorcode, Message, Severity json.RawMessage }
 		if err := json.Unmarshal(raw, &items); err != nil {

@@ -40,6 +40,8 @@ func (c *Client) Do(ctx context.Context, op Op, changes []Change) (errs []error)
 	case Bind:
 		b.send(ctx, b.items)
 		b.bindByName(ctx)
+	case Replace:
+		b.replace(ctx)
 	default:
 		b.send(ctx, b.items)
 	}
@@ -53,6 +55,13 @@ func (c *Client) Do(ctx context.Context, op Op, changes []Change) (errs []error)
 
 // name is the member as people know it.
 func (ch Change) name() string {
+	if ch.Op == Replace {
+		return "its members"
+	}
+	return ch.memberName()
+}
+
+func (ch Change) memberName() string {
 	if ch.Addr.IsValid() {
 		return ch.Addr.String()
 	}
@@ -66,6 +75,10 @@ func (ch Change) check(op Op) error {
 		return fmt.Errorf("not sent: it is a %s among %ss", ch.Op, op)
 	case ch.Group == "":
 		return errors.New("not sent: it names no service group")
+	case strings.ContainsAny(ch.Group, "[]"):
+		return errRange
+	case op == Replace:
+		return ch.checkList()
 	case ch.Alien != "":
 		return fmt.Errorf("not sent: %s", ch.Alien)
 	case !ch.Addr.IsValid(), ch.Addr.Addr().IsUnspecified(), ch.Addr.Addr().Zone() != "":
@@ -78,12 +91,14 @@ func (ch Change) check(op Op) error {
 		return fmt.Errorf("not sent: the weight %d is not one of 1 to 100", ch.Weight)
 	case op == Drain && ch.Delay <= 0:
 		return errors.New("not sent: a drain needs a delay")
-	case strings.ContainsAny(ch.Group, "[]"), op != Bind && strings.ContainsAny(ch.Server, "[]"):
-		// The command line of the appliance reads a range of names in it.
-		return errors.New("not sent: a name with brackets stands for several")
+	case op != Bind && strings.ContainsAny(ch.Server, "[]"):
+		return errRange
 	}
 	return nil
 }
+
+// The command line of the appliance reads a range of names in brackets.
+var errRange = errors.New("not sent: a name with brackets stands for several")
 
 // item is a change on its way. NITRO takes either an address or a server's
 // name, never both (error 1092).

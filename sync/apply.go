@@ -42,6 +42,7 @@ func (v *visit) apply(ctx context.Context, outcomes []*Outcome) {
 	v.do(ctx, work, netscaler.Bind)
 	v.do(ctx, work, netscaler.Enable)
 	v.do(ctx, work, netscaler.Set)
+	v.replace(ctx, work, false)
 	v.remove(ctx, work)
 }
 
@@ -82,6 +83,7 @@ func (v *visit) remove(ctx context.Context, outcomes []*Outcome) {
 		}
 		v.do(ctx, ready, netscaler.Drain)
 		v.do(ctx, ready, netscaler.Unbind)
+		v.replace(ctx, ready, true)
 		waiting = rest
 	}
 }
@@ -109,7 +111,7 @@ func (v *visit) do(ctx context.Context, outcomes []*Outcome, op netscaler.Op) {
 	var fates []*error
 	for _, o := range outcomes {
 		for i, c := range o.Plan.Changes {
-			if c.Op == op {
+			if c.Op == op && !(o.Plan.AsList && listed(c)) {
 				changes = append(changes, c)
 				fates = append(fates, &o.Errs[i])
 			}
@@ -129,6 +131,13 @@ func (v *visit) do(ctx context.Context, outcomes []*Outcome, op netscaler.Op) {
 	for i, err := range errs {
 		*fates[i] = err
 		v.ns.unsaved = v.ns.unsaved || err == nil
+	}
+	v.abandon(errs)
+}
+
+// abandon keeps the error after which the NetScaler is left alone in this pass.
+func (v *visit) abandon(errs []error) {
+	for _, err := range errs {
 		if (errors.Is(err, netscaler.ErrUnavailable) || errors.Is(err, netscaler.ErrLogin)) && len(v.errs) == 0 {
 			v.errs = append(v.errs, err)
 		}
@@ -176,10 +185,10 @@ func InEffect(c netscaler.Change, now []netscaler.Member) bool {
 		case netscaler.Drain:
 			return m.State == netscaler.Draining || m.State == netscaler.Disabled
 		case netscaler.Unbind:
-			return false
+			return m.Leaving
 		}
 	}
-	return c.Op == netscaler.Unbind
+	return c.Op == netscaler.Unbind || c.Op == netscaler.Drain
 }
 
 // saveDue says whether there is something to save and a save is not too soon

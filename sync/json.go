@@ -33,11 +33,12 @@ type (
 		Name         string         `json:"name"`
 		ServiceGroup string         `json:"service_group"`
 		NetScaler    string         `json:"netscaler"`
-		Status       Status         `json:"status"`           // failed, held, pending, changed, in step
-		Paused       bool           `json:"paused,omitempty"` // planned, never applied
-		Error        string         `json:"error,omitempty"`  // why there is no plan
-		Doubt        string         `json:"doubt,omitempty"`  // why nothing is removed
-		Endpoints    []jsonEndpoint `json:"endpoints"`        // desired
+		Status       Status         `json:"status"`                  // failed, held, pending, changed, in step
+		Paused       bool           `json:"paused,omitempty"`        // planned, never applied
+		Error        string         `json:"error,omitempty"`         // why there is no plan
+		Doubt        string         `json:"doubt,omitempty"`         // why nothing is removed
+		DesiredState bool           `json:"desired_state,omitempty"` // its members are given as a list (autoscale API)
+		Endpoints    []jsonEndpoint `json:"endpoints"`               // desired
 		LeftOut      []jsonLeftOut  `json:"left_out"`
 		Changes      []jsonChange   `json:"changes"` // in the order of application
 		Held         []jsonChange   `json:"held"`
@@ -109,7 +110,7 @@ func JSON(w io.Writer, r Result) error {
 func jsonOutcome(o Outcome) jsonApp {
 	a := jsonApp{
 		Name: o.App.Name, ServiceGroup: o.App.Group, NetScaler: o.NetScaler, Status: o.Status(), Paused: o.App.Policy.Paused,
-		Error: text(o.Err), Doubt: text(o.Desired.Doubt), HeldBy: text(o.Plan.HeldBy),
+		Error: text(o.Err), Doubt: text(o.Desired.Doubt), HeldBy: text(o.Plan.HeldBy), DesiredState: o.Plan.AsList,
 		Endpoints: []jsonEndpoint{}, LeftOut: []jsonLeftOut{}, Changes: []jsonChange{}, Held: []jsonChange{},
 		Kept: jsonMembers(o.Plan.Kept), Draining: jsonMembers(o.Plan.Draining),
 		Disabled: jsonMembers(o.Plan.Operator), NotOurs: jsonMembers(o.Plan.Foreign),

@@ -7,6 +7,26 @@ import (
 	"nitrox/netscaler"
 )
 
+// compare tells how the settings of a group that takes a list differ from what
+// the app's policy asks for. Nitrox leaves them as they are.
+func compare(a netscaler.Attrs, app App) []string {
+	is, remedy := "unbinds them at once (autodisablegraceful NO)", fmt.Sprintf("set serviceGroup %s -autoDisablegraceful YES -autoDisabledelay %d", quote(app.Group), int(app.Policy.Drain.Seconds()))
+	if a.DrainGraceful {
+		is = "drains them until their clients are gone (autodisabledelay 0)"
+		if a.DrainDelay > 0 {
+			is = fmt.Sprintf("drains them for %s (autodisabledelay)", short(a.DrainDelay))
+		}
+	}
+	want := app.Policy.Drain
+	switch {
+	case a.DrainGraceful == (want > 0) && (want == 0 || a.DrainDelay == want):
+		return nil
+	case want == 0:
+		remedy = fmt.Sprintf("set serviceGroup %s -autoDisablegraceful NO -autoDisabledelay 0", quote(app.Group))
+	}
+	return []string{fmt.Sprintf("how members leave is the service group's own setting, because its autoscale is API: it %s, and drain: %s is not heeded; to change it: %s", is, short(want), remedy)}
+}
+
 // notes are what a plan leaves to be said of its group.
 func notes(plan Plan) (all []string) {
 	var unmarked []string
@@ -19,7 +39,7 @@ func notes(plan Plan) (all []string) {
 		see(m)
 	}
 	for _, c := range plan.Changes {
-		if c.Op == netscaler.Drain || c.Mark {
+		if !plan.AsList && (c.Op == netscaler.Drain || c.Mark) {
 			see(c.Member)
 		}
 	}

@@ -39,6 +39,9 @@ func NSCLI(w io.Writer, r Result) error {
 			if o.Plan.HeldBy != nil {
 				comment("held: %s", text(o.Plan.HeldBy))
 			}
+			if o.Plan.AsList && len(o.Plan.Changes) > 0 {
+				comment("its members are given as a list, for which there is no command; these come to the same")
+			}
 			for _, note := range o.Notes {
 				comment("note: %s", oneLine(note))
 			}
@@ -102,7 +105,11 @@ func commandsOf(c netscaler.Change) (lines []string) {
 		if !c.Mark && !c.NoMark {
 			say("set %s -CustomServerID %s", member, netscaler.DrainMark(c.Addr))
 		}
-		say("disable %s -delay %d -graceFul YES", member, int(c.Delay.Seconds()))
+		delay := ""
+		if c.Delay > 0 {
+			delay = fmt.Sprintf(" -delay %d", int(c.Delay.Seconds()))
+		}
+		say("disable %s%s -graceFul YES", member, delay)
 	case netscaler.Unbind:
 		say("unbind %s", member)
 	}

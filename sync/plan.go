@@ -19,6 +19,9 @@ type Plan struct {
 	// Held are the removals that a guard holds back, and HeldBy says why.
 	Held   []netscaler.Change
 	HeldBy error
+	// AsList: the changes are made by giving the group its members as a whole
+	// (autoscale API), and how members leave it is the group's own setting.
+	AsList bool
 	// Kept are the serving members that stay as they are, but perhaps for
 	// their weight.
 	Kept []netscaler.Member
@@ -106,13 +109,15 @@ func Diff(group string, want Desired, actual []netscaler.Member, p Policy) Plan 
 			change(netscaler.Bind, netscaler.Member{Addr: e.Addr, Weight: max(e.Weight, 1)}, e.Origin)
 		}
 	}
-	slices.SortFunc(plan.Changes, func(a, b netscaler.Change) int {
-		return cmp.Or(cmp.Compare(a.Op, b.Op), byAddr(a.Member, b.Member))
-	})
+	slices.SortFunc(plan.Changes, byOrder)
 	for _, members := range [][]netscaler.Member{plan.Kept, plan.Draining, plan.Operator, plan.Foreign} {
 		slices.SortFunc(members, byAddr)
 	}
 	return plan
+}
+
+func byOrder(a, b netscaler.Change) int {
+	return cmp.Or(cmp.Compare(a.Op, b.Op), byAddr(a.Member, b.Member))
 }
 
 func byAddr(a, b netscaler.Member) int {

@@ -84,9 +84,9 @@ func textApp(b *bytes.Buffer, o Outcome, r Result) {
 		textChange(b, "!", c, shares)
 	}
 	for _, m := range p.Draining {
-		left := "until its clients are gone"
+		left := howLong(m.Left)
 		if m.Left > 0 {
-			left = short(m.Left) + " left"
+			left += " left"
 		}
 		fmt.Fprintf(b, "  . draining %-21s  %s\n", m.Addr, left)
 	}
@@ -169,10 +169,18 @@ func textChange(b *bytes.Buffer, mark string, c netscaler.Change, share func(int
 	case netscaler.Set:
 		line += fmt.Sprintf("  weight %d -> %d%s", c.Was, c.Weight, share(c.Weight))
 	case netscaler.Drain:
-		line += "  " + short(c.Delay)
+		line += "  " + howLong(c.Delay)
 	}
 	line += "  " + oneLine(c.Why)
 	fmt.Fprintln(b, strings.TrimRight(line, " "))
+}
+
+// howLong a drain takes.
+func howLong(d time.Duration) string {
+	if d == 0 {
+		return "until its clients are gone"
+	}
+	return short(d)
 }
 
 // short is a duration in whole seconds, as one would write it: 1m, not 1m0s.

@@ -119,7 +119,7 @@ func fail(outcomes []*Outcome, err error) {
 // plan makes the outcomes' plans from their answers and the groups as read.
 func (v *visit) plan(ctx context.Context, outcomes []*Outcome, groups map[string]*netscaler.Group) {
 	for _, o := range outcomes {
-		o.plan(groups)
+		v.planOne(o, groups)
 	}
 	// Without a row a group may be empty or missing; and a change must know
 	// the group's attributes. In the usual pass neither is asked.
@@ -139,7 +139,7 @@ func (v *visit) plan(ctx context.Context, outcomes []*Outcome, groups map[string
 			case err != nil:
 				fail([]*Outcome{o}, err)
 			default:
-				o.plan(groups)
+				v.planOne(o, groups)
 			}
 		}
 	}
@@ -147,23 +147,42 @@ func (v *visit) plan(ctx context.Context, outcomes []*Outcome, groups map[string
 	v.guard(outcomes)
 }
 
-// plan makes the plan of one outcome, unless something is in its way.
-func (o *Outcome) plan(groups map[string]*netscaler.Group) {
+// planOne makes the plan of one outcome, unless something is in its way.
+func (v *visit) planOne(o *Outcome, groups map[string]*netscaler.Group) {
 	g := groups[o.App.Group]
 	o.Desired = Union(o.App.From, o.Answers, o.App.Policy)
 	o.Actual, o.Plan, o.Notes = g.Members, Plan{}, nil
 	if o.Err = g.Err; o.Err != nil {
 		return
 	}
+	plan := Diff(o.App.Group, o.Desired, g.Members, o.App.Policy)
 	if g.Attrs != nil {
-		switch g.Attrs.Autoscale {
-		case "DNS", "POLICY", "CLOUD":
-			o.Err = fmt.Errorf("service group %s: its autoscale is %s, so the NetScaler changes its members by itself; use a group with autoscale DISABLED or API", o.App.Group, g.Attrs.Autoscale)
+		if o.Err = ruled(o.App.Group, *g.Attrs, plan); o.Err != nil {
 			return
 		}
+		if g.Attrs.Autoscale == "API" && v.ns.Client.TakesList(o.App.Group) {
+			plan = asList(plan, *g.Attrs)
+			o.Notes = append(o.Notes, compare(*g.Attrs, o.App)...)
+		}
 	}
-	o.Plan = Diff(o.App.Group, o.Desired, g.Members, o.App.Policy)
-	o.Notes = notes(o.Plan)
+	o.Plan = plan
+	o.Notes = append(o.Notes, notes(plan)...)
+}
+
+// ruled is why the plan's changes cannot be made to a group of these
+// attributes.
+func ruled(group string, a netscaler.Attrs, plan Plan) error {
+	switch a.Autoscale {
+	case "DNS", "POLICY", "CLOUD":
+		return fmt.Errorf("service group %s: its autoscale is %s, so the NetScaler changes its members by itself; use a group with autoscale DISABLED or API", group, a.Autoscale)
+	case "API":
+		for _, m := range plan.Foreign {
+			if m.Alien != "" && len(plan.Changes) > 0 {
+				return fmt.Errorf("service group %s: its autoscale is API, so that its members are given as a list of addresses, and one cannot be in it: %s", group, m.Alien)
+			}
+		}
+	}
+	return nil
 }
 
 // confirmAfter is the time between an answer that is hard to believe and the
@@ -193,7 +212,7 @@ func (v *visit) confirm(ctx context.Context, outcomes []*Outcome, groups map[str
 			merged[i] = Confirmed(o.Answers[i], second[i])
 		}
 		o.Answers = merged
-		o.plan(groups)
+		v.planOne(o, groups)
 	}
 	for source, err := range all.errors() {
 		if err != nil {

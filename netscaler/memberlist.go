@@ -1,0 +1,153 @@
+package netscaler
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+	"net/netip"
+	"time"
+)
+
+const memberList = "servicegroup_servicegroupmemberlist_binding"
+
+// ErrNoList is wrapped by the error of a Replace that the group or the build
+// does not take. Ordinary changes do instead.
+var ErrNoList = errors.New("does not take its members as a list")
+
+// TakesList says whether it is worth giving the group's members as a list: it
+// is until that was refused.
+func (c *Client) TakesList(group string) bool {
+	_, all := c.noList.Load("")
+	_, one := c.noList.Load(group)
+	return !all && !one
+}
+
+// replace gives each group its members as a whole ("NITRO documentation,
+// servicegroup_servicegroupmemberlist_binding"). There is no form for several
+// groups. A list can hold addresses only, so a member whose server has another
+// name is looked up first: it may stand for a domain name.
+func (b *batch) replace(ctx context.Context) {
+	known := map[string]error{}
+	var items []item
+	for _, it := range b.items {
+		if err := b.leavesDomain(ctx, it.change, known); err != nil {
+			b.errs[it.i] = fmt.Errorf("not sent: %w", err)
+			continue
+		}
+		items = append(items, it)
+	}
+	b.singly(ctx, items)
+	for _, it := range items {
+		e := refused(b.errs[it.i])
+		if e == nil {
+			continue
+		}
+		whose, no := it.change.Group, false
+		switch e.Code {
+		case codeExists: // some builds refuse a list with members that are bound
+			b.errs[it.i] = fmt.Errorf("%w: %w", ErrNoList, e)
+		case codeNotPermitted, codeNotAutoscale:
+			no = true
+		case codeObjectName, codeMethod, codeInvalidAction, codeInvalidArgument, codeNoSuchArgument:
+			whose, no = "", true
+		}
+		if !no {
+			continue
+		}
+		b.errs[it.i] = fmt.Errorf("%w: %w", ErrNoList, e)
+		if _, told := b.client.noList.LoadOrStore(whose, true); !told {
+			b.client.log.WarnContext(ctx, "the NetScaler does not take members as a list; they are changed by ordinary calls", "group", it.change.Group, "error", e)
+		}
+	}
+}
+
+func (b *batch) leavesDomain(ctx context.Context, ch Change, known map[string]error) error {
+	for _, members := range [][]Member{ch.List, ch.Out} {
+		for _, m := range members {
+			if m.Server == "" || ownName(m) || b.trouble != nil {
+				continue
+			}
+			err, asked := known[m.Server]
+			if !asked {
+				err = b.client.noDomain(ctx, m.Server)
+				known[m.Server] = err
+			}
+			if err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// checkList refuses a list that must not be sent.
+func (ch Change) checkList() error {
+	seen := map[netip.AddrPort]bool{}
+	for _, m := range ch.List {
+		ch.Member = m
+		switch {
+		case !m.Addr.IsValid(), m.Addr.Addr().IsUnspecified(), m.Addr.Addr().Zone() != "", m.Addr.Port() == 0, m.Alien != "":
+			return fmt.Errorf("not sent: %s cannot be in a list of addresses", ch.memberName())
+		case m.Weight < 1 || m.Weight > 100:
+			return fmt.Errorf("not sent: the weight %d of %s is not one of 1 to 100", m.Weight, m.Addr)
+		case seen[m.Addr]:
+			return fmt.Errorf("not sent: %s is in the list twice", m.Addr)
+		}
+		seen[m.Addr] = true
+	}
+	return nil
+}
+
+// list is the call that makes a group's members those of a change. What an
+// empty list does is not documented, so a group is emptied by DELETE.
+func (c *Client) list(ch Change) *call {
+	k := &call{limit: c.cfg.Timeout + time.Duration(len(ch.List)+len(ch.Out))*itemTimeout}
+	if len(ch.List) == 0 {
+		k.method, k.path = http.MethodDelete, "config/"+memberList+"/"+segment(ch.Group)
+		return k
+	}
+	members := make([]map[string]any, len(ch.List))
+	for i, m := range ch.List {
+		state := "ENABLED"
+		if m.State == Draining || m.State == Disabled {
+			state = "DISABLED"
+		}
+		members[i] = map[string]any{"ip": m.Addr.Addr().Unmap().String(), "port": m.Addr.Port(), "weight": m.Weight, "state": state}
+		if m.Order > 0 { // builds before 13.1 do not know it
+			members[i]["order"] = m.Order
+		}
+	}
+	k.method, k.path = http.MethodPut, "config/"+memberList
+	k.body = map[string]any{memberList: map[string]any{"servicegroupname": ch.Group, "members": members}}
+	return k
+}
+
+// failedMembers are the members that a list's answer says could not be bound.
+// The documentation and the official clients differ in the key, and whoever
+// gives a list reads the group again anyway, so nothing here is an error.
+func failedMembers(raw []byte) (failed []netip.AddrPort) {
+	type member struct{ IP, Port json.RawMessage }
+	type group struct {
+		Failed []member `json:"failedmembers"`
+		Listed []member `json:"failed_member_list"`
+	}
+	var groups []group
+	if json.Unmarshal(raw, &groups) != nil {
+		groups = make([]group, 1)
+		if json.Unmarshal(raw, &groups[0]) != nil {
+			return nil
+		}
+	}
+	for _, g := range groups {
+		for _, m := range append(g.Failed, g.Listed...) {
+			a, err := netip.ParseAddr(text(m.IP))
+			port, wrong := number(m.Port)
+			if err == nil && wrong == nil && port > 0 && port <= 65535 {
+				failed = append(failed, netip.AddrPortFrom(a.Unmap(), uint16(port)))
+			}
+		}
+	}
+	return failed
+}
