@@ -35,7 +35,7 @@ type client struct {
 	forbidden time.Time // when the cluster-wide lists were
 	known     nodeView  // all nodes of a large cluster; not changed any more
 	read      time.Time // when these were read
-	large     bool      // there were more nodes than fit in a page
+	size      int       // how many there were, if more than fit in a page
 }
 
 // connect returns the client to use now. The kubeconfig is read each time, for

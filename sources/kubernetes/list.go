@@ -58,6 +58,7 @@ type page[T any] struct {
 	Metadata   struct {
 		ResourceVersion string `json:"resourceVersion"`
 		Continue        string `json:"continue"`
+		Remaining       *int   `json:"remainingItemCount"` // a server may leave it out
 	} `json:"metadata"`
 	Items []T `json:"items"`
 }
@@ -74,6 +75,8 @@ type pager[T any] struct {
 	next     string // the continue token; "" at the end
 	version  string // that of the first page
 	bad      []misread
+
+	remaining int // how many objects the pages to come have, about
 }
 
 // list reads a whole list, or fails. Objects that cannot be read are apart.
@@ -128,6 +131,10 @@ func (p *pager[T]) readPage(ctx context.Context) ([]T, error) {
 	}
 	p.version, p.next = list.Metadata.ResourceVersion, list.Metadata.Continue
 	p.bad = append(p.bad, bad...)
+	p.remaining = pageSize
+	if r := list.Metadata.Remaining; r != nil {
+		p.remaining = *r
+	}
 	return list.Items, nil
 }
 

@@ -14,10 +14,14 @@ const (
 	// changes in the meantime are labels and taints of nodes; pods that leave
 	// a node are seen at once, and a node that is not known is looked up.
 	keepNodes = time.Minute
-	// fewNodes is how many nodes are read one by one rather than all of a large
-	// cluster, at 16 KB each.
-	fewNodes = 50
+	// fewNodes is how many nodes are read one by one at most. Such a request
+	// costs about as much as nodesPerRequest more nodes in a list.
+	fewNodes        = 50
+	nodesPerRequest = 10
 )
+
+// oneByOne says whether to read some nodes one by one rather than a list of all.
+func oneByOne(some, all int) bool { return some <= fewNodes && some*nodesPerRequest <= all }
 
 // nodeView is what a poll knows of nodes. One that is in neither map is gone.
 type nodeView struct {
@@ -68,15 +72,12 @@ func readNodes(ctx context.Context, c *client, want wanted, fresh bool) nodeView
 	if len(want.names) == 0 && !want.all {
 		return v
 	}
-	kept, large := c.nodesKept(fresh)
-	switch {
-	case kept.nodes != nil:
+	kept, size := c.nodesKept(fresh)
+	if kept.nodes != nil {
 		v.nodes, v.bad = maps.Clone(kept.nodes), maps.Clone(kept.bad)
-		if missing := v.lacks(want.names); len(missing) <= fewNodes {
-			return readNamed(ctx, c, v, missing)
-		}
-	case large && !want.all && len(want.names) <= fewNodes:
-		return readNamed(ctx, c, v, v.lacks(want.names))
+	}
+	if missing := v.lacks(want.names); size > 0 && (kept.nodes != nil || !want.all) && oneByOne(len(missing), size) {
+		return readNamed(ctx, c, v, missing)
 	}
 
 	v = nodeView{nodes: map[string]node{}, bad: map[string]error{}}
@@ -90,13 +91,13 @@ func readNodes(ctx context.Context, c *client, want wanted, fresh bool) nodeView
 		if p.next == "" {
 			break
 		}
-		if missing := v.lacks(want.names); p.number == 1 && !want.all && len(missing) <= fewNodes {
-			c.keepNodes(nodeView{})
+		if missing := v.lacks(want.names); p.number == 1 && !want.all && oneByOne(len(missing), p.remaining) {
+			c.keepNodes(nodeView{}, pageSize+p.remaining)
 			return readNamed(ctx, c, v, missing)
 		}
 	}
 	if p.number > 1 {
-		c.keepNodes(nodeView{nodes: maps.Clone(v.nodes), bad: maps.Clone(v.bad)})
+		c.keepNodes(nodeView{nodes: maps.Clone(v.nodes), bad: maps.Clone(v.bad)}, len(v.nodes))
 	}
 	return v
 }
@@ -119,19 +120,19 @@ func readNamed(ctx context.Context, c *client, v nodeView, names []string) nodeV
 }
 
 // nodesKept returns what is known of the nodes of a large cluster, if that is
-// not too old, and whether it is large.
-func (c *client) nodesKept(fresh bool) (nodeView, bool) {
+// not too old, and how many there are; 0: it is not known to be large.
+func (c *client) nodesKept(fresh bool) (nodeView, int) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if fresh || time.Since(c.read) > keepNodes {
-		return nodeView{}, c.large
+		return nodeView{}, c.size
 	}
-	return c.known, c.large
+	return c.known, c.size
 }
 
-// keepNodes keeps the nodes of a large cluster, or notes only that it is one.
-func (c *client) keepNodes(v nodeView) {
+// keepNodes keeps the nodes of a large cluster, or only their number.
+func (c *client) keepNodes(v nodeView, size int) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.large, c.known, c.read = true, v, time.Now()
+	c.size, c.known, c.read = size, v, time.Now()
 }

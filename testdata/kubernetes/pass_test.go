@@ -216,6 +216,38 @@ template: {metadata: {labels: {app: db}}, spec: {containers: [{name: db, image: 
 	n.holds("sg-nodes", addrs("[2001:db8::1]:31080", "[2001:db8::2]:31080"), "")
 }
 
+// TestOtherAddresses: host ports, host network, all nodes, and what a load
+// balancer of the cluster has given.
+func TestOtherAddresses(t *testing.T) {
+	c := threeNodes(t)
+	c.service("shop", "account", 31080, "")
+	c.do(http.MethodPatch, "/api/v1/namespaces/shop/services/account", merge, `{"spec":{"type":"LoadBalancer"}}`)
+	for i, more := range []string{"ports: [{containerPort: 8080, hostPort: 9000}]", "ports: [{containerPort: 8080, hostPort: 9001}]"} {
+		c.apply(fmt.Sprintf(`{apiVersion: v1, kind: Pod, metadata: {name: a%d, namespace: shop, labels: {app: account}}, spec: {nodeName: n%d, containers: [{name: web, image: "web:1", %s}]}}`, i+1, i+1, more))
+	}
+	c.apply(`{apiVersion: v1, kind: Pod, metadata: {name: a3, namespace: shop, labels: {app: account}}, spec: {nodeName: n2, hostNetwork: true, containers: [{name: web, image: "web:1", ports: [{containerPort: 8080}]}]}}`)
+	for i, p := range c.pods("shop") {
+		c.run(p, map[bool]string{true: "192.0.2.2", false: fmt.Sprintf("10.244.0.%d", i+1)}[p.Metadata.Name == "a3"], true)
+	}
+	c.inSlices("shop", "account")
+	n := of(c, map[string]string{
+		"sg-host":     "from: [{source: prod, service: shop/account, address: host_port}]",
+		"sg-all":      "from: [{source: prod, service: shop/account, nodes: all}]",
+		"sg-pods":     "from: [{source: prod, service: shop/account, address: pod_ip}]",
+		"sg-balancer": "from: [{source: prod, service: shop/account, address: load_balancer}]",
+	})
+	output := n.sync(1)
+	if !strings.Contains(output, "its load balancer has given no IPv4 address") {
+		t.Errorf("it is not said that the load balancer has no address yet:\n%s", output)
+	}
+	c.do(http.MethodPatch, "/api/v1/namespaces/shop/services/account/status", merge, `{"status":{"loadBalancer":{"ingress":[{"ip":"203.0.113.7"}]}}}`)
+	output = n.sync(0)
+	n.holds("sg-host", addrs("192.0.2.1:9000", "192.0.2.2:9001", "192.0.2.2:8080"), output)
+	n.holds("sg-all", addrs("192.0.2.1:31080", "192.0.2.2:31080", "192.0.2.3:31080"), output)
+	n.holds("sg-pods", addrs("10.244.0.1:8080", "10.244.0.2:8080", "192.0.2.2:8080"), output)
+	n.holds("sg-balancer", addrs("203.0.113.7:80"), output)
+}
+
 // TestTwoClusters: two control planes feed one service group, and the doubt of
 // one keeps what it gave.
 func TestTwoClusters(t *testing.T) {

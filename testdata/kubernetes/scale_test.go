@@ -23,7 +23,7 @@ func TestScale(t *testing.T) {
 		return c.post("/api/v1/namespaces/shop/services", `{"apiVersion":"v1","kind":"Service","metadata":{"name":"service-%d"},"spec":{"type":"NodePort","selector":{"app":"app-%d"},
 "ports":[{"name":"http","port":80,"targetPort":8080,"nodePort":%d}]}}`, i, i, 30000+i)
 	})
-	c.many(nodes, func(i int) error {
+	node := func(i int) error {
 		// As large as nodes are: kubelets tell of 50 images.
 		images := ""
 		for k := range 50 {
@@ -34,7 +34,8 @@ func TestScale(t *testing.T) {
 		}
 		return c.post("/api/v1/nodes", `{"apiVersion":"v1","kind":"Node","metadata":{"name":"node-%d"},"status":{"addresses":[{"type":"InternalIP","address":"10.1.%d.%d"}],"conditions":[%s],"images":[%s]}}`,
 			i, i/250, i%250+1, ready("Ready"), images)
-	})
+	}
+	c.many(nodes, node)
 	c.many(pods, func(i int) error {
 		return errors.Join(
 			c.post("/api/v1/namespaces/shop/pods", `{"apiVersion":"v1","kind":"Pod","metadata":{"name":"pod-%d","labels":{"app":"app-%d"}},"spec":{"nodeName":"node-%d","containers":[{"name":"web","image":"web:1"}]}}`,
@@ -82,6 +83,19 @@ func TestScale(t *testing.T) {
 		// until the nodes repeat after 1,500 pods, so five different nodes.
 		if want := services * 5; members != want {
 			t.Fatalf("%d members, want %d\n%.2000s", members, want, output)
+		}
+	}
+
+	// More nodes than fit in a page are read in two, unless the first is enough.
+	c.many(20, func(i int) error { return node(nodes + i) })
+	for _, look := range []struct {
+		args        []string
+		least, most int64
+	}{{nil, 4, 4}, {[]string{"--app", "sg-0"}, 3, 4}} {
+		c.requests.Store(0)
+		code, output := n.run(append([]string{"plan", "--exit-code"}, look.args...)...)
+		if got := c.requests.Load(); code != 0 || got < look.least || got > look.most {
+			t.Errorf("nitrox plan %v: exit %d, want 0; %d requests, want %d to %d\n%.2000s", look.args, code, got, look.least, look.most, output)
 		}
 	}
 }
