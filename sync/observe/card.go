@@ -78,11 +78,11 @@ func sections(all []app, name, status string, told map[string]string) (out []sec
 		return cmp.Or(cmp.Compare(urgency(a), urgency(b)), cmp.Compare(b.count(Down), a.count(Down)))
 	})
 	for _, a := range chosen {
-		part, c := &parts[partOf(a)], cardOf(a, false, told)
+		part := &parts[partOf(a)]
 		if part.ID != "step" && part.ID != "unknown" && len(part.Cards) < fullCards {
-			part.Cards = append(part.Cards, c)
+			part.Cards = append(part.Cards, cardOf(a, false, told))
 		} else {
-			part.Lines = append(part.Lines, c)
+			part.Lines = append(part.Lines, lineOf(a, told))
 		}
 	}
 	for _, part := range parts {
@@ -107,14 +107,10 @@ func partOf(a app) int {
 	return 2
 }
 
-// cardOf is an app as a card; full: with all that is known. Of failures that
-// were told it gives the short form.
-func cardOf(a app, full bool, told map[string]string) card {
-	c := card{
-		app: a, Word: label(word(a.Status)), Tone: tones[a.Status],
-		Link: "?" + url.Values{"app": {a.Name}}.Encode(), Full: full,
-		Stale: !a.Seen.IsZero() && a.Seen.Before(a.Looked),
-	}
+// lineOf is an app in one line. Of failures that were told it gives the short
+// form.
+func lineOf(a app, told map[string]string) card {
+	c := card{app: a, Word: label(word(a.Status)), Tone: tones[a.Status], Link: "?" + url.Values{"app": {a.Name}}.Encode()}
 	if a.Status == sync.InStep && a.count(Down) > 0 {
 		c.Tone = "warn"
 	}
@@ -124,33 +120,42 @@ func cardOf(a app, full bool, told map[string]string) card {
 	for _, reason := range a.Failures {
 		c.Reasons = append(c.Reasons, cmp.Or(told[reason], reason))
 	}
-	n := map[State]int{}
+	var n [len(stateNames)]int
 	for _, r := range a.Rows {
 		n[r.State]++
-		if r.State == LeftOut {
-			continue
-		}
-		if len(c.Dots) < mostDots {
-			c.Dots = append(c.Dots, r.State)
-		} else {
-			c.MoreDots++
-		}
 	}
 	var counts []string
-	for _, state := range append([]State{Serving}, states...) {
-		if n[state] > 0 || state == Serving && !a.Seen.IsZero() && len(counts) == 0 {
-			counts = append(counts, fmt.Sprintf("%d %s", n[state], state))
-			delete(n, state)
+	if !a.Seen.IsZero() {
+		counts = append(counts, fmt.Sprintf("%d %s", n[Serving], Serving))
+	}
+	for state, n := range n {
+		if n > 0 && State(state) != Serving {
+			counts = append(counts, fmt.Sprintf("%d %s", n, State(state)))
 		}
 	}
-	c.Counts = strings.Join(slices.Compact(counts), " · ")
+	c.Counts = strings.Join(counts, " · ")
+	return c
+}
+
+// cardOf is an app as a card; full: with all that is known.
+func cardOf(a app, full bool, told map[string]string) card {
+	c := lineOf(a, told)
+	c.Full, c.Stale = full, !a.Seen.IsZero() && a.Seen.Before(a.Looked)
 	if !full && len(c.Reasons) > cardReasons {
 		c.Reasons, c.MoreReasons = c.Reasons[:cardReasons], len(c.Reasons)-cardReasons
 	}
 	for _, r := range a.Rows {
+		switch {
+		case r.State == LeftOut:
+		case len(c.Dots) < mostDots:
+			c.Dots = append(c.Dots, r.State)
+		default:
+			c.MoreDots++
+		}
 		rows, more := &c.Rows, &c.MoreRows
 		if r.State == Serving {
 			rows, more = &c.Calm, &c.MoreCalm
+			c.Served++
 		}
 		if full || len(*rows) < cardRows {
 			*rows = append(*rows, r)
@@ -158,14 +163,14 @@ func cardOf(a app, full bool, told map[string]string) card {
 			*more++
 		}
 	}
-	c.Served = len(c.Calm) + c.MoreCalm
+	trouble := a.Status == sync.Failed || a.Status == sync.Held
 	if !a.Changed.IsZero() {
 		c.Notes = append(c.Notes, note{"Last change", a.Change, a.Changed})
 	}
-	if !a.Failed.IsZero() && a.Status != sync.Failed && a.Status != sync.Held {
+	if !a.Failed.IsZero() && !trouble {
 		c.Notes = append(c.Notes, note{"Last trouble", a.Failure, a.Failed})
 	}
-	if (a.Status == sync.Failed || a.Status == sync.Held) && !a.OK.IsZero() {
+	if !a.OK.IsZero() && trouble {
 		c.Notes = append(c.Notes, note{Label: "Last well", At: a.OK})
 	}
 	return c

@@ -69,6 +69,8 @@ func (c counts) add(r sync.Result) {
 		}
 	}
 	for _, p := range phasesOf(r.Phases, r.Took) {
-		c.phases.WithLabelValues(p.name).Observe(p.took.Seconds())
+		if p.took > 0 || p.name == "all" { // else the pass did not have it
+			c.phases.WithLabelValues(p.name).Observe(p.took.Seconds())
+		}
 	}
 }

@@ -19,15 +19,17 @@ const missed = 3
 // only begun, or stands by. Failures of sources and NetScalers are none of its business: a
 // restart would not help them.
 func (o *Observer) Alive() error {
-	s := o.snapshot()
-	return s.alive(time.Now())
+	o.mu.RLock()
+	defer o.mu.RUnlock()
+	return o.state.alive(time.Now())
 }
 
 // Ready says why the last pass was of no use: nil if it reached every NetScaler
 // and at least one source, and the loop is alive; or if it stands by.
 func (o *Observer) Ready() error {
-	s := o.snapshot()
-	return s.ready(time.Now())
+	o.mu.RLock()
+	defer o.mu.RUnlock()
+	return o.state.ready(time.Now())
 }
 
 func (s *state) alive(now time.Time) error {

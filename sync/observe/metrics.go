@@ -135,7 +135,7 @@ func (c collector) Collect(ch chan<- prometheus.Metric) {
 			byState[r.State]++
 		}
 		for state, n := range byState {
-			gauge(members, float64(n), append(at, oneWord(string(state)))...)
+			gauge(members, float64(n), append(at, oneWord(state.String()))...)
 		}
 	}
 	for _, w := range statuses {

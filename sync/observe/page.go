@@ -254,7 +254,7 @@ var pageTemplate = template.Must(template.New("page.html").Funcs(template.FuncMa
 	"since":  func(now, at time.Time) string { return short(max(0, now.Sub(at).Round(time.Second))) },
 	"stamp":  func(at time.Time) string { return at.UTC().Format("2006-01-02 15:04:05 UTC") },
 	"iso":    func(at time.Time) string { return at.UTC().Format(time.RFC3339) },
-	"class":  func(s State) string { return strings.ReplaceAll(string(s), " ", "-") },
+	"class":  func(s State) string { return strings.ReplaceAll(s.String(), " ", "-") },
 	// What other templates get beside the present time.
 	"when": func(now, at time.Time) map[string]time.Time { return map[string]time.Time{"Now": now, "At": at} },
 	"card": func(now time.Time, c card) map[string]any { return map[string]any{"Now": now, "Card": c} },

@@ -10,26 +10,31 @@ import (
 	"nitrox/sync"
 )
 
-// State is where an endpoint or member of an app stands after a pass.
-type State string
+// State is where an endpoint or member of an app stands after a pass. The order
+// is that in which people should see them.
+type State int
 
 // The states; each address is in one.
 const (
-	Serving   State = "serving"   // a member, enabled, and healthy to the NetScaler's monitors
-	Down      State = "down"      // a member, enabled, and not healthy
-	Added     State = "added"     // bound or enabled in this pass; its health is not read yet
-	Missing   State = "missing"   // should serve, and was not bound or enabled
-	Held      State = "held"      // serves; a guard holds its removal
-	Surplus   State = "surplus"   // should go, and was not removed
-	Draining  State = "draining"  // on its way out
-	Uncertain State = "uncertain" // an endpoint whose health is not known: not added
-	Disabled  State = "disabled"  // a member that somebody else disabled: left as it is
-	NotOurs   State = "not ours"  // a domain name, or an address outside only
-	LeftOut   State = "left out"  // what a source saw, and does not count as an endpoint
+	Missing   State = iota // should serve, and was not bound or enabled
+	Held                   // serves; a guard holds its removal
+	Surplus                // should go, and was not removed
+	Down                   // a member, enabled, and not healthy to the NetScaler's monitors
+	Draining               // on its way out
+	Added                  // bound or enabled in this pass; its health is not read yet
+	Uncertain              // an endpoint whose health is not known: not added
+	Disabled               // a member that somebody else disabled: left as it is
+	Serving                // a member, enabled, and healthy
+	NotOurs                // a domain name, or an address outside only
+	LeftOut                // what a source saw, and does not count as an endpoint
 )
 
-// states are in the order in which people should see them.
-var states = []State{Missing, Held, Surplus, Down, Draining, Added, Uncertain, Disabled, Serving, NotOurs, LeftOut}
+var stateNames = [...]string{
+	Missing: "missing", Held: "held", Surplus: "surplus", Down: "down", Draining: "draining", Added: "added",
+	Uncertain: "uncertain", Disabled: "disabled", Serving: "serving", NotOurs: "not ours", LeftOut: "left out",
+}
+
+func (s State) String() string { return stateNames[s] }
 
 // row is one endpoint or member of an app, and why it is in or out.
 type row struct {
@@ -46,32 +51,25 @@ type row struct {
 // need attention first.
 func rows(o sync.Outcome) []row {
 	said := origins(o)
-	at := map[netip.AddrPort]int{} // indexes of all
-	var all []row
+	all := make([]row, 0, len(o.Plan.Kept)+len(o.Plan.Changes)+len(o.Plan.Held)+len(o.Plan.Draining))
 	put := func(m netscaler.Member, state State, why string) *row {
-		i, known := at[m.Addr]
-		if !known || !m.Addr.IsValid() {
-			i = len(all)
-			all = append(all, row{})
-			at[m.Addr] = i
-		}
 		r := row{Addr: m.Addr, State: state, Weight: m.Weight, Why: line(why)}
-		if m.Server != m.Addr.Addr().String() {
+		switch {
+		case !m.Addr.IsValid():
+			r.Name = line(m.Server)
+		case !named(m.Server, m.Addr.Addr()):
 			r.Server = line(m.Server)
 		}
-		if !m.Addr.IsValid() {
-			r.Name, r.Server = r.Server, ""
-		}
-		all[i] = r
-		return &all[i]
+		all = append(all, r)
+		return &all[len(all)-1]
 	}
 	for _, m := range o.Plan.Kept {
 		state := Serving
 		if !m.Up {
 			state = Down
 		}
-		why, wanted := said[m.Addr]
-		if !wanted {
+		why := said(m.Addr)
+		if why == "" {
 			why = "kept: the endpoints are in doubt, so nothing is removed"
 		}
 		put(m, state, why)
@@ -84,8 +82,8 @@ func rows(o sync.Outcome) []row {
 			continue // of no member
 		case c.Op == netscaler.Set, c.State == netscaler.Enabled && c.Op == netscaler.Enable:
 			// Of a member that serves, or that was enabled just before.
-			j, known := at[c.Addr]
-			if !known {
+			j := slices.IndexFunc(all, func(r row) bool { return r.Addr == c.Addr })
+			if j < 0 {
 				continue
 			}
 			r = &all[j]
@@ -98,9 +96,9 @@ func rows(o sync.Outcome) []row {
 				r.Why = line(fmt.Sprintf("weight %d should be %d; %s", c.Was, c.Weight, r.Why))
 			}
 		case c.Op < netscaler.Set && done:
-			r = put(c.Member, Added, cmp.Or(said[c.Addr], c.Why))
+			r = put(c.Member, Added, cmp.Or(said(c.Addr), c.Why))
 		case c.Op < netscaler.Set:
-			r = put(c.Member, Missing, cmp.Or(said[c.Addr], c.Why))
+			r = put(c.Member, Missing, cmp.Or(said(c.Addr), c.Why))
 		case done && c.Op == netscaler.Unbind:
 			continue
 		case done, c.State != netscaler.Enabled:
@@ -133,7 +131,7 @@ func rows(o sync.Outcome) []row {
 		put(m, NotOurs, cmp.Or(m.Alien, "outside only")+"; left as it is")
 	}
 	for _, e := range o.Plan.Waiting {
-		put(netscaler.Member{Addr: e.Addr, Weight: e.Weight}, Uncertain, e.Uncertain+"; "+said[e.Addr])
+		put(netscaler.Member{Addr: e.Addr, Weight: e.Weight}, Uncertain, e.Uncertain+"; "+said(e.Addr))
 	}
 	for i, answer := range o.Answers {
 		for _, l := range answer.Left {
@@ -141,14 +139,21 @@ func rows(o sync.Outcome) []row {
 		}
 	}
 	slices.SortStableFunc(all, func(a, b row) int {
-		return cmp.Or(cmp.Compare(slices.Index(states, a.State), slices.Index(states, b.State)), a.Addr.Compare(b.Addr))
+		return cmp.Or(cmp.Compare(a.State, b.State), a.Addr.Compare(b.Addr))
 	})
 	return all
 }
 
-// origins tells of each address which sources want it, and what they say of it.
-func origins(o sync.Outcome) map[netip.AddrPort]string {
-	said := map[netip.AddrPort]string{}
+// named says whether a server's name is its address, as it mostly is.
+func named(server string, addr netip.Addr) bool {
+	var text [48]byte
+	return string(addr.AppendTo(text[:0])) == server
+}
+
+// origins tells of an address which sources want it, and what they say of it;
+// empty: none does.
+func origins(o sync.Outcome) func(netip.AddrPort) string {
+	said := make(map[netip.AddrPort]string, len(o.Desired.Endpoints))
 	for i, answer := range o.Answers {
 		for _, e := range answer.Endpoints {
 			what := o.App.From[i].Source
@@ -161,5 +166,5 @@ func origins(o sync.Outcome) map[netip.AddrPort]string {
 			said[e.Addr] = what
 		}
 	}
-	return said
+	return func(a netip.AddrPort) string { return said[a] }
 }
