@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"slices"
 	"strings"
+	stdsync "sync"
 	"testing"
 	"time"
 
@@ -22,6 +23,7 @@ type run struct {
 	site    *site
 	began   time.Time
 	passes  []pass
+	mu      stdsync.Mutex // streams are told of from their own goroutines
 	streams []string
 	log     bytes.Buffer
 }
@@ -49,7 +51,11 @@ func newRun(s *site, every time.Duration) *run {
 			return result
 		},
 		Report: func(result sync.Result) { r.passes[len(r.passes)-1].Result = result },
-		Stream: func(source string, up bool) { r.streams = append(r.streams, fmt.Sprint(source, " ", up)) },
+		Stream: func(source string, up bool) {
+			r.mu.Lock()
+			defer r.mu.Unlock()
+			r.streams = append(r.streams, fmt.Sprint(source, " ", up))
+		},
 	}
 	return r
 }
@@ -75,7 +81,7 @@ func (r *run) during(d time.Duration) {
 
 func TestTheLoopKeepsItsIntervalWithinATenthAndOneSession(t *testing.T) {
 	bubble(t, func(t *testing.T) {
-		st := stage{"shop": known(hosts(1, 2))}
+		st := &live{stage: stage{"shop": known(hosts(1, 2))}}
 		r := newRun(newSite(t, players{"prod": st.play}, sync.App{Name: "shop", Policy: atOnce}), 30*time.Second)
 		r.during(10 * time.Minute)
 		if n := len(r.passes); n < 19 || n > 23 {
@@ -96,6 +102,24 @@ func TestTheLoopKeepsItsIntervalWithinATenthAndOneSession(t *testing.T) {
 			t.Errorf("%d logins", logins)
 		}
 	})
+}
+
+// A live stage is one that changes while the loop looks.
+type live struct {
+	mu stdsync.Mutex
+	stage
+}
+
+func (l *live) play(ctx context.Context, app string, fresh bool) (sources.Answer, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.stage.play(ctx, app, fresh)
+}
+
+func (l *live) set(app string, a sources.Answer) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.stage[app] = a
 }
 
 // A source that hints: its stream, played by the test.
@@ -128,7 +152,7 @@ func watched(s *site, source string) *hinter {
 
 func TestAHintMakesAPassOfTheAppsOfItsSource(t *testing.T) {
 	bubble(t, func(t *testing.T) {
-		st := stage{"shop": known(hosts(1, 2)), "cart": known(hosts(1, 2))}
+		st := &live{stage: stage{"shop": known(hosts(1, 2)), "cart": known(hosts(1, 2))}}
 		s := newSite(t, players{"prod": st.play, "lab": st.play},
 			sync.App{Name: "shop", Policy: atOnce},
 			sync.App{Name: "cart", Policy: atOnce, From: []sync.From{{Source: "lab", Query: "cart"}}},
@@ -139,7 +163,7 @@ func TestAHintMakesAPassOfTheAppsOfItsSource(t *testing.T) {
 		bound := time.Duration(0)
 		go func() {
 			time.Sleep(time.Minute)
-			st["shop"] = known(hosts(1, 3))
+			st.set("shop", known(hosts(1, 3)))
 			prod.changed <- struct{}{}
 			for hinted := time.Now(); !strings.Contains(s.members("sg-shop"), "10.0.0.3:80"); {
 				time.Sleep(time.Millisecond)
@@ -170,7 +194,7 @@ func TestAHintMakesAPassOfTheAppsOfItsSource(t *testing.T) {
 // Scenario 23: many events in little time.
 func TestTenThousandEventsAreAtMostAPassASecondAndTheLastStateWins(t *testing.T) {
 	bubble(t, func(t *testing.T) {
-		st := stage{"shop": known(hosts(1, 2))}
+		st := &live{stage: stage{"shop": known(hosts(1, 2))}}
 		s := newSite(t, players{"prod": st.play}, sync.App{Name: "shop", Policy: sync.Policy{MaxRemove: sync.Limit{N: 100, Percent: true}}})
 		prod := watched(s, "prod")
 		r := newRun(s, 10*time.Minute)
@@ -178,10 +202,10 @@ func TestTenThousandEventsAreAtMostAPassASecondAndTheLastStateWins(t *testing.T)
 		go func() {
 			for i := range 10000 {
 				time.Sleep(time.Millisecond)
-				st["shop"] = known(hosts(1, 2+i%7))
+				st.set("shop", known(hosts(1, 2+i%7)))
 				prod.changed <- struct{}{}
 			}
-			st["shop"] = known(hosts(1, 5))
+			st.set("shop", known(hosts(1, 5)))
 			prod.changed <- struct{}{}
 		}()
 		r.during(time.Minute)
@@ -200,7 +224,7 @@ func TestTenThousandEventsAreAtMostAPassASecondAndTheLastStateWins(t *testing.T)
 // An event that comes while a pass runs is not lost.
 func TestAHintDuringAPassMakesAnother(t *testing.T) {
 	bubble(t, func(t *testing.T) {
-		st := stage{"shop": known(hosts(1, 2))}
+		st := &live{stage: stage{"shop": known(hosts(1, 2))}}
 		polled := 0
 		s := newSite(t, players{"prod": func(ctx context.Context, app string, fresh bool) (sources.Answer, error) {
 			a, err := st.play(ctx, app, fresh)
@@ -215,7 +239,7 @@ func TestAHintDuringAPassMakesAnother(t *testing.T) {
 			time.Sleep(20 * time.Second)
 			prod.changed <- struct{}{}
 			time.Sleep(3 * time.Second)
-			st["shop"] = known(hosts(1, 3))
+			st.set("shop", known(hosts(1, 3)))
 			prod.changed <- struct{}{}
 		}()
 		r.during(time.Minute)
@@ -227,7 +251,7 @@ func TestAHintDuringAPassMakesAnother(t *testing.T) {
 // there is a pass; one that stays dead costs no more than the interval.
 func TestAStreamThatEndsIsOpenedAgain(t *testing.T) {
 	bubble(t, func(t *testing.T) {
-		st := stage{"shop": known(hosts(1, 2))}
+		st := &live{stage: stage{"shop": known(hosts(1, 2))}}
 		s := newSite(t, players{"prod": st.play}, sync.App{Name: "shop", Policy: atOnce})
 		prod := watched(s, "prod")
 		r := newRun(s, time.Hour)
@@ -251,7 +275,7 @@ func TestAStreamThatEndsIsOpenedAgain(t *testing.T) {
 
 func TestAStreamThatEndsAtOnceIsNotHammered(t *testing.T) {
 	bubble(t, func(t *testing.T) {
-		st := stage{"shop": known(hosts(1, 2))}
+		st := &live{stage: stage{"shop": known(hosts(1, 2))}}
 		s := newSite(t, players{"prod": st.play}, sync.App{Name: "shop", Policy: atOnce})
 		tries := 0
 		src := s.Sources["prod"]
@@ -271,13 +295,13 @@ func TestAStreamThatEndsAtOnceIsNotHammered(t *testing.T) {
 
 func TestADrainThatEndsWakesTheLoop(t *testing.T) {
 	bubble(t, func(t *testing.T) {
-		st := stage{"shop": known(hosts(1, 2))}
+		st := &live{stage: stage{"shop": known(hosts(1, 2))}}
 		s := newSite(t, players{"prod": st.play}, sync.App{Name: "shop", Policy: sync.Policy{Drain: 90 * time.Second, MaxRemove: sync.Limit{N: 100, Percent: true}}})
 		r := newRun(s, 10*time.Minute)
 		gone := time.Duration(0)
 		go func() {
 			time.Sleep(5 * time.Minute)
-			st["shop"] = known(hosts(1, 1))
+			st.set("shop", known(hosts(1, 1)))
 			for strings.Contains(s.members("sg-shop"), "10.0.0.2:80") {
 				time.Sleep(time.Second)
 				gone = time.Since(r.began)
@@ -292,7 +316,7 @@ func TestADrainThatEndsWakesTheLoop(t *testing.T) {
 
 func TestAReloadedMappingReplacesTheOld(t *testing.T) {
 	bubble(t, func(t *testing.T) {
-		st := stage{"shop": known(hosts(1, 2)), "cart": known(hosts(1, 3))}
+		st := &live{stage: stage{"shop": known(hosts(1, 2)), "cart": known(hosts(1, 3))}}
 		s := newSite(t, players{"prod": st.play}, sync.App{Name: "shop", Policy: atOnce}, sync.App{Name: "cart", Policy: atOnce})
 		r := newRun(s, 30*time.Second)
 		all := s.Apps
@@ -313,7 +337,7 @@ func TestAReloadedMappingReplacesTheOld(t *testing.T) {
 // Another writer undoes what each pass does.
 func TestAChangeThatIsUndoneAgainAndAgainIsWarnedOf(t *testing.T) {
 	bubble(t, func(t *testing.T) {
-		st := stage{"shop": known(hosts(1, 2))}
+		st := &live{stage: stage{"shop": known(hosts(1, 2))}}
 		s := newSite(t, players{"prod": st.play}, sync.App{Name: "shop", Policy: atOnce})
 		r := newRun(s, 30*time.Second)
 		go func() {
@@ -339,7 +363,7 @@ func TestAChangeThatIsUndoneAgainAndAgainIsWarnedOf(t *testing.T) {
 // when events of another source call for passes every second.
 func TestWhatKeepsFailingIsSpared(t *testing.T) {
 	bubble(t, func(t *testing.T) {
-		st := stage{"shop": known(hosts(1, 2))}
+		st := &live{stage: stage{"shop": known(hosts(1, 2))}}
 		polled := 0
 		s := newSite(t, players{"prod": st.play, "lab": func(context.Context, string, bool) (sources.Answer, error) {
 			polled++
@@ -367,7 +391,7 @@ func TestWhatKeepsFailingIsSpared(t *testing.T) {
 
 func TestStoppedDuringAPassTheLoopFinishesTheChangeInHand(t *testing.T) {
 	bubble(t, func(t *testing.T) {
-		st := stage{"shop": known(hosts(1, 2))}
+		st := &live{stage: stage{"shop": known(hosts(1, 2))}}
 		s := newSite(t, players{"prod": st.play}, sync.App{Name: "shop", Policy: atOnce})
 		s.sims["edge"].SetFault(simulator.Fault{Method: "PUT|POST", Type: "servicegroup_servicegroupmember_binding", Delay: 3 * time.Second})
 		r := newRun(s, 30*time.Second)

@@ -48,7 +48,7 @@ func (s *Syncer) poll(ctx context.Context, apps []App, fresh bool) polls {
 		go func() {
 			defer close(p.done)
 			end := clock(&p.took)
-			rest := s.Sources[name].rest
+			rest := s.rests[name]
 			answers, err := []sources.Answer(nil), rest.tooSoon()
 			if err == nil {
 				answers, err = ask(ctx, s.Sources[name], p.queries, fresh)

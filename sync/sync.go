@@ -79,8 +79,6 @@ var DefaultPolicy = Policy{
 type Source struct {
 	sources.Opened
 	Timeout time.Duration
-
-	rest *rest // nil until the syncer first uses the source
 }
 
 // NetScaler is a NetScaler of the mapping.

@@ -19,6 +19,8 @@ type Syncer struct {
 	Sources    map[string]Source
 	NetScalers map[string]*NetScaler
 	Apps       []App
+
+	rests map[string]*rest // of the sources; nil before the first pass
 }
 
 // Plan looks at the named apps, nil being all, and writes nothing. The result
@@ -51,10 +53,10 @@ func (s *Syncer) Close(ctx context.Context) error {
 func (s *Syncer) pass(ctx context.Context, names []string, apply bool) Result {
 	began := time.Now()
 	apps := s.selected(names)
-	for name, source := range s.Sources {
-		if source.rest == nil {
-			source.rest = &rest{}
-			s.Sources[name] = source
+	if s.rests == nil {
+		s.rests = make(map[string]*rest, len(s.Sources))
+		for name := range s.Sources {
+			s.rests[name] = &rest{}
 		}
 	}
 	all := s.poll(ctx, apps, false)
