@@ -309,60 +309,99 @@ func TestMigration(t *testing.T) {
 	})
 }
 
+// event is something that happens to a cluster.
+type event struct {
+	what string
+	n    int
+}
+
+// happen makes it so. What Marathon refuses, since the app is being deployed,
+// does not happen.
+func (e event) happen(c *marathontest.Cluster) {
+	switch e.what {
+	case "scale":
+		_ = c.Put(instances(1 + e.n%6))
+	case "deploy":
+		_ = c.Put(fmt.Sprintf(`{"id": "/shop/web", "cmd": "web %d"}`, e.n))
+	case "sicken", "heal":
+		tasks := c.Tasks("/shop/web")
+		c.Sick(tasks[e.n%len(tasks)], e.what == "sicken")
+	case "fail over":
+		c.Failover(e.n%4 - 1)
+	case "advance":
+		c.Advance()
+	case "wait":
+		time.Sleep(time.Duration(e.n) * time.Second)
+	}
+}
+
+// problems collects what a test within a test says.
+type problems struct {
+	*testing.T
+	all []string
+}
+
+func (p *problems) Errorf(format string, args ...any) {
+	p.all = append(p.all, fmt.Sprintf(format, args...))
+}
+
 // Whatever happens to a cluster, in any order: a member whose task really
 // serves is never lost, nothing that does not serve is added, and when all is
 // well again the members are the tasks that serve.
 func TestNoHealthyMemberIsEverLost(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		rapid.Check(struct{ testing.TB }{t}, func(r *rapid.T) { // without its deadline, which is of another clock
-			s := newSite(t, marathontest.Options{NoKilling: rapid.Bool().Draw(r, "no TASK_KILLING")}, webApp)
-			s.t = r
-			step := func() {
-				time.Sleep(time.Second)
-				before, serving := s.serving(), s.cluster.Serving("/shop/web")
-				s.Sync(r.Context(), nil)
-				after := s.serving()
-				for _, addr := range before {
-					if slices.Contains(serving, addr) && !slices.Contains(after, addr) {
-						r.Errorf("%s serves and is no member any more", addr)
-					}
-				}
-				for _, addr := range after {
-					if !slices.Contains(serving, addr) && !slices.Contains(before, addr) {
-						r.Errorf("%s does not serve and was added", addr)
-					}
-				}
-			}
-			version := 0
-			r.Repeat(map[string]func(*rapid.T){
-				"scale": func(r *rapid.T) {
-					_ = s.cluster.Put(instances(rapid.IntRange(1, 6).Draw(r, "instances"))) // refused while it is being deployed
-				},
-				"deploy": func(*rapid.T) {
-					version++
-					_ = s.cluster.Put(fmt.Sprintf(`{"id": "/shop/web", "cmd": "web %d"}`, version)) // likewise
-				},
-				"sicken or heal": func(r *rapid.T) {
-					s.cluster.Sick(rapid.SampledFrom(s.cluster.Tasks("/shop/web")).Draw(r, "task"), rapid.Bool().Draw(r, "sick"))
-				},
-				"fail over": func(r *rapid.T) { s.cluster.Failover(rapid.IntRange(-1, 2).Draw(r, "leader")) },
-				"advance":   func(*rapid.T) { s.cluster.Advance() },
-				"wait":      func(*rapid.T) { time.Sleep(15 * time.Second) },
-				"":          func(*rapid.T) { step() },
-			})
-			s.cluster.Failover(1)
-			for _, id := range s.cluster.Tasks("/shop/web") {
-				s.cluster.Sick(id, false)
-			}
-			for range 20 {
-				time.Sleep(time.Minute)
-				s.cluster.Advance()
-				step()
-			}
-			s.inStep()
-			if err := s.Close(r.Context()); err != nil {
-				r.Error(err)
-			}
-		})
+	draw := rapid.Custom(func(r *rapid.T) event {
+		return event{rapid.SampledFrom([]string{"scale", "deploy", "sicken", "heal", "fail over", "advance", "advance", "wait"}).Draw(r, "what"), rapid.IntRange(0, 30).Draw(r, "n")}
 	})
+	rapid.Check(t, func(r *rapid.T) {
+		noKilling := rapid.Bool().Draw(r, "no TASK_KILLING")
+		events := rapid.SliceOfN(draw, 1, 25).Draw(r, "events")
+		var found []string
+		synctest.Test(t, func(t *testing.T) { found = history(t, noKilling, events) })
+		if len(found) > 0 {
+			r.Fatal(strings.Join(found, "\n"))
+		}
+	})
+}
+
+// history lets events happen, with a pass after each, and returns what went
+// wrong.
+func history(t *testing.T, noKilling bool, events []event) []string {
+	p := &problems{T: t}
+	s := newSite(t, marathontest.Options{NoKilling: noKilling}, webApp)
+	s.t = p
+	step := func(what string) {
+		time.Sleep(time.Second)
+		before, serving := s.serving(), s.cluster.Serving("/shop/web")
+		s.Sync(t.Context(), nil)
+		after := s.serving()
+		for _, addr := range before {
+			if slices.Contains(serving, addr) && !slices.Contains(after, addr) {
+				p.Errorf("%s: %s serves and is no member any more", what, addr)
+			}
+		}
+		for _, addr := range after {
+			// That a task is being killed is not always to be seen.
+			if !noKilling && !slices.Contains(serving, addr) && !slices.Contains(before, addr) {
+				p.Errorf("%s: %s does not serve and was added", what, addr)
+			}
+		}
+	}
+	for i, e := range events {
+		e.happen(s.cluster)
+		step(fmt.Sprintf("event %d %v", i, e))
+	}
+	s.cluster.Failover(1)
+	for _, id := range s.cluster.Tasks("/shop/web") {
+		s.cluster.Sick(id, false)
+	}
+	for range 10 {
+		time.Sleep(time.Minute)
+		s.cluster.Advance()
+		step("at the end")
+	}
+	s.inStep()
+	if err := s.Close(t.Context()); err != nil {
+		p.Errorf("%v", err)
+	}
+	return p.all
 }
