@@ -16,6 +16,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net"
 	"time"
 
 	"nitrox/sources"
@@ -33,7 +34,8 @@ const (
 	Engine Kind = "engine"
 )
 
-// Source is a swarm or an engine. It implements [sources.Source].
+// Source is a swarm or an engine. It implements [sources.Source]
+// and [sources.Watcher].
 type Source struct {
 	config Config
 	hosts  []*host
@@ -45,12 +47,13 @@ func Open(config Config) (*Source, error) {
 		return nil, err
 	}
 	s := &Source{config: config}
+	dialer := &net.Dialer{Timeout: 5 * time.Second, KeepAlive: 15 * time.Second}
 	for _, name := range config.hosts() {
 		address, err := parseAddress(name)
 		if err != nil {
 			return nil, err
 		}
-		s.hosts = append(s.hosts, &host{address: address, config: config, maxBody: maxBody})
+		s.hosts = append(s.hosts, &host{address: address, config: config, maxBody: maxBody, net: dialer.DialContext, again: afterwards})
 	}
 	return s, nil
 }

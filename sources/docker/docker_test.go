@@ -213,12 +213,12 @@ func TestSuiteClassic(t *testing.T) {
 		text(t, container("/node-1/web0", 8004).edit("Ports", []object{{"IP": "10.0.0.1", "PrivatePort": 80, "PublicPort": 8004, "Type": "tcp"}})),
 		text(t, container("/node-2/web1", 8004).edit("Ports", []object{{"IP": "10.0.0.2", "PrivatePort": 80, "PublicPort": 8004, "Type": "tcp"}})),
 	}}
-	broken := *good
+	broken := &dockertest.Daemon{Classic: true, API: "1.30", SystemStatus: healthyNodes}
 	broken.Containers = append(slices.Clone(good.Containers), text(t, container("/node-1/bad", 8005).edit("Labels", object{"app": "bad"}, "Created", "yesterday")))
 	for _, kind := range []docker.Kind{docker.Classic, ""} {
 		t.Run("kind "+string(kind), func(t *testing.T) {
 			f := fixture(docker.Config{Kind: kind})
-			f.Handler, f.Broken, f.BrokenQuery = good, &broken, docker.Query{Label: "app=bad"}
+			f.Handler, f.Broken, f.BrokenQuery = good, broken, docker.Query{Label: "app=bad"}
 			f.Query, f.Absent = docker.Query{Label: "app=web"}, docker.Query{Label: "app=wed"}
 			f.Want = []sources.Endpoint{endpoint("10.0.0.1:8004"), endpoint("10.0.0.2:8004")}
 			f.Requests = []string{"/info", "/containers/json"}
@@ -229,10 +229,10 @@ func TestSuiteClassic(t *testing.T) {
 
 func TestSuiteEngine(t *testing.T) {
 	good := &dockertest.Daemon{Containers: []string{text(t, container("/web0", 8004)), text(t, container("/web1", 8005))}}
-	broken := *good
+	broken := &dockertest.Daemon{}
 	broken.Containers = append(slices.Clone(good.Containers), text(t, container("/bad", 8006).edit("Labels", object{"app": "bad"}, "Ports", []object{{"IP": "not-an-address"}})))
 	f := fixture(docker.Config{Kind: docker.Engine, HostAddress: netip.MustParseAddr("10.0.0.7")})
-	f.Handler, f.Broken, f.BrokenQuery = good, &broken, docker.Query{Label: "app=bad"}
+	f.Handler, f.Broken, f.BrokenQuery = good, broken, docker.Query{Label: "app=bad"}
 	f.Query, f.Absent = docker.Query{Label: "app=web"}, docker.Query{Service: "web"}
 	f.Want = []sources.Endpoint{endpoint("10.0.0.7:8004"), endpoint("10.0.0.7:8005")}
 	f.Requests = []string{"/containers/json"}

@@ -23,6 +23,8 @@ type host struct {
 	address address
 	config  Config
 	maxBody int64
+	net     func(ctx context.Context, network, address string) (net.Conn, error)
+	again   []time.Duration // see afterwards
 
 	mu   sync.Mutex
 	conn *connection
@@ -171,9 +173,8 @@ func (h *host) client(transport *http.Transport, version string) (*client.Client
 }
 
 func (h *host) transport(tlsConfig *tls.Config) *http.Transport {
-	dialer := &net.Dialer{Timeout: 5 * time.Second, KeepAlive: 15 * time.Second}
 	t := &http.Transport{
-		DialContext:         dialer.DialContext,
+		DialContext:         h.net,
 		Proxy:               http.ProxyFromEnvironment,
 		TLSClientConfig:     tlsConfig,
 		TLSHandshakeTimeout: 5 * time.Second,
@@ -183,7 +184,7 @@ func (h *host) transport(tlsConfig *tls.Config) *http.Transport {
 	if h.address.network == "unix" {
 		t.Proxy = nil
 		t.DialContext = func(ctx context.Context, _, _ string) (net.Conn, error) {
-			return dialer.DialContext(ctx, "unix", h.address.path)
+			return h.net(ctx, "unix", h.address.path)
 		}
 	}
 	return t

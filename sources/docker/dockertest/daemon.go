@@ -11,6 +11,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 )
 
 // Daemon answers as one engine, or as one manager of a classic Swarm. Its
@@ -28,6 +29,9 @@ type Daemon struct {
 	SystemStatus [][2]string
 	// Services, Tasks, Nodes and Containers are JSON objects.
 	Services, Tasks, Nodes, Containers []string
+
+	mu      sync.Mutex
+	streams map[chan string]func(event string) bool
 }
 
 var versioned = regexp.MustCompile(`^/v([0-9]+\.[0-9]+)(/.*)$`)
@@ -83,9 +87,10 @@ func (d *Daemon) route(w http.ResponseWriter, r *http.Request, path string) {
 		"/services":        {"status", "filters"},
 		"/tasks":           {"filters"},
 		"/nodes":           {"filters"},
+		"/events":          {"filters"},
 	}
 	parameters, ok := known[path]
-	if !ok || d.Classic && path != "/info" && path != "/containers/json" {
+	if !ok || d.Classic && path != "/info" && path != "/containers/json" && path != "/events" {
 		refuse(w, http.StatusNotFound, "page not found")
 		return
 	}
@@ -95,11 +100,13 @@ func (d *Daemon) route(w http.ResponseWriter, r *http.Request, path string) {
 			return
 		}
 	}
-	if path != "/info" && path != "/containers/json" && d.Swarm != "active/manager" {
+	if slices.Contains([]string{"/services", "/tasks", "/nodes"}, path) && d.Swarm != "active/manager" {
 		refuse(w, http.StatusServiceUnavailable, "This node is not a swarm manager. Use \"docker swarm init\" or \"docker swarm join\" to connect this node to swarm and try again.")
 		return
 	}
 	switch path {
+	case "/events":
+		d.events(w, r, filters)
 	case "/info":
 		state, role, _ := strings.Cut(d.Swarm, "/")
 		if state == "" {
