@@ -527,6 +527,17 @@ func TestOneServiceHarmsOnlyItself(t *testing.T) {
 	}
 }
 
+// TestTooLarge: an answer without end is given up, and said to be one.
+func TestTooLarge(t *testing.T) {
+	api := cluster(shop()...)
+	s := serve(t, api, Config{})
+	s.maxBody = 1 << 20
+	api.before = on("/services", text(strings.Repeat(" ", 1<<20+1)))
+	if answers, err := s.Poll(t.Context(), []Query{account}, true); err == nil || !strings.HasSuffix(err.Error(), "list services in namespace shop: the answer is larger than 1 MiB") {
+		t.Errorf("got %v, error %v", answers, err)
+	}
+}
+
 // TestEndOfContext: a poll does not outlive its context.
 func TestEndOfContext(t *testing.T) {
 	api := cluster(shop()...)
