@@ -269,7 +269,10 @@ func TestMigration(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		s.Sources["lab"] = sync.Source{Opened: opened, Timeout: time.Second}
+		// As from a mapping file that was changed.
+		s.Syncer = &sync.Syncer{NetScalers: s.NetScalers, Apps: s.Apps, Sources: map[string]sync.Source{
+			"dcos": s.Sources["dcos"], "lab": {Opened: opened, Timeout: time.Second},
+		}}
 		old, new := s.cluster.Serving("/shop/web"), []string{"10.9.0.1:80", "10.9.0.2:80", "10.9.0.3:80"}
 		app := &s.Apps[0]
 		marathonFrom := app.From[0]
