@@ -79,7 +79,7 @@ func sections(all []app, name, status string, told map[string]string) (out []sec
 	})
 	for _, a := range chosen {
 		part := &parts[partOf(a)]
-		if part.ID != "step" && part.ID != "unknown" && len(part.Cards) < fullCards {
+		if part.ID != "step" && part.ID != "unknown" && len(part.Cards) < fullCards && !a.toldOf(told) {
 			part.Cards = append(part.Cards, cardOf(a, false, told))
 		} else {
 			part.Lines = append(part.Lines, lineOf(a, told))
@@ -92,6 +92,13 @@ func sections(all []app, name, status string, told map[string]string) (out []sec
 		}
 	}
 	return out, filtered
+}
+
+// toldOf: all trouble of the app was told of its source or NetScaler, and its
+// members tell no more.
+func (a app) toldOf(told map[string]string) bool {
+	return a.Status == sync.Failed && a.count(Serving) == len(a.Rows) &&
+		!slices.ContainsFunc(a.Failures, func(reason string) bool { return told[reason] == "" })
 }
 
 // partOf is the section of an app: trouble, motion, in step, or unknown.

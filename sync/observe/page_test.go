@@ -196,7 +196,15 @@ func TestAThousandApps(t *testing.T) {
 		if len(page) > 1200<<10 {
 			t.Errorf("with all apps in trouble the page has %d kB", len(page)>>10)
 		}
-		has(t, page, "1000 of 1000 service groups in trouble; source prod failed", "975 more")
+		has(t, page, "1000 of 1000 service groups in trouble; source prod failed", "<summary>1000 service groups</summary>")
+
+		for _, a := range s.Apps {
+			s.answers["prod"][a.Name] = sources.Answer{Doubt: fmt.Errorf("half a list of %s", a.Name)}
+		}
+		s.broken["prod"] = nil
+		time.Sleep(every)
+		s.pass()
+		has(t, s.get("/"), "1000 of 1000 service groups in trouble<", "half a list of app-0024", "<summary>975 more</summary>")
 	})
 }
 
