@@ -382,6 +382,10 @@ func TestAnswer(t *testing.T) {
 192.0.2.1:31080 x1 node n1, 1 pod
 192.0.2.2:31080 x1 node n2, 1 pod
 - pod a3: terminating`},
+		{"a silent node from which all pods are evicted counts no more", append(pods(aPod("a1", "10.244.1.1", "n1"), aPod("a2", "10.244.2.1", "n2").but(dead)),
+			aNode("n1", "192.0.2.1"), aNode("n2", "192.0.2.2", nodeReady("Unknown"))), Config{}, account, `
+192.0.2.1:31080 x1 node n1, 1 pod
+- pod a2: terminating`},
 		{"half of the nodes silent: nothing is removed", append(pods(aPod("a1", "10.244.1.1", "n1"), aPod("a2", "10.244.2.1", "n2").but(unready)),
 			aNode("n1", "192.0.2.1"), aNode("n2", "192.0.2.2", nodeReady("Unknown"))), Config{}, account, `
 192.0.2.1:31080 x1 node n1, 1 pod

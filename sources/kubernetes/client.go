@@ -127,8 +127,7 @@ func (s *Source) load() (config *rest.Config, kubeconfig *api.Config, err error)
 	if err != nil {
 		return nil, nil, fmt.Errorf("kubeconfig %s: %w", where, err)
 	}
-	// A copy: it is tidied while it is used, and must compare as it was read.
-	config, err = clientcmd.NewNonInteractiveClientConfig(*raw.DeepCopy(), context, nil, rules).ClientConfig()
+	config, err = clientcmd.NewNonInteractiveClientConfig(*raw, context, nil, rules).ClientConfig()
 	if err != nil {
 		return nil, nil, fmt.Errorf("kubeconfig %s: context %s: %w", where, context, err)
 	}

@@ -198,7 +198,12 @@ func TestMain(m *testing.M) {
 
 func TestCredentialPlugin(t *testing.T) {
 	api := startTLS(t, cluster(shop()...))
-	works(t, open(t, api.kubeconfig(t, plugin("token"))))
+	s := open(t, api.kubeconfig(t, plugin("token")))
+	works(t, s)
+	first, _ := s.connect()
+	if second, err := s.connect(); err != nil || first != second {
+		t.Errorf("the plug-in is asked anew for each poll (%v)", err)
+	}
 	fails(t, open(t, api.kubeconfig(t, plugin("broken"))), "exit code 7")
 	if n := len(api.requests()); n != 3 {
 		t.Errorf("%d requests, want the 3 that had credentials", n)
