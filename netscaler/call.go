@@ -117,6 +117,7 @@ func (c *Client) send(ctx context.Context, s *session, k *call) (reply, error) {
 	}
 	req.SetResponseHandler(k.receive)
 	k.log = func(status, code int, err error) {
+		c.observe(k, err)
 		c.log.DebugContext(ctx, "NITRO call", "netscaler", s.base, "method", k.method, "path", k.path,
 			"status", status, "errorcode", code, "ms", time.Since(k.tried).Milliseconds(), "error", err)
 	}

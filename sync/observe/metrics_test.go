@@ -94,7 +94,7 @@ func TestTheMetricsFileGoesOnFromRunToRun(t *testing.T) {
 		text := run()
 		has(t, text, `nitrox_changes_total{op="bind",outcome="made"} 2`, `nitrox_nitro_calls_total{kind="read",netscaler="edge",outcome="ok"} 2`,
 			"nitrox_last_success_timestamp_seconds 9.46684801e+08\n", "nitrox_last_pass_timestamp_seconds 9.46688401e+08\n",
-			`nitrox_source_last_success_timestamp_seconds{source="prod"} 9.46684801e+08`, `nitrox_source_up{source="prod"} 0`,
+			`nitrox_source_last_success_timestamp_seconds{source="prod"} 9.46684801e+08`, `nitrox_netscaler_last_save_timestamp_seconds{netscaler="edge"} 9.46684801e+08`, `nitrox_source_up{source="prod"} 0`,
 			`nitrox_passes_total{result="failed"} 1`, `nitrox_passes_total{result="ok"} 1`, `nitrox_pass_duration_seconds_count{phase="all"} 2`,
 			`nitrox_pass_duration_seconds_bucket{phase="all",le="+Inf"} 2`)
 
