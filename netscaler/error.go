@@ -81,6 +81,7 @@ const (
 	codeSessionConns      = 447
 	codePeerUnreachable   = 457
 	codePeerTimeout       = 458
+	codeNoVServer         = 461
 	codeNoServiceGroup    = 463
 	codeSaving            = 603
 	codeLoginFailed       = 1025

@@ -139,7 +139,7 @@ func (g *Group) fail(name string, err error) error {
 
 // attributes are what is asked of servicegroup. Builds before 13.0 do not have
 // all, and say nothing of those.
-const attributes = "servicegroupname,state,autoscale,autodisablegraceful,autodisabledelay"
+const attributes = "servicegroupname,servicetype,state,autoscale,autodisablegraceful,autodisabledelay"
 
 // Detail reads the attributes of the groups into their Attrs: up to four by
 // name, more in one call for the whole appliance. A group that does not exist
@@ -206,6 +206,7 @@ func (c *Client) readAttrs(ctx context.Context, path string) (found map[string]*
 		return decodeReply(r, "servicegroup", list(func(dec *json.Decoder) error {
 			var g struct {
 				Name     json.RawMessage `json:"servicegroupname"`
+				Type     json.RawMessage `json:"servicetype"`
 				State    json.RawMessage `json:"state"`
 				Mode     json.RawMessage `json:"autoscale"`
 				Graceful json.RawMessage `json:"autodisablegraceful"`
@@ -215,6 +216,7 @@ func (c *Client) readAttrs(ctx context.Context, path string) (found map[string]*
 				return err
 			}
 			a := &Attrs{
+				ServiceType:   strings.ToUpper(text(g.Type)),
 				Autoscale:     strings.ToUpper(text(g.Mode)),
 				Disabled:      is(plain(g.State), "DISABLED"),
 				DrainGraceful: is(plain(g.Graceful), "YES"),

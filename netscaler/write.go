@@ -42,6 +42,8 @@ func (c *Client) Do(ctx context.Context, op Op, changes []Change) (errs []error)
 		b.bindByName(ctx)
 	case Replace:
 		b.replace(ctx)
+	case RemoveServer:
+		b.removeServers(ctx)
 	default:
 		b.send(ctx, b.items)
 	}
@@ -55,8 +57,15 @@ func (c *Client) Do(ctx context.Context, op Op, changes []Change) (errs []error)
 
 // name is the member as people know it.
 func (ch Change) name() string {
-	if ch.Op == Replace {
+	switch c := ch.Create; {
+	case ch.Op == Replace:
 		return "its members"
+	case ch.Op == RemoveServer:
+		return printable(ch.Server)
+	case ch.Op == AddGroup && c != nil:
+		return c.ServiceType
+	case c != nil && c.VServer != nil:
+		return c.VServer.Name
 	}
 	return ch.memberName()
 }
@@ -79,6 +88,10 @@ func (ch Change) check(op Op) error {
 		return errRange
 	case op == Replace:
 		return ch.checkList()
+	case op < Bind:
+		return ch.checkCreation(op)
+	case op == RemoveServer && !ownName(ch.Member):
+		return errors.New("not sent: the server is not named by its address")
 	case ch.Alien != "":
 		return fmt.Errorf("not sent: %s", ch.Alien)
 	case !ch.Addr.IsValid(), ch.Addr.Addr().IsUnspecified(), ch.Addr.Addr().Zone() != "":
@@ -111,6 +124,9 @@ type item struct {
 // body is the item as the call for op takes it. More keys than these are
 // refused.
 func (it item) body(op Op) map[string]any {
+	if op < Bind {
+		return it.change.creation(op)
+	}
 	b := map[string]any{"servicegroupname": it.change.Group, "port": it.change.Addr.Port()}
 	switch {
 	case op != Bind:
@@ -140,6 +156,10 @@ func (it item) body(op Op) map[string]any {
 type form struct{ method, kind, query string }
 
 var forms = [...]form{
+	AddVServer:  {http.MethodPost, "lbvserver", ""},
+	AddGroup:    {http.MethodPost, "servicegroup", ""},
+	BindVServer: {http.MethodPut, vserverBinding, ""},
+
 	Bind:   {http.MethodPut, memberBinding, ""},
 	Enable: {http.MethodPost, "servicegroup", "?action=enable"},
 	Set:    {http.MethodPut, "servicegroup", ""},
@@ -153,9 +173,9 @@ var forms = [...]form{
 // appliance is as the change wants it.
 func (c *Client) holds(op Op, group string, e *Error) error {
 	switch {
-	case e.noGroup(group):
+	case op >= Bind && e.noGroup(group):
 		return fmt.Errorf("%w; %w", e, ErrNoGroup)
-	case op == Bind && e.Code == codeExists:
+	case op <= Bind && e.Code == codeExists:
 		return nil
 	case op == Unbind && e.gone():
 		return nil

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"nitrox/netscaler"
@@ -39,6 +40,10 @@ func (v *visit) apply(ctx context.Context, outcomes []*Outcome) {
 		v.errs = append(v.errs, err)
 		return
 	}
+	v.do(ctx, work, netscaler.AddVServer)
+	v.do(ctx, work, netscaler.AddGroup)
+	v.do(ctx, work, netscaler.BindVServer)
+	work = slices.DeleteFunc(work, func(o *Outcome) bool { return !o.made() })
 	v.do(ctx, work, netscaler.Bind)
 	v.do(ctx, work, netscaler.Enable)
 	v.do(ctx, work, netscaler.Set)
@@ -84,6 +89,7 @@ func (v *visit) remove(ctx context.Context, outcomes []*Outcome) {
 		v.do(ctx, ready, netscaler.Drain)
 		v.do(ctx, ready, netscaler.Unbind)
 		v.replace(ctx, ready, true)
+		v.clean(ctx, ready)
 		waiting = rest
 	}
 }

@@ -61,8 +61,9 @@ type (
 		Why    string `json:"why"`
 	}
 	jsonChange struct {
-		Op      string  `json:"op"` // bind, enable, set, drain, unbind
-		Address string  `json:"address"`
+		Op      string  `json:"op"`                // add vserver, add group, bind vserver, bind, enable, set, drain, unbind, remove server
+		Address string  `json:"address,omitempty"` // of the member
+		What    string  `json:"what,omitempty"`    // instead of it, where the change is to no member
 		Server  string  `json:"server,omitempty"`
 		Weight  int     `json:"weight,omitempty"`
 		Was     int     `json:"was,omitempty"`   // the weight before
@@ -141,6 +142,9 @@ func jsonOutcome(o Outcome) jsonApp {
 }
 
 func jsonOf(c netscaler.Change) jsonChange {
+	if creates(c) || c.Op == netscaler.RemoveServer {
+		return jsonChange{Op: c.Op.String(), What: oneLine(subject(c)), Server: c.Server, Why: c.Why}
+	}
 	return jsonChange{
 		Op: c.Op.String(), Address: c.Addr.String(), Server: c.Server, Weight: c.Weight, Was: c.Was,
 		Delay: c.Delay.Seconds(), Why: c.Why,

@@ -5,6 +5,8 @@ import (
 	"log/slog"
 	"maps"
 	"slices"
+
+	"nitrox/netscaler"
 )
 
 // Log writes a line for each change that was made or failed, for each app that
@@ -26,8 +28,10 @@ func (r Result) Log(ctx context.Context, log *slog.Logger) {
 		}
 		for i, err := range o.Errs {
 			c := o.Plan.Changes[i]
-			attrs := []any{"member", c.Addr.String()}
-			if c.Weight > 0 {
+			attrs, what := []any{"member", c.Addr.String()}, past[c.Op]
+			if creates(c) || c.Op == netscaler.RemoveServer {
+				attrs, what = []any{"what", oneLine(subject(c))}, c.Op.String()
+			} else if c.Weight > 0 {
 				attrs = append(attrs, "weight", c.Weight)
 			}
 			if c.Why != "" {
@@ -36,7 +40,7 @@ func (r Result) Log(ctx context.Context, log *slog.Logger) {
 			if err != nil {
 				log.ErrorContext(ctx, c.Op.String()+" failed", append(attrs, "error", text(err))...)
 			} else {
-				log.InfoContext(ctx, past[c.Op], attrs...)
+				log.InfoContext(ctx, what, attrs...)
 			}
 		}
 	}

@@ -58,7 +58,7 @@ func NSCLI(w io.Writer, r Result) error {
 				}
 			}
 		}
-		for op := netscaler.Bind; op <= netscaler.Unbind; op++ {
+		for op := range netscaler.Replace {
 			for _, o := range byName[name] {
 				for _, c := range o.Plan.Changes {
 					if c.Op == op && !o.App.Policy.Paused {
@@ -86,6 +86,26 @@ func commandsOf(c netscaler.Change) (lines []string) {
 	member := fmt.Sprintf("serviceGroup %s %s %d", quote(c.Group), quote(c.Server), c.Addr.Port())
 	say := func(format string, args ...any) { lines = append(lines, fmt.Sprintf(format, args...)) }
 	switch c.Op {
+	case netscaler.AddVServer:
+		v, method := c.Create.VServer, ""
+		if v.Method != "" {
+			method = " -lbMethod " + quote(v.Method)
+		}
+		say("add lb vserver %s %s %s %d%s", quote(v.Name), quote(c.Create.ServiceType), v.Addr.Addr(), v.Addr.Port(), method)
+	case netscaler.AddGroup:
+		options := ""
+		if c.Create.DesiredState {
+			options = " -autoScale API"
+			if c.Create.Drain > 0 {
+				options += fmt.Sprintf(" -autoDisablegraceful YES -autoDisabledelay %d", int(c.Create.Drain.Seconds()))
+			}
+		}
+		say("add serviceGroup %s %s%s", quote(c.Group), quote(c.Create.ServiceType), options)
+	case netscaler.BindVServer:
+		say("bind lb vserver %s %s", quote(c.Create.VServer.Name), quote(c.Group))
+	case netscaler.RemoveServer:
+		// The command asks nobody, and takes the server's members with it.
+		say("# rm server %s   (if show server %s tells of no binding)", quote(c.Server), quote(c.Server))
 	case netscaler.Bind:
 		weight := ""
 		if c.Weight > 1 {

@@ -124,12 +124,18 @@ func byAddr(a, b netscaler.Member) int {
 	return cmp.Or(a.Addr.Compare(b.Addr), cmp.Compare(a.Server, b.Server))
 }
 
-// removes: applying the change takes a member out, or begins to.
-func removes(c netscaler.Change) bool { return c.Op == netscaler.Drain || c.Op == netscaler.Unbind }
+// creates: the change makes what the members are bound to.
+func creates(c netscaler.Change) bool { return c.Op < netscaler.Bind }
+
+// removes: applying the change takes a member out, or begins to, or cleans up
+// after one.
+func removes(c netscaler.Change) bool { return c.Op >= netscaler.Drain }
 
 // loses: applying the change costs the group a serving member. Unbinding one
 // that is drained does not.
-func loses(c netscaler.Change) bool { return removes(c) && c.State == netscaler.Enabled }
+func loses(c netscaler.Change) bool {
+	return (c.Op == netscaler.Drain || c.Op == netscaler.Unbind) && c.State == netscaler.Enabled
+}
 
 // gains: applying the change gives the group a serving member. Lifting the mark
 // of one that serves does not.

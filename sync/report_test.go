@@ -79,6 +79,19 @@ func everything(dryRun bool) sync.Result {
 		Desired: sync.Desired{Endpoints: []sources.Endpoint{{Addr: addr("[2001:db8::1]:80")}}},
 		Plan:    sync.Plan{Changes: []netscaler.Change{{Op: netscaler.Bind, Group: "sg wiki", Member: member("[2001:db8::1]:80", netscaler.Enabled)}}},
 	}
+	front := &netscaler.Creation{ServiceType: "HTTP", DesiredState: true, Drain: time.Minute, VServer: &netscaler.VServer{Name: "lb made", Addr: addr("192.0.2.5:80"), Method: "ROUNDROBIN"}}
+	endless := change(netscaler.Drain, member("10.0.4.2:80", netscaler.Enabled), "no longer an endpoint")
+	made := sync.Outcome{
+		App: sync.App{Name: "made", Group: "made", Create: front}, NetScaler: "edge",
+		Plan: sync.Plan{AsList: true, Changes: []netscaler.Change{
+			{Op: netscaler.AddVServer, Group: "made", Create: front}, {Op: netscaler.AddGroup, Group: "made", Create: front}, {Op: netscaler.BindVServer, Group: "made", Create: front},
+			change(netscaler.Bind, member("10.0.4.1:80", netscaler.Enabled), "node n4"), endless,
+			{Op: netscaler.RemoveServer, Group: "made", Member: member("10.0.4.3:80", netscaler.Disabled), Why: "if nothing else uses it"},
+		}, Draining: []netscaler.Member{member("10.0.4.4:80", netscaler.Draining)}},
+	}
+	if !dryRun {
+		made.Errs = []error{nil, nil, nil, nil, nil, errors.New("NITRO 1043 (HTTP 599): Internal error")}
+	}
 	down := errors.New("log in: NITRO 354 (HTTP 401): Invalid username or password")
 	unreached := sync.Outcome{App: sync.App{Name: "mail", Group: "mail"}, NetScaler: "core", Err: down}
 	step := sync.Outcome{
@@ -86,7 +99,7 @@ func everything(dryRun bool) sync.Result {
 		Plan: sync.Plan{Kept: []netscaler.Member{member("10.0.3.1:80", netscaler.Enabled)}},
 	}
 	return sync.Result{
-		Outcomes: []sync.Outcome{shop, held, doubtful, paused, unreached, step},
+		Outcomes: []sync.Outcome{shop, held, doubtful, paused, unreached, step, made},
 		Sources:  map[string]error{"prod": nil, "dcos": lost}, NetScalers: map[string]error{"edge": nil, "core": errors.Join(down)},
 		Saved: []string{"edge"}, DryRun: dryRun, Took: 1234 * time.Millisecond,
 	}

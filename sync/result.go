@@ -107,8 +107,8 @@ func (r Result) Exit(drift bool) int {
 type Tally struct{ Planned, Made int }
 
 // Tally counts the result's changes by kind, but for those of paused apps.
-func (r Result) Tally() [netscaler.Unbind + 1]Tally {
-	var t [netscaler.Unbind + 1]Tally
+func (r Result) Tally() [netscaler.Replace]Tally {
+	var t [netscaler.Replace]Tally
 	for _, o := range r.Outcomes {
 		for i, c := range o.Plan.Changes {
 			if o.App.Policy.Paused {

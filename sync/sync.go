@@ -18,6 +18,8 @@ type App struct {
 	Group string
 	// NetScalers are names of the mapping; the group is served on each.
 	NetScalers []string
+	// Create makes the service group if it is missing; nil: that fails the app.
+	Create *netscaler.Creation
 	// From are the places that the endpoints come from; their union is bound.
 	From   []From
 	Policy Policy
@@ -49,6 +51,9 @@ type Policy struct {
 	MaxRemove Limit
 	// Only fences in the addresses that are the app's; empty: all.
 	Only []netip.Prefix
+	// CleanServers removes the servers of unbound members that are named by
+	// their address and that nothing else uses.
+	CleanServers bool
 	// Paused: planned and shown, never applied.
 	Paused bool
 	// Forced lifts the guards, for one run; no mapping file can say it.

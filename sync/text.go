@@ -17,7 +17,10 @@ import (
 const fewApps = 20
 
 // The marks in front of a line tell what it is about without colour.
-var marks = [...]string{netscaler.Bind: "+", netscaler.Enable: "^", netscaler.Set: "~", netscaler.Drain: "v", netscaler.Unbind: "-"}
+var marks = [...]string{
+	netscaler.AddVServer: "+", netscaler.AddGroup: "+", netscaler.BindVServer: "+", netscaler.RemoveServer: "-",
+	netscaler.Bind: "+", netscaler.Enable: "^", netscaler.Set: "~", netscaler.Drain: "v", netscaler.Unbind: "-",
+}
 
 // Text writes a diff for people: what there is to say about each app, and a
 // summary. A dry run and a run print the same lines; a run adds what was not
@@ -160,6 +163,10 @@ func (o Outcome) headline() string {
 }
 
 func textChange(b *bytes.Buffer, mark string, c netscaler.Change, share func(int) string) {
+	if creates(c) || c.Op == netscaler.RemoveServer {
+		fmt.Fprintf(b, "  %s %s\n", mark, oneLine(strings.TrimSuffix(subject(c)+", "+c.Why, ", ")))
+		return
+	}
 	line := fmt.Sprintf("  %s %-8s %-21s", mark, c.Op, c.Addr)
 	switch c.Op {
 	case netscaler.Bind:
@@ -173,6 +180,33 @@ func textChange(b *bytes.Buffer, mark string, c netscaler.Change, share func(int
 	}
 	line += "  " + oneLine(c.Why)
 	fmt.Fprintln(b, strings.TrimRight(line, " "))
+}
+
+// subject is what a change is about, in the words of the NetScaler.
+func subject(c netscaler.Change) string {
+	switch c.Op {
+	case netscaler.AddGroup:
+		text := fmt.Sprintf("service group %s %s", c.Group, c.Create.ServiceType)
+		if c.Create.DesiredState {
+			text += ", autoscale API"
+			if c.Create.Drain > 0 {
+				text += ", whose members drain for " + short(c.Create.Drain)
+			}
+		}
+		return text
+	case netscaler.AddVServer:
+		v := c.Create.VServer
+		text := fmt.Sprintf("lb vserver %s %s %s", v.Name, c.Create.ServiceType, v.Addr)
+		if v.Method != "" {
+			text += ", method " + v.Method
+		}
+		return text
+	case netscaler.BindVServer:
+		return fmt.Sprintf("binding of lb vserver %s to %s", c.Create.VServer.Name, c.Group)
+	case netscaler.RemoveServer:
+		return "server " + c.Server
+	}
+	return c.Addr.String()
 }
 
 // howLong a drain takes.
@@ -224,7 +258,31 @@ func (o Outcome) shares() func(weight int) string {
 }
 
 // past names the kinds of changes once they are made.
-var past = [...]string{netscaler.Bind: "bound", netscaler.Enable: "enabled", netscaler.Set: "set", netscaler.Drain: "sent to drain", netscaler.Unbind: "unbound"}
+var past = [...]string{
+	netscaler.AddVServer: "added", netscaler.AddGroup: "added", netscaler.BindVServer: "bound", netscaler.RemoveServer: "removed",
+	netscaler.Bind: "bound", netscaler.Enable: "enabled", netscaler.Set: "set", netscaler.Drain: "sent to drain", netscaler.Unbind: "unbound",
+}
+
+// nouns are what is counted of the kinds that are not of members.
+var nouns = map[netscaler.Op]struct{ what, todo string }{
+	netscaler.AddVServer: {"lb vserver", "add"}, netscaler.AddGroup: {"service group", "add"},
+	netscaler.BindVServer: {"lb vserver", "bind"}, netscaler.RemoveServer: {"server", "remove if unused"},
+}
+
+// toDo and done count changes of a kind.
+func toDo(op netscaler.Op, n int) string {
+	if noun, ok := nouns[op]; ok {
+		return count(n, noun.what) + " to " + noun.todo
+	}
+	return fmt.Sprintf("%d to %s", n, op)
+}
+
+func done(op netscaler.Op, n int) string {
+	if noun, ok := nouns[op]; ok {
+		return count(n, noun.what) + " " + past[op]
+	}
+	return fmt.Sprintf("%d %s", n, past[op])
+}
 
 // Summary is one line about the whole pass.
 func (r Result) Summary() string {
@@ -233,9 +291,9 @@ func (r Result) Summary() string {
 	for op, t := range r.Tally() {
 		switch {
 		case r.DryRun && t.Planned > 0:
-			changes = append(changes, fmt.Sprintf("%d to %s", t.Planned, netscaler.Op(op)))
+			changes = append(changes, toDo(netscaler.Op(op), t.Planned))
 		case t.Made > 0:
-			changes = append(changes, fmt.Sprintf("%d %s", t.Made, past[op]))
+			changes = append(changes, done(netscaler.Op(op), t.Made))
 		}
 		notMade += t.Planned - t.Made
 	}

@@ -143,8 +143,12 @@ func (v *visit) plan(ctx context.Context, outcomes []*Outcome, groups map[string
 			}
 		}
 	}
+	v.create(ctx, outcomes, groups)
 	v.confirm(ctx, outcomes, groups)
 	v.guard(outcomes)
+	for _, o := range outcomes {
+		o.Plan = cleaned(o.Plan, o.App.Policy)
+	}
 }
 
 // planOne makes the plan of one outcome, unless something is in its way.
@@ -160,6 +164,7 @@ func (v *visit) planOne(o *Outcome, groups map[string]*netscaler.Group) {
 		if o.Err = ruled(o.App.Group, *g.Attrs, plan); o.Err != nil {
 			return
 		}
+		o.Notes = append(o.Notes, unlike(o.App, *g.Attrs)...)
 		if g.Attrs.Autoscale == "API" && v.ns.Client.TakesList(o.App.Group) {
 			plan = asList(plan, *g.Attrs)
 			o.Notes = append(o.Notes, compare(*g.Attrs, o.App)...)

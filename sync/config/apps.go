@@ -22,6 +22,7 @@ type appKeys struct {
 	NetScaler    []string     `yaml:"netscaler"`
 	From         []*yaml.Node `yaml:"from"`
 	Paused       bool         `yaml:"paused"`
+	Create       *yaml.Node   `yaml:"create"`
 }
 
 // policyKeys are the policies: keys of an app, and of defaults.
@@ -32,6 +33,7 @@ type policyKeys struct {
 	Absent     absent         `yaml:"absent"`
 	MaxRemove  sync.Limit     `yaml:"max_remove"`
 	Only       []netip.Prefix `yaml:"only"`
+	Clean      bool           `yaml:"clean_servers"`
 }
 
 // standard are the policies of a file that says nothing.
@@ -42,6 +44,7 @@ var standard = policyKeys{
 	Absent:     doubt,
 	MaxRemove:  sync.DefaultPolicy.MaxRemove,
 	Only:       sync.DefaultPolicy.Only,
+	Clean:      sync.DefaultPolicy.CleanServers,
 }
 
 type absent string
@@ -115,6 +118,7 @@ func (d *decoder) app(n *yaml.Node, i int, defs *definitions) (sync.App, bool) {
 			AbsentIsEmpty: policies.Absent == empty,
 			MaxRemove:     policies.MaxRemove,
 			Only:          policies.Only,
+			CleanServers:  policies.Clean,
 			Paused:        k.Paused,
 		},
 	}
@@ -124,6 +128,9 @@ func (d *decoder) app(n *yaml.Node, i int, defs *definitions) (sync.App, bool) {
 	}
 	if d.group(o, app.Group) && unique {
 		d.claim(o, shown, app, defs)
+	}
+	if k.Create != nil {
+		app.Create = d.create(k.Create, o.what, app)
 	}
 	if len(k.From) == 0 && !o.wrong["from"] {
 		d.missing(o, "from", "say which source has its endpoints")

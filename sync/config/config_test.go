@@ -243,6 +243,16 @@ func dump(t *testing.T, m *config.Mapping) string {
 		fmt.Fprintf(&b, "app %s: group %q on %s\n", a.Name, a.Group, strings.Join(a.NetScalers, " "))
 		fmt.Fprintf(&b, "  drain %s, wait_up %s, allow_empty %t, absent is empty %t, max_remove %s, only %v, paused %t\n",
 			p.Drain, p.WaitUp, p.AllowEmpty, p.AbsentIsEmpty, p.MaxRemove, p.Only, p.Paused)
+		if p.CleanServers {
+			fmt.Fprintln(&b, "  cleans servers")
+		}
+		if c := a.Create; c != nil {
+			fmt.Fprintf(&b, "  created as %s, desired state %t, drain %s", c.ServiceType, c.DesiredState, c.Drain)
+			if c.VServer != nil {
+				fmt.Fprintf(&b, ", vserver %s at %s, method %q", c.VServer.Name, c.VServer.Addr, c.VServer.Method)
+			}
+			fmt.Fprintln(&b)
+		}
 		for _, f := range a.From {
 			answers, err := m.Sources[f.Source].Poll(t.Context(), []any{f.Query}, false)
 			if err != nil {

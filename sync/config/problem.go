@@ -114,7 +114,7 @@ func or(words []string) string  { return enumerate(words, "or") }
 
 // enumerate writes "a", "b" and "c"; of many words the first.
 func enumerate(words []string, last string) string {
-	const most = 12
+	const most = 16
 	quoted := names(words[:min(len(words), most)], quote)
 	if more := len(words) - most; more > 0 {
 		quoted = append(quoted, fmt.Sprintf("%d more", more))

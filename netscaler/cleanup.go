@@ -1,0 +1,77 @@
+package netscaler
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/netip"
+	"strings"
+)
+
+// ErrInUse is wrapped by the error of a RemoveServer that was not sent, because
+// something uses the server, or it is not what binding an address makes.
+var ErrInUse = errors.New("left, because something uses it")
+
+// ErrGone is wrapped by the error of a RemoveServer of a server that is not
+// there any more.
+var ErrGone = errors.New("gone by now")
+
+// removeServers removes the servers that nothing uses. The appliance removes
+// the members of a server with it, without a word, so each is looked at right
+// before; somebody who binds it in between loses that binding.
+func (b *batch) removeServers(ctx context.Context) {
+	asked := map[string]bool{}
+	for _, it := range b.items {
+		err := b.trouble
+		switch name := it.change.Server; {
+		case err != nil:
+		case asked[name]:
+			err = ErrGone
+		default:
+			asked[name] = true
+			if err = b.client.removeServer(ctx, it.change); err != nil && refused(err) == nil && !errors.Is(err, ErrInUse) && !errors.Is(err, ErrGone) {
+				b.stop(err)
+			}
+		}
+		b.errs[it.i] = err
+	}
+}
+
+func (c *Client) removeServer(ctx context.Context, ch Change) error {
+	path := segment(ch.Server)
+	var s server
+	_, err := c.do(ctx, c.short(get("config/server/"+path, func(r io.Reader) (reply, error) {
+		s = server{}
+		return decodeReply(r, "server", one(&s))
+	})))
+	if e := refused(err); e != nil && e.gone() {
+		return ErrGone
+	}
+	if err != nil {
+		return err
+	}
+	if ip, err := netip.ParseAddr(text(s.IP)); err != nil || ip.Unmap() != ch.Addr.Addr() || text(s.Domain) != "" {
+		return fmt.Errorf("%w: it is not a server of this address", ErrInUse)
+	}
+	var bindings map[string]json.RawMessage
+	_, err = c.do(ctx, get("config/server_binding/"+path, func(r io.Reader) (reply, error) {
+		bindings = nil
+		return decodeReply(r, "server_binding", one(&bindings))
+	}))
+	if err != nil {
+		return err
+	}
+	for kind, raw := range bindings {
+		if rows := strings.Join(strings.Fields(string(raw)), ""); strings.HasSuffix(strings.ToLower(kind), "_binding") && rows != "[]" && rows != "null" {
+			return fmt.Errorf("%w: %s", ErrInUse, printable(kind))
+		}
+	}
+	_, err = c.do(ctx, &call{method: http.MethodDelete, path: "config/server/" + path, limit: c.cfg.Timeout})
+	if e := refused(err); e != nil && e.gone() {
+		return ErrGone
+	}
+	return err
+}
