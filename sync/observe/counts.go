@@ -14,7 +14,8 @@ type counts struct {
 	passes  map[string]float64 // by result
 	changes map[change]float64
 	calls   map[call]float64
-	phases  *prometheus.HistogramVec // safe for concurrent use by itself
+	// Both are safe for concurrent use by themselves.
+	phases, latency *prometheus.HistogramVec
 }
 
 type (
@@ -42,6 +43,10 @@ func newCounts() counts {
 			// From one bulk read next door to the deadline of a pass.
 			Buckets: []float64{.01, .03, .1, .3, 1, 3, 10, 30, 60, 120, 300},
 		}, []string{"phase"}),
+		latency: prometheus.NewHistogramVec(prometheus.HistogramOpts{
+			Name: "nitrox_nitro_call_duration_seconds", Help: "How long calls to the NITRO API took, each try by itself.",
+			Buckets: []float64{.01, .03, .1, .3, 1, 3, 10, 30, 120},
+		}, []string{"netscaler"}),
 	}
 	for op := range ops {
 		c.changes[change{op, true}], c.changes[change{op, false}] = 0, 0

@@ -14,7 +14,7 @@ import (
 	"nitrox/sync"
 )
 
-// The metrics, but for the histogram of phases. The values of their labels are
+// The metrics, but for the histograms. The values of their labels are
 // names of the mapping file or words of ours, so that there can be no more of
 // them than the mapping has.
 var (
@@ -87,6 +87,7 @@ func (c collector) Describe(ch chan<- *prometheus.Desc) {
 		ch <- m.desc
 	}
 	c.state.counts.phases.Describe(ch)
+	c.state.counts.latency.Describe(ch)
 }
 
 func (c collector) Collect(ch chan<- prometheus.Metric) {
@@ -178,6 +179,7 @@ func (c collector) Collect(ch chan<- prometheus.Metric) {
 		counter(callsTotal, n, c.netscaler, c.kind, c.outcome)
 	}
 	s.counts.phases.Collect(ch)
+	s.counts.latency.Collect(ch)
 }
 
 // registry has the observer's metrics; that of a process that runs for long

@@ -14,6 +14,7 @@ import (
 
 	dto "github.com/prometheus/client_model/go"
 
+	"nitrox/netscaler"
 	"nitrox/sync"
 )
 
@@ -112,6 +113,12 @@ func (s *state) prune() {
 	maps.DeleteFunc(s.sources, func(name string, _ health) bool { return !sources[name] })
 	maps.DeleteFunc(s.streams, func(name string, _ stream) bool { return !sources[name] })
 	maps.DeleteFunc(s.netscalers, func(name string, _ health) bool { return !netscalers[name] })
+	for c := range s.counts.calls {
+		if !netscalers[c.netscaler] {
+			delete(s.counts.calls, c)
+			s.counts.latency.DeleteLabelValues(c.netscaler)
+		}
+	}
 }
 
 // Begin says that a pass begins. While it runs, until its deadline, no end of a
@@ -181,12 +188,12 @@ func (o *Observer) Stream(source string, up bool) {
 	}
 }
 
-// Call counts a NITRO call: its kind ("login", "read", "bind"; few, and never
-// with names in them), and its outcome ("ok", "busy", "refused", "lost").
-func (o *Observer) Call(netscaler, kind, outcome string) {
+// Call counts a try of a NITRO call; it is for [netscaler.Config].Observe.
+func (o *Observer) Call(name string, c netscaler.CallInfo) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	o.state.counts.calls[call{netscaler, kind, outcome}]++
+	o.state.counts.calls[call{name, c.Kind, c.Outcome}]++
+	o.state.counts.latency.WithLabelValues(name).Observe(c.Took.Seconds())
 }
 
 func (h health) after(err error, at time.Time) health {

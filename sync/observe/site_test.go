@@ -91,6 +91,7 @@ func (s *site) netscaler(name string) {
 	sim := simulator.New(simulator.Options{Users: map[string]string{"nitrox": password}})
 	client, err := netscaler.Open(netscaler.Config{
 		URLs: []string{"http://" + name + ".test"}, Username: "nitrox", Password: netscaler.SecretText(password), Transport: sim.Transport(),
+		Observe: func(c netscaler.CallInfo) { s.Call(name, c) },
 	})
 	if err != nil {
 		s.t.Fatal(err)
