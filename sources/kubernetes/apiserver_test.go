@@ -35,6 +35,10 @@ type apiserver struct {
 	pageSize  int // at most; 0: what is asked for
 	forbidden func(plural, namespace string) bool
 	before    func(w http.ResponseWriter, r *http.Request) (done bool)
+	watchable func(plural, namespace string) bool // nil: all
+
+	history []change // see watchserver_test.go
+	news    chan struct{}
 }
 
 // manifest is an object as its API has it.
@@ -64,6 +68,7 @@ func (a *apiserver) put(objects ...manifest) {
 		a.version++
 		plural := plurals[o["kind"]]
 		a.objects[plural] = append(a.objects[plural], o)
+		a.record("ADDED", o)
 	}
 }
 
@@ -72,7 +77,13 @@ func (a *apiserver) drop(plural string, match func(manifest) bool) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	a.version++
-	a.objects[plural] = slices.DeleteFunc(slices.Clone(a.objects[plural]), match)
+	a.objects[plural] = slices.DeleteFunc(slices.Clone(a.objects[plural]), func(o manifest) bool {
+		if match(o) {
+			a.record("DELETED", o)
+			return true
+		}
+		return false
+	})
 }
 
 // requests returns what was asked since it was called last.
@@ -139,6 +150,10 @@ func (a *apiserver) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 			resource += "." + group
 		}
 		refuse(w, 403, "Forbidden", fmt.Sprintf("%s is forbidden: User %q cannot list resource %q in API group %q %s", resource, "nitrox", path, group, scope))
+		return
+	}
+	if r.URL.Query().Has("watch") {
+		a.watch(w, r, path, namespace)
 		return
 	}
 	a.list(w, r, kind, apiVersion, path, namespace)

@@ -16,7 +16,8 @@
 //   - Pods are listed, a request for each service, for address host_port, and for
 //     node_port where the account may not list nodes.
 //
-// The account needs the verb list on what is listed, and no other verb.
+// The account needs the verb list on what is listed, and no other verb. To watch
+// it needs the verb watch, too.
 package kubernetes
 
 import (
@@ -29,11 +30,13 @@ import (
 	"nitrox/sources"
 )
 
-// Source is a cluster. It implements [sources.Source].
+// Source is a cluster. It implements [sources.Source] and
+// [sources.Watcher].
 type Source struct {
 	config   Config
 	selector labels.Selector // of nodes
 	maxBody  int64
+	asked    asked
 
 	mu     sync.Mutex
 	client *client
@@ -57,6 +60,7 @@ func (s *Source) Poll(ctx context.Context, queries []Query, fresh bool) ([]sourc
 	if len(queries) == 0 {
 		return nil, nil
 	}
+	s.asked.add(queries)
 	if err := ctx.Err(); err != nil {
 		return nil, err
 	}

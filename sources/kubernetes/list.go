@@ -2,6 +2,7 @@ package kubernetes
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -9,6 +10,7 @@ import (
 	"io"
 	"net/http"
 	"net/url"
+	"strconv"
 	"strings"
 )
 
@@ -51,6 +53,14 @@ type query struct {
 	fieldSelector string
 }
 
+// in is the end of a sentence that says where.
+func (q query) in() string {
+	if q.namespace == "" {
+		return ""
+	}
+	return " in namespace " + q.namespace
+}
+
 // page is one page of a list of Ts.
 type page[T any] struct {
 	Kind       string `json:"kind"`
@@ -71,6 +81,7 @@ type pager[T any] struct {
 	c        *client
 	resource resource
 	query    query
+	limit    int    // of objects a page; 0: pageSize
 	number   int    // pages read
 	next     string // the continue token; "" at the end
 	version  string // that of the first page
@@ -100,10 +111,7 @@ func (p *pager[T]) read(ctx context.Context) ([]T, error) {
 	if err == nil {
 		return items, nil
 	}
-	where := ""
-	if p.query.namespace != "" {
-		where = " in namespace " + p.query.namespace
-	}
+	where := p.query.in()
 	if p.number > 1 {
 		where += fmt.Sprintf(", page %d", p.number)
 	}
@@ -166,21 +174,27 @@ func decode[T any](body []byte) (page[T], []misread, error) {
 	return whole, bad, err
 }
 
-// url is that of the next page. Commas and the like stay as they are: a list of
-// names would be half as long again.
+// url is that of the next page.
 func (p *pager[T]) url() *url.URL {
-	u := p.c.base.JoinPath(p.resource.path)
-	if p.query.namespace != "" {
-		u = u.JoinPath("namespaces", p.query.namespace)
+	return p.c.url(p.resource, p.query, [2]string{"limit", strconv.Itoa(cmp.Or(p.limit, pageSize))}, [2]string{"continue", p.next})
+}
+
+// url is that of objects, with parameters, of which those without a value are
+// left out. Commas and the like stay as they are: a list of names would be half
+// as long again.
+func (c *client) url(r resource, q query, parameters ...[2]string) *url.URL {
+	u := c.base.JoinPath(r.path)
+	if q.namespace != "" {
+		u = u.JoinPath("namespaces", q.namespace)
 	}
-	u = u.JoinPath(p.resource.plural)
-	parameters := []string{fmt.Sprintf("limit=%d", pageSize)}
-	for _, s := range [][2]string{{"labelSelector", p.query.labelSelector}, {"fieldSelector", p.query.fieldSelector}, {"continue", p.next}} {
-		if s[1] != "" {
-			parameters = append(parameters, s[0]+"="+legible.Replace(url.QueryEscape(s[1])))
+	u = u.JoinPath(r.plural)
+	var all []string
+	for _, p := range append(parameters, [2]string{"labelSelector", q.labelSelector}, [2]string{"fieldSelector", q.fieldSelector}) {
+		if p[1] != "" {
+			all = append(all, p[0]+"="+legible.Replace(url.QueryEscape(p[1])))
 		}
 	}
-	u.RawQuery = strings.Join(parameters, "&")
+	u.RawQuery = strings.Join(all, "&")
 	return u
 }
 
@@ -203,18 +217,13 @@ func forbidden(err error) bool {
 // get makes one request and returns the body of a whole answer with status 200.
 // It returns when ctx ends, although a credential plug-in may not.
 func (c *client) get(ctx context.Context, u *url.URL) ([]byte, error) {
-	request, err := http.NewRequestWithContext(ctx, http.MethodGet, u.String(), nil)
-	if err != nil {
-		return nil, err
-	}
-	request.Header.Set("Accept", "application/json")
 	type answer struct {
 		body []byte
 		err  error
 	}
 	done := make(chan answer, 1)
 	go func() {
-		body, err := c.do(request)
+		body, err := c.do(ctx, u)
 		done <- answer{body, err}
 	}()
 	select {
@@ -225,17 +234,27 @@ func (c *client) get(ctx context.Context, u *url.URL) ([]byte, error) {
 	}
 }
 
-func (c *client) do(request *http.Request) ([]byte, error) {
+// send makes one request.
+func (c *client) send(ctx context.Context, u *url.URL) (*http.Response, error) {
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, u.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+	request.Header.Set("Accept", "application/json")
 	if err := c.authorize(request); err != nil {
 		return nil, err
 	}
 	response, err := c.http.Do(request)
+	// The URL, with a selector of hundreds of names, says nothing more.
+	if e := (*url.Error)(nil); errors.As(err, &e) {
+		err = e.Err
+	}
+	return response, err
+}
+
+func (c *client) do(ctx context.Context, u *url.URL) ([]byte, error) {
+	response, err := c.send(ctx, u)
 	if err != nil {
-		// The URL, with a selector of hundreds of names, says nothing more.
-		var u *url.Error
-		if errors.As(err, &u) {
-			err = u.Err
-		}
 		return nil, err
 	}
 	defer response.Body.Close()

@@ -40,16 +40,7 @@ func newView() *view {
 // namespaces that is done cluster-wide, or else, where that is forbidden, in
 // each of them; an error is then the doubt of its namespace alone.
 func readServices(ctx context.Context, c *client, queries []Query) (*view, error) {
-	names := map[string]map[string]bool{} // of services with slices to read, by namespace
-	for _, q := range queries {
-		k := q.key()
-		if names[k.namespace] == nil {
-			names[k.namespace] = map[string]bool{}
-		}
-		if q.address() != LoadBalancer {
-			names[k.namespace][k.name] = true
-		}
-	}
+	names := namesOf(queries)
 	namespaces := slices.Sorted(maps.Keys(names))
 	v := newView()
 	if len(namespaces) == 1 {
@@ -81,6 +72,21 @@ func readServices(ctx context.Context, c *client, queries []Query) (*view, error
 		maps.Copy(v.failed, part.failed)
 	}
 	return v, nil
+}
+
+// namesOf are the names of services with slices to read, by namespace.
+func namesOf(queries []Query) map[string]map[string]bool {
+	names := map[string]map[string]bool{}
+	for _, q := range queries {
+		k := q.key()
+		if names[k.namespace] == nil {
+			names[k.namespace] = map[string]bool{}
+		}
+		if q.address() != LoadBalancer {
+			names[k.namespace][k.name] = true
+		}
+	}
+	return names
 }
 
 // read reads the slices of the named services and all services, of a namespace

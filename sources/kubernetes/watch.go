@@ -1,0 +1,312 @@
+package kubernetes
+
+import (
+	"cmp"
+	"context"
+	"crypto/sha256"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"maps"
+	"mime"
+	"net/http"
+	"slices"
+	"strconv"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"nitrox/sources/stream"
+)
+
+const (
+	// recycle is the life of a watch. API servers end one after half an hour to
+	// an hour; what is between us and them may forget to say so.
+	recycle = 30 * time.Minute
+	// maxEvent is the size in bytes above which an event is refused: etcd keeps
+	// no object of more than 1.5 MiB, which JSON makes larger.
+	maxEvent = 8 << 20
+)
+
+// asked is what has been polled for: of that a watch tells.
+type asked struct {
+	mu      sync.Mutex
+	queries map[Query]bool
+	more    chan struct{} // closed when there are more
+}
+
+func (a *asked) add(queries []Query) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	before := len(a.queries)
+	for _, q := range queries {
+		if a.queries == nil {
+			a.queries = map[Query]bool{}
+		}
+		a.queries[q] = true
+	}
+	if len(a.queries) > before && a.more != nil {
+		close(a.more)
+		a.more = nil
+	}
+}
+
+// now returns what has been asked for so far, and a channel that is closed when
+// there is more.
+func (a *asked) now() ([]Query, <-chan struct{}) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if a.more == nil {
+		a.more = make(chan struct{})
+	}
+	return slices.Collect(maps.Keys(a.queries)), a.more
+}
+
+// errAnew ends a watch in order: it is to be begun anew.
+var errAnew = errors.New("the watch is to be begun anew")
+
+// Watch implements [sources.Watcher]. It waits for the first poll and watches
+// the slices and services of all that has been polled for and, where they are
+// bound, nodes, unless these must not be listed. It needs the verb watch beside
+// list. It ends in order when an API server ends one of the streams, after half
+// an hour, and when more is polled for.
+func (s *Source) Watch(ctx context.Context, changed func()) error {
+	queries, more := s.asked.now()
+	for len(queries) == 0 {
+		select {
+		case <-more:
+			queries, more = s.asked.now()
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+	c, err := s.connect()
+	if err != nil {
+		return err
+	}
+	err = stream.Hints(changed, func(hint func()) error { return watch(ctx, c, queries, more, hint) })
+	switch {
+	case ctx.Err() != nil:
+		return ctx.Err()
+	case errors.Is(err, errAnew):
+		return nil
+	}
+	return fmt.Errorf("%s: %w", c.base.Host, err)
+}
+
+// watch follows all streams until one of them ends.
+func watch(ctx context.Context, c *client, queries []Query, more <-chan struct{}, hint func()) error {
+	watches, err := watchesOf(ctx, c, queries)
+	if err != nil {
+		return err
+	}
+	all, ctx := errgroup.WithContext(ctx)
+	all.Go(func() error {
+		select {
+		case <-more:
+			return errAnew
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	})
+	var missing atomic.Int64
+	missing.Store(int64(len(watches)))
+	for _, w := range watches {
+		all.Go(func() error {
+			err := w.follow(ctx, c, func() {
+				if missing.Add(-1) == 0 {
+					hint() // from here on none is missed
+				}
+			}, func() {
+				if missing.Load() <= 0 { // else the hint above is still to come
+					hint()
+				}
+			})
+			return cmp.Or(err, errAnew)
+		})
+	}
+	return all.Wait()
+}
+
+// watched is one stream: changes of a resource.
+type watched struct {
+	resource resource
+	query    query
+	version  string // after which changes are told
+	// matters says whether endpoints may be others after an object is as it is
+	// given, or gone. It is called by one goroutine.
+	matters func(kind string, object json.RawMessage) bool
+}
+
+// watchesOf finds out what to watch, where, and from which version on.
+func watchesOf(ctx context.Context, c *client, queries []Query) ([]*watched, error) {
+	names, wanted, withNodes := namesOf(queries), map[key]bool{}, false
+	for _, q := range queries {
+		wanted[q.key()] = true
+		withNodes = withNodes || q.address() == NodePort || q.address() == HostPort
+	}
+	own := func(keyOf func(metadata) key) func(string, json.RawMessage) bool {
+		return func(_ string, object json.RawMessage) bool {
+			var o struct {
+				Metadata metadata `json:"metadata"`
+			}
+			return json.Unmarshal(object, &o) != nil || wanted[keyOf(o.Metadata)]
+		}
+	}
+	in := func(namespace string, names map[string]bool) []*watched {
+		list := []*watched{{resource: services, query: query{namespace: namespace},
+			matters: own(func(m metadata) key { return key{m.Namespace, m.Name} })}}
+		for _, selector := range selectors(slices.Sorted(maps.Keys(names))) {
+			list = append(list, &watched{resource: endpointSlices, query: query{namespace: namespace, labelSelector: selector},
+				matters: own(func(m metadata) key { return key{m.Namespace, m.Labels[serviceOf]} })})
+		}
+		return list
+	}
+	var watches []*watched
+	if len(names) > 1 && c.clusterWide() {
+		everywhere := map[string]bool{}
+		for _, n := range names {
+			maps.Copy(everywhere, n)
+		}
+		list := in("", everywhere)
+		err := begin(ctx, c, list)
+		if err != nil && !forbidden(err) {
+			return nil, err
+		}
+		if err == nil {
+			watches = list
+		} else {
+			c.notClusterWide()
+		}
+	}
+	if watches == nil {
+		for namespace, n := range names {
+			watches = append(watches, in(namespace, n)...)
+		}
+		if err := begin(ctx, c, watches); err != nil {
+			return nil, err
+		}
+	}
+	if withNodes {
+		w, err := watchNodes(ctx, c)
+		switch {
+		case forbidden(err): // polls do without them, too
+		case err != nil:
+			return nil, err
+		default:
+			watches = append(watches, w)
+		}
+	}
+	return watches, nil
+}
+
+// begin finds the version of each list. The list itself is left to the poll to
+// come: one object is enough.
+func begin(ctx context.Context, c *client, watches []*watched) error {
+	errs := make([]error, len(watches))
+	inParallel(len(watches), func(i int) {
+		p := pager[json.RawMessage]{c: c, resource: watches[i].resource, query: watches[i].query, limit: 1}
+		_, errs[i] = p.read(ctx)
+		watches[i].version = p.version
+	})
+	return errors.Join(errs...)
+}
+
+// watchNodes watches for changes of nodes that matter. All else of a node,
+// which changes every few minutes at the least, must not wake us: so how each
+// node is must be known from the beginning.
+func watchNodes(ctx context.Context, c *client) (*watched, error) {
+	known := map[string][sha256.Size]byte{}
+	p := pager[node]{c: c, resource: nodes}
+	for first := true; first || p.next != ""; first = false {
+		items, err := p.read(ctx)
+		if err != nil {
+			return nil, err
+		}
+		for _, n := range items {
+			known[n.Metadata.Name] = n.essence()
+		}
+	}
+	return &watched{resource: nodes, version: p.version, matters: func(kind string, object json.RawMessage) bool {
+		var n node
+		if json.Unmarshal(object, &n) != nil {
+			return true
+		}
+		before, ok := known[n.Metadata.Name]
+		if kind == "DELETED" {
+			delete(known, n.Metadata.Name)
+			return true
+		}
+		now := n.essence()
+		known[n.Metadata.Name] = now
+		return !ok || now != before
+	}}, nil
+}
+
+// essence stands for what endpoints depend on of a node.
+func (n node) essence() [sha256.Size]byte {
+	text, err := json.Marshal([]any{n.Metadata.Labels, n.Metadata.DeletionTimestamp != nil, n.Spec.Taints, n.Status.Addresses, n.ready()})
+	if err != nil {
+		panic(err) // plain values can be marshalled
+	}
+	return sha256.Sum256(text)
+}
+
+// watchEvent is one event of a watch (API concepts, Efficient detection of
+// changes).
+type watchEvent struct {
+	Type   string          `json:"type"`
+	Object json.RawMessage `json:"object"`
+}
+
+// follow follows a stream until it ends, which is in order: nil.
+func (w *watched) follow(ctx context.Context, c *client, connected, hint func()) error {
+	err := stream.Read(ctx, stream.Limits{Life: recycle}, func(ctx context.Context) (*http.Response, error) {
+		return c.send(ctx, c.url(w.resource, w.query, [2]string{"watch", "1"}, [2]string{"allowWatchBookmarks", "true"},
+			[2]string{"resourceVersion", w.version}, [2]string{"timeoutSeconds", strconv.Itoa(int(recycle / time.Second))}))
+	}, func(response *http.Response) error {
+		if response.StatusCode != http.StatusOK {
+			return statusOf(response)
+		}
+		if kind, _, err := mime.ParseMediaType(response.Header.Get("Content-Type")); err != nil || kind != "application/json" {
+			return fmt.Errorf("200 with %q, not a stream of events", response.Header.Get("Content-Type"))
+		}
+		connected()
+		return stream.Values(response.Body, maxEvent, func(e watchEvent) error {
+			switch e.Type {
+			case "ERROR":
+				return statusIn(e.Object)
+			case "BOOKMARK": // says only how far the watch has come
+			case "ADDED", "MODIFIED", "DELETED":
+				if w.matters(e.Type, e.Object) {
+					hint()
+				}
+			default:
+				hint()
+			}
+			return nil
+		})
+	})
+	if err == nil || ctx.Err() != nil {
+		return err
+	}
+	if forbidden(err) {
+		err = fmt.Errorf("%w (with --watch the account needs the verb watch beside list)", err)
+	}
+	return fmt.Errorf("watch %s%s: %w", w.resource, w.query.in(), err)
+}
+
+// statusIn is the error that an event tells of: mostly 410, that the version
+// after which changes were to be told is too old.
+func statusIn(object json.RawMessage) error {
+	var status struct {
+		Code    int    `json:"code"`
+		Message string `json:"message"`
+	}
+	if err := json.Unmarshal(object, &status); err != nil || status.Message == "" {
+		return fmt.Errorf("the server has ended it with an error: %s", excerpt(string(object)))
+	}
+	return &statusError{status.Code, fmt.Sprintf("the server has ended it: %d %s: %s", status.Code, http.StatusText(status.Code), excerpt(status.Message))}
+}
