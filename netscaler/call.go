@@ -180,8 +180,8 @@ func (k *call) read(resp *http.Response) (reply, error) {
 		return a, failed
 	case err != nil:
 		return a, fmt.Errorf("%w: %w", errUnreadable, err)
-	case resp.StatusCode >= 300 && a.code == 0:
-		return a, failed
+	case resp.StatusCode >= 300 && (a.code == 0 || k.method == http.MethodGet):
+		return a, failed // also if it is a warning: what was asked for was not read
 	case k.method == http.MethodGet && !a.coded:
 		failed.Message = "an answer without an errorcode"
 		return a, failed
@@ -214,6 +214,8 @@ func (k *call) outcome(ctx context.Context, base string) error {
 		return fmt.Errorf("%w: %w", ErrUnsure, err)
 	case e == nil && ctx.Err() != nil:
 		return err
+	case e != nil && e.whole():
+		return fmt.Errorf("%w: %w", ErrUnavailable, err)
 	case e != nil && !e.busy() && !e.broken():
 		return err
 	}

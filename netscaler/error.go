@@ -15,8 +15,8 @@ import (
 var ErrLogin = errors.New("log-in refused")
 
 // ErrUnavailable is wrapped by the error of a call that the appliance could
-// not take: it cannot be reached, or stays busy. More calls in this pass would
-// fare no better.
+// not take: it cannot be reached, stays busy, or is no node to be written. More
+// calls in this pass would fare no better.
 var ErrUnavailable = errors.New("not available")
 
 // ErrReadOnly is wrapped by the error of a request that a read-only client was

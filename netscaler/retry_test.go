@@ -431,3 +431,23 @@ func TestOpenSaysWhatIsWrong(t *testing.T) {
 		}
 	}
 }
+
+// A warning makes a write no failure; of a read there is nothing but what was
+// read, and that is not nothing.
+func TestReadThatIsRefusedWithAWarningIsNoEmptyAnswer(t *testing.T) {
+	warning := answer{status: 599, body: `{ "errorcode": 1067, "message": "Feature(s) not enabled [LB]", "severity": "WARNING" }`}
+	b := newBox(t).on(bulk, warning).on(byName("a"), warning)
+	c := b.open()
+	_, err := c.Read(t.Context(), []string{"a", "b", "c", "d", "e"})
+	wantError(t, err, nil, "read the members of all service groups: NITRO 1067")
+	groups, err := c.Read(t.Context(), []string{"a"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	wantError(t, groups["a"].Err, nil, "read service group a: NITRO 1067")
+	// With 209 the rows are there.
+	b.on(byName("a"), answer{status: 209, body: `{ "errorcode": 1067, "message": "x", "severity": "WARNING", "` + binding + `": [ {"servicegroupname":"a","ip":"10.0.0.1","port":80,"servername":"10.0.0.1","weight":"1","state":"ENABLED","svrstate":"UP"} ] }`})
+	if groups, err = c.Read(t.Context(), []string{"a"}); err != nil || len(groups["a"].Members) != 1 {
+		t.Errorf("%v, %v", groups["a"], err)
+	}
+}
