@@ -64,10 +64,6 @@ func newClient(config *rest.Config) (*client, error) {
 	config = rest.CopyConfig(config)
 	config.UserAgent = "nitrox"
 	config.Timeout = 0 // the context has it
-	tokenFile := config.BearerTokenFile
-	if tokenFile != "" {
-		config.BearerToken, config.BearerTokenFile = "", ""
-	}
 	base, _, err := rest.DefaultServerUrlFor(config)
 	if err != nil {
 		return nil, err
@@ -80,11 +76,11 @@ func newClient(config *rest.Config) (*client, error) {
 	// sent to another host.
 	own := *h
 	own.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
-	return &client{http: &own, base: base, tokenFile: tokenFile}, nil
+	return &client{http: &own, base: base, tokenFile: config.BearerTokenFile}, nil
 }
 
 // authorize adds the token of a file to a request. Other credentials are added
-// on the way.
+// on the way; client-go leaves alone what is there.
 func (c *client) authorize(request *http.Request) error {
 	if c.tokenFile == "" {
 		return nil
