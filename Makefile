@@ -24,15 +24,21 @@ fmt:
 
 vet:
 	go vet ./...
-	go vet -tags e2e ./testdata/e2e/
+	go vet -tags e2e $(E2E)
 
 lint:
 	$(TOOL) staticcheck ./...
-	$(TOOL) staticcheck -tags e2e ./testdata/e2e/
+	$(TOOL) staticcheck -tags e2e $(E2E)
 	@dead=$$($(TOOL) deadcode -test ./...) && if [ -n "$$dead" ]; then echo "$$dead"; exit 1; fi
 
-e2e: ## real Docker engines, two nodes of a swarm; needs root on Linux (what is missing skips, and fails in CI)
-	go test -tags e2e -count=1 -timeout 20m -v ./testdata/e2e/
+# What runs real components: Docker engines, a Kubernetes control plane, a browser.
+E2E := ./testdata/e2e/ ./testdata/kubernetes/ ./sync/observe/
+
+e2e: ## real Docker engines, a real Kubernetes control plane, a real browser (what is missing skips, and fails in CI)
+	sh testdata/e2e/install.sh
+	go test -tags e2e -count=1 -timeout 20m ./testdata/e2e/
+	go test -tags e2e -count=1 -timeout 30m ./testdata/kubernetes/
+	go test -tags e2e -count=1 -run 'InABrowser|WithoutScripts' ./sync/observe/
 
 bench: ## costs as counts and ratios
 	go test -run '^$$' -bench . -benchmem ./...

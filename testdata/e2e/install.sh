@@ -1,27 +1,24 @@
 #!/bin/sh
-# Installs what the end-to-end tests need and this machine lacks: dockerd,
-# docker, ip and iptables. Does nothing if all is there. Without root or
-# apt-get it says what is missing and leaves it to the tests to skip, or,
-# with CI=true, to fail.
+# Installs, as root on Debian, what the end-to-end tests need and this machine
+# lacks. Elsewhere it says what is missing and leaves it to the tests to skip
+# or, with CI=true, to fail.
 set -eu
+# Daemons live in sbin, which is not in every PATH.
+PATH="$PATH:/usr/sbin:/sbin"
 
 missing() {
-	lacks=
-	for tool in dockerd docker ip iptables nsenter; do
-		# dockerd and iptables live in sbin, which is not in every PATH.
-		PATH="$PATH:/usr/sbin:/sbin" command -v "$tool" >/dev/null || lacks="$lacks $tool"
-	done
-	echo "$lacks"
+	for need in dockerd:docker.io docker:docker.io ip:iproute2 iptables:iptables nsenter:util-linux \
+		etcd:etcd-server chromium:chromium systemd-analyze:systemd; do
+		command -v "${need%%:*}" >/dev/null || echo "${need##*:}"
+	done | sort -u
 }
 
-lacks=$(missing)
-[ -n "$lacks" ] || exit 0
+packages=$(missing)
+[ -n "$packages" ] || exit 0
 if [ "$(id -u)" != 0 ] || ! command -v apt-get >/dev/null; then
-	echo "end-to-end tests: missing$lacks; not installed (needs root and apt-get)" >&2
+	echo "end-to-end tests: not installed, for want of root or apt-get:" $packages >&2
 	exit 0
 fi
-
-packages="docker.io iproute2 iptables util-linux"
 apt-get update -q
 # Newer Debian ships the docker command apart from the daemon.
 if apt-cache show docker-cli >/dev/null 2>&1; then
@@ -29,9 +26,8 @@ if apt-cache show docker-cli >/dev/null 2>&1; then
 fi
 # shellcheck disable=SC2086 # a list
 DEBIAN_FRONTEND=noninteractive apt-get install -q -y --no-install-recommends $packages
-
-lacks=$(missing)
-if [ -n "$lacks" ]; then
-	echo "end-to-end tests: still missing after the installation:$lacks" >&2
+packages=$(missing)
+if [ -n "$packages" ]; then
+	echo "end-to-end tests: still missing after the installation:" $packages >&2
 	exit 1
 fi
