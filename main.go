@@ -10,6 +10,7 @@ import (
 	"log/slog"
 	"os"
 	"os/signal"
+	"runtime"
 	"runtime/debug"
 	"strings"
 	"syscall"
@@ -32,6 +33,7 @@ func main() {
 type program struct {
 	stdout, stderr io.Writer
 	lookup         func(string) (string, bool)
+	wait           waitFlag
 	code           int // the exit code of a command that did not fail by itself
 }
 
@@ -69,6 +71,7 @@ func (p *program) app() *cli.App {
 		{
 			Name: "sync", Usage: "bring the service groups in step, once or in a loop",
 			Flags: append(passFlags(), &cli.BoolFlag{DisableDefaultText: true, Name: "dry-run", Usage: "print what would be done, and do nothing"},
+				&cli.GenericFlag{Name: "wait", Value: &p.wait, Usage: "stay until no member drains any more, and unbind them; no longer than --wait=BOUND, such as 2m"},
 				&cli.StringSliceFlag{Name: "force", Usage: "lift the guards from the app `NAME` in this run (repeatable)"}),
 			Action: func(c *cli.Context) error { return p.sync(c, c.Bool("dry-run")) },
 		},
@@ -216,17 +219,15 @@ func (p *program) logger(c *cli.Context) (*slog.Logger, error) {
 // tag is set by the build: -ldflags "-X main.tag=v1.2.3".
 var tag string
 
-func version() string {
-	v := tag
-	info, ok := debug.ReadBuildInfo()
-	if v == "" {
-		v = "development"
-		if ok && info.Main.Version != "" && info.Main.Version != "(devel)" {
-			v = info.Main.Version
-		}
+// release is the version of the program, without that of Go.
+func release() string {
+	if tag != "" {
+		return tag
 	}
-	if ok {
-		v += " " + info.GoVersion
+	if info, ok := debug.ReadBuildInfo(); ok && info.Main.Version != "" && info.Main.Version != "(devel)" {
+		return info.Main.Version
 	}
-	return v
+	return "development"
 }
+
+func version() string { return release() + " " + runtime.Version() }

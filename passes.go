@@ -50,6 +50,10 @@ func (p *program) sync(c *cli.Context, dryRun bool) error {
 		return unknown("output", c.String("output"), []string{"text", "json", "nscli"})
 	case c.IsSet("loop") && every < time.Second:
 		return fmt.Errorf("--loop %v is too short; an interval of at least 1s is needed", every)
+	case p.wait.given && c.IsSet("loop"):
+		return errors.New("--wait is for one run: a loop unbinds what is drained by itself")
+	case p.wait.given && dryRun:
+		return errors.New("--wait is for a run that does something: it cannot be had with --dry-run")
 	case c.IsSet("loop") && c.IsSet("force"):
 		return errors.New("--force is for one run: it cannot be had with --loop")
 	case c.Bool("watch") && !c.IsSet("loop"):
@@ -122,6 +126,18 @@ func (p *program) sync(c *cli.Context, dryRun bool) error {
 		}
 		s = loop.Run(c.Context, s)
 		p.code = sync.ExitInStep
+	} else if p.wait.given {
+		err := sync.Finish(c.Context, p.wait.bound, func(ctx context.Context) sync.Result {
+			r := pass(s, ctx, apps)
+			for i := range s.Apps {
+				s.Apps[i].Policy.Forced = false // --force is for one pass
+			}
+			return r
+		}, tell)
+		if err != nil {
+			log.Error("not finished", "error", err)
+			p.code = sync.ExitFailed
+		}
 	} else {
 		ctx, cancel := sync.WithDeadline(c.Context)
 		defer cancel()

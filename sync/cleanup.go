@@ -3,7 +3,6 @@ package sync
 import (
 	"context"
 	"errors"
-	"fmt"
 	"net/netip"
 	"slices"
 
@@ -66,7 +65,7 @@ func (v *visit) clean(ctx context.Context, outcomes []*Outcome) {
 	for _, o := range work {
 		o.drop(func(c netscaler.Change, err error) bool {
 			if errors.Is(err, netscaler.ErrInUse) {
-				o.Notes = append(o.Notes, fmt.Sprintf("server %s stays: %v", c.Server, err))
+				o.Notes = append(o.Notes, err.Error())
 			}
 			return errors.Is(err, netscaler.ErrInUse) || errors.Is(err, netscaler.ErrGone)
 		})

@@ -78,7 +78,7 @@ func List(now []netscaler.Member, changes []netscaler.Change) (list, out []netsc
 		case m.Leaving && !enabled:
 			continue
 		case enabled:
-			m.State = netscaler.Enabled
+			m.State, m.Leaving = netscaler.Enabled, false
 		}
 		there[m.Addr] = true
 		list = append(list, m)

@@ -1,0 +1,97 @@
+package sync
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"nitrox/netscaler"
+)
+
+const (
+	// drainGrace is how long a wait without a bound of its own goes on after
+	// the longest drain should have ended.
+	drainGrace = 30 * time.Second
+	// drainLook is how often members that drain are looked at: their clients
+	// may leave before the time is up.
+	drainLook = 10 * time.Second
+)
+
+// Finish makes a pass, and more of them until no member drains any more, so
+// that what drained is unbound. It waits no longer than bound; 0 is until the
+// longest drain should have ended and a little more. Each pass is a whole one:
+// a member that is wanted again meanwhile is enabled. tell is called with the
+// first result, with those that changed something, and with the last.
+//
+// The error is that members still drain, because of the bound or because ctx
+// ended. A later run finishes them.
+func Finish(ctx context.Context, bound time.Duration, pass func(context.Context) Result, tell func(Result)) error {
+	one := func() (Result, drains) {
+		ctx, cancel := WithDeadline(ctx)
+		defer cancel()
+		r := pass(ctx)
+		return r, drainsOf(r)
+	}
+	r, left := one()
+	tell(r)
+	if bound == 0 {
+		bound = left.longest + drainGrace
+	}
+	end := time.Now().Add(bound)
+	for left.members > 0 {
+		wait := min(left.soonest, drainLook, time.Until(end))
+		if wait <= 0 {
+			return fmt.Errorf("%s still draining after %s; a later run unbinds what is drained by then", count(left.members, "member"), short(bound))
+		}
+		if err := pause(ctx, wait); err != nil {
+			return fmt.Errorf("stopped with %s still draining: %w", count(left.members, "member"), err)
+		}
+		if r, left = one(); left.members == 0 || r.changed() {
+			tell(r)
+		}
+	}
+	return nil
+}
+
+// drains are the members that a pass left draining.
+type drains struct {
+	members int
+	// soonest and longest are until a drain should end; soonest is more than
+	// any wait if none has an end.
+	soonest, longest time.Duration
+}
+
+func drainsOf(r Result) drains {
+	d := drains{soonest: drainLook + time.Second}
+	add := func(left time.Duration) {
+		d.members++
+		if left > 0 {
+			d.soonest = min(d.soonest, left+time.Second) // the NetScaler counts whole seconds
+		}
+		d.longest = max(d.longest, left)
+	}
+	for _, o := range r.Outcomes {
+		if o.App.Policy.Paused {
+			continue // nobody would unbind them
+		}
+		for _, m := range o.Plan.Draining {
+			add(m.Left)
+		}
+		for i, c := range o.Plan.Changes {
+			if c.Op == netscaler.Drain && o.Errs != nil && o.Errs[i] == nil {
+				add(c.Delay)
+			}
+		}
+	}
+	return d
+}
+
+// changed says whether the pass tried to change anything.
+func (r Result) changed() bool {
+	for _, o := range r.Outcomes {
+		if len(o.Errs) > 0 {
+			return true
+		}
+	}
+	return false
+}
