@@ -5,12 +5,10 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"net"
 	"net/http"
 	"net/netip"
 	"slices"
 	"strings"
-	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -124,61 +122,22 @@ func TestWatchEngine(t *testing.T) {
 // the one before, from 2375. A nil daemon does not answer.
 func bubble(t *testing.T, f func(t *testing.T, s *docker.Source), kind docker.Kind, daemons ...http.Handler) {
 	synctest.Test(t, func(t *testing.T) {
-		var servers sync.WaitGroup
-		defer servers.Wait()
 		config := docker.Config{Kind: kind}
-		listeners := map[string]*pipes{}
+		network := &sourcetest.Network{}
+		defer network.Close()
 		for i, d := range daemons {
 			address := fmt.Sprintf("10.0.0.1:%d", 2375+i)
 			config.Hosts = append(config.Hosts, "tcp://"+address)
-			if d == nil {
-				continue
-			}
-			l := &pipes{conns: make(chan net.Conn), done: make(chan struct{})}
-			listeners[address] = l
-			server := &http.Server{Handler: d}
-			servers.Go(func() { server.Serve(l) })
-			defer server.Close()
+			network.Serve(address, d)
 		}
 		s, err := docker.Open(config)
 		if err != nil {
 			t.Fatal(err)
 		}
-		docker.SetDial(s, func(ctx context.Context, _, address string) (net.Conn, error) {
-			l := listeners[address]
-			if l == nil {
-				<-ctx.Done()
-				return nil, ctx.Err()
-			}
-			ours, theirs := net.Pipe()
-			select {
-			case l.conns <- theirs:
-				return ours, nil
-			case <-l.done:
-				return nil, net.ErrClosed
-			}
-		})
+		docker.SetDial(s, network.Dial)
 		f(t, s)
 	})
 }
-
-// pipes is a listener that rests in a bubble.
-type pipes struct {
-	conns chan net.Conn
-	once  sync.Once
-	done  chan struct{}
-}
-
-func (l *pipes) Accept() (net.Conn, error) {
-	select {
-	case c := <-l.conns:
-		return c, nil
-	case <-l.done:
-		return nil, net.ErrClosed
-	}
-}
-func (l *pipes) Close() error   { l.once.Do(func() { close(l.done) }); return nil }
-func (l *pipes) Addr() net.Addr { return &net.TCPAddr{} }
 
 // hinted watches for so long, and returns when hints came.
 func hinted(t *testing.T, s *docker.Source, d time.Duration) (after []time.Duration, err error) {

@@ -8,6 +8,8 @@ import (
 	"io"
 	"net/http"
 	"net/netip"
+	"slices"
+	"strings"
 	"testing"
 
 	"nitrox/sources"
@@ -57,6 +59,33 @@ func FuzzPoll(f *testing.F) {
 			if answers, err := poll(whole[:n]); err == nil {
 				t.Errorf("an answer from the first %d of %d bytes: %+v", n, len(whole), answers[0])
 			}
+		}
+	})
+}
+
+// FuzzEvents: whatever comes on a stream, it is read to its end, an event is
+// never more than what is looked at of two lines, and breaking the stream off
+// makes no event.
+func FuzzEvents(f *testing.F) {
+	f.Add("event: a\r\ndata: {\"appId\": \"/shop/web\"}\r\n\r\n", 7)
+	f.Add(": comment\n\ndata: x\ndata: y\n\nevent: a\n\n", 20)
+	f.Add("event: a\ndata: "+strings.Repeat("x", 100_000)+"\n\nevent: b\n\n", 100_010)
+	f.Fuzz(func(t *testing.T, text string, cut int) {
+		read := func(text string) (all []string) {
+			err := marathon.ReadEvents(strings.NewReader(text), func(kind string, data []byte) {
+				if len(kind)+len(data) > 2*64<<10 || strings.ContainsAny(kind+string(data), "\n") {
+					t.Errorf("event %q of %d bytes", kind, len(data))
+				}
+				all = append(all, kind+"\n"+string(data))
+			})
+			if err != nil {
+				t.Error(err)
+			}
+			return all
+		}
+		whole, part := read(text), read(text[:min(max(cut, 0), len(text))])
+		if len(part) > len(whole) || !slices.Equal(part, whole[:len(part)]) {
+			t.Errorf("events %q, and %q of the whole", part, whole)
 		}
 	})
 }

@@ -51,18 +51,33 @@ func newClient(t http.RoundTripper, base []*url.URL, auth credentials, maxBody i
 	return &client{&http.Client{Transport: t, CheckRedirect: follow}, auth, maxBody}
 }
 
-// get makes a request. It is repeated once, where Marathon refuses a token that
-// was good before. accept reads the answer; it is never handed more than
+// get makes a request. accept reads the answer; it is never handed more than
 // maxBody bytes.
 func (c *client) get(ctx context.Context, at string, accept func(*http.Response, io.Reader) error) error {
-	r, err := retryablehttp.NewRequestWithContext(ctx, http.MethodGet, at, nil)
+	resp, err := c.open(ctx, at, "application/json")
 	if err != nil {
 		return err
 	}
-	r.Header.Set("Accept", "application/json")
+	defer resp.Body.Close()
+	body := &limited{r: resp.Body, left: c.maxBody, max: c.maxBody}
+	err = accept(resp, body)
+	if body.err != nil {
+		return body.err // what a decoder makes of it hides the reason
+	}
+	return err
+}
+
+// open makes a request for an answer of a type. It is repeated once, where
+// Marathon refuses a token that was good before.
+func (c *client) open(ctx context.Context, at, kind string) (*http.Response, error) {
+	r, err := retryablehttp.NewRequestWithContext(ctx, http.MethodGet, at, nil)
+	if err != nil {
+		return nil, err
+	}
+	r.Header.Set("Accept", kind)
 	renewed, err := c.auth.authorize(ctx, r.Request, false)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	// Its own policy repeats for half a minute what the next pass, or the next
 	// host, does better, and keeps the reason to itself.
@@ -82,15 +97,9 @@ func (c *client) get(ctx context.Context, at string, accept func(*http.Response,
 	}
 	resp, err := retries.Do(r)
 	if err != nil {
-		return cause(err)
+		return nil, cause(err)
 	}
-	defer resp.Body.Close()
-	body := &limited{r: resp.Body, left: c.maxBody, max: c.maxBody}
-	err = accept(resp, body)
-	if body.err != nil {
-		return body.err // what a decoder makes of it hides the reason
-	}
-	return err
+	return resp, nil
 }
 
 // limited is an answer whose end must come within a number of bytes.

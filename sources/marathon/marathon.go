@@ -17,6 +17,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"net"
 	"net/http"
 	"net/url"
@@ -30,7 +31,7 @@ import (
 )
 
 // Source is a Marathon, or several of one cluster. It implements
-// [sources.Source].
+// [sources.Source] and [sources.Watcher].
 type Source struct {
 	// Transport, if it is set before the first poll, carries all requests;
 	// tests call a Marathon in process by it. It is not for credentials or TLS,
@@ -45,7 +46,8 @@ type Source struct {
 
 	// What is kept between polls; it makes them faster, or more careful.
 	mu        sync.Mutex
-	ca        []byte // of transport
+	asked     map[string]bool // the apps that have been polled for
+	ca        []byte          // of transport
 	transport *http.Transport
 	first     *url.URL // to be asked first: the leader, or who answered
 	leader    string
@@ -98,6 +100,7 @@ func (s *Source) Poll(ctx context.Context, queries []Query, fresh bool) ([]sourc
 	for _, q := range queries {
 		wanted[q.App] = true
 	}
+	s.remember(wanted)
 	var failed []error
 	order := s.order()
 	for i, base := range order {
@@ -117,6 +120,16 @@ func (s *Source) Poll(ctx context.Context, queries []Query, fresh bool) ([]sourc
 		}
 	}
 	return nil, errors.Join(failed...)
+}
+
+// remember notes what a watch may be of use for.
+func (s *Source) remember(wanted map[string]bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.asked == nil {
+		s.asked = make(map[string]bool)
+	}
+	maps.Copy(s.asked, wanted)
 }
 
 // connect makes a client for a poll. The connections of the poll before are

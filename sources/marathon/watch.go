@@ -1,0 +1,153 @@
+package marathon
+
+import (
+	"bufio"
+	"bytes"
+	"cmp"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"mime"
+	"net/http"
+	"net/url"
+	"slices"
+	"strings"
+	"time"
+
+	"nitrox/sources/stream"
+)
+
+const (
+	// idle is after which silence a stream is taken for dead. Marathon sends an
+	// empty line about every ten seconds.
+	idle = 75 * time.Second
+	// maxLine is how much of a line of a stream is looked at. Marathon before
+	// 1.7 puts the definitions of all apps into one.
+	maxLine = 64 << 10
+)
+
+// changes are the types of events after which endpoints may be others ("Event
+// Bus", Marathon documentation). The first says that from now on none is missed.
+// Among the others are a message for each failed health check, which changes
+// nothing until there are enough of them.
+var changes = []string{
+	"event_stream_attached",
+	"status_update_event", "instance_changed_event", "unknown_instance_terminated_event",
+	"health_status_changed_event", "instance_health_changed_event", "unhealthy_task_kill_event", "unhealthy_instance_kill_event",
+	"api_post_event", "app_terminated_event", "group_change_success",
+	"deployment_step_success", "deployment_success", "deployment_failed",
+}
+
+// Watch implements [sources.Watcher]. It follows the event stream of the first
+// Marathon that answers, the leader first where it is known. A Marathon that
+// does not lead sends us to the leader, whom we follow if it is configured.
+func (s *Source) Watch(ctx context.Context, changed func()) error {
+	return stream.Hints(changed, func(hint func()) error {
+		c, err := s.connect()
+		if err != nil {
+			return err
+		}
+		var failed []error
+		for _, base := range s.order() {
+			connected, err := s.follow(ctx, c, base, hint)
+			if ctx.Err() != nil {
+				return ctx.Err()
+			}
+			failed = append(failed, fmt.Errorf("%s: %w", base, err))
+			if connected {
+				break
+			}
+		}
+		return errors.Join(failed...)
+	})
+}
+
+func (s *Source) follow(ctx context.Context, c *client, base *url.URL, hint func()) (connected bool, err error) {
+	at := base.String() + "/v2/events?" + url.Values{"event_type": changes, "plan-format": {"light"}}.Encode()
+	err = stream.Read(ctx, stream.Limits{Idle: idle}, func(ctx context.Context) (*http.Response, error) {
+		return c.open(ctx, at, eventStream)
+	}, func(resp *http.Response) error {
+		if resp.StatusCode != http.StatusOK {
+			return statusError(resp, resp.Body)
+		}
+		if kind, _, err := mime.ParseMediaType(resp.Header.Get("Content-Type")); err != nil || kind != eventStream {
+			return fmt.Errorf("200 with %q, not a stream of events", resp.Header.Get("Content-Type"))
+		}
+		connected = true
+		hint()
+		err := readEvents(resp.Body, func(e event) {
+			if s.matters(e) {
+				hint()
+			}
+		})
+		if err == nil {
+			err = errors.New("Marathon has ended the stream of events, as it does when another is to lead")
+		}
+		return err
+	})
+	return connected, err
+}
+
+const eventStream = "text/event-stream"
+
+// event is an event of a stream. data is its beginning.
+type event struct {
+	kind string
+	data []byte
+}
+
+// readEvents reads server-sent events (HTML standard, section 9.2) until the
+// stream ends, of each line as much as is looked at.
+func readEvents(r io.Reader, happened func(event)) error {
+	lines := bufio.NewReaderSize(r, maxLine)
+	var e event
+	for {
+		line, err := lines.ReadSlice('\n')
+		whole := line
+		if errors.Is(err, bufio.ErrBufferFull) {
+			whole = bytes.Clone(line) // the rest is read into the same buffer
+			for errors.Is(err, bufio.ErrBufferFull) {
+				_, err = lines.ReadSlice('\n')
+			}
+		}
+		switch {
+		case errors.Is(err, io.EOF):
+			return nil // what has no end is no event
+		case err != nil:
+			return err
+		}
+		whole = bytes.TrimRight(whole, "\r\n")
+		name, value, _ := bytes.Cut(whole, []byte(":"))
+		value = bytes.TrimPrefix(value, []byte(" "))
+		switch {
+		case len(whole) == 0:
+			if e.kind != "" || e.data != nil {
+				happened(e)
+			}
+			e = event{}
+		case string(name) == "event":
+			e.kind = string(value)
+		case string(name) == "data" && e.data == nil:
+			e.data = bytes.Clone(value)
+		}
+	}
+}
+
+// matters says whether endpoints of the apps that have been asked for may be
+// others after the event. Of a stream that is not filtered, as before Marathon
+// 1.3.7, it is the filter.
+func (s *Source) matters(e event) bool {
+	if e.kind != "" && !slices.Contains(changes, e.kind) {
+		return false
+	}
+	var about struct{ AppID, RunSpecID string }
+	if json.Unmarshal(e.data, &about) != nil {
+		return true // too long, or of a form that we do not know
+	}
+	id := cmp.Or(about.AppID, about.RunSpecID)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return id == "" || len(s.asked) == 0 || s.asked["/"+strings.TrimPrefix(id, "/")]
+}
