@@ -83,7 +83,7 @@ func (s *Source) follow(ctx context.Context, c *client, base *url.URL, hint func
 			}
 		})
 		if err == nil {
-			err = errors.New("Marathon has ended the stream of events, as it does when another is to lead")
+			err = errors.New("the stream of events has ended, as it does when another Marathon is to lead")
 		}
 		return err
 	})

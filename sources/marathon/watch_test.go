@@ -142,7 +142,7 @@ func TestTheEndOfALeaderIsTheEndOfItsStream(t *testing.T) {
 		}()
 		began := time.Now()
 		_, err := l.hinted(t, time.Hour)
-		if err == nil || !strings.Contains(err.Error(), "http://m1:8080: Marathon has ended the stream") || time.Since(began) != time.Minute {
+		if err == nil || !strings.Contains(err.Error(), "http://m1:8080: the stream of events has ended") || time.Since(began) != time.Minute {
 			t.Errorf("%v after %v", err, time.Since(began))
 		}
 		for _, node := range []int{-1, 2} {
