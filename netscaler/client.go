@@ -54,7 +54,7 @@ type Config struct {
 	Log *slog.Logger
 	// Observe is told of each try of a call when it has ended, by whichever
 	// goroutine made it; nil: nobody is.
-	Observe func(CallInfo)
+	Observe func(CallInfo) `json:"-"`
 }
 
 const (
