@@ -58,44 +58,48 @@ func TestEngine(t *testing.T) {
 		e.tcp(2375), "unix://"+e.socket(), e.addr),
 		map[string]string{"remote": fmt.Sprintf(from, "remote"), "local": fmt.Sprintf(from, "local")})
 
+	inStep := func(healthy, other int) {
+		t.Helper()
+		n.inStep(func() map[string]truth { return settled(healthy, other) })
+	}
+
 	step(t, "deploy, beside containers that are no part of it")
 	start(4)
 	// Published for IPv4 alone, which parts the ports of those that follow.
 	e.docker("run", "--detach", "--publish", "0.0.0.0::80", "web:1")
 	e.docker("run", "--detach", "--label", "com.citrix.lb.appname=other", "--publish", "80", "web:1")
-	n.inStep(settled(4, 0))
+	inStep(4, 0)
 
 	step(t, "scale to 6")
 	start(2)
-	n.inStep(settled(6, 0))
+	inStep(6, 0)
 
 	step(t, "scale to 2")
 	e.docker(append([]string{"rm", "--force"}, containers[:4]...)...)
 	containers = containers[4:]
-	n.inStep(settled(2, 0))
+	inStep(2, 0)
 	start(2)
-	n.inStep(settled(4, 0))
+	inStep(4, 0)
 
 	step(t, "a container dies")
 	e.docker("kill", containers[0])
-	n.inStep(settled(3, 0))
+	inStep(3, 0)
 
 	step(t, "a container is paused, and goes on")
 	e.docker("pause", containers[1])
-	n.inStep(settled(2, 0))
+	inStep(2, 0)
 	e.docker("unpause", containers[1])
-	n.inStep(settled(3, 0))
+	inStep(3, 0)
 
 	step(t, "a container falls sick, and recovers")
-	at := e.published(containers[2])[0]
+	at := e.healthy("id=" + containers[2]).addrs()[0]
 	tell(t, at, "sick")
-	want := settled(2, 1)
-	n.inStep(want)
+	inStep(2, 1)
 	if slices.Contains(n.members("remote"), at) {
 		t.Fatalf("%v is unhealthy and a member", at)
 	}
 	tell(t, at, "well")
-	n.inStep(settled(3, 0))
+	inStep(3, 0)
 
 	step(t, "the engine stops: nothing is removed")
 	untouched := n.untouched("remote", "local")
@@ -106,7 +110,7 @@ func TestEngine(t *testing.T) {
 	e.start()
 	// docker kill counts as stopping by hand: that container stays away.
 	e.docker("rm", "--force", containers[0])
-	n.inStep(settled(3, 0))
+	inStep(3, 0)
 
 	step(t, "no container is left: the members stay, and the exit code says so")
 	e.docker(append([]string{"rm", "--force"}, containers[1:]...)...)

@@ -61,7 +61,7 @@ func TestSwarm(t *testing.T) {
 	s.settled(t, "web-mesh", 2)
 	s.settled(t, "web-global", 2)
 	s.settled(t, "web-brief", 1)
-	n.inStep(now())
+	n.inStep(now)
 	if got := len(n.members("host")); got != 4 {
 		t.Fatalf("host: %d members of 4 replicas", got)
 	}
@@ -69,7 +69,7 @@ func TestSwarm(t *testing.T) {
 	for _, tasks := range []int{6, 2} {
 		step(t, "scale to %d", tasks)
 		scale("web-host", tasks)
-		n.inStep(now())
+		n.inStep(now)
 	}
 
 	step(t, "a service that runs nothing: its last member is held, unless the mapping allows an empty group")
@@ -88,7 +88,7 @@ func TestSwarm(t *testing.T) {
 	if !s.splitPorts("web-host") {
 		t.Log("NOT CHECKED: this engine gives both the same port")
 	}
-	n.inStep(now())
+	n.inStep(now)
 
 	step(t, "a container dies, and its task is replaced")
 	var victim string
@@ -103,13 +103,12 @@ func TestSwarm(t *testing.T) {
 		}
 	}
 	s.settled(t, "web-host", 4)
-	after := now()
-	for ap, ids := range after["host"] {
+	n.inStep(now)
+	for ap, ids := range s.host("web-host") {
 		if ids[0] == victim {
 			t.Fatalf("%s is still served by the container that was killed", ap)
 		}
 	}
-	n.inStep(after)
 
 	step(t, "drain a node")
 	manager.docker("node", "update", "--availability", "drain", "node2")
@@ -117,7 +116,7 @@ func TestSwarm(t *testing.T) {
 	s.settled(t, "web-mesh", 2)
 	s.settled(t, "web-global", 1)
 	s.settled(t, "web-brief", 1)
-	n.inStep(now())
+	n.inStep(now)
 	for _, g := range []string{"host", "mesh", "global", "labelled"} {
 		for _, ap := range n.members(g) {
 			if ap.Addr() == worker.addr {
@@ -130,7 +129,7 @@ func TestSwarm(t *testing.T) {
 	manager.docker("node", "update", "--availability", "active", "node2")
 	s.settled(t, "web-global", 2)
 	scale("web-host", 6)
-	n.inStep(now())
+	n.inStep(now)
 
 	step(t, "a node loses power")
 	worker.kill()
@@ -138,10 +137,10 @@ func TestSwarm(t *testing.T) {
 	s.settled(t, "web-host", 6)
 	s.settled(t, "web-mesh", 2)
 	s.settled(t, "web-global", 1)
-	n.inStep(now())
+	n.inStep(now)
 	worker.start()
 	s.settled(t, "web-global", 2)
-	n.inStep(now())
+	n.inStep(now)
 
 	step(t, "the manager stops: nothing is removed, and what it does not feed is served")
 	untouched := n.untouched("host", "mesh", "global", "labelled", "emptied", "brief")
@@ -158,7 +157,7 @@ func TestSwarm(t *testing.T) {
 	s.settled(t, "web-mesh", 2)
 	s.settled(t, "web-global", 2)
 	s.settled(t, "web-brief", 1)
-	n.inStep(now())
+	n.inStep(now)
 
 	step(t, "a worker is asked instead of a manager: nothing is known, nothing is removed")
 	untouched = n.untouched("host", "mesh", "global", "labelled", "emptied", "brief")

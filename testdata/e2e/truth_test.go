@@ -34,38 +34,34 @@ func (e *engine) running(filters ...string) ([]string, error) {
 	return e.tryDocker(args...)
 }
 
-// published is where the engine lets the world reach port 80 of a container
-// over IPv4; there may be several addresses, or none.
-func (e *engine) published(id string) []netip.AddrPort {
-	e.t.Helper()
-	var addrs []netip.AddrPort
-	for _, line := range e.docker("port", id, "80/tcp") {
-		ap, err := netip.ParseAddrPort(line)
-		if err != nil {
-			e.t.Fatalf("docker port on %s: %v", e.node, err)
-		}
-		switch {
-		case ap.Addr().Is6():
-		case ap.Addr().IsUnspecified():
-			addrs = append(addrs, netip.AddrPortFrom(e.addr, ap.Port()))
-		default:
-			addrs = append(addrs, ap)
-		}
-	}
-	return addrs
-}
-
 // healthy is the truth about the engine's containers that match the filters:
-// those that run and are healthy, at the ports that they publish.
+// those that run and are healthy, at the addresses where the engine lets the
+// world reach their port 80 over IPv4. It is one look: ids and ports that were
+// asked for apart might be of different moments.
 func (e *engine) healthy(filters ...string) truth {
 	e.t.Helper()
-	ids, err := e.running(append(filters, "health=healthy")...)
-	if err != nil {
-		e.t.Fatal(err)
+	args := []string{"ps", "--no-trunc", "--format", "{{.ID}} {{.Ports}}", "--filter", "status=running", "--filter", "health=healthy"}
+	for _, f := range filters {
+		args = append(args, "--filter", f)
 	}
 	want := truth{}
-	for _, id := range ids {
-		for _, ap := range e.published(id) {
+	for _, line := range e.docker(args...) {
+		// "ID 0.0.0.0:32772->80/tcp, [::]:32771->80/tcp"; older commands
+		// print :::32771 for IPv6.
+		id, ports, _ := strings.Cut(line, " ")
+		for _, port := range strings.Split(ports, ", ") {
+			public, private, published := strings.Cut(port, "->")
+			ap, err := netip.ParseAddrPort(public)
+			switch {
+			case !published || private != "80/tcp" || strings.HasPrefix(public, ":::"):
+				continue
+			case err != nil:
+				e.t.Fatalf("docker ps on %s: %q: %v", e.node, port, err)
+			case ap.Addr().Is6():
+				continue
+			case ap.Addr().IsUnspecified():
+				ap = netip.AddrPortFrom(e.addr, ap.Port())
+			}
 			want[ap] = append(want[ap], id)
 		}
 	}
