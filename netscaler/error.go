@@ -95,6 +95,7 @@ const (
 	codeNotOnCluster      = 1065
 	codeNoSuchArgument    = 1090
 	codeArgumentMissing   = 1095
+	codeTooLong           = 1106
 	codeUnchanged         = 1133
 	codeClusterReadOnly   = 1203
 	codeNoBind            = 1208

@@ -17,7 +17,8 @@ const markPrefix = "nitrox-"
 // operator disabled.
 //
 // It holds the address because custom server IDs are to be unique. How long
-// they may be is not documented; the longest mark has 52 characters.
+// they may be is not documented; the longest mark has 52 characters, and one
+// that is refused for its length is cut to 31, which those of IPv4 never reach.
 func DrainMark(addr netip.AddrPort) string {
 	return fmt.Sprintf("%s%s-%d", markPrefix, addr.Addr(), addr.Port())
 }
@@ -44,7 +45,17 @@ func (r *row) mark(m *Member) {
 	m.Mark = m.Mark || m.Leaving || m.NoMark && is(plain(r.Graceful), "YES")
 }
 
-// isMark also takes a mark that the appliance cut short.
+// mark is the mark of an item, cut if the whole one is too long.
+func (it item) mark() string {
+	const most = 31
+	text := DrainMark(it.change.Addr)
+	if it.cut {
+		text = text[:min(len(text), most)]
+	}
+	return text
+}
+
+// isMark also takes a mark that was cut short.
 func isMark(id string, addr netip.AddrPort) bool {
 	id = strings.ToLower(id)
 	return len(id) > len(markPrefix) && strings.HasPrefix(id, markPrefix) && strings.HasPrefix(DrainMark(addr), id)
@@ -54,6 +65,14 @@ func isMark(id string, addr netip.AddrPort) bool {
 func (b *batch) drain(ctx context.Context) {
 	marked, unmarked := split(b.items, func(it item) bool { return it.change.Mark || it.change.NoMark })
 	done := b.step(ctx, mark, unmarked)
+	long, _ := split(unmarked, func(it item) bool {
+		e := refused(b.errs[it.i])
+		return e != nil && e.Code == codeTooLong
+	})
+	for i := range long {
+		long[i].cut = true
+	}
+	done = append(done, b.step(ctx, mark, long)...)
 	for _, it := range unmarked {
 		if e := refused(b.errs[it.i]); e != nil && !e.noGroup(it.change.Group) {
 			b.errs[it.i] = fmt.Errorf("not begun, because the member cannot be marked, and a later run would take it for an operator's: %w; drain: 0s unbinds without a mark", e)

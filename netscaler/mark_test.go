@@ -142,7 +142,13 @@ func TestEnableLiftsTheMark(t *testing.T) {
 
 // Mark, drain, return and restore on a whole appliance, also the longest mark.
 func TestMarkIsKeptByTheAppliance(t *testing.T) {
-	sim := simulator.New(simulator.Options{Users: users})
+	for _, length := range []int{0, 52, 40} {
+		markIsKept(t, length)
+	}
+}
+
+func markIsKept(t *testing.T, length int) {
+	sim := simulator.New(simulator.Options{Users: users, CustomIDLength: length})
 	const long = "2001:db8:1111:2222:3333:4444:5555:6666"
 	load(t, sim, "add serviceGroup sg HTTP", "bind serviceGroup sg "+long+" 31080", "bind serviceGroup sg 10.0.0.1 80 -CustomServerID p1")
 	c := open(t, sim.Transport())
@@ -156,6 +162,9 @@ func TestMarkIsKeptByTheAppliance(t *testing.T) {
 	}
 	wantNil(t, c.Do(t.Context(), netscaler.Drain, drains(read()...)))
 	want := netscaler.DrainMark(netip.MustParseAddrPort("[" + long + "]:31080"))
+	if length == 40 {
+		want = want[:31]
+	}
 	for _, m := range sim.Members("sg") {
 		if m.State != "DISABLED" || m.CustomServerID != want && m.CustomServerID != "p1" {
 			t.Errorf("%+v", m)

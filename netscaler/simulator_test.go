@@ -55,6 +55,8 @@ func TestEveryBuildComesToTheSameEnd(t *testing.T) {
 		"no arrays":          {Lacks: []string{"arrays"}},
 		"no bulk read":       {Lacks: []string{"bulkbindings"}},
 		"no unbind action":   {Lacks: []string{"action=unbind"}},
+		"no custom ID":       {Lacks: []string{"customserverid"}},
+		"short custom ID":    {CustomIDLength: 31},
 		"old group":          {Lacks: []string{"autodisablegraceful", "autodisabledelay", "autoscale"}},
 		"padded results":     {PaddedBulk: true},
 		"types swapped":      {SwapTypes: true},

@@ -26,7 +26,7 @@ func (c *Client) Do(ctx context.Context, op Op, changes []Change) (errs []error)
 	b := &batch{client: c, op: op, errs: errs}
 	for i, change := range changes {
 		if errs[i] = change.check(op); errs[i] == nil {
-			b.items = append(b.items, item{i, change, ""})
+			b.items = append(b.items, item{i: i, change: change})
 		}
 	}
 	if op == Drain || op == Unbind {
@@ -119,6 +119,7 @@ type item struct {
 	i      int // of the change
 	change Change
 	server string // to bind by; empty: by address
+	cut    bool   // the mark is too long
 }
 
 // body is the item as the call for op takes it. More keys than these are
@@ -143,7 +144,7 @@ func (it item) body(op Op) map[string]any {
 		b["graceful"] = "YES"
 		b["delay"] = int64((it.change.Delay + time.Second - 1) / time.Second)
 	case mark:
-		b["customserverid"] = DrainMark(it.change.Addr)
+		b["customserverid"] = it.mark()
 	case unmark:
 		b["customserverid"] = noMark
 	}

@@ -208,6 +208,41 @@ func TestDrainsCostTwoCallsWhateverTheirNumber(t *testing.T) {
 	})
 }
 
+// Scenario 30, with drains: two copies at once end in the same state.
+func TestTwoCopiesAtOnceDrainTheSame(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		st := stage{"shop": known(hosts(1, 8))}
+		one := newSite(t, players{"prod": st.play}, sync.App{Name: "shop", Policy: slowly})
+		one.sync(0)
+		two := &site{t: t, sims: one.sims, Syncer: &sync.Syncer{Sources: one.Sources, Apps: one.Apps, NetScalers: map[string]*sync.NetScaler{"edge": {Client: one.client("edge", "secret", false), Save: true}}}}
+		both := func() {
+			t.Helper()
+			done := make(chan sync.Result)
+			go func() { done <- two.Sync(t.Context(), nil) }()
+			for _, r := range []sync.Result{one.Sync(t.Context(), nil), <-done} {
+				if code := r.Exit(false); code != 0 {
+					t.Errorf("exit %d: %v", code, r.Outcomes[0].Errs)
+				}
+			}
+		}
+		st["shop"] = known(hosts(5, 12))
+		both()
+		if n := len(one.marks("sg-shop")); n != 4 {
+			t.Errorf("%d members are marked", n)
+		}
+		st["shop"] = known(hosts(4, 12)) // one comes back
+		both()
+		time.Sleep(31 * time.Second)
+		both()
+		_ = two.Close(t.Context()) // both use one set of simulators; the sessions are counted below
+		one.end(one.Sync(t.Context(), nil), 0)
+		one.expect("sg-shop", bound(4, 12))
+		if m := one.marks("sg-shop"); len(m) != 0 {
+			t.Errorf("%v are marked", m)
+		}
+	})
+}
+
 // An address that returns as a drained member of another weight is enabled
 // with that weight, and not bound a second time.
 func TestAMarkedIPv6MemberReturns(t *testing.T) {

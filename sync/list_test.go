@@ -263,6 +263,28 @@ func TestWithoutTheDesiredStateCallMembersAreBound(t *testing.T) {
 	}
 }
 
+// A mark from before the group took lists is lifted by a call of its own, and a
+// marked member that is not wanted goes by the list.
+func TestMarksInAGroupThatTakesLists(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		st := stage{"shop": known(hosts(1, 3))}
+		s := apiSite(t, st, slowly, simulator.Options{}, apiGroup)
+		for i := 1; i <= 4; i++ {
+			s.command(fmt.Sprintf("bind serviceGroup sg-shop 10.0.0.%d 80 -state %s -CustomServerID nitrox-10.0.0.%d-80", i, []string{"ENABLED", "DISABLED"}[i%2], i))
+		}
+		s.sync(0)
+		s.expect("sg-shop", bound(1, 3))
+		if m := s.marks("sg-shop"); len(m) != 0 {
+			t.Errorf("%v are marked", m)
+		}
+		s.sims["edge"].ResetCalls()
+		s.sync(0)
+		if n := len(s.sims["edge"].Calls()); n != 3 {
+			t.Errorf("%d calls: %v", n, kinds(s.sims["edge"].Calls()))
+		}
+	})
+}
+
 // A list cannot hold what has no address: the app fails, and nothing is lost.
 func TestAListIsNotGivenWhereADomainNameIsAMember(t *testing.T) {
 	for name, conf := range map[string]string{

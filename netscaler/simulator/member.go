@@ -180,6 +180,9 @@ func (x *exec) setMember(g *group, it item) *failure {
 	if f != nil {
 		return f
 	}
+	if most := x.opt.CustomIDLength; most > 0 && len(it.get("customserverid")) > most {
+		return fail(codeTooLong, "customServerID", most)
+	}
 	m.set(it)
 	return nil
 }

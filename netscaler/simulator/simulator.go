@@ -95,6 +95,9 @@ type Options struct {
 	SwapTypes bool
 	// ForgetGraceful reads graceful NO once a drain is over.
 	ForgetGraceful bool
+	// CustomIDLength is how long the custom server ID of a member may be, 1106
+	// over it. Default: 63.
+	CustomIDLength int
 	// CloudCode is the code for binding to a group with autoscale CLOUD.
 	// Default: 257; negative: it is allowed.
 	CloudCode int
