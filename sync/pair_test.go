@@ -315,18 +315,41 @@ func TestTheSessionIsKilledAtAnyCall(t *testing.T) {
 	}
 }
 
-// Scenario 16 is the mapping file's to refuse (sync/config); that one group on
-// two appliances is served on both, and that the addresses of a source are
-// bound on each, is shown here.
-func TestOneAppOnTwoNetScalersIsServedOnBoth(t *testing.T) {
-	bubble(t, func(t *testing.T) {
-		st := stage{"shop": {Endpoints: []sources.Endpoint{{Addr: netip.MustParseAddrPort("[2001:db8::1]:80")}}}}
-		s := newSite(t, players{"prod": st.play}, sync.App{Name: "shop", NetScalers: []string{"edge", "core"}, Policy: atOnce})
-		s.sync(0)
-		for name, sim := range s.sims {
-			if m := sim.Members("sg-shop"); len(m) != 1 || m[0].Addr.String() != "[2001:db8::1]:80" {
-				t.Errorf("%s has %v", name, m)
+// Scenario 12: one address with two ports, an address of IPv6 written long and
+// short, and numbers as text: what the first run bound is in step in the
+// second, which writes nothing.
+func TestWhatARunBoundIsInStepInTheNext(t *testing.T) {
+	for _, o := range []simulator.Options{{}, {SwapTypes: true}, {CanonicalIPv6: true}} {
+		bubble(t, func(t *testing.T) {
+			var es []sources.Endpoint
+			for _, text := range []string{"10.0.0.1:80", "10.0.0.1:81", "[2001:db8::1]:80", "[::ffff:10.0.0.2]:80"} {
+				a := netip.MustParseAddrPort(text)
+				es = append(es, sources.Endpoint{Addr: netip.AddrPortFrom(a.Addr().Unmap(), a.Port()), Weight: 3})
 			}
-		}
-	})
+			s := newSite(t, players{"prod": stage{"shop": known(es)}.play}, sync.App{Name: "shop", NetScalers: []string{"edge", "core"}, Policy: atOnce})
+			for _, name := range []string{"edge", "core"} {
+				o.Users = map[string]string{"nitrox": "secret"}
+				s.sims[name] = simulator.New(o)
+				s.sims[name].AddGroup("sg-shop")
+				// Another tool bound one of them, in its own spelling.
+				if err := s.sims[name].Load(strings.NewReader("bind serviceGroup sg-shop 2001:0DB8:0:0::1 80 -weight 3\n")); err != nil {
+					t.Fatal(err)
+				}
+				s.NetScalers[name].Client = s.client(name, "secret", false)
+			}
+			s.sync(0)
+			s.expect("sg-shop", "10.0.0.1:80, 10.0.0.1:81, 10.0.0.2:80, [2001:db8::1]:80")
+			for _, sim := range s.sims {
+				sim.ResetCalls()
+			}
+			s.sync(0)
+			for name, sim := range s.sims {
+				for _, c := range sim.Calls() {
+					if c.Method != "GET" && c.Type != "login" && c.Type != "logout" {
+						t.Errorf("the second run sent %s %s to %s", c.Method, c.Path, name)
+					}
+				}
+			}
+		})
+	}
 }
