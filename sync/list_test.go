@@ -1,6 +1,7 @@
 package sync_test
 
 import (
+	"errors"
 	"fmt"
 	"net/netip"
 	"slices"
@@ -261,6 +262,79 @@ func TestWithoutTheDesiredStateCallMembersAreBound(t *testing.T) {
 			})
 		})
 	}
+}
+
+// A build that does not say why a member drains: it is taken for an operator's
+// while it drains, and bound again once the NetScaler has removed it.
+func TestABuildThatDoesNotSayWhyAMemberDrains(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		st := stage{"shop": known(hosts(1, 3))}
+		s := apiSite(t, st, slowly, simulator.Options{Lacks: []string{"trofsreason"}}, apiGroup+" -autoDisablegraceful YES -autoDisabledelay 30")
+		s.sync(0)
+		st["shop"] = known(hosts(1, 2))
+		s.sync(0)
+		st["shop"] = known(hosts(1, 4))
+		s.sync(0)
+		s.expect("sg-shop", "10.0.0.1:80, 10.0.0.2:80, 10.0.0.3:80 GOING OUT OF SERVICE, 10.0.0.4:80")
+		time.Sleep(31 * time.Second)
+		s.sync(0)
+		s.expect("sg-shop", bound(1, 4))
+	})
+}
+
+// Scenario 7: also where a list could replace all at once, new members come
+// first, and the old ones stay until they are UP.
+func TestAFullReplacementByListsWaitsForTheNewMembers(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		st := stage{"shop": known(hosts(1, 4))}
+		p := atOnce
+		p.WaitUp = 10 * time.Second
+		s := apiSite(t, st, p, simulator.Options{}, apiGroup)
+		s.sync(0)
+		sim := s.sims["edge"]
+		for _, e := range hosts(11, 14) {
+			sim.SetUp("sg-shop", e.Addr, false)
+		}
+		time.AfterFunc(7*time.Second, func() { // 2 s of which pass before the plan is believed
+			for _, e := range hosts(11, 12) {
+				sim.SetUp("sg-shop", e.Addr, true)
+			}
+		})
+		sim.ResetMin()
+		st["shop"] = known(hosts(11, 14))
+		began := time.Now()
+		s.sync(0)
+		if took := time.Since(began); took < 7*time.Second || took > 9*time.Second {
+			t.Errorf("took %v: the new members are UP after 7 s", took)
+		}
+		s.expect("sg-shop", bound(11, 14))
+		if n := sim.MinEnabled("sg-shop"); n < 4 {
+			t.Errorf("%d members were enabled at the least", n)
+		}
+	})
+}
+
+// Guards and doubts hold where the whole set is given each time.
+func TestGuardsAndDoubtsHoldForLists(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		st := stage{"shop": known(hosts(1, 8))}
+		s := apiSite(t, st, atOnce, simulator.Options{}, apiGroup)
+		s.sync(0)
+		st["shop"] = known(hosts(8, 9)) // 7 of 8 would go, net 6: 75 %
+		s.sync(0)
+		s.expect("sg-shop", bound(8, 9))
+		st["shop"] = known(hosts(1, 8))
+		s.sync(0)
+		st["shop"] = known(append(hosts(8, 8), hosts(20, 20)...))
+		s.Apps[0].Policy.MaxRemove = sync.Limit{N: 3}
+		s.sync(sync.ExitHeld)
+		s.expect("sg-shop", bound(1, 8)+", 10.0.0.20:80")
+		half := known(hosts(21, 21))
+		half.Doubt = errors.New("half a list")
+		st["shop"] = half
+		s.sync(1)
+		s.expect("sg-shop", bound(1, 8)+", 10.0.0.20:80, 10.0.0.21:80")
+	})
 }
 
 // A mark from before the group took lists is lifted by a call of its own, and a

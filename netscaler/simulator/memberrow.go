@@ -71,6 +71,8 @@ func (x *exec) memberRow(l *listing, m *member) {
 	}
 	l.counter("trofsdelay", 0)
 	switch {
+	case x.lacks("trofsreason"):
+		l.absent("trofsreason")
 	case m.leaving:
 		l.text("trofsreason", "Trofs Because of Graceful Unbind")
 	case draining:
