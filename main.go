@@ -71,7 +71,7 @@ func (p *program) app() *cli.App {
 		{
 			Name: "sync", Usage: "bring the service groups in step, once or in a loop",
 			Flags: append(passFlags(), &cli.BoolFlag{DisableDefaultText: true, Name: "dry-run", Usage: "print what would be done, and do nothing"},
-				&cli.GenericFlag{Name: "wait", Value: &p.wait, Usage: "stay until no member drains any more, and unbind them; no longer than --wait=BOUND, such as 2m"},
+				&cli.GenericFlag{Name: "wait", Value: &p.wait, Usage: "stay until no member drains any more, and unbind them; a bound `[=BOUND]`, such as --wait=2m, ends it earlier"},
 				&cli.StringSliceFlag{Name: "force", Usage: "lift the guards from the app `NAME` in this run (repeatable)"}),
 			Action: func(c *cli.Context) error { return p.sync(c, c.Bool("dry-run")) },
 		},
