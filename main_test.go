@@ -411,7 +411,7 @@ func TestListen(t *testing.T) {
 		}
 		<-time.After(10 * time.Millisecond)
 	}
-	for path, says := range map[string]string{"/healthz": "ok", "/readyz": "ok", "/metrics": "nitrox_", "/": "shop"} {
+	for path, says := range map[string]string{"/healthz": "ok", "/readyz": "ok", "/metrics": `nitrox_nitro_calls_total{kind="login"`, "/": "shop"} {
 		resp, err := http.Get(url + path)
 		if err != nil {
 			t.Fatal(err)

@@ -72,7 +72,16 @@ func (p *program) sync(c *cli.Context, dryRun bool) error {
 	if err != nil {
 		inUse = nil // loading says what is wrong
 	}
-	load := func() (*sync.Syncer, error) { return p.open(c, dryRun, log) }
+	observer := observe.New(observe.Options{Version: release(), Every: every})
+	load := func() (*sync.Syncer, error) {
+		s, err := p.open(c, dryRun, observer, log)
+		if err == nil {
+			observer.Reload(slices.DeleteFunc(slices.Clone(s.Apps), func(a sync.App) bool {
+				return c.IsSet("app") && !slices.Contains(c.StringSlice("app"), a.Name)
+			}))
+		}
+		return s, err
+	}
 	s, err := load()
 	if err != nil {
 		return err
@@ -81,7 +90,6 @@ func (p *program) sync(c *cli.Context, dryRun bool) error {
 	if c.IsSet("app") {
 		apps = c.StringSlice("app")
 	}
-	observer := observe.New(observe.Options{Version: version(), Every: every, Apps: s.Apps})
 	tell := func(r sync.Result) {
 		observer.Record(r, time.Now())
 		if !c.IsSet("loop") || !r.Quiet() {
@@ -113,16 +121,9 @@ func (p *program) sync(c *cli.Context, dryRun bool) error {
 		signals := make(chan os.Signal, 1)
 		signal.Notify(signals, syscall.SIGHUP)
 		defer signal.Stop(signals)
-		reload := func() (*sync.Syncer, error) {
-			s, err := load()
-			if err == nil {
-				observer.Reload(s.Apps)
-			}
-			return s, err
-		}
 		loop := sync.Loop{
 			Every: every, Apps: apps, Watch: c.Bool("watch"), Pass: pass, Report: tell, Stream: observer.Stream, Log: log,
-			Reload: reloads(c.Context, p.file(c), inUse, signals, reload, log),
+			Reload: reloads(c.Context, p.file(c), inUse, signals, load, log),
 		}
 		s = loop.Run(c.Context, s)
 		p.code = sync.ExitInStep
@@ -177,7 +178,7 @@ func (p *program) serve(c *cli.Context, observer *observe.Observer, log *slog.Lo
 }
 
 // open makes a syncer of the mapping file. It contacts nothing.
-func (p *program) open(c *cli.Context, readOnly bool, log *slog.Logger) (*sync.Syncer, error) {
+func (p *program) open(c *cli.Context, readOnly bool, observer *observe.Observer, log *slog.Logger) (*sync.Syncer, error) {
 	m, err := config.Load(p.file(c), all.Kinds, p.lookup)
 	if err != nil {
 		return nil, err
@@ -204,6 +205,7 @@ func (p *program) open(c *cli.Context, readOnly bool, log *slog.Logger) (*sync.S
 		}
 		n.Config.ReadOnly = readOnly
 		n.Config.Log = log.With("netscaler", name)
+		n.Config.Observe = func(call netscaler.CallInfo) { observer.Call(name, call) }
 		client, err := netscaler.Open(n.Config)
 		if err != nil {
 			return nil, fmt.Errorf("netscaler %s: %w", name, err)
