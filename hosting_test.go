@@ -1,15 +1,24 @@
 package main
 
 import (
+	"archive/tar"
 	"bytes"
+	"compress/gzip"
 	"context"
+	"debug/buildinfo"
+	"encoding/json"
 	"fmt"
+	"io"
+	"io/fs"
+	"maps"
 	"net"
 	"net/http/httptest"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"runtime"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -165,5 +174,156 @@ func TestSystemdServiceTellsHowTheLoopGoes(t *testing.T) {
 	}
 	if n := sim.Sessions(); n > 0 {
 		t.Errorf("%d sessions are left", n)
+	}
+}
+
+// What make dist builds depends on the source alone: not on the folder, the
+// dates of files, the umask or the time zone.
+func TestDistributionIsReproducible(t *testing.T) {
+	elsewhere := filepath.Join(t.TempDir(), "another", "folder")
+	err := filepath.WalkDir(".", func(path string, d fs.DirEntry, err error) error {
+		switch {
+		case err != nil:
+			return err
+		case slices.Contains([]string{".git", "bin", "dist"}, path):
+			return fs.SkipDir
+		case d.IsDir():
+			return os.MkdirAll(filepath.Join(elsewhere, path), 0o700)
+		}
+		text, err := os.ReadFile(path)
+		if err != nil {
+			return err
+		}
+		return os.WriteFile(filepath.Join(elsewhere, path), text, 0o600)
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	target := runtime.GOOS + "/" + runtime.GOARCH
+	name := "nitrox_v1.2.3_" + runtime.GOOS + "_" + runtime.GOARCH
+	if runtime.GOOS == "windows" {
+		t.Skip("the archive is read as one of tar")
+	}
+	var built []map[string][]byte
+	for dir, zone := range map[string]string{".": "UTC", elsewhere: "Pacific/Kiritimati"} {
+		out := t.TempDir()
+		cmd := exec.Command("go", "run", "./testdata/dist", "-version", "v1.2.3", "-date", "1790000000", "-targets", target, "-out", out)
+		cmd.Dir = dir
+		cmd.Env = append(os.Environ(), "TZ="+zone)
+		if text, err := cmd.CombinedOutput(); err != nil {
+			t.Fatalf("dist: %v\n%s", err, text)
+		}
+		files := map[string][]byte{}
+		for _, file := range []string{name + ".tar.gz", name + ".cdx.json", "SHA256SUMS"} {
+			files[file] = []byte(readFile(t, filepath.Join(out, file)))
+		}
+		sums := exec.Command("sha256sum", "--check", "--strict", "SHA256SUMS")
+		sums.Dir = out
+		if text, err := sums.CombinedOutput(); err != nil {
+			t.Errorf("sha256sum: %v\n%s", err, text)
+		}
+		built = append(built, files)
+	}
+	if !maps.EqualFunc(built[0], built[1], bytes.Equal) {
+		t.Error("built twice, and the bytes differ")
+	}
+
+	dir := t.TempDir()
+	files := unpack(t, built[0][name+".tar.gz"], dir)
+	for _, want := range []string{"LICENSE", "LICENSES-of-dependencies.txt", "README.md", "CHANGELOG.md", "nitrox",
+		"man/nitrox.1", "completion/nitrox.bash", "completion/_nitrox", "examples/quickstart/nitrox.yaml"} {
+		if !slices.Contains(files, name+"/"+want) {
+			t.Errorf("%s is not in the archive", want)
+		}
+	}
+	binary := filepath.Join(dir, name, "nitrox")
+	out, err := exec.Command(binary, "version").Output()
+	if err != nil || !strings.HasPrefix(string(out), "nitrox v1.2.3 ") {
+		t.Errorf("nitrox version: %q, %v", out, err)
+	}
+	info, err := buildinfo.ReadFile(binary)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var bom struct {
+		Components []struct{ Name, Version, Purl string }
+	}
+	if err := json.Unmarshal(built[0][name+".cdx.json"], &bom); err != nil {
+		t.Fatal(err)
+	}
+	if len(bom.Components) != len(info.Deps)+1 {
+		t.Errorf("%d components, and %d modules in the binary", len(bom.Components), len(info.Deps))
+	}
+	licences := readFile(t, filepath.Join(dir, name, "LICENSES-of-dependencies.txt"))
+	for i, m := range info.Deps {
+		if c := bom.Components[i+1]; c.Name != m.Path || c.Version != m.Version {
+			t.Errorf("component %s %s, and module %s %s", c.Name, c.Version, m.Path, m.Version)
+		}
+		if !strings.Contains(licences, "\n"+m.Path+" "+m.Version+"\n=") {
+			t.Errorf("no licence of %s", m.Path)
+		}
+	}
+}
+
+// unpack unpacks an archive into a folder, and returns its files.
+func unpack(t *testing.T, archive []byte, dir string) (files []string) {
+	t.Helper()
+	r, err := gzip.NewReader(bytes.NewReader(archive))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for a := tar.NewReader(r); ; {
+		h, err := a.Next()
+		if err == io.EOF {
+			return files
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		if h.Uname+h.Gname != "" || h.Uid+h.Gid != 0 || h.ModTime.Unix() != 1790000000 {
+			t.Errorf("%s: of %s:%s (%d:%d) at %v", h.Name, h.Uname, h.Gname, h.Uid, h.Gid, h.ModTime)
+		}
+		content, err := io.ReadAll(a)
+		if err != nil {
+			t.Fatal(err)
+		}
+		path := filepath.Join(dir, h.Name)
+		if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(path, content, h.FileInfo().Mode()); err != nil {
+			t.Fatal(err)
+		}
+		files = append(files, h.Name)
+	}
+}
+
+// The manual page names every command and option that there is, and no other.
+func TestManualPageIsComplete(t *testing.T) {
+	page := strings.ReplaceAll(readFile(t, "testdata/dist/nitrox.1"), `\-`, "-")
+	there := map[string]bool{}
+	for _, command := range new(program).app().Commands {
+		if !strings.Contains(page, "\n.B "+command.Name+"\n") {
+			t.Errorf("there is no command %s", command.Name)
+		}
+		for _, flag := range command.Flags {
+			for _, name := range flag.Names() {
+				dashes := "--"[:min(2, len(name))]
+				there[dashes+name] = true
+				if !regexp.MustCompile(regexp.QuoteMeta(dashes+name) + `\b`).MatchString(page) {
+					t.Errorf("%s: there is no option %s", command.Name, dashes+name)
+				}
+			}
+		}
+	}
+	for _, option := range regexp.MustCompile(`--[a-z][a-z-]*`).FindAllString(page, -1) {
+		if !there[option] {
+			t.Errorf("it names the option %s, which nothing has", option)
+		}
+	}
+	if man, err := exec.LookPath("man"); err == nil {
+		if out, err := exec.Command(man, "--warnings", "-E", "UTF-8", "-l", "-Tutf8", "-Z", "testdata/dist/nitrox.1").CombinedOutput(); err != nil || bytes.Contains(out, []byte("warning")) {
+			t.Errorf("man: %v\n%s", err, out)
+		}
 	}
 }

@@ -1,0 +1,26 @@
+# bash completion for nitrox: to be put into /usr/share/bash-completion/completions
+# under the name nitrox, or sourced from ~/.bashrc.
+
+_nitrox() {
+	local word=${COMP_WORDS[COMP_CWORD]} words
+	case ${COMP_WORDS[COMP_CWORD - 1]} in
+	--config | -c | --metrics-file)
+		compopt -o filenames 2>/dev/null
+		mapfile -t COMPREPLY < <(compgen -f -- "$word")
+		return
+		;;
+	--output | -o) words="text json nscli" ;;
+	--log-format) words="text json" ;;
+	--log-level) words="debug info warn error" ;;
+	--app | --force | --loop | --listen | --leader-elect | --user | --password) return ;;
+	*)
+		# The program knows its commands and options; it is asked with what
+		# stands before the cursor.
+		local line=("${COMP_WORDS[@]:0:COMP_CWORD}")
+		[[ $word == -* ]] && line+=(-)
+		words=$("${line[@]}" --generate-bash-completion 2>/dev/null)
+		;;
+	esac
+	mapfile -t COMPREPLY < <(compgen -W "$words" -- "$word")
+}
+complete -F _nitrox nitrox
