@@ -1,12 +1,14 @@
 package sync_test
 
 import (
+	"slices"
 	"strings"
 	"testing"
 	"time"
 
 	"nitrox/netscaler"
 	"nitrox/netscaler/simulator"
+	"nitrox/sources"
 	"nitrox/sync"
 )
 
@@ -119,6 +121,48 @@ func TestWhereUnbindingFailsTheServerStays(t *testing.T) {
 				}
 				if text := plain(t, sync.Text, r); name != "the unbind is refused" && !strings.Contains(text, "must allow \"") {
 					t.Errorf("\n%s", text)
+				}
+			})
+		})
+	}
+}
+
+// What the plan itself keeps, drains, holds or binds is not even asked about.
+func TestAServerWithAnotherMemberIsNotInThePlan(t *testing.T) {
+	on := func(addrs ...string) (a sources.Answer) {
+		for _, s := range addrs {
+			a.Endpoints = append(a.Endpoints, sources.Endpoint{Addr: addr(s)})
+		}
+		return a
+	}
+	for name, c := range map[string]struct {
+		before, after sources.Answer
+		conf          string
+		want          string
+	}{
+		"another port is kept":      {on("10.0.0.1:80", "10.0.0.1:81"), on("10.0.0.1:80"), "", "10.0.0.1"},
+		"another port is bound":     {on("10.0.0.1:80", "10.0.0.2:80"), on("10.0.0.1:81", "10.0.0.2:80"), "", "10.0.0.1 10.0.0.2"},
+		"an operator's member":      {on("10.0.0.1:80", "10.0.0.2:80"), on("10.0.0.2:80"), "bind serviceGroup sg-shop 10.0.0.1 81 -state DISABLED", "10.0.0.1 10.0.0.2"},
+		"both ports go":             {on("10.0.0.1:80", "10.0.0.1:81", "10.0.0.2:80"), on("10.0.0.2:80"), "", "10.0.0.2"},
+		"an IPv6 server, as typed":  {on("10.0.0.1:80"), on("10.0.0.1:80"), "bind serviceGroup sg-shop 2001:DB8:0::1 80", "10.0.0.1"},
+		"a server of a proper name": {on("10.0.0.1:80"), on("10.0.0.1:80"), "add server web9 10.0.0.9\nbind serviceGroup sg-shop web9 80", "10.0.0.1 web9"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			bubble(t, func(t *testing.T) {
+				st := stage{"shop": c.before}
+				s := newSite(t, players{"prod": st.play}, sync.App{Name: "shop", Policy: tidy(atOnce)})
+				s.sync(0)
+				if c.conf != "" {
+					s.command(c.conf)
+				}
+				st["shop"] = c.after
+				if r := s.sync(0); len(r.Outcomes[0].Notes) != 0 {
+					t.Errorf("notes: %q", r.Outcomes[0].Notes)
+				}
+				got := strings.Fields(s.servers())
+				slices.Sort(got)
+				if strings.Join(got, " ") != c.want {
+					t.Errorf("servers %v, want %s", got, c.want)
 				}
 			})
 		})
