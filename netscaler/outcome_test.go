@@ -98,6 +98,7 @@ var codes = []struct {
 	{1303, "Service not bound to Vserver"},
 	{1335, "Server already exists"},
 	{1380, "Member Port option has to be specified"},
+	{1442, "Failed to bind some servicegroup members"},
 	{1443, "Cannot perform unbind operation on graceful unbind members"},
 	{1461, "Maximum number of concurrent save configs"},
 	{2138, "Not authorized to execute this command [the command]"},
@@ -121,6 +122,11 @@ var kinds = []kind{
 	{"bind", simulator.Fault{Method: "PUT", Type: binding}, doOne(netscaler.Bind, "10.0.0.9:80")},
 	{"unbind", simulator.Fault{Method: "DELETE", Type: binding}, doOne(netscaler.Unbind, "10.0.0.1:80")},
 	{"one of an array", simulator.Fault{Command: "^enable serviceGroup sg 10.0.0.1 80"}, doOne(netscaler.Enable, "10.0.0.1:80", "10.0.0.2:80")},
+	{"set a weight", simulator.Fault{Method: "PUT", Type: "servicegroup"}, doOne(netscaler.Set, "10.0.0.1:80")},
+	{"drain", simulator.Fault{Type: "servicegroup", Action: "disable"}, doOne(netscaler.Drain, "10.0.0.1:80")},
+	{"give a list", simulator.Fault{Type: "servicegroup_servicegroupmemberlist_binding"}, func(t *testing.T, c *netscaler.Client) error {
+		return c.Do(t.Context(), netscaler.Replace, replace("sg", []netscaler.Member{member("10.0.0.1:80"), member("10.0.0.3:80")}, nil))[0]
+	}},
 	{"save", simulator.Fault{Type: "nsconfig"}, func(t *testing.T, c *netscaler.Client) error { return c.Save(t.Context()) }},
 }
 
@@ -156,7 +162,11 @@ func doOne(op netscaler.Op, addrs ...string) func(*testing.T, *netscaler.Client)
 func (k kind) outcome(t *testing.T, code int, text string) (words string) {
 	synctest.Test(t, func(t *testing.T) {
 		sim := simulator.New(simulator.Options{Users: users})
-		load(t, sim, "add serviceGroup sg HTTP", "add serviceGroup b HTTP", "add serviceGroup c HTTP", "add serviceGroup d HTTP", "add serviceGroup e HTTP",
+		mode := ""
+		if k.name == "give a list" {
+			mode = " -autoScale API"
+		}
+		load(t, sim, "add serviceGroup sg HTTP"+mode, "add serviceGroup b HTTP", "add serviceGroup c HTTP", "add serviceGroup d HTTP", "add serviceGroup e HTTP",
 			"bind serviceGroup sg 10.0.0.1 80", "bind serviceGroup sg 10.0.0.2 80")
 		c, err := netscaler.Open(netscaler.Config{URLs: []string{"http://ns.example"}, Username: "nitrox", Password: netscaler.SecretText("secret"), Transport: sim.Transport()})
 		if err != nil {
@@ -207,8 +217,8 @@ func (k kind) outcome(t *testing.T, code int, text string) (words string) {
 			words = "stops"
 		case k.name == "ask for the role":
 			words = "not written"
-		case errors.Is(err, netscaler.ErrUnsure):
-			words = "reads again"
+		case errors.Is(err, netscaler.ErrNoList):
+			words = "binds instead"
 		case lookups > 0:
 			words = "binds by name"
 		case k.name == "read all groups":
@@ -243,6 +253,7 @@ what the client was seen to do. ` + "`make test`" + ` fails if the client does a
 | stops, and waits | as stops; and no log-in for 10 minutes, or until the password changes |
 | reads by name | the groups are read one by one instead of all at once |
 | binds by name | the server that has the address is looked up, and bound by its name; if that fails too, it is reported |
+| binds instead | the group, or the build, takes no list; its members are bound and unbound by ordinary calls, which is said |
 | may be written | the address is that of a cluster, which has no HA role |
 | not written | nothing is written to this NetScaler in this pass |
 
