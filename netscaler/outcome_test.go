@@ -213,10 +213,10 @@ func (k kind) outcome(t *testing.T, code int, text string) (words string) {
 			if tries > 4 {
 				t.Errorf("tried %d times", tries)
 			}
-		case errors.Is(err, netscaler.ErrUnavailable), k.name == "log in":
-			words = "stops"
 		case k.name == "ask for the role":
 			words = "not written"
+		case errors.Is(err, netscaler.ErrUnavailable), k.name == "log in":
+			words = "stops"
 		case errors.Is(err, netscaler.ErrNoList):
 			words = "binds instead"
 		case lookups > 0:

@@ -200,7 +200,7 @@ func TestOneURLOfANodeThatTurnsSecondary(t *testing.T) {
 				}
 				errs := c.Do(t.Context(), netscaler.Unbind, changes(netscaler.Unbind, "10.0.0.1:80", "10.0.0.2:80"))
 				for _, err := range errs {
-					wantError(t, err, nil, "http://ns.example cannot be written: it is the secondary node")
+					wantError(t, err, netscaler.ErrUnavailable, "http://ns.example cannot be written: it is the secondary node")
 				}
 				wantError(t, c.Save(t.Context()), nil, "it is the secondary node")
 				if got := writes(sim); len(got) > 0 {

@@ -114,11 +114,17 @@ func (c *Client) leave(ctx context.Context, s *session) error {
 	return c.logout(ctx)
 }
 
+// unwritable is an [ErrUnavailable] that says so in its own words.
+type unwritable struct{ error }
+
+func (e unwritable) Unwrap() error        { return e.error }
+func (e unwritable) Is(target error) bool { return target == ErrUnavailable }
+
 // askRole asks the node of a session, and keeps the answer with it.
 func (c *Client) askRole(ctx context.Context, s *session) error {
 	err := c.readRole(ctx, s)
 	if err != nil {
-		err = sessionError{fmt.Errorf("%s cannot be written: %w", s.base, err)}
+		err = sessionError{unwritable{fmt.Errorf("%s cannot be written: %w", s.base, err)}}
 	}
 	s.role.mu.Lock()
 	defer s.role.mu.Unlock()

@@ -61,8 +61,11 @@ func (c *Client) within(ctx context.Context, movable bool, f func(*session) erro
 
 // unreachable: the node of a pair cannot be reached, and the other may be.
 func (c *Client) unreachable(err error) bool {
-	var e *Error
-	return c.pair() && errors.Is(err, ErrUnavailable) && !errors.As(err, &e)
+	var (
+		e       *Error
+		outside sessionError
+	)
+	return c.pair() && errors.Is(err, ErrUnavailable) && !errors.As(err, &e) && !errors.As(err, &outside)
 }
 
 func (c *Client) pair() bool { return len(c.cfg.URLs) > 1 }

@@ -133,6 +133,28 @@ func TestALoopFollowsAFailoverThatItsSessionOutlives(t *testing.T) {
 	})
 }
 
+// With one url a node that turns secondary in the middle of a pass is written
+// no more, and the pass ends: what was not done is said to be so.
+func TestANodeThatTurnsSecondaryEndsThePass(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		st := stage{"shop": known(hosts(1, 4))}
+		s := newSite(t, players{"prod": st.play}, sync.App{Name: "shop", Policy: atOnce})
+		s.sync(0)
+		st["shop"] = known(hosts(3, 6))
+		sim := s.sims["edge"]
+		sim.SetFault(simulator.Fault{Method: "PUT", Type: "servicegroup_servicegroupmember_binding", Times: 1, Failover: true})
+		r := s.sync(1)
+		if err := r.NetScalers["edge"]; err == nil || strings.Count(err.Error(), "it is the secondary node") < 1 {
+			t.Errorf("%v", err)
+		}
+		s.expect("sg-shop", bound(1, 4))
+		sim.Failover()
+		time.Sleep(10 * time.Second)
+		s.sync(0)
+		s.expect("sg-shop", bound(3, 6))
+	})
+}
+
 // Scenario 29, of a pair and of a loop: a wrong password is one log-in in ten
 // minutes, on one of its nodes, and a rotated one is used at once.
 func TestAWrongPasswordIsTriedOnceOnAPair(t *testing.T) {
