@@ -77,5 +77,18 @@ func TestManagers(t *testing.T) {
 
 	step(t, "the majority is back")
 	s.engines[2].start()
+	s.settled(t, "web-host", 6)
+	if published := s.host("web-host").addrs(); len(published) < 6 {
+		// Seen with Docker 20.10: tasks that a new leader starts run, and are
+		// healthy, and publish nothing. Where they can be reached is unknown.
+		t.Logf("6 containers run and %d publish their port: that is a doubt", len(published))
+		output := n.sync(1)
+		for _, ap := range published {
+			if !slices.Contains(n.members("host"), ap) {
+				t.Errorf("%v is not a member\n%s", ap, output)
+			}
+		}
+		s.manager().docker("service", "update", "--quiet", "--force", "--update-parallelism", "0", "web-host")
+	}
 	n.inStep(now)
 }
