@@ -38,8 +38,8 @@ func (e sessionError) Unwrap() error { return e.error }
 
 // within runs f in the session, and once more in a new one if the first turns
 // out to be dead. Of a pair the new one may be on the other node; what is
-// movable moves there also if its node cannot be reached. What was planned from
-// what one node said does not move.
+// movable moves there also if its node cannot be reached. What was planned does
+// not move: see mayWrite.
 func (c *Client) within(ctx context.Context, movable bool, f func(*session) error) error {
 	first, err := c.enter(ctx, nil)
 	if err != nil {
@@ -50,11 +50,8 @@ func (c *Client) within(ctx context.Context, movable bool, f func(*session) erro
 		return err
 	}
 	s, err := c.enter(ctx, first)
-	switch {
-	case err != nil:
+	if err != nil {
 		return sessionError{err}
-	case s.base != first.base && !movable:
-		return failedOver(first, s)
 	}
 	return f(s)
 }
