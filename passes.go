@@ -1,25 +1,20 @@
 package main
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"log/slog"
-	"maps"
 	"os"
 	"os/signal"
-	"slices"
 	"syscall"
 	"time"
 
 	"github.com/urfave/cli/v2"
 	"golang.org/x/sync/errgroup"
 
-	"nitrox/netscaler"
-	"nitrox/sources/all"
 	"nitrox/sync"
-	"nitrox/sync/config"
+	"nitrox/sync/lease"
 	"nitrox/sync/observe"
 )
 
@@ -31,199 +26,204 @@ func passFlags() []cli.Flag {
 		&cli.DurationFlag{Name: "loop", Usage: "run again every `INTERVAL`, such as 30s, until stopped", DefaultText: "once"},
 		&cli.BoolFlag{Name: "watch", DisableDefaultText: true, Usage: "with --loop: make a pass at once when a source tells of a change"},
 		&cli.StringFlag{Name: "listen", Usage: "with --loop: serve metrics, health and a status page at `ADDRESS`; :9090 is 127.0.0.1:9090"},
+		&cli.StringFlag{Name: "leader-elect", Usage: "with --loop: of several replicas only the one writes that holds the Lease `NAMESPACE/NAME` of a Kubernetes cluster"},
 		&cli.StringFlag{Name: "metrics-file", Usage: "after each pass write the metrics to `FILE`, for node_exporter's textfile collector"},
 		&cli.StringFlag{Name: "output", Aliases: []string{"o"}, Value: "text", Usage: "text, json, or nscli: the plan as NetScaler commands"},
 		&cli.BoolFlag{DisableDefaultText: true, Name: "exit-code", Usage: "end a dry run that finds changes with 2"},
 	}, logFlags()...)
 }
 
-// sync runs passes as the flags say: one, or a loop.
+// job is a command that makes passes: one, several until all is drained, or a
+// loop.
+type job struct {
+	*program
+	*cli.Context
+	dryRun   bool
+	apps     []string // nil: all
+	report   sync.Report
+	observer *observe.Observer
+	leading  *lease.Lease // nil: there is but one
+	log      *slog.Logger
+}
+
+// sync carries out sync and plan.
 func (p *program) sync(c *cli.Context, dryRun bool) error {
-	log, err := p.logger(c)
+	j := &job{program: p, Context: c, dryRun: dryRun}
+	err := j.check()
 	if err != nil {
 		return err
 	}
-	report, known := sync.Reports[c.String("output")]
-	every := c.Duration("loop")
-	switch {
-	case !known:
-		return unknown("output", c.String("output"), []string{"text", "json", "nscli"})
-	case c.IsSet("loop") && every < time.Second:
-		return fmt.Errorf("--loop %v is too short; an interval of at least 1s is needed", every)
-	case p.wait.given && c.IsSet("loop"):
-		return errors.New("--wait is for one run: a loop unbinds what is drained by itself")
-	case p.wait.given && dryRun:
-		return errors.New("--wait is for a run that does something: it cannot be had with --dry-run")
-	case c.IsSet("loop") && c.IsSet("force"):
-		return errors.New("--force is for one run: it cannot be had with --loop")
-	case c.Bool("watch") && !c.IsSet("loop"):
-		return errors.New("--watch needs --loop: events only shorten its wait")
-	case c.IsSet("listen") && !c.IsSet("loop"):
-		return errors.New("--listen needs --loop; one run leaves its metrics in a --metrics-file")
-	case c.Bool("exit-code") && !dryRun:
-		return errors.New("--exit-code is for a dry run: add --dry-run, or say plan")
-	case c.Bool("exit-code") && c.IsSet("loop"):
-		return errors.New("--exit-code is for one run: it cannot be had with --loop")
+	if j.log, err = p.logger(c); err != nil {
+		return err
+	}
+	if c.IsSet("app") {
+		j.apps = c.StringSlice("app")
 	}
 	if c.String("output") == "text" && p.colour() {
-		report = sync.Coloured(report)
+		j.report = sync.Coloured(j.report)
 	}
+	if c.IsSet("leader-elect") {
+		if j.leading, err = lease.Open(lease.Config{Lease: c.String("leader-elect"), Log: j.log}); err != nil {
+			return fmt.Errorf("--leader-elect: %w", err)
+		}
+	}
+	j.observer = observe.New(observe.Options{Version: release(), Every: c.Duration("loop")})
 	inUse, err := os.ReadFile(p.file(c)) // before it is loaded: a later change is seen as one
 	if err != nil {
 		inUse = nil // loading says what is wrong
 	}
-	observer := observe.New(observe.Options{Version: release(), Every: every})
-	load := func() (*sync.Syncer, error) {
-		s, err := p.open(c, dryRun, observer, log)
-		if err == nil {
-			observer.Reload(slices.DeleteFunc(slices.Clone(s.Apps), func(a sync.App) bool {
-				return c.IsSet("app") && !slices.Contains(c.StringSlice("app"), a.Name)
-			}))
-		}
-		return s, err
-	}
-	s, err := load()
+	s, err := j.open()
 	if err != nil {
 		return err
 	}
-	var apps []string
-	if c.IsSet("app") {
-		apps = c.StringSlice("app")
-	}
-	tell := func(r sync.Result) {
-		observer.Record(r, time.Now())
-		if !c.IsSet("loop") || !r.Quiet() {
-			if err := report(p.stdout, r); err != nil {
-				log.Error("the report cannot be written", "error", err)
-			}
-		}
-		r.Log(c.Context, log)
-		if file := c.String("metrics-file"); file != "" {
-			if err := observer.WriteMetricsFile(file); err != nil {
-				log.Error("the metrics cannot be written", "error", err)
-			}
-		}
-		p.code = r.Exit(c.Bool("exit-code"))
-	}
-	pass := func(s *sync.Syncer, ctx context.Context, apps []string) sync.Result {
-		observer.Begin(time.Now())
-		if dryRun {
-			return s.Plan(ctx, apps)
-		}
-		return s.Sync(ctx, apps)
-	}
-	if c.IsSet("loop") {
-		end, err := p.serve(c, observer, log)
-		if err != nil {
-			return err
-		}
-		defer end()
-		signals := make(chan os.Signal, 1)
-		signal.Notify(signals, syscall.SIGHUP)
-		defer signal.Stop(signals)
-		loop := sync.Loop{
-			Every: every, Apps: apps, Watch: c.Bool("watch"), Pass: pass, Report: tell, Stream: observer.Stream, Log: log,
-			Reload: reloads(c.Context, p.file(c), inUse, signals, load, log),
-		}
-		s = loop.Run(c.Context, s)
-		p.code = sync.ExitInStep
-	} else if p.wait.given {
-		err := sync.Finish(c.Context, p.wait.bound, func(ctx context.Context) sync.Result {
-			r := pass(s, ctx, apps)
-			for i := range s.Apps {
-				s.Apps[i].Policy.Forced = false // --force is for one pass
-			}
-			return r
-		}, tell)
-		if err != nil {
-			log.Error("not finished", "error", err)
-			p.code = sync.ExitFailed
-		}
-	} else {
+	switch {
+	case c.IsSet("loop"):
+		return j.loop(s, inUse)
+	case p.wait.given:
+		j.finish(s)
+	default:
 		ctx, cancel := sync.WithDeadline(c.Context)
 		defer cancel()
-		tell(pass(s, ctx, apps))
+		j.tell(j.pass(s, ctx, j.apps))
 	}
-	if err := s.Close(context.WithoutCancel(c.Context)); err != nil {
-		log.Error("the end was not clean", "error", err)
+	j.end(s)
+	return nil
+}
+
+// check finds what is wrong with the options by themselves and together.
+func (j *job) check() error {
+	known := false
+	j.report, known = sync.Reports[j.String("output")]
+	loops := j.IsSet("loop")
+	switch {
+	case !known:
+		return unknown("output", j.String("output"), []string{"text", "json", "nscli"})
+	case loops && j.Duration("loop") < time.Second:
+		return fmt.Errorf("--loop %v is too short; an interval of at least 1s is needed", j.Duration("loop"))
+	case loops && j.wait.given:
+		return errors.New("--wait is for one run: a loop unbinds what is drained by itself")
+	case j.dryRun && j.wait.given:
+		return errors.New("--wait is for a run that does something: it cannot be had with --dry-run")
+	case loops && j.IsSet("force"):
+		return errors.New("--force is for one run: it cannot be had with --loop")
+	case loops && j.Bool("exit-code"):
+		return errors.New("--exit-code is for one run: it cannot be had with --loop")
+	case !loops && j.Bool("watch"):
+		return errors.New("--watch needs --loop: events only shorten its wait")
+	case !loops && j.IsSet("listen"):
+		return errors.New("--listen needs --loop; one run leaves its metrics in a --metrics-file")
+	case !loops && j.IsSet("leader-elect"):
+		return errors.New("--leader-elect needs --loop; two single runs do each other no harm")
+	case !j.dryRun && j.Bool("exit-code"):
+		return errors.New("--exit-code is for a dry run: add --dry-run, or say plan")
 	}
 	return nil
 }
 
+// pass makes a pass.
+func (j *job) pass(s *sync.Syncer, ctx context.Context, apps []string) sync.Result {
+	j.observer.Begin(time.Now())
+	if j.dryRun {
+		return s.Plan(ctx, apps)
+	}
+	return s.Sync(ctx, apps)
+}
+
+// tell tells of a pass: in the report, the log, the metrics and the exit code.
+// In a loop a pass without news is no report.
+func (j *job) tell(r sync.Result) {
+	j.observer.Record(r, time.Now())
+	if !j.IsSet("loop") || !r.Quiet() {
+		if err := j.report(j.stdout, r); err != nil {
+			j.log.Error("the report cannot be written", "error", err)
+		}
+	}
+	r.Log(j.Context.Context, j.log)
+	if file := j.String("metrics-file"); file != "" {
+		if err := j.observer.WriteMetricsFile(file); err != nil {
+			j.log.Error("the metrics cannot be written", "error", err)
+		}
+	}
+	j.code = r.Exit(j.Bool("exit-code"))
+}
+
+// finish makes passes until nothing drains any more.
+func (j *job) finish(s *sync.Syncer) {
+	err := sync.Finish(j.Context.Context, j.wait.bound, func(ctx context.Context) sync.Result {
+		r := j.pass(s, ctx, j.apps)
+		for i := range s.Apps {
+			s.Apps[i].Policy.Forced = false // --force is for one pass
+		}
+		return r
+	}, j.tell)
+	if err != nil {
+		j.log.Error("not finished", "error", err)
+		j.code = sync.ExitFailed
+	}
+}
+
+// loop makes passes until it is told to stop, while this replica leads if there
+// are several.
+func (j *job) loop(s *sync.Syncer, inUse []byte) error {
+	stop, err := j.serve()
+	if err != nil {
+		return err
+	}
+	defer stop()
+	signals := make(chan os.Signal, 1)
+	signal.Notify(signals, syscall.SIGHUP)
+	defer signal.Stop(signals)
+	ctx := j.Context.Context
+	loop := sync.Loop{
+		Every: j.Duration("loop"), Apps: j.apps, Watch: j.Bool("watch"), Pass: j.pass, Report: j.tell, Stream: j.observer.Stream, Log: j.log,
+		Reload: reloads(ctx, j.file(j.Context), inUse, signals, j.open, j.log),
+	}
+	if j.leading == nil {
+		s = loop.Run(ctx, s)
+		j.end(s)
+	} else {
+		j.observer.StandBy(true)
+		j.leading.Run(ctx, func(term context.Context) {
+			j.observer.StandBy(false)
+			s = loop.Run(term, s)
+			j.end(s) // while this replica still leads
+			j.observer.StandBy(true)
+		})
+	}
+	j.code = sync.ExitInStep
+	return nil
+}
+
+// end saves what is not saved and logs out.
+func (j *job) end(s *sync.Syncer) {
+	if err := s.Close(context.WithoutCancel(j.Context.Context)); err != nil {
+		j.log.Error("the end was not clean", "error", err)
+	}
+}
+
 // serve tells of the loop to systemd and, if it is asked for, over HTTP, until
 // end is called, which is when the loop has ended.
-func (p *program) serve(c *cli.Context, observer *observe.Observer, log *slog.Logger) (end func(), err error) {
-	ctx, cancel := context.WithCancel(context.WithoutCancel(c.Context))
+func (j *job) serve() (end func(), err error) {
+	ctx, cancel := context.WithCancel(context.WithoutCancel(j.Context.Context))
 	var g errgroup.Group
-	if addr := c.String("listen"); addr != "" {
+	if addr := j.String("listen"); addr != "" {
 		l, err := observe.Listen(addr)
 		if err != nil {
 			cancel()
 			return nil, fmt.Errorf("--listen %s: %w", addr, err)
 		}
-		log.Info("serving metrics, health and the status page", "url", "http://"+l.Addr().String())
-		g.Go(func() error { return observe.Serve(ctx, l, observer.Handler(), log) })
+		j.log.Info("serving metrics, health and the status page", "url", "http://"+l.Addr().String())
+		g.Go(func() error { return observe.Serve(ctx, l, j.observer.Handler(), j.log) })
 	}
 	g.Go(func() error {
 		// Until the loop is told to stop: systemd hears of that at once.
-		observer.Notify(c.Context, log)
+		j.observer.Notify(j.Context.Context, j.log)
 		return nil
 	})
 	return func() {
 		cancel()
 		if err := g.Wait(); err != nil {
-			log.Error("metrics, health and the status page are not served", "error", err)
+			j.log.Error("metrics, health and the status page are not served", "error", err)
 		}
 	}, nil
-}
-
-// open makes a syncer of the mapping file. It contacts nothing.
-func (p *program) open(c *cli.Context, readOnly bool, observer *observe.Observer, log *slog.Logger) (*sync.Syncer, error) {
-	m, err := config.Load(p.file(c), all.Kinds, p.lookup)
-	if err != nil {
-		return nil, err
-	}
-	for _, w := range m.Warnings {
-		log.Warn(w.Message, "file", w.File, "line", w.Line)
-	}
-	if err := knownApps(m.Apps, slices.Concat(c.StringSlice("app"), c.StringSlice("force"))); err != nil {
-		return nil, err
-	}
-	s := &sync.Syncer{Sources: m.Sources, Apps: m.Apps, NetScalers: map[string]*sync.NetScaler{}}
-	for i := range s.Apps {
-		s.Apps[i].Policy.Forced = slices.Contains(c.StringSlice("force"), s.Apps[i].Name)
-	}
-	appliances := map[string]string{} // by URL
-	for _, name := range slices.Sorted(maps.Keys(m.NetScalers)) {
-		n := m.NetScalers[name]
-		appliance := name
-		for _, url := range n.Config.URLs {
-			appliance = cmp.Or(appliances[url], appliance)
-		}
-		for _, url := range n.Config.URLs {
-			appliances[url] = appliance
-		}
-		n.Config.ReadOnly = readOnly
-		n.Config.Log = log.With("netscaler", name)
-		n.Config.Observe = func(call netscaler.CallInfo) { observer.Call(name, call) }
-		client, err := netscaler.Open(n.Config)
-		if err != nil {
-			return nil, fmt.Errorf("netscaler %s: %w", name, err)
-		}
-		s.NetScalers[name] = &sync.NetScaler{Client: client, Appliance: appliance, Save: n.Save, SaveEvery: n.SaveEvery}
-	}
-	return s, nil
-}
-
-func knownApps(apps []sync.App, wanted []string) error {
-	var known []string
-	for _, a := range apps {
-		known = append(known, a.Name)
-	}
-	for _, name := range wanted {
-		if !slices.Contains(known, name) {
-			return unknown("app", name, known)
-		}
-	}
-	return nil
 }

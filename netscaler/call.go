@@ -72,6 +72,11 @@ func (c *Client) do(ctx context.Context, k *call) (a reply, err error) {
 			if err := c.mayWrite(ctx, s, !k.harmless); err != nil {
 				return err
 			}
+			if c.cfg.Allow != nil {
+				if err := c.cfg.Allow(); err != nil {
+					return fmt.Errorf("%w: not sent: %w", ErrUnavailable, err)
+				}
+			}
 		}
 		if a, err = c.send(ctx, s, k); err == nil && k.method == http.MethodGet && strings.HasPrefix(k.path, "config/"+memberBinding) {
 			c.members.Store(s)

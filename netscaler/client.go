@@ -52,6 +52,9 @@ type Config struct {
 	// Log gets one debug line a call, and a warning for each success that has
 	// a flaw; nil: none.
 	Log *slog.Logger
+	// Allow is asked right before each write, and may refuse it; nil: never.
+	// Several replicas need it, of which one may write.
+	Allow func() error `json:"-"`
 	// Observe is told of each try of a call when it has ended, by whichever
 	// goroutine made it; nil: nobody is.
 	Observe func(CallInfo) `json:"-"`

@@ -1,0 +1,70 @@
+package main
+
+import (
+	"cmp"
+	"fmt"
+	"maps"
+	"slices"
+
+	"nitrox/netscaler"
+	"nitrox/sources/all"
+	"nitrox/sync"
+	"nitrox/sync/config"
+)
+
+// open makes a syncer of the mapping file as it is now. It contacts nothing.
+func (j *job) open() (*sync.Syncer, error) {
+	m, err := config.Load(j.file(j.Context), all.Kinds, j.lookup)
+	if err != nil {
+		return nil, err
+	}
+	for _, w := range m.Warnings {
+		j.log.Warn(w.Message, "file", w.File, "line", w.Line)
+	}
+	if err := knownApps(m.Apps, slices.Concat(j.StringSlice("app"), j.StringSlice("force"))); err != nil {
+		return nil, err
+	}
+	s := &sync.Syncer{Sources: m.Sources, Apps: m.Apps, NetScalers: map[string]*sync.NetScaler{}}
+	for i := range s.Apps {
+		s.Apps[i].Policy.Forced = slices.Contains(j.StringSlice("force"), s.Apps[i].Name)
+	}
+	appliances := map[string]string{} // by URL
+	for _, name := range slices.Sorted(maps.Keys(m.NetScalers)) {
+		n := m.NetScalers[name]
+		appliance := name
+		for _, url := range n.Config.URLs {
+			appliance = cmp.Or(appliances[url], appliance)
+		}
+		for _, url := range n.Config.URLs {
+			appliances[url] = appliance
+		}
+		n.Config.ReadOnly = j.dryRun
+		n.Config.Log = j.log.With("netscaler", name)
+		if j.leading != nil {
+			n.Config.Allow = j.leading.Held
+		}
+		n.Config.Observe = func(call netscaler.CallInfo) { j.observer.Call(name, call) }
+		client, err := netscaler.Open(n.Config)
+		if err != nil {
+			return nil, fmt.Errorf("netscaler %s: %w", name, err)
+		}
+		s.NetScalers[name] = &sync.NetScaler{Client: client, Appliance: appliance, Save: n.Save, SaveEvery: n.SaveEvery}
+	}
+	j.observer.Reload(slices.DeleteFunc(slices.Clone(s.Apps), func(a sync.App) bool {
+		return j.apps != nil && !slices.Contains(j.apps, a.Name)
+	}))
+	return s, nil
+}
+
+func knownApps(apps []sync.App, wanted []string) error {
+	var known []string
+	for _, a := range apps {
+		known = append(known, a.Name)
+	}
+	for _, name := range wanted {
+		if !slices.Contains(known, name) {
+			return unknown("app", name, known)
+		}
+	}
+	return nil
+}
