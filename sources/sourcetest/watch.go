@@ -1,6 +1,7 @@
 package sourcetest
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"io"
@@ -46,10 +47,10 @@ type Stream struct {
 	// be another, also what is not an event. Unknown are events of which nobody
 	// knows yet: they may be hints, and must not end the stream.
 	Quiet, Unknown func(*http.Request) []string
+	// Patience is how long something may take that takes a moment. Default: a
+	// minute.
+	Patience time.Duration
 }
-
-// patient is how long something may take that takes a moment.
-const patient = 60 * time.Second
 
 // Watch runs the suite of sources that can watch: whatever becomes of a stream,
 // no hint is lost as long as it lasts, its end is noticed, and it takes neither
@@ -80,7 +81,8 @@ func Watch(t *testing.T, f Stream) {
 	}
 }
 
-func (f Stream) streams() int { return max(1, f.Streams) }
+func (f Stream) streams() int               { return max(1, f.Streams) }
+func (f Stream) patience() <-chan time.Time { return time.After(cmp.Or(f.Patience, time.Minute)) }
 
 // script is what a cluster manager does on a stream.
 type script func(w *writer, r *http.Request)
@@ -130,6 +132,7 @@ func (f Stream) answers(t *testing.T, stream http.HandlerFunc) (url string, stre
 
 // watching is a watch that is on.
 type watching struct {
+	Stream
 	calls  atomic.Int64 // of changed
 	called chan struct{}
 	result chan error
@@ -157,7 +160,7 @@ func (f Stream) again(t *testing.T, s sources.Opened, slow func(call int64)) *wa
 	if s.Watch == nil {
 		t.Fatal("the source cannot watch")
 	}
-	w := &watching{called: make(chan struct{}, 1), result: make(chan error, 1)}
+	w := &watching{Stream: f, called: make(chan struct{}, 1), result: make(chan error, 1)}
 	var ctx context.Context
 	ctx, w.cancel = context.WithCancel(t.Context())
 	t.Cleanup(w.cancel)
@@ -191,7 +194,7 @@ func (w *watching) until(t *testing.T, calls int64) {
 
 func (w *watching) untilOrEnd(t *testing.T, calls int64) (err error, ended bool) {
 	t.Helper()
-	timeout := time.After(patient)
+	timeout := w.patience()
 	for w.calls.Load() < calls {
 		select {
 		case <-w.called:
@@ -210,7 +213,7 @@ func (w *watching) ends(t *testing.T) error {
 	select {
 	case err := <-w.result:
 		return err
-	case <-time.After(patient):
+	case <-w.patience():
 		t.Fatal("the watch does not end")
 		return nil
 	}
@@ -324,14 +327,30 @@ func (f Stream) unknown(t *testing.T) {
 }
 
 func (f Stream) closes(t *testing.T) {
-	url, streams := f.plays(t, func(*writer, *http.Request) {})
+	var opened, most atomic.Int64
+	most.Store(int64(f.streams()))
+	again := make(chan struct{}, 1)
+	url, streams := f.plays(t, func(*writer, *http.Request) {
+		if opened.Add(1) > most.Load() {
+			select {
+			case again <- struct{}{}:
+			default:
+			}
+		}
+	})
 	s := f.open(t, url)
 	for n := range int64(20) {
 		w := f.again(t, s, nil)
-		w.ends(t)
+		select {
+		case <-w.result:
+		case <-again:
+		case <-f.patience():
+			t.Fatal("the watch does not end")
+		}
 		if got, most := streams.Load(), (n+1)*int64(f.streams()); got > most {
 			t.Fatalf("%d streams were opened in %d watches: opening them again is the caller's", got, n+1)
 		}
+		most.Add(int64(f.streams()))
 		if w.calls.Load() > 1 {
 			t.Fatalf("changed was called %d times", w.calls.Load())
 		}
@@ -382,7 +401,7 @@ func (f Stream) endless(t *testing.T) {
 	w := f.watch(t, url, slow)
 	select {
 	case <-written:
-	case <-time.After(patient):
+	case <-f.patience():
 		t.Fatal("the stream is neither read nor closed")
 	}
 	w.cancel()
@@ -411,7 +430,7 @@ func (f Stream) burst(t *testing.T) {
 			slow.Store(true)
 			select {
 			case <-written:
-			case <-time.After(patient):
+			case <-f.patience():
 				t.Errorf("the stream is not read while a hint is being taken")
 			}
 		}
@@ -441,6 +460,7 @@ func (f Stream) refusals(t *testing.T) {
 		{404, html, "<h1>404</h1>"},
 		{429, "text/plain", "slow down"},
 		{500, json, `{"message": "no leader"}`},
+		{500, f.Type, ""},
 		{502, html, "<h1>502</h1>"},
 		{503, json, `{"message": "not ready"}`},
 	} {
