@@ -28,7 +28,7 @@ func (r *rest) tooSoon() error {
 	if f == nil || !time.Now().Before(f.until) {
 		return nil
 	}
-	return fmt.Errorf("%w (failed %d times running; not asked again before %s)", f.err, f.n, f.until.Format(time.TimeOnly))
+	return fmt.Errorf("%w (so it was %s in a row; not asked again before %s)", f.err, count(f.n, "time"), f.until.Format(time.TimeOnly))
 }
 
 // note remembers how asking went.
