@@ -135,13 +135,6 @@ func (l *Lease) Held() error {
 	return nil
 }
 
-// Leader is the identity of the leader as last seen; empty: there is none.
-func (l *Lease) Leader() string {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.seen.HolderIdentity
-}
-
 // tenure is for how long after a renewal its holder leads.
 func (l *Lease) tenure() time.Duration { return l.duration * 2 / 3 }
 
