@@ -63,7 +63,10 @@ type Source[Q any] interface {
 // Watcher is implemented by sources that can tell of changes.
 type Watcher interface {
 	// Watch calls changed once it is connected and then on any possible
-	// change. It returns when the stream ends; reconnecting is the caller's.
+	// change, never twice at a time. It may wait for the first Poll, to know
+	// what to watch for. It returns when the stream ends, with nil if that is
+	// in order: it has been open for long enough, or there is more to watch
+	// for. Reconnecting is the caller's.
 	Watch(ctx context.Context, changed func()) error
 }
 
