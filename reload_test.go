@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	stdsync "sync"
 	"syscall"
 	"testing"
 	"testing/synctest"
@@ -15,6 +16,10 @@ import (
 
 	"nitrox/sync"
 )
+
+type writer func([]byte) (int, error)
+
+func (w writer) Write(b []byte) (int, error) { return w(b) }
 
 func TestReloads(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "nitrox.yaml")
@@ -27,6 +32,7 @@ func TestReloads(t *testing.T) {
 			}
 		}
 		write("one")
+		var mu stdsync.Mutex // the loop that looks is another goroutine
 		var log bytes.Buffer
 		var loaded []string
 		signals := make(chan os.Signal)
@@ -35,18 +41,31 @@ func TestReloads(t *testing.T) {
 			if err != nil {
 				return nil, err
 			}
+			mu.Lock()
+			defer mu.Unlock()
 			loaded = append(loaded, string(text))
 			if strings.Contains(string(text), "bad") {
 				return nil, errors.New("unknown key")
 			}
 			return &sync.Syncer{}, nil
-		}, slog.New(slog.NewTextHandler(&log, nil)))
+		}, slog.New(slog.NewTextHandler(writer(func(b []byte) (int, error) {
+			mu.Lock()
+			defer mu.Unlock()
+			return log.Write(b)
+		}), nil)))
 		expect := func(step string, want ...string) {
 			t.Helper()
+			mu.Lock()
+			defer mu.Unlock()
 			if got := strings.Join(loaded, " "); got != strings.Join(want, " ") {
 				t.Errorf("%s: loaded %q", step, got)
 			}
 			loaded = nil
+		}
+		told := func(what string) int {
+			mu.Lock()
+			defer mu.Unlock()
+			return strings.Count(log.String(), what)
 		}
 		pass := func(d time.Duration) (came int) {
 			for end := time.After(d); ; {
@@ -73,7 +92,7 @@ func TestReloads(t *testing.T) {
 			t.Errorf("a bad file is put to use %d times", n)
 		}
 		expect("bad", "bad")
-		if n := strings.Count(log.String(), "unknown key"); n != 1 {
+		if n := told("unknown key"); n != 1 {
 			t.Errorf("told %d times", n)
 		}
 		write("three")
@@ -86,7 +105,7 @@ func TestReloads(t *testing.T) {
 		}
 		pass(time.Minute)
 		expect("missing")
-		if n := strings.Count(log.String(), "no such file"); n != 1 {
+		if n := told("no such file"); n != 1 {
 			t.Errorf("a missing file is told of %d times", n)
 		}
 		write("three")
