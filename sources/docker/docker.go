@@ -14,6 +14,7 @@ package docker
 
 import (
 	"context"
+	"crypto/x509"
 	"errors"
 	"fmt"
 	"net"
@@ -75,7 +76,7 @@ func (s *Source) Poll(ctx context.Context, queries []Query, fresh bool) ([]sourc
 		if err == nil {
 			return answers, nil
 		}
-		failed = append(failed, fmt.Errorf("%s: %w", h.address.text, err))
+		failed = append(failed, fmt.Errorf("%s: %w", h.address.text, advised(err)))
 		if ctx.Err() != nil {
 			break
 		}
@@ -103,4 +104,17 @@ func (h *host) poll(ctx context.Context, queries []Query) ([]sources.Answer, err
 		h.drop(c)
 	}
 	return answers, err
+}
+
+// advised adds to an error about a certificate which key is about it.
+func advised(err error) error {
+	var name x509.HostnameError
+	var authority x509.UnknownAuthorityError
+	switch {
+	case errors.As(err, &name):
+		return fmt.Errorf("%w; if it is the right host, give the name in its certificate as server_name", err)
+	case errors.As(err, &authority):
+		return fmt.Errorf("%w; give the certificates to trust as ca_file", err)
+	}
+	return err
 }

@@ -131,11 +131,11 @@ func TestTLS(t *testing.T) {
 		change func(*docker.Config)
 		err    string
 	}{
-		"another name": {func(c *docker.Config) { c.ServerName = "" }, "127.0.0.1"},
+		"another name": {func(c *docker.Config) { c.ServerName = "" }, "give the name in its certificate as server_name"},
 		"another authority": {func(c *docker.Config) {
 			c.CAFile = writePEM(t, filepath.Join(dir, "other.pem"), "CERTIFICATE", other.cert.Raw)
-		}, "certificate signed by unknown authority"},
-		"the system's":          {func(c *docker.Config) { c.CAFile = "" }, "certificate signed by unknown authority"},
+		}, "give the certificates to trust as ca_file"},
+		"the system's":          {func(c *docker.Config) { c.CAFile = "" }, "give the certificates to trust as ca_file"},
 		"no client certificate": {func(c *docker.Config) { c.CertFile, c.KeyFile = "", "" }, "tls: "},
 		"no TLS":                {func(c *docker.Config) { c.CAFile, c.CertFile, c.KeyFile, c.ServerName = "", "", "", "" }, "400 Bad Request: Client sent an HTTP request to an HTTPS server."},
 		"no certificates":       {func(c *docker.Config) { c.CAFile = garbage }, "garbage.pem: no certificate in it"},
