@@ -75,6 +75,10 @@ func (c *client) open(ctx context.Context, at, kind string) (*http.Response, err
 		return nil, err
 	}
 	r.Header.Set("Accept", kind)
+	if kind == eventStream {
+		// What compresses an answer may keep events until it has a block of them.
+		r.Header.Set("Accept-Encoding", "identity")
+	}
 	renewed, err := c.auth.authorize(ctx, r.Request, false)
 	if err != nil {
 		return nil, err

@@ -163,6 +163,9 @@ func TestTheEndOfALeaderIsTheEndOfItsStream(t *testing.T) {
 func TestAStreamWithoutASignOfLifeIsDead(t *testing.T) {
 	onLane(t, marathontest.Options{}, marathon.Config{URLs: three[:1]}, func(t *testing.T, l *lane) {
 		l.network.Serve("m1:8080", http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			if got := r.Header.Get("Accept-Encoding"); got != "identity" {
+				t.Errorf("a compressed stream is asked for: %q", got)
+			}
 			w.Header().Set("Content-Type", "text/event-stream")
 			http.NewResponseController(w).Flush()
 			<-r.Context().Done()
