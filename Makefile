@@ -1,5 +1,5 @@
 # Everything here needs Go and make, and nothing else but where it says so.
-.PHONY: build demo test check fmt vet lint e2e bench fuzz
+.PHONY: build demo image dist test check fmt vet lint e2e bench fuzz
 
 VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null)
 # The race detector needs a C compiler: used where there is one, required by check.
@@ -8,6 +8,20 @@ TOOL := go tool -modfile=testdata/tools/go.mod
 
 build: ## one static binary, bin/nitrox
 	CGO_ENABLED=0 go build -trimpath -ldflags "-s -w -X main.tag=$(VERSION)" -o bin/nitrox .
+
+# The date of the last commit, which all that is published is dated with.
+DATE ?= $(shell git log -1 --format=%ct 2>/dev/null || echo 1)
+DOCKER ?= docker
+
+image: build ## nitrox:VERSION and nitrox:latest, from scratch: one file, nothing pulled
+	rm -rf bin/image
+	install -D -m 0755 bin/nitrox bin/image/nitrox
+	touch -d @$(DATE) bin/image/nitrox
+	SOURCE_DATE_EPOCH=$(DATE) $(DOCKER) build --file Dockerfile --tag nitrox:$(VERSION) --tag nitrox:latest \
+		--build-arg VERSION=$(VERSION) --build-arg REVISION=$$(git rev-parse HEAD) bin/image
+
+dist: ## archives for all platforms, their contents and checksums, in dist/; built twice they are the same
+	go run ./testdata/dist -version $(VERSION) -date $(DATE) -out dist
 
 demo: build ## the main job on the embedded simulator, in a few seconds
 	bin/nitrox demo
@@ -23,11 +37,11 @@ fmt:
 	if [ -n "$$files" ]; then echo "not gofmt-clean: $$files"; exit 1; fi
 
 vet:
-	go vet ./...
+	go vet ./... ./testdata/dist
 	go vet -tags e2e $(E2E)
 
 lint:
-	$(TOOL) staticcheck ./...
+	$(TOOL) staticcheck ./... ./testdata/dist
 	$(TOOL) staticcheck -tags e2e $(E2E)
 	@dead=$$($(TOOL) deadcode -test ./...) && if [ -n "$$dead" ]; then echo "$$dead"; exit 1; fi
 

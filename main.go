@@ -16,6 +16,7 @@ import (
 	"syscall"
 
 	"github.com/urfave/cli/v2"
+	_ "golang.org/x/crypto/x509roots/fallback" // for an image from scratch: the public CAs, where the system names none
 	"golang.org/x/term"
 
 	"nitrox/sources/all"
@@ -60,6 +61,7 @@ func (p *program) app() *cli.App {
 	a.Description = "New here? nitrox demo tells the whole story in a few seconds, without a NetScaler."
 	a.Writer, a.ErrWriter = p.stdout, p.stderr
 	a.HideVersion, a.Suggest, a.DisableSliceFlagSeparator = true, true, true
+	a.EnableBashCompletion = true
 	a.ExitErrHandler = func(*cli.Context, error) {} // run prints errors and chooses the exit code
 	a.Action = func(c *cli.Context) error {
 		if c.NArg() > 0 {

@@ -174,19 +174,32 @@ func (j *job) loop(s *sync.Syncer, inUse []byte) error {
 	signal.Notify(signals, syscall.SIGHUP)
 	defer signal.Stop(signals)
 	ctx := j.Context.Context
-	loop := sync.Loop{
-		Every: j.Duration("loop"), Apps: j.apps, Watch: j.Bool("watch"), Pass: j.pass, Report: j.tell, Stream: j.observer.Stream, Log: j.log,
-		Reload: reloads(ctx, j.file(j.Context), inUse, signals, j.open, j.log),
+	run := func(ctx context.Context) {
+		loop := sync.Loop{
+			Every: j.Duration("loop"), Apps: j.apps, Watch: j.Bool("watch"), Pass: j.pass, Report: j.tell, Stream: j.observer.Stream, Log: j.log,
+			Reload: reloads(ctx, j.file(j.Context), inUse, signals, j.open, j.log),
+		}
+		s = loop.Run(ctx, s)
+		j.end(s) // while this replica still leads
 	}
 	if j.leading == nil {
-		s = loop.Run(ctx, s)
-		j.end(s)
+		run(ctx)
 	} else {
 		j.observer.StandBy(true)
 		j.leading.Run(ctx, func(term context.Context) {
+			// The mapping may have changed while another replica led, and no
+			// pass may be made by the old one.
+			text, err := os.ReadFile(j.file(j.Context))
+			if err == nil {
+				inUse = text
+			}
+			if fresh, err := j.open(); err != nil {
+				j.log.Error("the mapping file cannot be used; the old one stays in use", "file", j.file(j.Context), "error", err)
+			} else {
+				s = fresh
+			}
 			j.observer.StandBy(false)
-			s = loop.Run(term, s)
-			j.end(s) // while this replica still leads
+			run(term)
 			j.observer.StandBy(true)
 		})
 	}

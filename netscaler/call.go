@@ -30,6 +30,8 @@ type call struct {
 	max int64
 	// harmless: a repeat does no harm even if the first try was carried out.
 	harmless bool
+	// allowed may refuse a try; nil: never.
+	allowed func() error
 	// impatient: there is another node to try, or nothing to win, so an
 	// appliance that cannot be reached is not called again.
 	impatient bool
@@ -47,6 +49,14 @@ type call struct {
 	reply  reply
 	err    error // how the last try ended
 	log    func(status, code int, err error)
+}
+
+// refused is why no try may be made now.
+func (k *call) refused() error {
+	if k.allowed == nil {
+		return nil
+	}
+	return k.allowed()
 }
 
 func get(path string, decode func(io.Reader) (reply, error)) *call {
@@ -72,10 +82,9 @@ func (c *Client) do(ctx context.Context, k *call) (a reply, err error) {
 			if err := c.mayWrite(ctx, s, !k.harmless); err != nil {
 				return err
 			}
-			if c.cfg.Allow != nil {
-				if err := c.cfg.Allow(); err != nil {
-					return fmt.Errorf("%w: not sent: %w", ErrUnavailable, err)
-				}
+			k.allowed = c.cfg.Allow
+			if err := k.refused(); err != nil {
+				return fmt.Errorf("%w: not sent: %w", ErrUnavailable, err)
 			}
 		}
 		if a, err = c.send(ctx, s, k); err == nil && k.method == http.MethodGet && strings.HasPrefix(k.path, "config/"+memberBinding) {

@@ -67,7 +67,7 @@ func (k *call) check(ctx context.Context, resp *http.Response, err error) (bool,
 // answers and lost connections are worth it; but what may have been carried
 // out is repeated only if that does no harm.
 func (k *call) again(err error) bool {
-	if err == nil || !k.worth(err) {
+	if err == nil || !k.worth(err) || k.refused() != nil {
 		return false
 	}
 	k.wait = time.Duration((0.5 + rand.Float64()) * float64(firstWait<<(k.tries-1)))

@@ -2,6 +2,7 @@ package netscaler_test
 
 import (
 	"context"
+	"errors"
 	"io/fs"
 	"net/http"
 	"os"
@@ -452,5 +453,47 @@ func TestReadOnlyClientSendsNothingThatWrites(t *testing.T) {
 		if !strings.HasPrefix(call.line, "GET ") && !slices.Contains(allowed, call.line) {
 			t.Errorf("sent %s", call.line)
 		}
+	}
+}
+
+// A replica that loses its lease between two writes, or between two tries of
+// one, sends no more; it still reads and logs out.
+func TestClientThatIsRefusedBetweenTwoTriesSendsNoMore(t *testing.T) {
+	mayNot := errors.New("another replica leads")
+	const bind = "PUT servicegroup_servicegroupmember_binding"
+	b := newBox(t).on(byName("sg"), rows(binding, "")).on(bind, nitro(503, 446, "busy"))
+	asked := 0
+	c := b.open(func(cfg *netscaler.Config) {
+		cfg.Allow = func() error {
+			if asked++; asked > 1 {
+				return mayNot
+			}
+			return nil
+		}
+	})
+	if _, err := c.Read(t.Context(), []string{"sg"}); err != nil || asked > 0 {
+		t.Fatalf("a read: %v, asked %d times", err, asked)
+	}
+	for _, op := range []netscaler.Op{netscaler.Bind, netscaler.Enable, netscaler.Set, netscaler.Drain, netscaler.Unbind} {
+		for _, err := range c.Do(t.Context(), op, []netscaler.Change{change(op, "sg", "10.0.0.1:80")}) {
+			if op == netscaler.Bind { // its first try was sent
+				wantError(t, err, netscaler.ErrUnavailable, "446")
+				continue
+			}
+			wantError(t, err, mayNot, "not sent: ")
+		}
+	}
+	wantError(t, c.Save(t.Context()), mayNot)
+	if err := c.Close(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	var writes []string
+	for _, call := range b.calls {
+		if !strings.HasPrefix(call.line, "GET ") {
+			writes = append(writes, call.line)
+		}
+	}
+	if want := []string{"POST login", bind, "POST logout"}; !slices.Equal(writes, want) {
+		t.Errorf("it sent %q, want %q", writes, want)
 	}
 }
