@@ -2,11 +2,16 @@ package docker_test
 
 import (
 	"context"
+	"crypto/tls"
+	"crypto/x509"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"net"
 	"net/http"
+	"net/http/httptest"
 	"net/netip"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -214,4 +219,73 @@ func TestTheFirstManagerThatAnswersIsFollowed(t *testing.T) {
 			}
 		}
 	}, "", nil, worker)
+}
+
+// TestEventsComeTheWayAnswersDo: over TLS with a certificate of ours, over a
+// socket of this machine, and from below a path.
+func TestEventsComeTheWayAnswersDo(t *testing.T) {
+	ca, dir := newAuthority(t), t.TempDir()
+	cert, key := ca.issue(t, "docker", &x509.Certificate{DNSNames: []string{"docker.example"}, ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth}})
+	clients := x509.NewCertPool()
+	clients.AddCert(ca.cert)
+	for name, serve := range map[string]func(*httptest.Server, http.Handler) docker.Config{
+		"TLS": func(s *httptest.Server, h http.Handler) docker.Config {
+			s.TLS = &tls.Config{Certificates: []tls.Certificate{{Certificate: [][]byte{cert.Raw}, PrivateKey: key}}, ClientAuth: tls.RequireAndVerifyClientCert, ClientCAs: clients}
+			s.StartTLS()
+			config := docker.Config{Host: "tcp" + strings.TrimPrefix(s.URL, "https"), CAFile: writePEM(t, filepath.Join(dir, "ca.pem"), "CERTIFICATE", ca.cert.Raw), ServerName: "docker.example"}
+			ca.client(t, &config, dir)
+			return config
+		},
+		"a socket": func(s *httptest.Server, h http.Handler) docker.Config {
+			path := filepath.Join(dir, "d.sock")
+			l, err := net.Listen("unix", path)
+			if err != nil {
+				t.Fatal(err)
+			}
+			s.Listener.Close()
+			s.Listener = l
+			s.Start()
+			return docker.Config{Host: "unix://" + path}
+		},
+		"a path": func(s *httptest.Server, h http.Handler) docker.Config {
+			s.Config.Handler = http.StripPrefix("/engines/one", h)
+			s.Start()
+			return docker.Config{Host: s.URL + "/engines/one"}
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			d := &dockertest.Daemon{}
+			server := httptest.NewUnstartedServer(d)
+			config := serve(server, d)
+			t.Cleanup(server.Close)
+			config.Kind = docker.Engine
+			s := open(t, config)
+			docker.SetAgain(s)
+			ctx, cancel := context.WithCancel(t.Context())
+			t.Cleanup(cancel)
+			hints, ended := make(chan struct{}, 10), make(chan error, 1)
+			go func() { ended <- s.Watch(ctx, func() { hints <- struct{}{} }) }()
+			for _, what := range []string{"connected", "a container has started"} {
+				select {
+				case <-hints:
+				case err := <-ended:
+					t.Fatalf("%s: the watch has ended: %v", what, err)
+				case <-time.After(time.Minute):
+					t.Fatalf("%s: no hint", what)
+				}
+				if what == "connected" {
+					tick := time.NewTicker(time.Millisecond)
+					defer tick.Stop()
+					for d.Listeners() == 0 {
+						<-tick.C
+					}
+					d.Emit(happened("container", "start"))
+				}
+			}
+			cancel()
+			if err := <-ended; !errors.Is(err, context.Canceled) {
+				t.Error(err)
+			}
+		})
+	}
 }
