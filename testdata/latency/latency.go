@@ -2,9 +2,10 @@
 // until the NetScaler has the new member: the nitrox binary with --watch, and
 // with --loop alone, against a simulated NetScaler that answers at once.
 //
-//	go test -count=1 -v -timeout 30m ./testdata/latency/ -events 200
-//	go test -tags e2e -count=1 -v -timeout 30m -run Latency ./testdata/e2e/ -events 200
-//	go test -tags e2e -count=1 -v -timeout 30m -run Latency ./testdata/kubernetes/ -events 200
+//	go test -tags e2e -count=1 -v -timeout 60m -run Latency ./testdata/latency/ ./testdata/e2e/ ./testdata/kubernetes/ -events 200
+//
+// That takes 20 minutes, mostly waiting between events. What the clusters of the
+// last two need, they say themselves.
 //
 // What it finds is printed and never asserted: it depends on the machine.
 package latency
