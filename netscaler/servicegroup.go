@@ -122,6 +122,8 @@ type Change struct {
 	List, Out []Member
 	// Why is the reason, for people.
 	Why string
+	// Took is how long the calls lasted by which it was tried; 0 before.
+	Took time.Duration
 }
 
 // ErrNoGroup: the appliance has no service group of this name.

@@ -115,11 +115,12 @@ func (o *Outcome) leaveRemovals() bool {
 func (v *visit) do(ctx context.Context, outcomes []*Outcome, op netscaler.Op) {
 	var changes []netscaler.Change
 	var fates []*error
+	var took []*time.Duration
 	for _, o := range outcomes {
 		for i, c := range o.Plan.Changes {
 			if c.Op == op && !(o.Plan.AsList && listed(c)) {
 				changes = append(changes, c)
-				fates = append(fates, &o.Errs[i])
+				fates, took = append(fates, &o.Errs[i]), append(took, &o.Plan.Changes[i].Took)
 			}
 		}
 	}
@@ -133,9 +134,10 @@ func (v *visit) do(ctx context.Context, outcomes []*Outcome, op netscaler.Op) {
 		return
 	}
 	ctx = context.WithoutCancel(ctx)
+	began := time.Now()
 	errs := v.resolve(ctx, changes, v.ns.Client.Do(ctx, op, changes))
 	for i, err := range errs {
-		*fates[i] = err
+		*fates[i], *took[i] = err, time.Since(began)
 		v.ns.unsaved = v.ns.unsaved || err == nil
 	}
 	v.abandon(errs)

@@ -110,7 +110,7 @@ func (v *visit) replace(ctx context.Context, outcomes []*Outcome, removing bool)
 	}
 	if ctx.Err() != nil {
 		for _, o := range work {
-			o.settle(removing, func(netscaler.Change) error { return errStopped })
+			o.settle(removing, time.Now(), func(netscaler.Change) error { return errStopped })
 		}
 		return
 	}
@@ -125,6 +125,7 @@ func (v *visit) replace(ctx context.Context, outcomes []*Outcome, removing bool)
 		list, out := List(groups[o.App.Group].Members, o.part(removing))
 		lists[i] = netscaler.Change{Op: netscaler.Replace, Group: o.App.Group, List: list, Out: out}
 	}
+	began := time.Now()
 	errs := v.ns.Client.Do(calls, netscaler.Replace, lists)
 	v.abandon(errs)
 	now, err := v.ns.Client.Read(calls, groupsOf(work))
@@ -134,7 +135,7 @@ func (v *visit) replace(ctx context.Context, outcomes []*Outcome, removing bool)
 	var others []*Outcome
 	for i, o := range work {
 		made := 0
-		o.settle(removing, func(c netscaler.Change) error {
+		o.settle(removing, began, func(c netscaler.Change) error {
 			if err == nil && InEffect(c, now[o.App.Group].Members) {
 				made++
 				return nil
@@ -152,7 +153,7 @@ func (v *visit) replace(ctx context.Context, outcomes []*Outcome, removing bool)
 			o.Plan = leaveBy(o.Plan, o.App.Policy.Drain > 0, o.App.Policy.Drain)
 			o.Plan.AsList = false
 			o.Notes = append(o.Notes, fmt.Sprintf("changed by ordinary calls: %v", errs[i]))
-			o.settle(removing, func(netscaler.Change) error { return errNotReached })
+			o.settle(removing, began, func(netscaler.Change) error { return errNotReached })
 			others = append(others, o)
 		}
 	}
@@ -187,10 +188,10 @@ func (o *Outcome) part(removing bool) (part []netscaler.Change) {
 }
 
 // settle says of each of these changes how it went.
-func (o *Outcome) settle(removing bool, fate func(netscaler.Change) error) {
+func (o *Outcome) settle(removing bool, began time.Time, fate func(netscaler.Change) error) {
 	for i, c := range o.Plan.Changes {
 		if listed(c) && removes(c) == removing {
-			o.Errs[i] = fate(c)
+			o.Errs[i], o.Plan.Changes[i].Took = fate(c), time.Since(began)
 		}
 	}
 }

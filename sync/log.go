@@ -5,6 +5,7 @@ import (
 	"log/slog"
 	"maps"
 	"slices"
+	"time"
 
 	"nitrox/netscaler"
 )
@@ -36,6 +37,9 @@ func (r Result) Log(ctx context.Context, log *slog.Logger) {
 			}
 			if c.Why != "" {
 				attrs = append(attrs, "why", oneLine(c.Why))
+			}
+			if c.Took > 0 {
+				attrs = append(attrs, "took", c.Took.Round(time.Microsecond).String())
 			}
 			if err != nil {
 				log.ErrorContext(ctx, c.Op.String()+" failed", append(attrs, "error", text(err))...)

@@ -63,6 +63,9 @@ func everything(dryRun bool) sync.Result {
 	}
 	shop.Notes = []string{"worth knowing\nunbind everything, it says"}
 	if !dryRun {
+		for i := range shop.Plan.Changes {
+			shop.Plan.Changes[i].Took = 31400 * time.Microsecond
+		}
 		shop.Errs = []error{full, nil, nil, errors.New("not removed: a bind failed"), nil}
 	}
 	held := sync.Outcome{
