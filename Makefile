@@ -46,7 +46,7 @@ lint:
 	@dead=$$($(TOOL) deadcode -test ./...) && if [ -n "$$dead" ]; then echo "$$dead"; exit 1; fi
 
 # What runs real components: Docker engines, a Kubernetes control plane, a browser.
-E2E := ./testdata/e2e/ ./testdata/kubernetes/ ./sync/observe/
+E2E := ./testdata/e2e/ ./testdata/kubernetes/ ./testdata/latency/ ./sync/observe/
 
 e2e: ## real Docker engines, a real Kubernetes control plane, a real browser (what is missing skips, and fails in CI)
 	sh testdata/e2e/install.sh
@@ -54,8 +54,10 @@ e2e: ## real Docker engines, a real Kubernetes control plane, a real browser (wh
 	go test -tags e2e -count=1 -timeout 30m ./testdata/kubernetes/
 	go test -tags e2e -count=1 -run 'InABrowser|WithoutScripts' ./sync/observe/
 
-bench: ## costs as counts and ratios
+EVENTS ?= 200
+bench: ## costs as counts and ratios; and from an event to a bound member, on real clusters (some 45 minutes)
 	go test -run '^$$' -bench . -benchmem ./...
+	go test -tags e2e -count=1 -timeout 90m -v -run Latency ./testdata/latency/ ./testdata/e2e/ ./testdata/kubernetes/ -events $(EVENTS)
 
 FUZZTIME ?= 20s
 fuzz: ## every fuzz target for FUZZTIME

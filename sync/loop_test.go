@@ -273,6 +273,29 @@ func TestAStreamThatEndsIsOpenedAgain(t *testing.T) {
 	})
 }
 
+// A stream that ends in order, as some are recycled, is no trouble: it is opened
+// at once, and does not show as down.
+func TestAStreamThatEndsInOrderIsNoTrouble(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		st := &live{stage: stage{"shop": known(hosts(1, 2))}}
+		s := newSite(t, players{"prod": st.play}, sync.App{Name: "shop", Policy: atOnce})
+		prod := watched(s, "prod")
+		r := newRun(s, time.Hour)
+		r.Watch = true
+		go func() {
+			time.Sleep(10 * time.Minute)
+			prod.fail <- nil
+		}()
+		r.during(30 * time.Minute)
+		if want := []string{"prod false", "prod true", "prod true"}; !slices.Equal(r.streams, want) {
+			t.Errorf("streams: %v", r.streams)
+		}
+		if strings.Contains(r.log.String(), "stream ended") {
+			t.Errorf("log: %s", r.log.String())
+		}
+	})
+}
+
 func TestAStreamThatEndsAtOnceIsNotHammered(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		st := &live{stage: stage{"shop": known(hosts(1, 2))}}

@@ -63,6 +63,10 @@ func (l *Loop) stream(ctx context.Context, name string, watch func(context.Conte
 		if ctx.Err() != nil {
 			return
 		}
+		if err == nil && time.Since(began) > firstReopen {
+			wait = firstReopen
+			continue // it ended in order: the source wants it opened anew
+		}
 		state(false)
 		if up && time.Since(began) > lastReopen {
 			wait = firstReopen
