@@ -119,6 +119,7 @@ func TestReloads(t *testing.T) {
 
 		// Written slowly: each look finds it changed again.
 		go func() {
+			time.Sleep(250 * time.Millisecond) // between two looks
 			for i := range 40 {
 				write("four" + strings.Repeat(".", i))
 				time.Sleep(500 * time.Millisecond)
