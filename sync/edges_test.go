@@ -127,3 +127,16 @@ func TestADisabledMemberIsNotUp(t *testing.T) {
 		t.Error("ready, although the only new member is draining")
 	}
 }
+
+// An answer that was lost leaves the mark of a drain in doubt too.
+func TestAMemberIsNotEnabledAgainWhileItsMarkStays(t *testing.T) {
+	m := netscaler.Member{Addr: addr("10.0.0.1:80"), Mark: true}
+	enable := netscaler.Change{Op: netscaler.Enable, Member: m}
+	if sync.InEffect(enable, []netscaler.Member{m}) {
+		t.Error("in effect, although the member is marked")
+	}
+	m.Mark = false
+	if !sync.InEffect(enable, []netscaler.Member{m}) {
+		t.Error("not in effect, although the member is enabled and has no mark")
+	}
+}

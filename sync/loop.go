@@ -1,7 +1,6 @@
 package sync
 
 import (
-	"cmp"
 	"context"
 	"fmt"
 	"log/slog"
@@ -165,9 +164,9 @@ func earlier(a, b time.Time) time.Time {
 func (d *schedule) begin(selected []string, apps []App, now time.Time, interval time.Duration) []string {
 	all := !now.Before(d.full) || !d.drained.IsZero() && !now.Before(d.drained)
 	hinted := d.hinted
-	d.hinted, d.drained, d.began = nil, time.Time{}, now
+	d.hinted, d.began = nil, now
 	if all {
-		d.full = now.Add(interval)
+		d.full, d.drained = now.Add(interval), time.Time{}
 		return selected
 	}
 	names := []string{} // not nil, which would be all
@@ -182,27 +181,14 @@ func (d *schedule) begin(selected []string, apps []App, now time.Time, interval 
 	return names
 }
 
-// drains notes when the first of the drains that the pass left behind ends.
+// drains notes when the first of the drains that the pass left behind ends. A
+// pass of some apps says nothing of the drains of the others.
 func (d *schedule) drains(r Result, now time.Time) {
-	var soonest time.Duration
-	for _, o := range r.Outcomes {
-		for _, m := range o.Plan.Draining {
-			soonest = sooner(soonest, m.Left)
-		}
-		for i, c := range o.Plan.Changes {
-			if o.Errs != nil && o.Errs[i] == nil {
-				soonest = sooner(soonest, c.Delay)
-			}
-		}
-	}
-	if soonest > 0 {
-		// The NetScaler counts whole seconds.
-		d.drained = now.Add(soonest + time.Second)
+	soonest := drainsOf(r).soonest
+	if at := now.Add(soonest); soonest > 0 && (d.drained.IsZero() || at.Before(d.drained)) {
+		d.drained = at
 	}
 }
-
-// sooner of two durations of which 0 is none.
-func sooner(a, b time.Duration) time.Duration { return cmp.Or(min(a, b), max(a, b)) }
 
 // repeats remembers when each change was made, for as long as it matters.
 type repeats map[string][]time.Time
@@ -225,7 +211,7 @@ func (c repeats) note(r Result, now time.Time, every time.Duration) (again []str
 			if o.Errs == nil || o.Errs[i] != nil {
 				continue
 			}
-			key := fmt.Sprintf("%s of %v in %s on %s", change.Op, change.Addr, change.Group, o.NetScaler)
+			key := fmt.Sprintf("%s of %s in %s on %s", change.Op, subject(change), change.Group, o.NetScaler)
 			c[key] = append(c[key], now)
 			if len(c[key]) == often {
 				again = append(again, key)

@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strings"
 	stdsync "sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -429,6 +430,125 @@ func TestStoppedDuringAPassTheLoopFinishesTheChangeInHand(t *testing.T) {
 		s.expect("sg-shop", bound(1, 2))
 		if sim := s.sims["edge"]; !sim.Saved() || sim.Sessions() != 0 {
 			t.Errorf("saved %v, %d sessions", sim.Saved(), sim.Sessions())
+		}
+	})
+}
+
+// Hints that come together are one pass of all their apps, a debounce after the
+// first of them, however many follow; and only of the apps that are selected.
+func TestHintsThatComeTogetherAreOnePassOfAllTheirApps(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		st := &live{stage: stage{"shop": known(hosts(1, 2)), "cart": known(hosts(1, 2)), "blog": known(hosts(1, 2))}}
+		from := func(source, app string) []sync.From { return []sync.From{{Source: source, Query: app}} }
+		s := newSite(t, players{"prod": st.play, "lab": st.play},
+			sync.App{Name: "shop", Policy: atOnce, From: from("prod", "shop")},
+			sync.App{Name: "cart", Policy: atOnce, From: from("lab", "cart")},
+			sync.App{Name: "blog", Policy: atOnce, From: from("lab", "blog")})
+		prod, lab := watched(s, "prod"), watched(s, "lab")
+		r := newRun(s, time.Hour)
+		r.Watch, r.Apps = true, []string{"shop", "cart"}
+		go func() {
+			time.Sleep(time.Minute)
+			prod.changed <- struct{}{}
+			for range 6 { // longer than the debounce
+				time.Sleep(100 * time.Millisecond)
+				lab.changed <- struct{}{}
+			}
+		}()
+		r.during(2 * time.Minute)
+		if len(r.passes) < 3 {
+			t.Fatalf("%d passes", len(r.passes))
+		}
+		if p := r.passes[2]; !slices.Equal(p.apps, []string{"shop", "cart"}) || p.at != time.Minute+250*time.Millisecond {
+			t.Errorf("at %v a pass of %v", p.at, p.apps)
+		}
+	})
+}
+
+// A pass of other apps, for an event, does not make the loop forget when a
+// drain ends.
+func TestADrainIsNotForgottenBecauseOfAnEvent(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		st := &live{stage: stage{"shop": known(hosts(1, 2)), "cart": known(hosts(1, 2))}}
+		s := newSite(t, players{"prod": st.play, "lab": st.play},
+			sync.App{Name: "shop", Policy: sync.Policy{Drain: 90 * time.Second, MaxRemove: sync.Limit{N: 100, Percent: true}}},
+			sync.App{Name: "cart", Policy: atOnce, From: []sync.From{{Source: "lab", Query: "cart"}}})
+		prod, lab := watched(s, "prod"), watched(s, "lab")
+		r := newRun(s, time.Hour)
+		r.Watch = true
+		go func() {
+			time.Sleep(time.Minute)
+			st.set("shop", known(hosts(1, 1)))
+			prod.changed <- struct{}{}
+			time.Sleep(30 * time.Second)
+			lab.changed <- struct{}{}
+		}()
+		r.during(5 * time.Minute)
+		s.expect("sg-shop", bound(1, 1))
+	})
+}
+
+// What failed and is well again begins anew with a rest of a second, and the
+// story of its failures is not told within itself.
+func TestARestEndsWithTheFirstSuccessAndIsToldOnce(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		st := stage{"shop": known(hosts(1, 2))}
+		fail := true
+		s := newSite(t, players{"prod": func(ctx context.Context, app string, fresh bool) (sources.Answer, error) {
+			if fail {
+				return sources.Answer{}, errors.New("502 Bad Gateway")
+			}
+			return st.play(ctx, app, fresh)
+		}}, sync.App{Name: "shop", Policy: atOnce})
+		source := func() string { return fmt.Sprint(s.Sync(t.Context(), nil).Sources["prod"]) }
+		for range 3 {
+			source()
+			time.Sleep(time.Minute)
+		}
+		fail = false
+		if got := source(); got != "<nil>" {
+			t.Errorf("well again: %s", got)
+		}
+		fail = true
+		source()
+		time.Sleep(1500 * time.Millisecond)
+		if got := source(); strings.Contains(got, "in a row") {
+			t.Errorf("not asked again after the first failure: %s", got)
+		}
+
+		fail = false
+		s.sims["edge"].SetFault(simulator.Fault{Method: "GET", Status: 503, RawBody: "<html>starting</html>"})
+		s.Sync(t.Context(), nil)
+		for range 3 {
+			got := fmt.Sprint(s.Sync(t.Context(), nil).NetScalers["edge"])
+			if n := strings.Count(got, "in a row"); n != 1 || !strings.Contains(got, "1 time in a row") {
+				t.Errorf("told %d times: %s", n, got)
+			}
+		}
+		if err := s.Close(t.Context()); err != nil {
+			t.Error(err)
+		}
+	})
+}
+
+func TestAStreamThatEndsInOrderAtOnceIsNotHammered(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		st := stage{"shop": known(hosts(1, 2))}
+		s := newSite(t, players{"prod": st.play}, sync.App{Name: "shop", Policy: atOnce})
+		var tries atomic.Int32
+		src := s.Sources["prod"]
+		src.Watch = func(ctx context.Context, _ func()) error {
+			if tries.Add(1) > 1000 {
+				<-ctx.Done() // a hammer would never let the bubble's clock go on
+			}
+			return nil
+		}
+		s.Sources["prod"] = src
+		r := newRun(s, time.Minute)
+		r.Watch = true
+		r.during(time.Hour)
+		if n := tries.Load(); n > 150 {
+			t.Errorf("%d tries in an hour", n)
 		}
 	})
 }

@@ -1,6 +1,7 @@
 package sync
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"time"
@@ -39,7 +40,7 @@ func Finish(ctx context.Context, bound time.Duration, pass func(context.Context)
 	}
 	end := time.Now().Add(bound)
 	for left.members > 0 {
-		wait := min(left.soonest, drainLook, time.Until(end))
+		wait := min(cmp.Or(left.soonest, drainLook), drainLook, time.Until(end))
 		if wait <= 0 {
 			return fmt.Errorf("%s still draining after %s; a later run unbinds what is drained by then", count(left.members, "member"), short(bound))
 		}
@@ -56,17 +57,17 @@ func Finish(ctx context.Context, bound time.Duration, pass func(context.Context)
 // drains are the members that a pass left draining.
 type drains struct {
 	members int
-	// soonest and longest are until a drain should end; soonest is more than
-	// any wait if none has an end.
+	// soonest and longest are until a drain should end; 0 if none has an end.
 	soonest, longest time.Duration
 }
 
 func drainsOf(r Result) drains {
-	d := drains{soonest: drainLook + time.Second}
+	var d drains
 	add := func(left time.Duration) {
 		d.members++
 		if left > 0 {
-			d.soonest = min(d.soonest, left+time.Second) // the NetScaler counts whole seconds
+			left += time.Second // the NetScaler counts whole seconds
+			d.soonest = min(cmp.Or(d.soonest, left), left)
 		}
 		d.longest = max(d.longest, left)
 	}
