@@ -36,7 +36,11 @@ func (v *visit) apply(ctx context.Context, outcomes []*Outcome) {
 	if len(work) == 0 || len(v.errs) > 0 {
 		return
 	}
-	if err := v.ns.Client.Writable(ctx); err != nil {
+	err := v.alone(ctx)
+	if err == nil {
+		err = v.ns.Client.Writable(ctx)
+	}
+	if err != nil {
 		v.errs = append(v.errs, err)
 		return
 	}
