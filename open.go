@@ -39,6 +39,7 @@ func (j *job) open() (*sync.Syncer, error) {
 			appliances[url] = appliance
 		}
 		n.Config.ReadOnly = j.dryRun
+		n.Config.Every = j.Duration("loop")
 		n.Config.Log = j.log.With("netscaler", name)
 		if j.leading != nil {
 			n.Config.Allow = j.leading.Held

@@ -81,7 +81,7 @@ func (c *Client) writable(ctx context.Context) (*session, error) {
 }
 
 func (c *Client) writableInPartition(ctx context.Context) (*session, error) {
-	s, err := c.enter(ctx, nil)
+	s, err := c.enter(ctx)
 	if err != nil {
 		return nil, err
 	}
@@ -91,7 +91,7 @@ func (c *Client) writableInPartition(ctx context.Context) (*session, error) {
 	if err := c.leave(ctx, s); err != nil {
 		return nil, err
 	}
-	if s, err = c.enter(ctx, nil); err != nil {
+	if s, err = c.enter(ctx); err != nil {
 		return nil, err
 	}
 	_, err = s.role.known()
