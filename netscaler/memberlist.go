@@ -96,6 +96,8 @@ func (ch Change) checkList() error {
 			return fmt.Errorf("not sent: %s cannot be in a list of addresses", ch.memberName())
 		case m.Weight < 1 || m.Weight > 100:
 			return fmt.Errorf("not sent: the weight %d of %s is not one of 1 to 100", m.Weight, m.Addr)
+		case m.Order < 0 || m.Order > maxOrder:
+			return fmt.Errorf("not sent: the order %d of %s is not one of 1 to %d", m.Order, m.Addr, maxOrder)
 		case seen[m.Addr]:
 			return fmt.Errorf("not sent: %s is in the list twice", m.Addr)
 		}

@@ -101,8 +101,8 @@ func (ch Change) check(op Op) error {
 		return errors.New("not sent: it names no server")
 	case (op == Bind || op == Set) && (ch.Weight < 1 || ch.Weight > 100):
 		return fmt.Errorf("not sent: the weight %d is not one of 1 to 100", ch.Weight)
-	case ch.Order < 0 || ch.Order > 8192:
-		return fmt.Errorf("not sent: the order %d is not one of 1 to 8192", ch.Order)
+	case ch.Order < 0 || ch.Order > maxOrder:
+		return fmt.Errorf("not sent: the order %d is not one of 1 to %d", ch.Order, maxOrder)
 	case op == Drain && ch.Delay <= 0:
 		return errors.New("not sent: a drain needs a delay")
 	case op != Bind && strings.ContainsAny(ch.Server, "[]"):
