@@ -41,7 +41,7 @@ func (b *batch) replace(ctx context.Context) {
 	b.singly(ctx, items)
 	for _, it := range items {
 		e := refused(b.errs[it.i])
-		if e == nil {
+		if e == nil || errors.Is(b.errs[it.i], ErrNoOrder) {
 			continue
 		}
 		whose, no := it.change.Group, false

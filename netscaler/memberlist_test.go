@@ -53,6 +53,29 @@ func TestListThatMustNotBeSent(t *testing.T) {
 	}
 }
 
+// A build without order refuses a list for the order in it, and not for being a
+// list: a list without one is still given.
+func TestAListWithAnOrderOnABuildWithoutIt(t *testing.T) {
+	standby := member("10.0.0.2:80")
+	standby.Order = 2
+	b := newBox(t).on(listCall, nitro(599, 278, "Invalid argument [order]"), ok(done))
+	c := b.open()
+	lists := append(replace("a", []netscaler.Member{standby}, nil), replace("b", []netscaler.Member{standby}, nil)...)
+	lists = append(lists, replace("c", []netscaler.Member{member("10.0.0.1:80")}, nil)...)
+	errs := c.Do(t.Context(), netscaler.ReplaceMembers, lists)
+	for i, group := range []string{"a", "b"} {
+		wantError(t, errs[i], netscaler.ErrNoOrder, "service group "+group+": replace its members: NITRO 278")
+		if errors.Is(errs[i], netscaler.ErrNoMemberList) {
+			t.Errorf("it is taken for a build that takes no lists: %v", errs[i])
+		}
+	}
+	wantNil(t, errs[2:])
+	wantLines(t, b, listCall, listCall)
+	if !c.TakesMemberList("a") {
+		t.Error("lists are given up")
+	}
+}
+
 // A member that is kept or left out may be a domain name, which only its server
 // tells.
 func TestServersOfAListAreLookedUp(t *testing.T) {

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/netip"
+	"slices"
 	"strings"
 	"time"
 )
@@ -141,15 +142,9 @@ func (it item) body(op Op) map[string]any {
 	switch op {
 	case Bind:
 		b["weight"] = it.change.Weight
-		if it.change.Order > 0 { // builds before 13.1 do not know it
-			b["order"] = it.change.Order
-		}
 	case Set:
 		if it.change.Weight != it.change.Was.Weight {
 			b["weight"] = it.change.Weight
-		}
-		if it.change.Order != it.change.Was.Order {
-			b["order"] = it.change.Order
 		}
 	case Drain:
 		b["graceful"] = "YES"
@@ -159,7 +154,23 @@ func (it item) body(op Op) map[string]any {
 	case unmark:
 		b["customserverid"] = noMark
 	}
+	if it.hasOrder(op) {
+		b["order"] = it.change.Order
+	}
 	return b
+}
+
+// hasOrder: the call for op says an order, which builds before 13.1 do not know.
+func (it item) hasOrder(op Op) bool {
+	switch op {
+	case Bind:
+		return it.change.Order > 0
+	case Set:
+		return it.change.Order != it.change.Was.Order
+	case ReplaceMembers:
+		return slices.ContainsFunc(it.change.List, func(m Member) bool { return m.Order > 0 })
+	}
+	return false
 }
 
 // form is the NITRO call for a kind of change ("NITRO documentation,
