@@ -42,10 +42,10 @@ func (r *row) read(dec *json.Decoder) error {
 
 // member is what the row says. A member that is odd is still a member, and
 // somebody else's. The error is that the row does not say which member it is of,
-// whether that is enabled, or in which order it serves.
+// whether that is enabled, or how it serves.
 func (r *row) member() (m Member, err error) {
 	m = Member{Weight: 1, Server: text(r.Server)}
-	for _, v := range []json.RawMessage{r.IP, r.Port, r.Server, r.State, r.SvrState} {
+	for _, v := range []json.RawMessage{r.IP, r.Port, r.Server, r.State, r.SvrState, r.Weight, r.Order, r.CustomID, r.Graceful, r.Reason} {
 		if len(v) > 0 && (v[0] == '{' || v[0] == '[') {
 			return m, fmt.Errorf("the member %s has %s in the place of a text or a number", quote(r.Server), quote(v))
 		}
@@ -63,7 +63,11 @@ func (r *row) member() (m Member, err error) {
 	if strings.ContainsFunc(m.Server, func(c rune) bool { return !unicode.IsPrint(c) }) {
 		m.Server, m.NotOurs = printable(m.Server), "the name of its server cannot be printed"
 	}
-	if n, err := number(r.Weight); err == nil {
+	if weight := plain(r.Weight); len(weight) > 0 {
+		n, err := number(weight)
+		if err != nil {
+			return m, fmt.Errorf("the weight of the member %s: %w", quote(r.Server), err)
+		}
 		m.Weight = min(max(n, 1), 100)
 	}
 	m.State = stateOf(state, svrState)
