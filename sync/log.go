@@ -35,6 +35,9 @@ func (r Result) Log(ctx context.Context, log *slog.Logger) {
 			} else if c.Weight > 0 {
 				attrs = append(attrs, "weight", c.Weight)
 			}
+			if c.Order > 0 {
+				attrs = append(attrs, "order", c.Order)
+			}
 			if c.Why != "" {
 				attrs = append(attrs, "why", oneLine(c.Why))
 			}
