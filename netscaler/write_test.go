@@ -55,11 +55,13 @@ func TestBodies(t *testing.T) {
 			`{"ip":"10.0.0.1","port":80,"servicegroupname":"sg","weight":7}`, lineOf(netscaler.Bind), ""},
 		{netscaler.Change{Op: netscaler.Bind, Member: netscaler.Member{Addr: netip.MustParseAddrPort("10.0.0.1:80"), Weight: 1, Order: 2}},
 			`{"ip":"10.0.0.1","order":2,"port":80,"servicegroupname":"sg","weight":1}`, lineOf(netscaler.Bind), ""},
-		{netscaler.Change{Op: netscaler.Set, Member: netscaler.Member{Addr: netip.MustParseAddrPort("10.0.0.1:80"), Server: "web", Weight: 7, Order: 2},
-			Was: netscaler.Settings{Weight: 7, Order: 1}},
+		{netscaler.Change{Op: netscaler.Set,
+			Member: netscaler.Member{Addr: netip.MustParseAddrPort("10.0.0.1:80"), Server: "web", Weight: 7, Order: 2},
+			Was:    netscaler.Settings{Weight: 7, Order: 1}},
 			`{"order":2,"port":80,"servername":"web","servicegroupname":"sg"}`, lineOf(netscaler.Set), ""},
-		{netscaler.Change{Op: netscaler.Set, Member: netscaler.Member{Addr: netip.MustParseAddrPort("10.0.0.1:80"), Server: "web", Weight: 7, Order: 2},
-			Was: netscaler.Settings{Weight: 1, Order: 2}},
+		{netscaler.Change{Op: netscaler.Set,
+			Member: netscaler.Member{Addr: netip.MustParseAddrPort("10.0.0.1:80"), Server: "web", Weight: 7, Order: 2},
+			Was:    netscaler.Settings{Weight: 1, Order: 2}},
 			`{"port":80,"servername":"web","servicegroupname":"sg","weight":7}`, lineOf(netscaler.Set), ""},
 		{netscaler.Change{Op: netscaler.Enable, Member: disabled("10.0.0.1:80")},
 			`{"port":80,"servername":"10.0.0.1","servicegroupname":"sg"}`, lineOf(netscaler.Enable), ""},
@@ -324,7 +326,8 @@ func TestABuildWithoutOrder(t *testing.T) {
 		{"the first of a padded list", []answer{bulkFailed(unknown, itemNot, itemNot, itemNot), {status: 201}}, []string{"1,2,3,4", "2,4"}},
 		{"the whole array", []answer{nitro(599, 278, "Invalid argument [order]"), {status: 201}}, []string{"1,2,3,4", "2,4"}},
 		{"the whole array, by the other code", []answer{nitro(400, 1090, "No such argument [order]"), {status: 201}}, []string{"1,2,3,4", "2,4"}},
-		{"the whole array, for something", []answer{nitro(599, 278, "Invalid argument"), nitro(599, 278, "Invalid argument"), {status: 201}, {status: 201}},
+		{"the whole array, for something",
+			[]answer{nitro(599, 278, "Invalid argument"), nitro(599, 278, "Invalid argument"), {status: 201}, {status: 201}},
 			[]string{"1,2,3,4", "1", "2", "4"}},
 	} {
 		for _, op := range []netscaler.Op{netscaler.Bind, netscaler.Set} {
@@ -334,7 +337,8 @@ func TestABuildWithoutOrder(t *testing.T) {
 				b := newBox(t).on(lineOf(op), test.answers...)
 				errs := b.open().Do(t.Context(), op, list)
 				for _, i := range []int{0, 2} {
-					wantError(t, errs[i], netscaler.ErrNoOrder, fmt.Sprintf("service group sg: %s 10.0.0.1:%d: NITRO ", op, i+1), "upgrade the NetScaler to 13.1 or later, or take order out of the mapping")
+					wantError(t, errs[i], netscaler.ErrNoOrder, fmt.Sprintf("service group sg: %s 10.0.0.1:%d: NITRO ", op, i+1),
+						"upgrade the NetScaler to 13.1 or later, or take order out of the mapping")
 				}
 				wantNil(t, []error{errs[1], errs[3]})
 				if got := ports(b.bodies(lineOf(op))); !slices.Equal(got, test.sent) {

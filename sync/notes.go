@@ -44,7 +44,8 @@ func ordersLost(plan Plan, from []From) (all []string) {
 		}
 	}
 	for _, n := range slices.Sorted(maps.Keys(lost)) {
-		all = append(all, fmt.Sprintf("unbinding %s loses order %d, which the mapping does not set: a member that comes back has the default order", listOf(lost[n]), n))
+		all = append(all, fmt.Sprintf("unbinding %s loses order %d, which the mapping does not set: "+
+			"a member that comes back has the default order", listOf(lost[n]), n))
 	}
 	return all
 }

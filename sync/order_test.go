@@ -36,7 +36,9 @@ func (s *site) expectOrders(group, want string) {
 
 // standby is an app of which prod serves and dr stands by.
 func standby(p sync.Policy) sync.App {
-	return sync.App{Name: "shop", Policy: p, From: []sync.From{{Source: "prod", Query: "shop", Order: 1}, {Source: "dr", Query: "shop", Order: 2}}}
+	return sync.App{Name: "shop", Policy: p, From: []sync.From{
+		{Source: "prod", Query: "shop", Order: 1}, {Source: "dr", Query: "shop", Order: 2},
+	}}
 }
 
 // Whatever way members come, and whatever the group's mode, each is in its
@@ -195,7 +197,9 @@ func TestABuildWithoutOrder(t *testing.T) {
 					if err := sync.Text(&out, r); err != nil {
 						t.Fatal(err)
 					}
-					for text, n := range map[string]int{"upgrade the NetScaler to 13.1 or later, or take order out of the mapping": 1, "NITRO 278": 1, "NOT MADE": 7} {
+					for text, n := range map[string]int{
+						"upgrade the NetScaler to 13.1 or later, or take order out of the mapping": 1, "NITRO 278": 1, "NOT MADE": 7,
+					} {
 						if got := strings.Count(out.String(), text); got != n {
 							t.Errorf("%q is told %d times, want %d:\n%s", text, got, n, out.String())
 						}
@@ -231,12 +235,11 @@ func TestOrdersInReports(t *testing.T) {
 		set(m("10.0.0.4:80", 1, 1), netscaler.Settings{Weight: 1}),
 		set(m("10.0.0.5:80", 2, 3), netscaler.Settings{Weight: 1, Order: 4}),
 	}}
-	r := sync.Result{DryRun: true, Outcomes: []sync.Outcome{{App: sync.App{Name: "shop", Group: "sg"}, NetScaler: "edge", Desired: wanted(), Plan: plan}}}
-	done := r
-	done.DryRun, done.Outcomes = false, slices.Clone(r.Outcomes)
-	done.Outcomes[0].Done = outcomes(plan, 0, nil, nil, errors.New("refused"), nil, nil)
+	shop := sync.Outcome{App: sync.App{Name: "shop", Group: "sg"}, NetScaler: "edge", Desired: wanted(), Plan: plan}
+	r := sync.Result{DryRun: true, Outcomes: []sync.Outcome{shop}}
+	shop.Done = outcomes(plan, 0, nil, nil, errors.New("refused"), nil, nil)
 	var log bytes.Buffer
-	done.Log(t.Context(), slog.New(slog.NewTextHandler(&log, nil)))
+	sync.Result{Outcomes: []sync.Outcome{shop}}.Log(t.Context(), slog.New(slog.NewTextHandler(&log, nil)))
 	for _, c := range []struct {
 		report sync.Report
 		want   []string
@@ -264,7 +267,7 @@ func TestOrdersInReports(t *testing.T) {
 			}
 		}
 	}
-	for _, line := range []string{"msg=bound app=shop netscaler=edge group=sg member=10.0.0.2:80 weight=3 order=2", "msg=set app=shop netscaler=edge group=sg member=10.0.0.5:80 weight=2 order=3"} {
+	for _, line := range []string{"group=sg member=10.0.0.2:80 weight=3 order=2", "group=sg member=10.0.0.5:80 weight=2 order=3"} {
 		if !strings.Contains(log.String(), line) {
 			t.Errorf("%s is not in\n%s", line, log.String())
 		}

@@ -24,11 +24,29 @@ func orders(s *simulator.Simulator, group string) string {
 // servicegroup_servicegroupmemberlist_binding"). Each step begins where the one
 // before ended.
 func TestOrder(t *testing.T) {
-	const group, member, list = "config/servicegroup", "config/servicegroup_servicegroupmember_binding", "config/servicegroup_servicegroupmemberlist_binding"
-	bind := func(items string) string { return `{"servicegroup_servicegroupmember_binding":` + items + `}` }
-	set := func(items string) string { return `{"servicegroup":` + items + `}` }
-	give := func(members string) string {
-		return `{"servicegroup_servicegroupmemberlist_binding":{"servicegroupname":"api","members":[` + members + `]}}`
+	const (
+		group  = "config/servicegroup"
+		member = "config/servicegroup_servicegroupmember_binding"
+		list   = "config/servicegroup_servicegroupmemberlist_binding"
+		three  = "10.0.0.1 4, 10.0.0.2 2, 10.0.0.3 3" // what refused calls must leave
+
+		ok, made, refused = "200 OK", "201 Created", `"severity": "ERROR"`
+	)
+	// Items are of the group sg; several make an array.
+	of := func(typ string) func(items ...string) string {
+		return func(items ...string) string {
+			body := `{"servicegroupname":"sg",` + strings.Join(items, `},{"servicegroupname":"sg",`) + `}`
+			if len(items) > 1 {
+				body = "[" + body + "]"
+			}
+			return `{"` + typ + `":` + body + `}`
+		}
+	}
+	bind, set := of("servicegroup_servicegroupmember_binding"), of("servicegroup")
+	ip := func(n int, more string) string { return fmt.Sprintf(`"ip":"10.0.0.%d","port":80%s`, n, more) }
+	server := func(n int, more string) string { return fmt.Sprintf(`"servername":"10.0.0.%d","port":80%s`, n, more) }
+	give := func(members ...string) string {
+		return `{"servicegroup_servicegroupmemberlist_binding":{"servicegroupname":"api","members":[{` + strings.Join(members, "},{") + `}]}}`
 	}
 	b := start(t, simulator.Options{}, "add serviceGroup sg HTTP\nadd serviceGroup api HTTP -autoScale API\n")
 	for _, c := range []struct {
@@ -36,26 +54,29 @@ func TestOrder(t *testing.T) {
 		line, want                 string // want: a part of the body
 		group, orders              string // how the group is then
 	}{
-		{"bound with one", "PUT", member, bind(`{"servicegroupname":"sg","ip":"10.0.0.1","port":80,"order":1}`), "201 Created", "", "sg", "10.0.0.1 1"},
-		{"bound with one, in an array", "PUT", member, bind(`[{"servicegroupname":"sg","ip":"10.0.0.2","port":80,"order":"8192"},{"servicegroupname":"sg","ip":"10.0.0.3","port":80}]`),
-			"201 Created", "", "sg", "10.0.0.1 1, 10.0.0.2 8192, 10.0.0.3 0"},
-		{"as rows show it", "GET", member + "/sg?attrs=ip,order,orderstr", "", "200 OK",
-			`[ { "ip": "10.0.0.1", "order": 1, "orderstr": "1" }, { "ip": "10.0.0.2", "order": 8192, "orderstr": "8192" }, { "ip": "10.0.0.3", "orderstr": "Default" } ]`, "", ""},
-		{"set in an array", "PUT", group, set(`[{"servicegroupname":"sg","servername":"10.0.0.2","port":80,"order":2},{"servicegroupname":"sg","servername":"10.0.0.3","port":80,"order":3,"weight":7}]`),
-			"200 OK", done, "sg", "10.0.0.1 1, 10.0.0.2 2, 10.0.0.3 3"},
-		{"set in an array, and one that cannot be", "PUT", group + "?onerror=continue", set(`[{"servicegroupname":"sg","servername":"10.0.0.1","port":80,"order":4},{"servicegroupname":"sg","servername":"10.0.0.2","port":80,"order":8193}]`),
-			"207 Multi Status", `"errorcode": `, "sg", "10.0.0.1 4, 10.0.0.2 2, 10.0.0.3 3"},
-		{"none below the first", "PUT", group, set(`{"servicegroupname":"sg","servername":"10.0.0.1","port":80,"order":0}`), "", `"severity": "ERROR"`, "sg", "10.0.0.1 4, 10.0.0.2 2, 10.0.0.3 3"},
-		{"of a group that names no member", "PUT", group, set(`{"servicegroupname":"sg","order":5}`), "", `"severity": "ERROR"`, "sg", "10.0.0.1 4, 10.0.0.2 2, 10.0.0.3 3"},
-		{"not touched by a weight", "PUT", group, set(`{"servicegroupname":"sg","servername":"10.0.0.2","port":80,"weight":9}`), "200 OK", done, "sg", "10.0.0.1 4, 10.0.0.2 2, 10.0.0.3 3"},
-		{"not an argument of disable", "POST", group + "?action=disable", set(`{"servicegroupname":"sg","servername":"10.0.0.2","port":80,"order":2}`), "599 Netscaler specific error", "Invalid argument [order]", "sg", "10.0.0.1 4, 10.0.0.2 2, 10.0.0.3 3"},
-		{"kept by disable", "POST", group + "?action=disable", set(`{"servicegroupname":"sg","servername":"10.0.0.2","port":80,"delay":9,"graceful":"YES"}`), "200 OK", done, "sg", "10.0.0.1 4, 10.0.0.2 2, 10.0.0.3 3"},
-		{"kept by enable", "POST", group + "?action=enable", set(`{"servicegroupname":"sg","servername":"10.0.0.2","port":80}`), "200 OK", done, "sg", "10.0.0.1 4, 10.0.0.2 2, 10.0.0.3 3"},
-		{"gone with the member", "POST", member + "?action=unbind", bind(`{"servicegroupname":"sg","servername":"10.0.0.2","port":80}`), "200 OK", done, "sg", "10.0.0.1 4, 10.0.0.3 3"},
-		{"and not back with it", "PUT", member, bind(`{"servicegroupname":"sg","ip":"10.0.0.2","port":80}`), "201 Created", "", "sg", "10.0.0.1 4, 10.0.0.2 0, 10.0.0.3 3"},
-		{"in a list", "PUT", list, give(`{"ip":"10.0.0.1","port":80,"order":1},{"ip":"10.0.0.2","port":80,"order":2},{"ip":"10.0.0.3","port":80}`), "201 Created", "", "api", "10.0.0.1 1, 10.0.0.2 2, 10.0.0.3 0"},
-		{"in a list that is the state desired", "PUT", list, give(`{"ip":"10.0.0.1","port":80},{"ip":"10.0.0.2","port":80,"order":5}`), "201 Created", "", "api", "10.0.0.1 0, 10.0.0.2 5"},
-		{"in a list that cannot be", "PUT", list, give(`{"ip":"10.0.0.1","port":80,"order":8193}`), "", `"severity": "ERROR"`, "api", "10.0.0.1 0, 10.0.0.2 5"},
+		{"bound with one", "PUT", member, bind(ip(1, `,"order":1`)), made, "", "sg", "10.0.0.1 1"},
+		{"bound with one, in an array", "PUT", member, bind(ip(2, `,"order":"8192"`), ip(3, "")),
+			made, "", "sg", "10.0.0.1 1, 10.0.0.2 8192, 10.0.0.3 0"},
+		{"as rows show it", "GET", member + "/sg?attrs=ip,order,orderstr", "", ok,
+			`[ { "ip": "10.0.0.1", "order": 1, "orderstr": "1" }, { "ip": "10.0.0.2", "order": 8192, "orderstr": "8192" }, ` +
+				`{ "ip": "10.0.0.3", "orderstr": "Default" } ]`, "", ""},
+		{"set in an array", "PUT", group, set(server(2, `,"order":2`), server(3, `,"order":3,"weight":7`)),
+			ok, done, "sg", "10.0.0.1 1, 10.0.0.2 2, 10.0.0.3 3"},
+		{"set in an array, and one that cannot be", "PUT", group + "?onerror=continue", set(server(1, `,"order":4`), server(2, `,"order":8193`)),
+			"207 Multi Status", refused, "sg", three},
+		{"none below the first", "PUT", group, set(server(1, `,"order":0`)), "", refused, "sg", three},
+		{"of a group that names no member", "PUT", group, set(`"order":5`), "", refused, "sg", three},
+		{"not touched by a weight", "PUT", group, set(server(2, `,"weight":9`)), ok, done, "sg", three},
+		{"not an argument of disable", "POST", group + "?action=disable", set(server(2, `,"order":2`)),
+			"599 Netscaler specific error", "Invalid argument [order]", "sg", three},
+		{"kept by disable", "POST", group + "?action=disable", set(server(2, `,"delay":9,"graceful":"YES"`)), ok, done, "sg", three},
+		{"kept by enable", "POST", group + "?action=enable", set(server(2, "")), ok, done, "sg", three},
+		{"gone with the member", "POST", member + "?action=unbind", bind(server(2, "")), ok, done, "sg", "10.0.0.1 4, 10.0.0.3 3"},
+		{"and not back with it", "PUT", member, bind(ip(2, "")), made, "", "sg", "10.0.0.1 4, 10.0.0.2 0, 10.0.0.3 3"},
+		{"in a list", "PUT", list, give(ip(1, `,"order":1`), ip(2, `,"order":2`), ip(3, "")),
+			made, "", "api", "10.0.0.1 1, 10.0.0.2 2, 10.0.0.3 0"},
+		{"in a list that is the state desired", "PUT", list, give(ip(1, ""), ip(2, `,"order":5`)), made, "", "api", "10.0.0.1 0, 10.0.0.2 5"},
+		{"in a list that cannot be", "PUT", list, give(ip(1, `,"order":8193`)), "", refused, "api", "10.0.0.1 0, 10.0.0.2 5"},
 	} {
 		a := b.nitro(c.method, c.target, c.body)
 		if c.line != "" && a.line != c.line || !strings.Contains(a.body, c.want) {
@@ -85,15 +106,17 @@ set serviceGroup sg 10.0.0.2 80 -order 2
 	if err := b.Dump(&saved); err != nil {
 		t.Fatal(err)
 	}
-	for _, line := range []string{"bind serviceGroup sg 10.0.0.1 80 -order 1\n", "bind serviceGroup sg 10.0.0.2 80 -order 2\n", "bind serviceGroup sg 10.0.0.3 80 -weight 3\n"} {
-		if !strings.Contains(saved.String(), line) {
+	for _, line := range []string{"10.0.0.1 80 -order 1\n", "10.0.0.2 80 -order 2\n", "10.0.0.3 80 -weight 3\n"} {
+		if !strings.Contains(saved.String(), "bind serviceGroup sg "+line) {
 			t.Errorf("%s is not in\n%s", line, saved.String())
 		}
 	}
 	if got := orders(start(t, simulator.Options{}, saved.String()).Simulator, "sg"); got != want {
 		t.Errorf("loaded again: %s, want %s", got, want)
 	}
-	for _, line := range []string{"set serviceGroup sg 10.0.0.2 80 -order 8193", "set serviceGroup sg 10.0.0.2 80 -order 0", "bind serviceGroup sg 10.0.0.4 80 -order none"} {
+	for _, line := range []string{
+		"set serviceGroup sg 10.0.0.2 80 -order 8193", "set serviceGroup sg 10.0.0.2 80 -order 0", "bind serviceGroup sg 10.0.0.4 80 -order none",
+	} {
 		if b.Load(strings.NewReader(line)) == nil {
 			t.Errorf("%s is taken", line)
 		}
@@ -103,14 +126,22 @@ set serviceGroup sg 10.0.0.2 80 -order 2
 // TestABuildWithoutOrder (before 13.1) knows it in no call and shows it in no row.
 func TestABuildWithoutOrder(t *testing.T) {
 	b := start(t, simulator.Options{Lacks: []string{"order"}}, conf)
-	const refused = `"errorcode": 278, "message": "Invalid argument [order]"`
-	const member, list = "config/servicegroup_servicegroupmember_binding", "config/servicegroup_servicegroupmemberlist_binding"
+	const (
+		member  = "config/servicegroup_servicegroupmember_binding"
+		list    = "config/servicegroup_servicegroupmemberlist_binding"
+		refused = `"errorcode": 278, "message": "Invalid argument [order]"`
+	)
 	for _, c := range []struct{ name, method, target, body, want string }{
-		{"bind", "PUT", member, `{"servicegroup_servicegroupmember_binding":{"servicegroupname":"sg","ip":"10.0.0.9","port":80,"order":1}}`, refused},
-		{"set", "PUT", "config/servicegroup", `{"servicegroup":{"servicegroupname":"sg","servername":"web1","port":80,"order":1}}`, refused},
-		{"list", "PUT", list, `{"servicegroup_servicegroupmemberlist_binding":{"servicegroupname":"api","members":[{"ip":"10.0.0.9","port":80,"order":1}]}}`, refused},
-		{"vserver", "PUT", "config/lbvserver_servicegroup_binding", `{"lbvserver_servicegroup_binding":{"name":"vs","servicegroupname":"empty","order":1}}`, refused},
-		{"unless unknown arguments are to be left out", "PUT", "config/servicegroup?skipinvalidarg=yes", `{"servicegroup":{"servicegroupname":"sg","servername":"web1","port":80,"weight":5,"order":1}}`, done},
+		{"bind", "PUT", member,
+			`{"servicegroup_servicegroupmember_binding":{"servicegroupname":"sg","ip":"10.0.0.9","port":80,"order":1}}`, refused},
+		{"set", "PUT", "config/servicegroup",
+			`{"servicegroup":{"servicegroupname":"sg","servername":"web1","port":80,"order":1}}`, refused},
+		{"list", "PUT", list,
+			`{"servicegroup_servicegroupmemberlist_binding":{"servicegroupname":"api","members":[{"ip":"10.0.0.9","port":80,"order":1}]}}`, refused},
+		{"vserver", "PUT", "config/lbvserver_servicegroup_binding",
+			`{"lbvserver_servicegroup_binding":{"name":"vs","servicegroupname":"empty","order":1}}`, refused},
+		{"unless unknown arguments are to be left out", "PUT", "config/servicegroup?skipinvalidarg=yes",
+			`{"servicegroup":{"servicegroupname":"sg","servername":"web1","port":80,"weight":5,"order":1}}`, done},
 	} {
 		if a := b.nitro(c.method, c.target, c.body); !strings.Contains(a.body, c.want) {
 			t.Errorf("%s: %s %s", c.name, a.line, a.body)
