@@ -80,7 +80,7 @@ func TestStandby(t *testing.T) {
 			t.Errorf("%s: %v serve, want %v", when, got, want)
 		}
 	}
-	if plan := run(0, "plan"); !strings.Contains(readFile(t, "examples/standby/README.md"), "```\n"+plan+"```\n") {
+	if plan := run(0, "plan"); !strings.Contains(readFile(t, "examples/standby/README.md"), "```text\n"+plan+"```\n") {
 		t.Errorf("README.md of the example shows another plan than\n%s", plan)
 	}
 	run(0, "sync")
