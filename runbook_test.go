@@ -49,8 +49,12 @@ func troubles(t *testing.T) map[string]string {
 	t.Helper()
 	// What is no text in the source is under a heading of its own.
 	made := map[string]string{
-		`c.Op.String() + " failed"`: "`bind failed`",
-		"w.Message":                 "Warnings about the mapping file",
+		"w.Message": "Warnings about the mapping file",
+	}
+	// The messages of troubles are made of what happened to what.
+	troubles := map[string][]string{
+		"ErrorContext": {"`netscaler failed`", "`source failed`", "`not served`", "`in doubt, nothing is removed`", "`bind failed`", "`stopped`"},
+		"WarnContext":  {"`removals held`"},
 	}
 	found := map[string]string{}
 	files := token.NewFileSet()
@@ -95,6 +99,10 @@ func troubles(t *testing.T) map[string]string {
 			text := types.ExprString(call.Args[at])
 			if message, err := strconv.Unquote(text); err == nil {
 				found["`"+message+"`"] = level
+			} else if text == "e.message()" {
+				for _, heading := range troubles[method.Sel.Name] {
+					found[heading] = level
+				}
 			} else if heading, known := made[text]; known {
 				found[heading] = level
 			} else {

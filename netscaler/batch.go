@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"slices"
 	"strconv"
 	"time"
 )
@@ -17,6 +18,9 @@ type batch struct {
 	items  []item
 	// trouble is with the appliance as a whole; after it nothing is sent.
 	trouble error
+	// noOrder: the build does not know the order of members; after it none is
+	// sent that has one.
+	noOrder error
 }
 
 // send sends items in arrays.
@@ -32,6 +36,7 @@ func (b *batch) send(ctx context.Context, items []item) {
 // undone again: some builds stop at the first that fails, although they are
 // asked to continue, and then answer a short or a padded list.
 func (b *batch) array(ctx context.Context, items []item) {
+	items = b.unordered(items)
 	for len(items) > 1 && b.trouble == nil && !b.client.noArray[b.op].Load() {
 		bodies := make([]map[string]any, len(items))
 		for i, it := range items {
@@ -49,7 +54,7 @@ func (b *batch) array(ctx context.Context, items []item) {
 				b.singly(ctx, items) // an answer that does not tell
 				return
 			}
-			items = left
+			items = b.unordered(left)
 		case errors.Is(err, errUnsaid):
 			b.settle(items, err)
 			return
@@ -60,6 +65,9 @@ func (b *batch) array(ctx context.Context, items []item) {
 			b.settle(items, err)
 			b.stop(err)
 			return
+		case e.names("order") && slices.ContainsFunc(items, b.hasOrder):
+			b.noOrder = noOrder(e)
+			items = b.unordered(items)
 		default:
 			// It may be the form that is refused, or one item in it.
 			if b.singly(ctx, items) {
@@ -95,9 +103,32 @@ func (b *batch) results(items []item, results []reply) (left []item) {
 			continue
 		}
 		e := &Error{Status: http.StatusMultiStatus, Code: r.code, Message: printable(r.message)}
-		b.errs[it.i] = b.client.holds(b.op, it.change.Group, e)
+		b.errs[it.i] = b.verdict(it, e)
 	}
 	return left
+}
+
+// verdict is the error of an item that was refused; nil where the appliance is
+// as the change wants it.
+func (b *batch) verdict(it item, e *Error) error {
+	if b.hasOrder(it) && e.unknownArgument() && (e.names("order") || !e.names("")) {
+		b.noOrder = noOrder(e)
+		return b.noOrder
+	}
+	return b.client.holds(b.op, it.change.Group, e)
+}
+
+func (b *batch) hasOrder(it item) bool { return it.hasOrder(b.op) }
+
+// unordered are the items that can be sent to a build that may be known to have
+// no order. The others must not be sent without it: a standby would serve.
+func (b *batch) unordered(items []item) []item {
+	if b.noOrder == nil {
+		return items
+	}
+	ordered, rest := split(items, b.hasOrder)
+	b.settle(ordered, b.noOrder)
+	return rest
 }
 
 // singly sends items one by one, and tells whether all went well. A group that
@@ -111,6 +142,9 @@ func (b *batch) singly(ctx context.Context, items []item) (all bool) {
 		if err == nil {
 			err = forbidden[group]
 		}
+		if err == nil && b.hasOrder(it) {
+			err = b.noOrder
+		}
 		if err == nil {
 			_, err = b.client.do(ctx, b.client.single(b.op, it))
 			switch e := refused(err); {
@@ -120,7 +154,7 @@ func (b *batch) singly(ctx context.Context, items []item) (all bool) {
 			case e.Status == http.StatusForbidden:
 				forbidden[group] = err
 			default:
-				err = b.client.holds(b.op, group, e)
+				err = b.verdict(it, e)
 			}
 		}
 		b.errs[it.i] = err

@@ -213,6 +213,20 @@ func (e *Error) noGroup(group string) bool {
 		strings.Contains(message, "[name, "+strings.ToLower(group)+"]")
 }
 
+// unknownArgument: the release does not know an argument of the call.
+func (e *Error) unknownArgument() bool {
+	return e.Code == codeInvalidArgument || e.Code == codeNoSuchArgument
+}
+
+// names says whether the refusal is of the argument, which NITRO names in
+// brackets; "" is any.
+func (e *Error) names(argument string) bool {
+	return e.unknownArgument() && strings.Contains(strings.ToLower(e.Message), "["+argument)
+}
+
+// noOrder is the refusal of an order by a build that has none.
+func noOrder(e *Error) error { return fmt.Errorf("%w; %w", e, ErrNoOrder) }
+
 // missing names the group that is not there, and the remedy.
 func missing(group string) error {
 	return fmt.Errorf("service group %s: %w; create it, or correct its name in the mapping", group, ErrNoGroup)

@@ -31,7 +31,7 @@ func (b *batch) replace(ctx context.Context) {
 	b.singly(ctx, b.items)
 	for _, it := range b.items {
 		e := refused(b.errs[it.i])
-		if e == nil {
+		if e == nil || errors.Is(b.errs[it.i], ErrNoOrder) {
 			continue
 		}
 		whose, no := it.change.Group, false
@@ -67,6 +67,8 @@ func (ch Change) checkList() error {
 			return fmt.Errorf("not sent: %s cannot be in a list of addresses", ch.memberName())
 		case m.Weight < 1 || m.Weight > 100:
 			return fmt.Errorf("not sent: the weight %d of %s is not one of 1 to 100", m.Weight, m.Addr)
+		case m.Order < 0 || m.Order > maxOrder:
+			return fmt.Errorf("not sent: the order %d of %s is not one of 1 to %d", m.Order, m.Addr, maxOrder)
 		case seen[m.Addr]:
 			return fmt.Errorf("not sent: %s is in the list twice", m.Addr)
 		}

@@ -39,6 +39,7 @@ func TestListThatMustNotBeSent(t *testing.T) {
 		"brackets":                         func(c *netscaler.Change) { c.Group = "sg[1-2]" },
 		"10.0.0.1:80 is in the list twice": func(c *netscaler.Change) { c.List = append(c.List, c.List[0]) },
 		"the weight 0 of":                  func(c *netscaler.Change) { c.List[0].Weight = 0 },
+		"the order 8193 of 10.0.0.1:80":    func(c *netscaler.Change) { c.List[0].Order = 8193 },
 		"cannot be in a list":              func(c *netscaler.Change) { c.List[0].NotOurs = "it stands for all ports" },
 		`"www" cannot be in a list`:        func(c *netscaler.Change) { c.List[0] = netscaler.Member{Server: "www", Weight: 1} },
 	} {
@@ -49,6 +50,29 @@ func TestListThatMustNotBeSent(t *testing.T) {
 		if len(b.calls) != 0 {
 			t.Errorf("%s: %v", want, b.lines())
 		}
+	}
+}
+
+// A build without order refuses a list for the order in it, and not for being a
+// list: a list without one is still given.
+func TestAListWithAnOrderOnABuildWithoutIt(t *testing.T) {
+	standby := member("10.0.0.2:80")
+	standby.Order = 2
+	b := newBox(t).on(listCall, nitro(599, 278, "Invalid argument [order]"), ok(done))
+	c := b.open()
+	lists := append(replace("a", []netscaler.Member{standby}, nil), replace("b", []netscaler.Member{standby}, nil)...)
+	lists = append(lists, replace("c", []netscaler.Member{member("10.0.0.1:80")}, nil)...)
+	errs := c.Do(t.Context(), netscaler.ReplaceMembers, lists)
+	for i, group := range []string{"a", "b"} {
+		wantError(t, errs[i], netscaler.ErrNoOrder, "service group "+group+": replace its members: NITRO 278")
+		if errors.Is(errs[i], netscaler.ErrNoMemberList) {
+			t.Errorf("it is taken for a build that takes no lists: %v", errs[i])
+		}
+	}
+	wantNil(t, errs[2:])
+	wantLines(t, b, listCall, listCall)
+	if !c.TakesMemberList("a") {
+		t.Error("lists are given up")
 	}
 }
 

@@ -214,7 +214,7 @@ func (c *Client) detail(ctx context.Context, name string) (map[string]Attrs, err
 	if !c.noAttrs.Load() {
 		rows, err := c.readAttrs(ctx, path+"?attrs="+attributes)
 		e := refused(err)
-		if e == nil || e.Code != codeInvalidArgument && e.Code != codeNoSuchArgument {
+		if e == nil || !e.unknownArgument() {
 			return rows, err
 		}
 		c.noAttrs.Store(true)

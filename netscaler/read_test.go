@@ -71,10 +71,22 @@ func TestRows(t *testing.T) {
 			netscaler.Member{Server: "a", Weight: 1, NotOurs: `its port "65536" cannot be read`}},
 		{"odd weight and delay", `{"ip":"10.0.0.1","port":80,"servername":"a","weight":"900","delay":"99999999999999999999","state":"DISABLED","svrstate":"GOING OUT OF SERVICE"}`,
 			netscaler.Member{Addr: at("10.0.0.1:80"), Server: "a", Weight: 100, State: netscaler.Draining}},
+		{"order", `{"ip":"10.0.0.1","port":80,"servername":"a","state":"ENABLED","order":2,"orderstr":"2"}`,
+			netscaler.Member{Addr: at("10.0.0.1:80"), Server: "a", Weight: 1, Order: 2}},
+		{"order, as text", `{"ip":"10.0.0.1","port":80,"servername":"a","state":"ENABLED","order":"8192"}`,
+			netscaler.Member{Addr: at("10.0.0.1:80"), Server: "a", Weight: 1, Order: 8192}},
+		{"order, in orderstr alone", `{"ip":"10.0.0.1","port":80,"servername":"a","state":"ENABLED","orderstr":"5"}`,
+			netscaler.Member{Addr: at("10.0.0.1:80"), Server: "a", Weight: 1, Order: 5}},
+		{"order, beside a word", `{"ip":"10.0.0.1","port":80,"servername":"a","state":"ENABLED","order":7,"orderstr":"Default"}`,
+			netscaler.Member{Addr: at("10.0.0.1:80"), Server: "a", Weight: 1, Order: 7}},
+		{"no order, in all ways", `{"ip":"10.0.0.1","port":80,"servername":"a","state":"ENABLED","order":"0","orderstr":"DEFAULT"}`,
+			netscaler.Member{Addr: at("10.0.0.1:80"), Server: "a", Weight: 1}},
+		{"no order, null", `{"ip":"10.0.0.1","port":80,"servername":"a","state":"ENABLED","order":null,"orderstr":""}`,
+			netscaler.Member{Addr: at("10.0.0.1:80"), Server: "a", Weight: 1}},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			// A full row first: nothing of it may show in the next.
-			first := `{"servicegroupname":"sg","ip":"9.9.9.9","port":99,"svrstate":"GOING OUT OF SERVICE","weight":"99","servername":"first","state":"DISABLED","graceful":"YES","delay":99}`
+			first := `{"servicegroupname":"sg","ip":"9.9.9.9","port":99,"svrstate":"GOING OUT OF SERVICE","weight":"99","servername":"first","state":"DISABLED","graceful":"YES","delay":99,"order":99,"orderstr":"99"}`
 			b := newBox(t).on(byName("sg"), rows(binding, first+","+test.row))
 			groups, err := look(b.open(), t.Context(), []string{"sg"})
 			if err != nil {
@@ -90,7 +102,8 @@ func TestRows(t *testing.T) {
 
 // A row that does not say which member it is of, or whether that is enabled, may
 // stand for any: nothing is known of its group then, and it is not without
-// members.
+// members. An order that cannot be read is not the default one, which would put
+// a standby into service.
 func TestRowsThatLeaveTheGroupUnknown(t *testing.T) {
 	for name, row := range map[string]string{
 		"null": `null`, "nothing": `{}`, "nulls": `{"servicegroupname":"sg","ip":null,"port":null,"servername":null,"state":null}`,
@@ -101,6 +114,13 @@ func TestRowsThatLeaveTheGroupUnknown(t *testing.T) {
 		"list of states": `{"servicegroupname":"sg","ip":"10.0.0.2","port":80,"servername":"a","state":["ENABLED"]}`,
 		"address object": `{"servicegroupname":"sg","ip":{},"port":80,"servername":"a","state":"ENABLED"}`,
 		"text":           `"10.0.0.2"`, "list": `[]`,
+		"order in words":         `{"servicegroupname":"sg","ip":"10.0.0.2","port":80,"servername":"a","state":"ENABLED","orderstr":"Secondary"}`,
+		"order that overflows":   `{"servicegroupname":"sg","ip":"10.0.0.2","port":80,"servername":"a","state":"ENABLED","order":99999999999999999999}`,
+		"order out of range":     `{"servicegroupname":"sg","ip":"10.0.0.2","port":80,"servername":"a","state":"ENABLED","order":8193}`,
+		"order below the first":  `{"servicegroupname":"sg","ip":"10.0.0.2","port":80,"servername":"a","state":"ENABLED","order":-1}`,
+		"order object":           `{"servicegroupname":"sg","ip":"10.0.0.2","port":80,"servername":"a","state":"ENABLED","order":{}}`,
+		"orders that contradict": `{"servicegroupname":"sg","ip":"10.0.0.2","port":80,"servername":"a","state":"ENABLED","order":1,"orderstr":"2"}`,
+		"no order, and a word":   `{"servicegroupname":"sg","ip":"10.0.0.2","port":80,"servername":"a","state":"ENABLED","order":0,"orderstr":"Secondary"}`,
 	} {
 		first := `{"servicegroupname":"sg","ip":"10.0.0.1","port":80,"servername":"a","state":"ENABLED"},`
 		for _, names := range [][]string{{"sg"}, {"sg", "a", "b", "c", "d"}} {

@@ -27,6 +27,7 @@ type row struct {
 	Delay    json.RawMessage `json:"delay"`
 	CustomID json.RawMessage `json:"customserverid"`
 	Order    json.RawMessage `json:"order"`
+	OrderStr json.RawMessage `json:"orderstr"`
 	Reason   json.RawMessage `json:"trofsreason"`
 }
 
@@ -34,16 +35,16 @@ func (r *row) read(dec *json.Decoder) error {
 	*r = row{
 		r.Group[:0], r.IP[:0], r.Port[:0], r.Server[:0], r.Weight[:0],
 		r.State[:0], r.SvrState[:0], r.Graceful[:0], r.Delay[:0],
-		r.CustomID[:0], r.Order[:0], r.Reason[:0],
+		r.CustomID[:0], r.Order[:0], r.OrderStr[:0], r.Reason[:0],
 	}
 	return dec.Decode(r)
 }
 
 // member is what the row says. A member that is odd is still a member, and
 // somebody else's. The error is that the row does not say which member it is of,
-// or whether that is enabled.
-func (r *row) member() (Member, error) {
-	m := Member{Weight: 1, Server: text(r.Server)}
+// whether that is enabled, or how it serves.
+func (r *row) member() (m Member, err error) {
+	m = Member{Weight: 1, Server: text(r.Server)}
 	for _, v := range []json.RawMessage{r.IP, r.Port, r.Server, r.State, r.SvrState, r.Weight, r.Order, r.CustomID, r.Graceful, r.Reason} {
 		if len(v) > 0 && (v[0] == '{' || v[0] == '[') {
 			return m, fmt.Errorf("the member %s has %s in the place of a text or a number", quote(r.Server), quote(v))
@@ -72,8 +73,8 @@ func (r *row) member() (Member, error) {
 	m.State = stateOf(state, svrState)
 	m.Up = is(svrState, "UP")
 	r.mark(&m)
-	if n, err := number(r.Order); err == nil {
-		m.Order = max(n, 0)
+	if m.Order, err = r.order(); err != nil {
+		return m, err
 	}
 	if m.State == Draining {
 		// Seconds; the bound keeps nonsense from overflowing.
@@ -82,6 +83,36 @@ func (r *row) member() (Member, error) {
 		}
 	}
 	return m, nil
+}
+
+// maxOrder is the last order that a member can have.
+const maxOrder = 8192
+
+// order is that of the member; 0 is the default. NITRO gives the number where it
+// is set, and in orderstr the same as text, or Default ("NITRO documentation,
+// servicegroup_servicegroupmember_binding"). An order that cannot be read is not
+// the default: given back as that, it would put a standby into service.
+func (r *row) order() (int, error) {
+	n, err := orderOf(r.Order)
+	named, wrong := orderOf(r.OrderStr)
+	switch {
+	case err == nil && n > 0 && (wrong != nil || named == 0 || named == n):
+		return n, nil
+	case err == nil && n == 0 && wrong == nil:
+		return named, nil
+	}
+	return 0, fmt.Errorf("the order of the member %s is not known: %s, %s", quote(r.Server), quote(r.Order), quote(r.OrderStr))
+}
+
+func orderOf(raw []byte) (int, error) {
+	if p := plain(raw); len(p) == 0 || is(p, "Default") {
+		return 0, nil
+	}
+	n, err := number(raw)
+	if err == nil && (n < 0 || n > maxOrder) {
+		err = fmt.Errorf("the order %d is not one of 1 to %d", n, maxOrder)
+	}
+	return n, err
 }
 
 // wildcardPort is how NITRO shows the port *, which stands for all ports

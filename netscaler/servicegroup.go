@@ -142,9 +142,9 @@ func (op Op) String() string { return opNames[op] }
 type Change struct {
 	Op    Op
 	Group string
-	// Member is the member as it was read; for Bind only Addr and Weight
-	// count, for Set Weight is the new weight, and for RemoveServer only Addr
-	// and Server count.
+	// Member is the member as it was read; for Bind only Addr, Weight and Order
+	// count, for Set Weight and Order are the new ones, and for RemoveServer
+	// only Addr and Server count.
 	Member
 	// Was is what Set replaces.
 	Was Settings
@@ -162,6 +162,10 @@ type Change struct {
 
 // ErrNoGroup: the appliance has no service group of this name.
 var ErrNoGroup = errors.New("no such service group")
+
+// ErrNoOrder is wrapped by the error of a change that would give a member an
+// order on a build that has none. It is not made without: a standby would serve.
+var ErrNoOrder = errors.New("this build has no order of members; upgrade the NetScaler to 13.1 or later, or take order out of the mapping")
 
 // ErrUnsure is wrapped by the error of a change that was sent and whose answer
 // does not show that it holds: the answer was lost, says nothing, or says that

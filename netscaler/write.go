@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/netip"
+	"slices"
 	"strings"
 	"time"
 )
@@ -98,8 +99,8 @@ func (ch Change) check(op Op) error {
 		return errors.New("not sent: it names no server")
 	case (op == Bind || op == Set) && (ch.Weight < 1 || ch.Weight > 100):
 		return fmt.Errorf("not sent: the weight %d is not one of 1 to 100", ch.Weight)
-	case ch.Order < 0 || ch.Order > 8192:
-		return fmt.Errorf("not sent: the order %d is not one of 1 to 8192", ch.Order)
+	case ch.Order < 0 || ch.Order > maxOrder:
+		return fmt.Errorf("not sent: the order %d is not one of 1 to %d", ch.Order, maxOrder)
 	case op == Drain && ch.Delay <= 0:
 		return errors.New("not sent: a drain needs a delay")
 	case op != Bind && strings.ContainsAny(ch.Server, "[]"):
@@ -138,15 +139,9 @@ func (it item) body(op Op) map[string]any {
 	switch op {
 	case Bind:
 		b["weight"] = it.change.Weight
-		if it.change.Order > 0 { // builds before 13.1 do not know it
-			b["order"] = it.change.Order
-		}
 	case Set:
 		if it.change.Weight != it.change.Was.Weight {
 			b["weight"] = it.change.Weight
-		}
-		if it.change.Order != it.change.Was.Order {
-			b["order"] = it.change.Order
 		}
 	case Drain:
 		b["graceful"] = "YES"
@@ -156,7 +151,23 @@ func (it item) body(op Op) map[string]any {
 	case unmark:
 		b["customserverid"] = noMark
 	}
+	if it.hasOrder(op) {
+		b["order"] = it.change.Order
+	}
 	return b
+}
+
+// hasOrder: the call for op says an order, which builds before 13.1 do not know.
+func (it item) hasOrder(op Op) bool {
+	switch op {
+	case Bind:
+		return it.change.Order > 0
+	case Set:
+		return it.change.Order != it.change.Was.Order
+	case ReplaceMembers:
+		return slices.ContainsFunc(it.change.List, func(m Member) bool { return m.Order > 0 })
+	}
+	return false
 }
 
 // form is the NITRO call for a kind of change ("NITRO documentation,

@@ -53,6 +53,16 @@ func TestBodies(t *testing.T) {
 	}{
 		{netscaler.Change{Op: netscaler.Bind, Member: netscaler.Member{Addr: netip.MustParseAddrPort("[::ffff:10.0.0.1]:80"), Server: "ignored", Weight: 7}},
 			`{"ip":"10.0.0.1","port":80,"servicegroupname":"sg","weight":7}`, lineOf(netscaler.Bind), ""},
+		{netscaler.Change{Op: netscaler.Bind, Member: netscaler.Member{Addr: netip.MustParseAddrPort("10.0.0.1:80"), Weight: 1, Order: 2}},
+			`{"ip":"10.0.0.1","order":2,"port":80,"servicegroupname":"sg","weight":1}`, lineOf(netscaler.Bind), ""},
+		{netscaler.Change{Op: netscaler.Set,
+			Member: netscaler.Member{Addr: netip.MustParseAddrPort("10.0.0.1:80"), Server: "web", Weight: 7, Order: 2},
+			Was:    netscaler.Settings{Weight: 7, Order: 1}},
+			`{"order":2,"port":80,"servername":"web","servicegroupname":"sg"}`, lineOf(netscaler.Set), ""},
+		{netscaler.Change{Op: netscaler.Set,
+			Member: netscaler.Member{Addr: netip.MustParseAddrPort("10.0.0.1:80"), Server: "web", Weight: 7, Order: 2},
+			Was:    netscaler.Settings{Weight: 1, Order: 2}},
+			`{"port":80,"servername":"web","servicegroupname":"sg","weight":7}`, lineOf(netscaler.Set), ""},
 		{netscaler.Change{Op: netscaler.Enable, Member: disabled("10.0.0.1:80")},
 			`{"port":80,"servername":"10.0.0.1","servicegroupname":"sg"}`, lineOf(netscaler.Enable), ""},
 		{netscaler.Change{Op: netscaler.Set, Member: netscaler.Member{Addr: netip.MustParseAddrPort("10.0.0.1:80"), Server: "web", Weight: 7}},
@@ -110,6 +120,7 @@ func TestChangeThatDoesNotNameItsMemberIsNeverSent(t *testing.T) {
 		"names no server":             func(c *netscaler.Change) { c.Server = "" },
 		"weight 0 is not one":         func(c *netscaler.Change) { c.Weight = 0 },
 		"weight 101 is not one":       func(c *netscaler.Change) { c.Weight = 101 },
+		"order 8193 is not one":       func(c *netscaler.Change) { c.Order = 8193 },
 		"a drain needs a delay":       func(c *netscaler.Change) { c.Delay = 0 },
 		"brackets stands for several": func(c *netscaler.Change) { c.Group = "sg[1-9]" },
 		"with brackets stands for":    func(c *netscaler.Change) { c.Server = "10.0.0.[1-9]" },
@@ -297,6 +308,51 @@ func TestArrayRefusedForOneItemIsNotTakenForARefusedForm(t *testing.T) {
 	wantNil(t, c.Do(t.Context(), netscaler.Bind, changes(netscaler.Bind, "10.0.0.1:3", "10.0.0.1:4")))
 	if got := ports(b.bodies("PUT " + binding)); !slices.Equal(got, []string{"1,2", "1", "2", "3,4"}) {
 		t.Errorf("sent %q", got)
+	}
+}
+
+// A build without order refuses the items that have one, in whatever form. They
+// are not sent without it, each of them costs no call of its own, and the others
+// are made.
+func TestABuildWithoutOrder(t *testing.T) {
+	unknown := result(278, "Invalid argument [order]")
+	for _, test := range []struct {
+		name    string
+		answers []answer
+		sent    []string // the ports of each call; 1 and 3 have an order
+	}{
+		{"each of a full list", []answer{bulkFailed(unknown, itemDone, unknown, itemDone)}, []string{"1,2,3,4"}},
+		{"the first of a short list", []answer{bulkFailed(unknown), {status: 201}}, []string{"1,2,3,4", "2,4"}},
+		{"the first of a padded list", []answer{bulkFailed(unknown, itemNot, itemNot, itemNot), {status: 201}}, []string{"1,2,3,4", "2,4"}},
+		{"the whole array", []answer{nitro(599, 278, "Invalid argument [order]"), {status: 201}}, []string{"1,2,3,4", "2,4"}},
+		{"the whole array, by the other code", []answer{nitro(400, 1090, "No such argument [order]"), {status: 201}}, []string{"1,2,3,4", "2,4"}},
+		{"the whole array, for something",
+			[]answer{nitro(599, 278, "Invalid argument"), nitro(599, 278, "Invalid argument"), {status: 201}, {status: 201}},
+			[]string{"1,2,3,4", "1", "2", "4"}},
+	} {
+		for _, op := range []netscaler.Op{netscaler.Bind, netscaler.Set} {
+			t.Run(op.String()+" "+test.name, func(t *testing.T) {
+				list := changes(op, "10.0.0.1:1", "10.0.0.1:2", "10.0.0.1:3", "10.0.0.1:4")
+				list[0].Order, list[2].Order = 2, 2
+				b := newBox(t).on(lineOf(op), test.answers...)
+				errs := b.open().Do(t.Context(), op, list)
+				for _, i := range []int{0, 2} {
+					wantError(t, errs[i], netscaler.ErrNoOrder, fmt.Sprintf("service group sg: %s 10.0.0.1:%d: NITRO ", op, i+1),
+						"upgrade the NetScaler to 13.1 or later, or take order out of the mapping")
+				}
+				wantNil(t, []error{errs[1], errs[3]})
+				if got := ports(b.bodies(lineOf(op))); !slices.Equal(got, test.sent) {
+					t.Errorf("sent %q, want %q", got, test.sent)
+				}
+			})
+		}
+	}
+	// Another argument that is not known is not the order's fault.
+	b := newBox(t).on("PUT "+binding, nitro(599, 278, "Invalid argument [weight]"))
+	list := changes(netscaler.Bind, "10.0.0.1:1")
+	list[0].Order = 2
+	if err := b.open().Do(t.Context(), netscaler.Bind, list)[0]; errors.Is(err, netscaler.ErrNoOrder) {
+		t.Error(err)
 	}
 }
 

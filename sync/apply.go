@@ -187,7 +187,7 @@ func (v *visit) do(ctx context.Context, outcomes []*Outcome, op netscaler.Op) {
 	said := v.ns.Client.Do(ctx, op, changes)
 	errs := v.resolve(ctx, changes, said)
 	for i, d := range all {
-		d.Err, d.Took = errs[i], time.Since(began)
+		d.Err, d.Took = v.once(errs[i]), time.Since(began)
 		// What the NetScaler says was there already need not be saved.
 		var already *netscaler.Error
 		changed := d.Err == nil || errors.Is(d.Err, netscaler.ErrUnsure)
@@ -203,6 +203,21 @@ func (v *visit) abandon(errs []error) {
 			v.errs = append(v.errs, err)
 		}
 	}
+}
+
+var errNoOrder = errors.New("this build has no order of members")
+
+// once keeps what is to be told once a pass from being told of each member: that
+// the build has no order, and what to do about it.
+func (v *visit) once(err error) error {
+	if !errors.Is(err, netscaler.ErrNoOrder) {
+		return err
+	}
+	if v.noOrder {
+		return errNoOrder
+	}
+	v.noOrder = true
+	return err
 }
 
 // resolve finds out, by reading the groups again, which of the changes that are

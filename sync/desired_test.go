@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
+	"slices"
 	"strings"
 	"testing"
 
@@ -34,6 +35,13 @@ func TestUnion(t *testing.T) {
 			want: "10.0.0.1:80 30, 10.0.0.2:80 10, 10.0.0.3:80 4"},
 		{name: "products over 100 scale the whole group", from: []sync.From{{Weight: 100}, {}}, answers: []sources.Answer{answer(ep("10.0.0.1:80", 4), ep("10.0.0.2:80", 2)), answer(ep("10.0.0.3:80", 1))},
 			want: "10.0.0.1:80 100, 10.0.0.2:80 50, 10.0.0.3:80 1"},
+		{name: "an entry's order is that of all it has", from: []sync.From{{Order: 1}, {Order: 2}, {}},
+			answers: []sources.Answer{answer(ep("10.0.0.1:80", 0)), answer(ep("10.0.0.2:80", 0)), answer(ep("10.0.0.3:80", 0))},
+			want:    "10.0.0.1:80 0 order 1, 10.0.0.2:80 0 order 2, 10.0.0.3:80 0"},
+		{name: "the same address twice takes the lower order", from: []sync.From{{Order: 2}, {Order: 1}, {Order: 3}},
+			answers: slices.Repeat([]sources.Answer{answer(ep("10.0.0.1:80", 0))}, 3), want: "10.0.0.1:80 0 order 1"},
+		{name: "and the only one, which no order is lower than", from: []sync.From{{}, {Order: 2}, {}},
+			answers: slices.Repeat([]sources.Answer{answer(ep("10.0.0.1:80", 0))}, 3), want: "10.0.0.1:80 0 order 2"},
 		{name: "ready in one answer is ready", answers: []sources.Answer{answer(unsure(ep("10.0.0.1:80", 0))), answer(ep("10.0.0.1:80", 0))},
 			want: "10.0.0.1:80 0"},
 		{name: "uncertain in all answers is uncertain", answers: []sources.Answer{answer(unsure(ep("10.0.0.1:80", 0)))},
@@ -54,6 +62,9 @@ func TestUnion(t *testing.T) {
 			var got []string
 			for _, e := range d.Endpoints {
 				s := fmt.Sprintf("%v %d", e.Addr, e.Weight)
+				if e.Order != 0 {
+					s += fmt.Sprintf(" order %d", e.Order)
+				}
 				if e.Uncertain != "" {
 					s += "?"
 				}
@@ -95,6 +106,7 @@ func TestTheUnionDoesNotDependOnTheOrderOfEntriesAndKeepsWeightsLegal(t *testing
 		for i := range n {
 			order[i] = i
 			from[i].Weight = rapid.IntRange(0, 100).Draw(t, "weight")
+			from[i].Order = rapid.IntRange(0, 3).Draw(t, "order")
 			answers[i] = known(genEndpoints().Draw(t, "endpoints"))
 		}
 		order = rapid.Permutation(order).Draw(t, "order")
@@ -109,6 +121,16 @@ func TestTheUnionDoesNotDependOnTheOrderOfEntriesAndKeepsWeightsLegal(t *testing
 		for _, e := range one.Endpoints {
 			if e.Weight < 0 || e.Weight > 100 {
 				t.Fatalf("weight %d", e.Weight)
+			}
+			lowest := 0
+			for i, f := range from {
+				has := slices.ContainsFunc(answers[i].Endpoints, func(x sources.Endpoint) bool { return x.Addr == e.Addr })
+				if has && f.Order != 0 && (lowest == 0 || f.Order < lowest) {
+					lowest = f.Order
+				}
+			}
+			if e.Order != lowest {
+				t.Fatalf("%v has order %d, and the lowest is %d", e.Addr, e.Order, lowest)
 			}
 		}
 	})

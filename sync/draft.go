@@ -268,6 +268,7 @@ func (d *draft) notes(plan Plan) (all []string) {
 	if d.front != nil {
 		all = append(all, differences(d.App.Create, *d.front)...)
 	}
+	all = append(all, ordersLost(plan, d.App.From)...)
 	return append(all, remarks(plan)...)
 }
 

@@ -51,11 +51,11 @@ func (c *Chronicle) Log(ctx context.Context, log *slog.Logger, r Result, at time
 	}
 	news = c.logTroubles(ctx, log, r, at) || news
 	c.logNotes(ctx, log, r, at)
-	level := slog.LevelDebug
-	if news {
-		level = slog.LevelInfo
+	if end := []any{"summary", r.Summary(), "took", Short(r.Took)}; news {
+		log.InfoContext(ctx, "pass ended", end...)
+	} else {
+		log.DebugContext(ctx, "pass ended", end...)
 	}
-	log.Log(ctx, level, "pass ended", "summary", r.Summary(), "took", Short(r.Took)) // INFO, or DEBUG
 	return news
 }
 
@@ -72,12 +72,12 @@ func (o Outcome) gist() string {
 
 // logTroubles says whether there is news of any.
 func (c *Chronicle) logTroubles(ctx context.Context, log *slog.Logger, r Result, at time.Time) (news bool) {
-	now := map[string]bool{}
+	now, failing := map[string]bool{}, map[string]bool{}
 	for _, t := range r.Troubles() {
 		key := t.key()
-		now[key] = true
+		now[key], failing[t.message()+" "+t.Name] = true, true
 		e := c.troubles[key]
-		begins := e == nil || steady(e.Cause) != steady(t.Cause)
+		begins := e == nil
 		if begins {
 			e = &episode{began: at}
 			c.troubles[key] = e
@@ -92,28 +92,36 @@ func (c *Chronicle) logTroubles(ctx context.Context, log *slog.Logger, r Result,
 		if e := c.troubles[key]; !now[key] && e.looked(r) {
 			news = true
 			delete(c.troubles, key)
-			log.InfoContext(ctx, "over: "+e.What, append(e.attrs(), "lasted", Short(at.Sub(e.began)), "passes", e.passes)...)
+			if e.Name != "" && failing[e.message()+" "+e.Name] {
+				continue // for another reason now, which was logged
+			}
+			log.InfoContext(ctx, "over: "+e.message(), append(e.attrs(), "lasted", Short(at.Sub(e.began)), "passes", e.passes)...)
 		}
 	}
 	return news
 }
 
 func (e *episode) log(ctx context.Context, log *slog.Logger, at time.Time) {
-	level := slog.LevelError
-	if e.Held {
-		level = slog.LevelWarn
-	}
-	what, attrs := e.What, e.attrs()
-	if e.Of != OfApp {
-		what = string(e.Of) + " " + what
-	}
+	attrs := e.attrs()
 	if e.Cause != "" {
 		attrs = append(attrs, "error", e.Cause)
 	}
 	if e.passes > 1 {
 		attrs = append(attrs, "lasts", Short(at.Sub(e.began)), "passes", e.passes)
 	}
-	log.Log(ctx, level, what, attrs...)
+	if e.Held {
+		log.WarnContext(ctx, e.message(), attrs...)
+	} else {
+		log.ErrorContext(ctx, e.message(), attrs...)
+	}
+}
+
+// message is what the log and the runbook call the trouble.
+func (t Trouble) message() string {
+	if t.Of != OfApp {
+		return string(t.Of) + " " + t.What
+	}
+	return t.What
 }
 
 // attrs are the attributes of a log line about a trouble.
@@ -136,10 +144,7 @@ func (t Trouble) attrs() (attrs []any) {
 
 // key is what a trouble is about, whichever way it reads from pass to pass.
 func (t Trouble) key() string {
-	if t.Of != OfApp {
-		return string(t.Of) + " " + t.Name
-	}
-	return t.What + " " + steady(t.Cause)
+	return t.message() + " " + t.Name + " " + steady(t.Cause)
 }
 
 // steady is text without its numbers, which change from pass to pass: how long

@@ -212,7 +212,7 @@ func (v *visit) giveListsOnce(ctx context.Context, outcomes []*Outcome, removing
 				d.Err = nil
 				made++
 			case errs[i] != nil:
-				d.Err = notListed(d.Change, errs[i])
+				d.Err = v.once(notListed(d.Change, errs[i]))
 			case unread != nil:
 				d.Err = notListed(d.Change, fmt.Errorf("%w: %w", netscaler.ErrUnsure, unread))
 			default:

@@ -23,7 +23,8 @@ import (
 func TestListsEqualBindsAndUnbinds(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		p, actual := genPolicy().Draw(t, "policy"), genMembers().Draw(t, "actual")
-		want := wanted(within(p, genEndpoints().Draw(t, "desired"))...)
+		from := []sync.From{{Order: rapid.SampledFrom([]int{0, 1, 2}).Draw(t, "order")}}
+		want := sync.Union(from, []sources.Answer{known(within(p, genEndpoints().Draw(t, "desired")))}, sync.Policy{})
 		changes := sync.Guard(sync.Diff("sg", want, actual, p), p).Changes
 		adds, removals := split(changes)
 
@@ -66,7 +67,7 @@ func leaves(m netscaler.Member) bool { return m.Leaving }
 func set(members []netscaler.Member) (all []string) {
 	for _, m := range members {
 		enabled := m.State == netscaler.Enabled || m.State == netscaler.DisabledAbove
-		all = append(all, fmt.Sprintf("%v %d %v", m.Addr, m.Weight, enabled))
+		all = append(all, fmt.Sprintf("%v %d %d %v", m.Addr, m.Weight, m.Order, enabled))
 	}
 	slices.Sort(all)
 	return all

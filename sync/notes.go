@@ -2,6 +2,9 @@ package sync
 
 import (
 	"fmt"
+	"maps"
+	"net/netip"
+	"slices"
 	"strings"
 
 	"nitrox/netscaler"
@@ -25,6 +28,26 @@ func ownDrain(a netscaler.Attrs, app App) []string {
 		remedy = fmt.Sprintf("set serviceGroup %s -autoDisablegraceful NO -autoDisabledelay 0", quote(app.Group))
 	}
 	return []string{fmt.Sprintf("how members leave is the service group's own setting, because its autoscale is API: it %s, and drain: %s is not heeded; to change it: %s", is, Short(want), remedy)}
+}
+
+// ordersLost are the orders that members take with them when they go, and that
+// the mapping does not give them again.
+func ordersLost(plan Plan, from []From) (all []string) {
+	if !slices.ContainsFunc(from, func(f From) bool { return f.Order == 0 }) {
+		return nil // whatever comes back is given its order
+	}
+	lost := map[int][]netip.AddrPort{}
+	for _, c := range plan.Changes {
+		known := c.Order == 0 || slices.ContainsFunc(from, func(f From) bool { return f.Order == c.Order })
+		if !known && (c.Op == netscaler.Unbind || c.Op == netscaler.Drain && plan.MemberList) {
+			lost[c.Order] = append(lost[c.Order], c.Addr)
+		}
+	}
+	for _, n := range slices.Sorted(maps.Keys(lost)) {
+		all = append(all, fmt.Sprintf("unbinding %s loses order %d, which the mapping does not set: "+
+			"a member that comes back has the default order", listOf(lost[n]), n))
+	}
+	return all
 }
 
 // remarks are what a plan leaves to be said of its group.

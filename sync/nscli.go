@@ -107,11 +107,7 @@ func commandsOf(c netscaler.Change) (lines []string) {
 		// The command asks nobody, and takes the server's members with it.
 		say("# rm server %s   (if show server %s tells of no binding)", quote(c.Server), quote(c.Server))
 	case netscaler.Bind:
-		weight := ""
-		if c.Weight > 1 {
-			weight = fmt.Sprintf(" -weight %d", c.Weight)
-		}
-		say("bind serviceGroup %s %s %d%s", quote(c.Group), c.Addr.Addr(), c.Addr.Port(), weight)
+		say("bind serviceGroup %s %s %d%s", quote(c.Group), c.Addr.Addr(), c.Addr.Port(), options(c.Settings(), netscaler.Settings{Weight: 1}))
 	case netscaler.Enable:
 		if c.State != netscaler.Enabled {
 			say("enable %s", member)
@@ -120,7 +116,7 @@ func commandsOf(c netscaler.Change) (lines []string) {
 			say("set %s -CustomServerID None", member)
 		}
 	case netscaler.Set:
-		say("set %s -weight %d", member, c.Weight)
+		say("set %s%s", member, options(c.Settings(), c.Was))
 	case netscaler.Drain:
 		if !c.Mark && !c.NoMark {
 			say("set %s -CustomServerID %s", member, netscaler.DrainMark(c.Addr))
@@ -134,6 +130,17 @@ func commandsOf(c netscaler.Change) (lines []string) {
 		say("unbind %s", member)
 	}
 	return lines
+}
+
+// options are the settings that are to be others than they were.
+func options(s, was netscaler.Settings) (text string) {
+	if s.Weight != was.Weight {
+		text += fmt.Sprintf(" -weight %d", s.Weight)
+	}
+	if s.Order != was.Order {
+		text += fmt.Sprintf(" -order %d", s.Order)
+	}
+	return text
 }
 
 // quote puts a name into quotes if the command line would take it apart. A

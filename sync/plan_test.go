@@ -44,6 +44,7 @@ func genMembers() *rapid.Generator[[]netscaler.Member] {
 		m := netscaler.Member{
 			Addr:   genAddr().Draw(t, "addr"),
 			Weight: rapid.IntRange(1, 100).Draw(t, "weight"),
+			Order:  rapid.SampledFrom([]int{0, 0, 1, 8192}).Draw(t, "order"),
 			State:  rapid.SampledFrom([]netscaler.State{netscaler.Enabled, netscaler.Enabled, netscaler.Enabled, netscaler.Draining, netscaler.Disabled, netscaler.DisabledAbove}).Draw(t, "state"),
 			Up:     rapid.Bool().Draw(t, "up"),
 		}
@@ -88,11 +89,11 @@ func applied(t *rapid.T, members []netscaler.Member, changes []netscaler.Change)
 		}
 		switch c.Op {
 		case netscaler.Bind:
-			members = append(members, netscaler.Member{Addr: c.Addr, Server: c.Addr.Addr().String(), Weight: c.Weight})
+			members = append(members, netscaler.Member{Addr: c.Addr, Server: c.Addr.Addr().String(), Weight: c.Weight, Order: c.Order})
 		case netscaler.Enable:
 			members[i].State, members[i].Mark, members[i].Leaving = netscaler.Enabled, false, false
 		case netscaler.Set:
-			members[i].Weight = c.Weight
+			members[i].Weight, members[i].Order = c.Weight, c.Order
 		case netscaler.Drain:
 			members[i].State, members[i].Mark = netscaler.Draining, true
 		case netscaler.Unbind:
@@ -125,7 +126,8 @@ func operators(m netscaler.Member) bool {
 func TestApplyingThePlanReachesTheDesiredSet(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		p, actual := genPolicy().Draw(t, "policy"), genMembers().Draw(t, "actual")
-		want := wanted(within(p, genEndpoints().Draw(t, "desired"))...)
+		order := rapid.SampledFrom([]int{0, 1, 2}).Draw(t, "order")
+		want := sync.Union([]sync.From{{Order: order}}, []sources.Answer{known(within(p, genEndpoints().Draw(t, "desired")))}, sync.Policy{})
 
 		first := applied(t, actual, sync.Diff("sg", want, actual, p).Changes)
 		if again := sync.Diff("sg", want, first, p); len(again.Changes) > 0 {
@@ -141,7 +143,11 @@ func TestApplyingThePlanReachesTheDesiredSet(t *testing.T) {
 		for _, e := range want.Endpoints {
 			m, bound := got[e.Addr]
 			delete(got, e.Addr)
-			wasBound := slices.ContainsFunc(actual, func(m netscaler.Member) bool { return m.Addr == e.Addr })
+			i := slices.IndexFunc(actual, func(m netscaler.Member) bool { return m.Addr == e.Addr })
+			wasBound, wantOrder := i >= 0, order
+			if order == 0 && wasBound {
+				wantOrder = actual[i].Order // without an opinion it stays
+			}
 			switch {
 			case e.Uncertain != "":
 				if bound && !wasBound {
@@ -153,6 +159,8 @@ func TestApplyingThePlanReachesTheDesiredSet(t *testing.T) {
 				t.Fatalf("%v is desired and not enabled", e.Addr)
 			case ours(m, p) && !operators(m) && e.Weight != 0 && m.Weight != e.Weight:
 				t.Fatalf("%v has weight %d, want %d", e.Addr, m.Weight, e.Weight)
+			case ours(m, p) && !operators(m) && m.Order != wantOrder:
+				t.Fatalf("%v has order %d, want %d", e.Addr, m.Order, wantOrder)
 			}
 		}
 		for _, m := range got {

@@ -101,7 +101,7 @@ func (o Outcome) Rows() []Row {
 				r.Weight, r.Order = c.Weight, c.Order
 			default:
 				r.Weight, r.Order = c.Was.Weight, c.Was.Order
-				r.Why = OneLine(fmt.Sprintf("%s to be set; %s", settings(c, func(int) string { return "" }), r.Why))
+				r.Why = OneLine(fmt.Sprintf("%s to be set; %s", settings(c, func(netscaler.Member) string { return "" }), r.Why))
 			}
 		case c.Op < netscaler.Set && d.Made():
 			r = put(c.Member, Added, cmp.Or(said(c.Addr), c.Why))

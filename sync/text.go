@@ -156,7 +156,7 @@ func (o Outcome) headline() string {
 	return strings.Join(parts, ", ")
 }
 
-func textChange(b *bytes.Buffer, mark string, c netscaler.Change, share func(int) string) {
+func textChange(b *bytes.Buffer, mark string, c netscaler.Change, share func(netscaler.Member) string) {
 	if !OfMember(c.Op) {
 		fmt.Fprintf(b, "  %s %s\n", mark, OneLine(strings.TrimSuffix(Subject(c)+", "+c.Why, ", ")))
 		return
@@ -164,8 +164,11 @@ func textChange(b *bytes.Buffer, mark string, c netscaler.Change, share func(int
 	line := fmt.Sprintf("  %s %-8s %-21s", mark, c.Op, c.Addr)
 	switch c.Op {
 	case netscaler.Bind:
-		if part := share(c.Weight); c.Weight != 1 || part != "" {
+		if part := share(c.Member); c.Weight != 1 || part != "" {
 			line += fmt.Sprintf("  weight %d%s", c.Weight, part)
+		}
+		if c.Order != 0 {
+			line += "  order " + order(c.Order)
 		}
 	case netscaler.Set:
 		line += "  " + settings(c, share)
@@ -176,32 +179,36 @@ func textChange(b *bytes.Buffer, mark string, c netscaler.Change, share func(int
 	fmt.Fprintln(b, strings.TrimRight(line, " "))
 }
 
-// shares tells which part of the traffic a weight will get, if the weights of
-// the group differ; equal ones say nothing.
-func (o Outcome) shares() func(weight int) string {
-	weights := map[string]int{}
+// shares tells which part of the traffic a member's weight will get while its
+// order serves, if the weights of that order differ; equal ones say nothing.
+func (o Outcome) shares() func(netscaler.Member) string {
+	members := map[netip.AddrPort]netscaler.Settings{}
 	for _, m := range o.Plan.Kept {
-		weights[m.Addr.String()] = m.Weight
+		members[m.Addr] = m.Settings()
 	}
 	for _, c := range o.Plan.Changes {
 		switch {
 		case gains(c), c.Op == netscaler.Set:
-			weights[c.Addr.String()] = c.Weight
+			members[c.Addr] = c.Settings()
 		case loses(c):
-			delete(weights, c.Addr.String())
+			delete(members, c.Addr)
 		}
 	}
-	sum, differ, one := 0, false, 0
-	for _, w := range weights {
-		sum += w
-		differ = differ || one != 0 && w != one
-		one = w
+	type weights struct {
+		sum, one int
+		differ   bool
 	}
-	return func(w int) string {
-		if !differ || sum == 0 {
+	orders := map[int]weights{}
+	for _, s := range members {
+		w := orders[s.Order]
+		orders[s.Order] = weights{w.sum + s.Weight, s.Weight, w.differ || w.one != 0 && w.one != s.Weight}
+	}
+	return func(m netscaler.Member) string {
+		w := orders[m.Order]
+		if !w.differ || w.sum == 0 {
 			return ""
 		}
-		return fmt.Sprintf(" (%d%%)", (w*100+sum/2)/sum)
+		return fmt.Sprintf(" (%d%%)", (m.Weight*100+w.sum/2)/w.sum)
 	}
 }
 

@@ -22,6 +22,8 @@ type visit struct {
 	confirmErrs map[string]error
 	// others are visits that do not take turns with this one.
 	others []*visit
+	// noOrder: it was told that the build has no order of members.
+	noOrder bool
 	// ordinary are the outcomes whose member lists were refused.
 	ordinary map[*Outcome]bool
 }

@@ -81,10 +81,10 @@ func Subject(c netscaler.Change) string {
 }
 
 // settings says what a Set changes.
-func settings(c netscaler.Change, share func(weight int) string) string {
+func settings(c netscaler.Change, share func(netscaler.Member) string) string {
 	var parts []string
 	if c.Weight != c.Was.Weight {
-		parts = append(parts, fmt.Sprintf("weight %d -> %d%s", c.Was.Weight, c.Weight, share(c.Weight)))
+		parts = append(parts, fmt.Sprintf("weight %d -> %d%s", c.Was.Weight, c.Weight, share(c.Member)))
 	}
 	if c.Order != c.Was.Order {
 		parts = append(parts, fmt.Sprintf("order %s -> %s", order(c.Was.Order), order(c.Order)))

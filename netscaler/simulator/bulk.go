@@ -103,7 +103,7 @@ func (b *batch) one(j job) *failure {
 	}
 	if b.query.skipInvalid {
 		for name := range j.it.values {
-			if j.c.attr(name) == nil {
+			if j.c.attr(name) == nil || b.lacks(name) {
 				delete(j.it.values, name)
 			}
 		}

@@ -86,7 +86,11 @@ func (x *exec) groupRow(l *listing, g *group, members bool) {
 	l.text("nameserver", "0.0.0.0")
 	l.number("dbsttl", 0)
 	l.counter("responsetime", 0)
-	l.text("orderstr", "Default")
+	if x.lacks("order") {
+		l.absent("orderstr")
+	} else {
+		l.text("orderstr", "Default")
+	}
 	l.counter("trofsdelay", 0)
 	if members {
 		l.nested("servicegroup_servicegroupmember_binding", func(l *listing) {

@@ -13,6 +13,7 @@ type Member struct {
 	Addr           netip.AddrPort // not valid for a member that is a domain
 	Server         string
 	Weight         int
+	Order          int    // 0: the default
 	State          string // ENABLED or DISABLED
 	SvrState       string // UP, DOWN, OUT OF SERVICE, …
 	Graceful       bool
@@ -35,7 +36,7 @@ func (s *Simulator) Members(group string) []Member {
 	for _, m := range g.members {
 		state, _, _ := s.serving(m, now)
 		members = append(members, Member{
-			Addr: m.addr(), Server: m.server.name, Weight: m.weight, State: m.stateName(),
+			Addr: m.addr(), Server: m.server.name, Weight: m.weight, Order: m.order, State: m.stateName(),
 			SvrState: state, Graceful: m.graceful, CustomServerID: m.custom,
 		})
 	}

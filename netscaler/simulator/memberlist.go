@@ -111,8 +111,14 @@ func (x *exec) list(g *group, members []item) *failure {
 	for _, it := range members {
 		addr := netip.AddrPortFrom(it.addr("ip"), uint16(it.int("port")))
 		if m := x.bound(g, addr); m != nil {
-			if _, given := it.values["weight"]; !given {
+			// The list is the state desired: what it does not say is the default.
+			// Of the order no document says so, and keeping it would hide from a
+			// client that it forgot one.
+			if !it.has("weight") {
 				m.weight = 1
+			}
+			if !it.has("order") {
+				m.order = 0
 			}
 			m.set(it)
 			if disabled := it.get("state") == "DISABLED"; disabled != m.disabled {

@@ -62,10 +62,14 @@ func (x *exec) memberRow(l *listing, m *member) {
 	l.number("delay1", 0)
 	l.text("nameserver", "0.0.0.0") // never as it was set
 	l.number("dbsttl", 0)
-	if m.order > 0 {
+	switch {
+	case x.lacks("order"):
+		l.absent("order")
+		l.absent("orderstr")
+	case m.order > 0:
 		l.number("order", m.order)
 		l.counter("orderstr", m.order)
-	} else {
+	default:
 		l.absent("order")
 		l.text("orderstr", "Default")
 	}

@@ -149,7 +149,7 @@ func TestNitroAndCommandLineAreOne(t *testing.T) {
 			n := rapid.IntRange(1, 100).Draw(t, "n")
 			var method, target, attrs, line string
 			typ := "servicegroup"
-			switch rapid.IntRange(0, 6).Draw(t, "kind") {
+			switch rapid.IntRange(0, 7).Draw(t, "kind") {
 			case 0:
 				method, attrs, line = "POST", `"servicetype":"HTTP"`, fmt.Sprintf("add serviceGroup %q HTTP", group)
 			case 1, 2:
@@ -165,6 +165,9 @@ func TestNitroAndCommandLineAreOne(t *testing.T) {
 				method = "PUT"
 				attrs, line = fmt.Sprintf(`"servername":%q,"port":%d,"customserverid":"id \"%d"`, ip, port, n), fmt.Sprintf("set serviceGroup %q %s %d -CustomServerID \"id \\\"%d\"", group, ip, port, n)
 			case 6:
+				method = "PUT"
+				attrs, line = fmt.Sprintf(`"servername":%q,"port":%d,"order":%d`, ip, port, n), fmt.Sprintf("set serviceGroup %q %s %d -order %d", group, ip, port, n)
+			case 7:
 				method, target = "POST", "?action=enable"
 				attrs, line = fmt.Sprintf(`"servername":%q,"port":%d`, ip, port), fmt.Sprintf("enable serviceGroup %q %s %d", group, ip, port)
 			}

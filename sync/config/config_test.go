@@ -258,7 +258,11 @@ func dump(t *testing.T, m *config.Mapping) string {
 			if err != nil {
 				t.Fatal(err)
 			}
-			fmt.Fprintf(&b, "  from %s %s: %s, weight %d\n", f.Source, answers[0].LeftOut[0].What, answers[0].LeftOut[0].Why, f.Weight)
+			fmt.Fprintf(&b, "  from %s %s: %s, weight %d", f.Source, answers[0].LeftOut[0].What, answers[0].LeftOut[0].Why, f.Weight)
+			if f.Order != 0 {
+				fmt.Fprintf(&b, ", order %d", f.Order)
+			}
+			fmt.Fprintln(&b)
 		}
 	}
 	for _, w := range m.Warnings {

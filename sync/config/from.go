@@ -15,6 +15,7 @@ import (
 type fromKeys struct {
 	Source string `yaml:"source"`
 	Weight int    `yaml:"weight"`
+	Order  int    `yaml:"order"`
 }
 
 // from decodes one from entry of app; false if its source is not known.
@@ -45,7 +46,10 @@ func (d *decoder) from(n *yaml.Node, app string, defs *definitions) (sync.From, 
 	if _, given := o.values["weight"]; given && (k.Weight < 1 || k.Weight > 100) {
 		d.refuse(o, &sources.KeyError{Key: "weight", Err: errors.New("must be 1 to 100")})
 	}
-	return sync.From{Source: name, Query: query.Elem().Interface(), Weight: k.Weight}, true
+	if _, given := o.values["order"]; given && (k.Order < 1 || k.Order > 8192) {
+		d.refuse(o, &sources.KeyError{Key: "order", Err: errors.New("must be 1 to 8192")})
+	}
+	return sync.From{Source: name, Query: query.Elem().Interface(), Weight: k.Weight, Order: k.Order}, true
 }
 
 // noSource tells of a from entry without a source. Which keys it may have is

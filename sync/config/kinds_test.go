@@ -25,7 +25,7 @@ func TestEveryKindsKeysCanBeRead(t *testing.T) {
 			text := fmt.Sprintf(`
 netscalers: {edge: {url: https://192.0.2.10}}
 sources: {it: {%s: {timeout: 1s%s}}}
-apps: [{name: shop, from: [{source: it, weight: 1%s}]}]
+apps: [{name: shop, from: [{source: it, weight: 1, order: 1%s}]}]
 `, kind.Name, written(kind.Config), written(kind.Query))
 			if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
 				t.Fatal(err)
