@@ -21,7 +21,7 @@ func TestAStatusThatIsNot200(t *testing.T) {
 	for want, answer := range map[string]http.HandlerFunc{
 		"204 No Content: only 200 is a whole answer": func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(204) },
 		"302 Found to https://sso.example.com: redirects are not followed": func(w http.ResponseWriter, r *http.Request) {
-			http.Redirect(w, r, "https://user:pass@sso.example.com/login?token=s3cret", 302)
+			http.Redirect(w, r, "https://user:pass@sso.example.com/login?token=s3cret", http.StatusFound)
 		},
 		"304 Not Modified: redirects are not followed": func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(304) },
 		"403 Forbidden: you may not": func(w http.ResponseWriter, _ *http.Request) {
