@@ -29,7 +29,8 @@ func (f *Finding) Doubt(err error) { f.Doubts = append(f.Doubts, err) }
 // of several doubts the first is told.
 func (f *Finding) Answer() Answer {
 	endpoints := slices.SortedFunc(slices.Values(f.Endpoints), func(a, b Endpoint) int {
-		return cmp.Or(a.Addr.Compare(b.Addr), cmp.Compare(a.Uncertain, b.Uncertain), cmp.Compare(b.Weight, a.Weight), cmp.Compare(a.Origin, b.Origin))
+		return cmp.Or(a.Addr.Compare(b.Addr), cmp.Compare(a.Uncertain, b.Uncertain),
+			cmp.Compare(b.Weight, a.Weight), cmp.Compare(a.Origin, b.Origin))
 	})
 	endpoints = slices.CompactFunc(endpoints, func(a, b Endpoint) bool { return a.Addr == b.Addr })
 	doubt := errors.Join(f.Doubts...)

@@ -60,7 +60,8 @@ func (s *cluster) serviceEndpoints(a *sources.Finding, service swarm.Service, wa
 			// end, but where others are wanted these are in the list.
 			a.Doubt(fmt.Errorf("%s: the manager counts %s and lists none", name, sources.Count(int(st.RunningTasks), "running task")))
 		} else {
-			a.Leave(name, fmt.Sprintf("it wants %s and runs none (they may be waiting to be restarted)", sources.Count(int(st.DesiredTasks), "task")))
+			wanted := sources.Count(int(st.DesiredTasks), "task")
+			a.Leave(name, fmt.Sprintf("it wants %s and runs none (they may be waiting to be restarted)", wanted))
 		}
 	}
 	if port.PublishMode == swarm.PortConfigPublishModeHost {

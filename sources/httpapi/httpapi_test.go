@@ -36,7 +36,10 @@ func TestAStatusThatIsNot200(t *testing.T) {
 			w.Header().Set("Retry-After", "7")
 			w.WriteHeader(429)
 		},
-		"500 Internal Server Error: " + long[:500-1] + "…": func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(500); io.WriteString(w, long) },
+		"500 Internal Server Error: " + long[:500-1] + "…": func(w http.ResponseWriter, _ *http.Request) {
+			w.WriteHeader(500)
+			io.WriteString(w, long)
+		},
 		"503 Service Unavailable: unexpected EOF": func(w http.ResponseWriter, _ *http.Request) {
 			w.Header().Set("Content-Length", "100")
 			w.WriteHeader(503)
@@ -49,8 +52,11 @@ func TestAStatusThatIsNot200(t *testing.T) {
 			t.Fatal(err)
 		}
 		wrong := httpapi.NewStatusError(resp)
-		if wrong.Error() != want || wrong.Code != resp.StatusCode || httpapi.Forbidden(fmt.Errorf("list: %w", wrong)) != (resp.StatusCode == 403) {
+		if wrong.Error() != want || wrong.Code != resp.StatusCode {
 			t.Errorf("got  %q, code %d\nwant %q", wrong, wrong.Code, want)
+		}
+		if httpapi.Forbidden(fmt.Errorf("list: %w", wrong)) != (resp.StatusCode == 403) {
+			t.Errorf("%v: is it about missing rights?", wrong)
 		}
 		resp.Body.Close()
 		server.Close()
@@ -96,9 +102,10 @@ func TestHostsShareTheTime(t *testing.T) {
 		after  time.Duration
 		want   string
 	}{
-		"the first":              {serves: "a", want: "<nil>"},
-		"the last":               {serves: "c", after: 20 * time.Second, want: "<nil>"},
-		"none":                   {after: 30 * time.Second, want: "//a: context deadline exceeded\n//b: context deadline exceeded\n//c: context deadline exceeded"},
+		"the first": {serves: "a", want: "<nil>"},
+		"the last":  {serves: "c", after: 20 * time.Second, want: "<nil>"},
+		"none": {after: 30 * time.Second,
+			want: "//a: context deadline exceeded\n//b: context deadline exceeded\n//c: context deadline exceeded"},
 		"the caller has stopped": {stop: 5 * time.Second, after: 5 * time.Second, want: "//a: context canceled"},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -121,7 +128,8 @@ func TestHostsShareTheTime(t *testing.T) {
 			})
 		})
 	}
-	if _, err := httpapi.InTurn(t.Context(), hosts, func(context.Context, *url.URL) (int, error) { return 0, io.EOF }); !errors.Is(err, io.EOF) {
+	fails := func(context.Context, *url.URL) (int, error) { return 0, io.EOF }
+	if _, err := httpapi.InTurn(t.Context(), hosts, fails); !errors.Is(err, io.EOF) {
 		t.Errorf("without a deadline: %v", err)
 	}
 }

@@ -60,7 +60,8 @@ func (c *Cluster) Connect() (*Client, error) {
 	defer c.mu.Unlock()
 	if c.Transport != nil {
 		if c.client == nil {
-			c.client = &Client{http: &http.Client{Transport: c.Transport, CheckRedirect: httpapi.Stay}, base: &url.URL{Scheme: "https", Host: "kubernetes.default.svc"}}
+			own := &http.Client{Transport: c.Transport, CheckRedirect: httpapi.Stay}
+			c.client = &Client{http: own, base: &url.URL{Scheme: "https", Host: "kubernetes.default.svc"}}
 		}
 		return c.client, nil
 	}

@@ -264,5 +264,6 @@ func statusIn(object json.RawMessage) error {
 	if err := json.Unmarshal(object, &status); err != nil || status.Message == "" {
 		return fmt.Errorf("the server has ended it with an error: %s", sources.Excerpt(object))
 	}
-	return &httpapi.StatusError{Code: status.Code, Err: fmt.Errorf("the server has ended it: %d %s: %s", status.Code, http.StatusText(status.Code), sources.Excerpt(status.Message))}
+	return &httpapi.StatusError{Code: status.Code, Err: fmt.Errorf("the server has ended it: %d %s: %s",
+		status.Code, http.StatusText(status.Code), sources.Excerpt(status.Message))}
 }

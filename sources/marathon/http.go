@@ -100,19 +100,9 @@ func (c *client) open(ctx context.Context, at, kind string) (*http.Response, err
 	}
 	if resp.StatusCode/100 == 3 {
 		resp.Body.Close()
-		return nil, unconfigured(resp)
+		return nil, fmt.Errorf("%w, except to the configured urls", httpapi.NewStatusError(resp))
 	}
 	return resp, nil
-}
-
-// unconfigured tells of a redirect that was not followed.
-func unconfigured(resp *http.Response) error {
-	status := fmt.Sprintf("%d %s", resp.StatusCode, http.StatusText(resp.StatusCode))
-	to, err := resp.Location()
-	if err != nil {
-		return fmt.Errorf("%s, and not where to", status)
-	}
-	return fmt.Errorf("%s to %s://%s, which is not one of the configured urls", status, to.Scheme, to.Host)
 }
 
 // readSecret reads a file that holds a secret; its last newline does not count.

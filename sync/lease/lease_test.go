@@ -311,24 +311,25 @@ func TestTroubleIsSaidOnceAndEndsNothing(t *testing.T) {
 // What an answer does not say is not known: neither that the lease is free, nor
 // of which version it is.
 func TestALeaseThatIsNotWholeIsNoAnswer(t *testing.T) {
+	const lease = `{"kind": "Lease", "apiVersion": "coordination.k8s.io/v1", `
 	const metadata = `"metadata": {"namespace": "nitrox", "name": "nitrox", "resourceVersion": "7"}`
 	for name, c := range map[string]struct{ answer, want string }{
-		"no spec":            {`{"kind": "Lease", "apiVersion": "coordination.k8s.io/v1", ` + metadata + `}`, "without a spec"},
-		"null for a spec":    {`{"kind": "Lease", "apiVersion": "coordination.k8s.io/v1", ` + metadata + `, "spec": null}`, "without a spec"},
-		"a list for a spec":  {`{"kind": "Lease", "apiVersion": "coordination.k8s.io/v1", ` + metadata + `, "spec": []}`, "cannot be read"},
-		"no metadata":        {`{"kind": "Lease", "apiVersion": "coordination.k8s.io/v1", "spec": {}}`, "is another Lease"},
-		"null for metadata":  {`{"kind": "Lease", "apiVersion": "coordination.k8s.io/v1", "metadata": null, "spec": {}}`, "is another Lease"},
-		"text for metadata":  {`{"kind": "Lease", "apiVersion": "coordination.k8s.io/v1", "metadata": "nitrox", "spec": {}}`, "cannot be read"},
-		"no version":         {`{"kind": "Lease", "apiVersion": "coordination.k8s.io/v1", "metadata": {"namespace": "nitrox", "name": "nitrox"}, "spec": {}}`, "without a resourceVersion"},
-		"no name":            {`{"kind": "Lease", "apiVersion": "coordination.k8s.io/v1", "metadata": {"namespace": "nitrox", "resourceVersion": "7"}, "spec": {}}`, "is another Lease"},
-		"another name":       {`{"kind": "Lease", "apiVersion": "coordination.k8s.io/v1", "metadata": {"namespace": "nitrox", "name": "n", "resourceVersion": "7"}, "spec": {}}`, "is another Lease"},
-		"another namespace":  {`{"kind": "Lease", "apiVersion": "coordination.k8s.io/v1", "metadata": {"namespace": "n", "name": "nitrox", "resourceVersion": "7"}, "spec": {}}`, "is another Lease"},
+		"no spec":            {lease + metadata + `}`, "without a spec"},
+		"null for a spec":    {lease + metadata + `, "spec": null}`, "without a spec"},
+		"a list for a spec":  {lease + metadata + `, "spec": []}`, "cannot be read"},
+		"no metadata":        {lease + `"spec": {}}`, "is another Lease"},
+		"null for metadata":  {lease + `"metadata": null, "spec": {}}`, "is another Lease"},
+		"text for metadata":  {lease + `"metadata": "nitrox", "spec": {}}`, "cannot be read"},
+		"no version":         {lease + `"metadata": {"namespace": "nitrox", "name": "nitrox"}, "spec": {}}`, "without a resourceVersion"},
+		"no name":            {lease + `"metadata": {"namespace": "nitrox", "resourceVersion": "7"}, "spec": {}}`, "is another Lease"},
+		"another name":       {lease + `"metadata": {"namespace": "nitrox", "name": "n", "resourceVersion": "7"}, "spec": {}}`, "is another Lease"},
+		"another namespace":  {lease + `"metadata": {"namespace": "n", "name": "nitrox", "resourceVersion": "7"}, "spec": {}}`, "is another Lease"},
 		"another API":        {`{"kind": "Lease", "apiVersion": "example.com/v1", ` + metadata + `, "spec": {}}`, "is not a Lease"},
 		"nothing":            {``, "cannot be read"},
 		"an object":          {`{}`, "is not a Lease"},
 		"null":               {`null`, "is not a Lease"},
-		"more than a lease":  {`{"kind": "Lease", "apiVersion": "coordination.k8s.io/v1", ` + metadata + `, "spec": {}} {}`, "cannot be read"},
-		"a megabyte and one": {`{"kind": "Lease", "apiVersion": "coordination.k8s.io/v1", ` + metadata + `, "spec": {}}` + strings.Repeat(" ", 1<<20), "larger than 1 MiB"},
+		"more than a lease":  {lease + metadata + `, "spec": {}} {}`, "cannot be read"},
+		"a megabyte and one": {lease + metadata + `, "spec": {}}` + strings.Repeat(" ", 1<<20), "larger than 1 MiB"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -395,7 +396,8 @@ func TestAWriteIsBelievedIfItsAnswerSaysSo(t *testing.T) {
 
 // aLease is the lease nitrox/nitrox.
 func aLease(spec map[string]any) map[string]any {
-	return map[string]any{"kind": "Lease", "apiVersion": "coordination.k8s.io/v1", "metadata": map[string]any{"namespace": "nitrox", "name": "nitrox"}, "spec": spec}
+	return map[string]any{"kind": "Lease", "apiVersion": "coordination.k8s.io/v1",
+		"metadata": map[string]any{"namespace": "nitrox", "name": "nitrox"}, "spec": spec}
 }
 
 func TestBadConfigurations(t *testing.T) {
