@@ -21,7 +21,7 @@ image: build ## nitrox:VERSION and nitrox:latest, from scratch: one file, nothin
 		--build-arg VERSION=$(VERSION) --build-arg REVISION=$$(git rev-parse HEAD) bin/image
 
 dist: ## archives for all platforms, their contents and checksums, in dist/; built twice they are the same
-	go run ./testdata/dist -version $(VERSION) -date $(DATE) -out dist
+	go run ./docs/release -version $(VERSION) -date $(DATE) -out dist
 
 demo: build ## the whole story on a simulated NetScaler: 5 seconds, once it is built
 	bin/nitrox demo
@@ -37,11 +37,11 @@ fmt:
 	if [ -n "$$files" ]; then echo "not gofmt-clean: $$files"; exit 1; fi
 
 vet:
-	go vet ./... ./testdata/dist
+	go vet ./...
 	go vet -tags e2e $(E2E)
 
 lint:
-	$(TOOL) staticcheck ./... ./testdata/dist
+	$(TOOL) staticcheck ./...
 	$(TOOL) staticcheck -tags e2e $(E2E)
 	@dead=$$($(TOOL) deadcode -test ./...) && if [ -n "$$dead" ]; then echo "$$dead"; exit 1; fi
 

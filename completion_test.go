@@ -10,13 +10,13 @@ import (
 // The shells complete commands, options, their values, and files.
 func TestCompletion(t *testing.T) {
 	for shell, script := range map[string]string{
-		"bash": `source testdata/dist/nitrox.bash
+		"bash": `source docs/release/nitrox.bash
 try() { COMP_WORDS=("$@"); COMP_CWORD=$(($# - 1)); COMPREPLY=(); _nitrox 2>/dev/null; echo "${COMPREPLY[*]}"; }
 `,
 		"zsh": `autoload -Uz compinit; compinit -u -D
 _describe() { print -r -- ${(M)${(P)2}%%:*} ${(@)${(P)2}} }
 _files() { print -rl -- $words[CURRENT]*(N) }
-source testdata/dist/_nitrox
+source docs/release/_nitrox
 try() { words=("$@"); CURRENT=$#; local all=(${(f)"$(_nitrox)"}); print -r -- $all }
 `,
 	} {

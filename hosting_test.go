@@ -211,7 +211,7 @@ func TestDistributionIsReproducible(t *testing.T) {
 	var built []map[string][]byte
 	for dir, zone := range map[string]string{".": "UTC", elsewhere: "Pacific/Kiritimati"} {
 		out := t.TempDir()
-		cmd := exec.Command("go", "run", "./testdata/dist", "-version", "v1.2.3", "-date", "1790000000", "-targets", target, "-out", out)
+		cmd := exec.Command("go", "run", "./docs/release", "-version", "v1.2.3", "-date", "1790000000", "-targets", target, "-out", out)
 		cmd.Dir = dir
 		cmd.Env = append(os.Environ(), "TZ="+zone)
 		if text, err := cmd.CombinedOutput(); err != nil {
@@ -304,7 +304,7 @@ func unpack(t *testing.T, archive []byte, dir string) (files []string) {
 
 // The manual page names every command and option that there is, and no other.
 func TestManualPageIsComplete(t *testing.T) {
-	page := strings.ReplaceAll(readFile(t, "testdata/dist/nitrox.1"), `\-`, "-")
+	page := strings.ReplaceAll(readFile(t, "docs/release/nitrox.1"), `\-`, "-")
 	there := map[string]bool{}
 	for _, command := range new(program).app().Commands {
 		if !strings.Contains(page, "\n.B "+command.Name+"\n") {
@@ -326,7 +326,7 @@ func TestManualPageIsComplete(t *testing.T) {
 		}
 	}
 	if man, err := exec.LookPath("man"); err == nil {
-		if out, err := exec.Command(man, "--warnings", "-E", "UTF-8", "-l", "-Tutf8", "-Z", "testdata/dist/nitrox.1").CombinedOutput(); err != nil || bytes.Contains(out, []byte("warning")) {
+		if out, err := exec.Command(man, "--warnings", "-E", "UTF-8", "-l", "-Tutf8", "-Z", "docs/release/nitrox.1").CombinedOutput(); err != nil || bytes.Contains(out, []byte("warning")) {
 			t.Errorf("man: %v\n%s", err, out)
 		}
 	}

@@ -217,6 +217,9 @@ func TestImportsPointOneWay(t *testing.T) {
 	}
 	for _, c := range []struct{ pattern, never string }{
 		{"./sources/...", `^nitrox/(sync|netscaler)`},
+		{"./sources/stream", `^[^/]+\.[^/]+/`}, // and with it httpapi
+		{"./sources/kubeapi", `^nitrox/sources/(all|docker|file|kubernetes|marathon)`},
+		{"./sync/lease", `^nitrox/(sync$|netscaler|sources/(all|docker|file|kubernetes|marathon))`},
 		{"./netscaler", `^nitrox/(sync|sources|netscaler/)`},
 		{"./netscaler", `^k8s\.io/`},
 		{"./sync", `^nitrox/(sync/config|sources/|netscaler/)`},

@@ -103,17 +103,6 @@ type Checker interface {
 // from the folder of the mapping file, which is done when the file is read.
 type Path string
 
-// KeyError is a problem with the value of one key of the mapping file, named
-// as in its yaml struct tag ("host", "hosts[1]"). Whoever reads the file adds
-// file, line and column.
-type KeyError struct {
-	Key string
-	Err error
-}
-
-func (e *KeyError) Error() string { return fmt.Sprintf("%s: %v", e.Key, e.Err) }
-func (e *KeyError) Unwrap() error { return e.Err }
-
 // Kind is a sort of source that a mapping file can name. Its two structs carry
 // yaml struct tags, from which the file's strict decoding, its "did you mean"
 // and its documentation are derived; sources never see YAML. Fields may be

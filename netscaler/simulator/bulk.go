@@ -93,7 +93,6 @@ func (b *batch) each() (results []*failure, first *failure) {
 
 // one applies one item: what is wrong with it, who may, then the change.
 func (b *batch) one(j job) *failure {
-	time.Sleep(b.opt.ItemLatency)
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.now = time.Now()

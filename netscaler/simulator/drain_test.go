@@ -58,8 +58,6 @@ func TestDrain(t *testing.T) {
 		{"clients that leave by themselves", `,"graceful":"YES","delay":30`, simulator.Options{ClientsLeave: 12 * time.Second}, []step{
 			{11 * time.Second, false, going + `"YES", "delay": 19` + reason + ` }`}, {time.Second, false, out + `"YES", "delay": 0 }`}}},
 		{"no clients", `,"graceful":"YES","delay":30`, simulator.Options{ClientsLeave: -1}, []step{{0, false, out + `"YES", "delay": 0 }`}}},
-		{"a drain that is forgotten", `,"graceful":"YES","delay":30`, simulator.Options{ForgetGraceful: true}, []step{
-			{0, false, going + `"YES", "delay": 30` + reason + ` }`}, {30 * time.Second, false, out + `"NO", "delay": 0 }`}}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			clock(t, c.o, conf, func(in *inside) {

@@ -42,7 +42,7 @@ var bindMember = &command{
 		if f != nil {
 			return nil, f
 		}
-		if f := x.mayBind(g); f != nil {
+		if f := mayBind(g); f != nil {
 			return nil, f
 		}
 		port, f := memberPort(g, it)
@@ -61,19 +61,11 @@ var bindMember = &command{
 	},
 }
 
-// mayBind refuses single members where the group's autoscale mode rules them.
-func (x *exec) mayBind(g *group) *failure {
-	code := 0
-	switch g.value("autoscale") {
-	case "CLOUD":
-		if code = x.opt.CloudCode; code == 0 {
-			code = codeNotPermitted
-		}
-	case "API":
-		code = x.opt.APIBindCode
-	}
-	if code > 0 {
-		return fail(code)
+// mayBind refuses members where the group's autoscale mode rules them. A single
+// one of a group with autoscale API is nowhere said to be refused.
+func mayBind(g *group) *failure {
+	if g.value("autoscale") == "CLOUD" {
+		return fail(codeNotPermitted)
 	}
 	return nil
 }

@@ -52,8 +52,7 @@ func (x *exec) memberRow(l *listing, m *member) {
 	l.counter("serverid", m.serverID)
 	l.text("state", m.stateName())
 	l.counter("hashid", m.hashID)
-	graceful := m.disabled && m.graceful && (draining || !x.opt.ForgetGraceful)
-	if graceful {
+	if m.disabled && m.graceful {
 		l.text("graceful", "YES")
 	} else {
 		l.text("graceful", "NO")

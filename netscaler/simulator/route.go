@@ -162,7 +162,6 @@ func (x *exec) get(req *request, t *resource) (*reply, *failure) {
 	if f := x.read(line, t, q, l); f != nil {
 		return nil, f
 	}
-	time.Sleep(time.Duration(l.rows) * x.opt.RowLatency)
 	if f := l.unknown(); f != nil {
 		return nil, f
 	}

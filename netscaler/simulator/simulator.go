@@ -64,10 +64,9 @@ type Options struct {
 	// 599 for the rest.
 	Status map[int]int
 
-	// WriteLatency and ReadLatency are what a call takes, ItemLatency what each
-	// item of a write takes, RowLatency what each row of a list takes, SaveTime
-	// what a save takes. Default: no time.
-	WriteLatency, ReadLatency, ItemLatency, RowLatency, SaveTime time.Duration
+	// WriteLatency and ReadLatency are what a call takes, SaveTime what a save
+	// takes. Default: no time.
+	WriteLatency, ReadLatency, SaveTime time.Duration
 	// ProbeDelay is how long monitors take to find out about a new, an enabled
 	// or a changed member. Default: no time.
 	ProbeDelay time.Duration
@@ -94,17 +93,9 @@ type Options struct {
 	PaddedBulk bool
 	// SwapTypes gives numbers as text and counters as numbers.
 	SwapTypes bool
-	// ForgetGraceful reads graceful NO once a drain is over.
-	ForgetGraceful bool
 	// CustomIDLength is how long the custom server ID of a member may be, 1106
 	// over it. Default: 63.
 	CustomIDLength int
-	// CloudCode is the code for binding to a group with autoscale CLOUD.
-	// Default: 257; negative: it is allowed.
-	CloudCode int
-	// APIBindCode is the code for binding a single member to a group with
-	// autoscale API. Default: it is allowed.
-	APIBindCode int
 	// ListUnchanged is the code for a desired state that lists members that
 	// are bound already, as 273 was seen. Default: it is no error.
 	ListUnchanged int

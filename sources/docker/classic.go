@@ -30,16 +30,16 @@ func pollClassic(ctx context.Context, c *connection, config Config, queries []Qu
 	incomplete := unhealthy(nodes)
 	answers := make([]sources.Answer, len(queries))
 	for i, q := range queries {
-		var a found
+		var a sources.Finding
 		list.answer(&a, q, published{
 			// The manager writes the engine's address for 0.0.0.0 itself.
 			wildcard: config.HostAddress,
 			remedy:   "the Swarm does not know its engine's address",
 		})
 		if incomplete != nil {
-			a.doubt(incomplete)
+			a.Doubt(incomplete)
 		}
-		answers[i] = a.answer()
+		answers[i] = a.Answer()
 	}
 	return answers, nil
 }
@@ -82,7 +82,7 @@ func parseStatus(rows [][2]string) ([]engine, error) {
 	case total == 0:
 		return nil, errors.New("the Swarm has no nodes")
 	case len(nodes) != total:
-		return nil, fmt.Errorf("%s, of which %d are listed", count(total, "node"), len(nodes))
+		return nil, fmt.Errorf("%s, of which %d are listed", sources.Count(total, "node"), len(nodes))
 	}
 	return nodes, nil
 }

@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"nitrox/sources"
+	"nitrox/sources/httpapi"
 )
 
 // Config is a docker source of the mapping.
@@ -41,15 +42,12 @@ type Config struct {
 
 // Check implements [sources.Checker].
 func (c Config) Check() error {
-	var problems []error
-	bad := func(key, format string, args ...any) {
-		problems = append(problems, &sources.KeyError{Key: key, Err: fmt.Errorf(format, args...)})
-	}
+	var problems sources.Problems
 	switch {
 	case c.Host != "" && len(c.Hosts) > 0:
-		bad("hosts", "give either host or hosts")
+		problems.Add("hosts", "give either host or hosts")
 	case c.Host == "" && len(c.Hosts) == 0:
-		bad("host", "where the Docker daemon listens is needed, such as unix:///var/run/docker.sock or tcp://10.0.0.5:2376")
+		problems.Add("host", "where the Docker daemon listens is needed, such as unix:///var/run/docker.sock or tcp://10.0.0.5:2376")
 	}
 	for i, text := range c.hosts() {
 		key := "host"
@@ -59,13 +57,13 @@ func (c Config) Check() error {
 		a, err := parseAddress(text)
 		switch {
 		case err != nil:
-			bad(key, "%w", err)
+			problems.Add(key, "%w", err)
 		case c.tls() && a.network == "unix":
-			bad(key, "a socket on this machine has no TLS: ca_file, cert_file, key_file and server_name are for tcp:// and https://")
+			problems.Add(key, "a socket on this machine has no TLS: ca_file, cert_file, key_file and server_name are for tcp:// and https://")
 		case c.tls() && a.url.Scheme == "http":
-			bad(key, "http:// contradicts ca_file, cert_file, key_file or server_name; write tcp:// or https://")
+			problems.Add(key, "http:// contradicts ca_file, cert_file, key_file or server_name; write tcp:// or https://")
 		case slices.Contains(c.hosts()[:i], text):
-			bad(key, "%s is there twice", text)
+			problems.Add(key, "%s is there twice", text)
 		}
 	}
 	if (c.CertFile == "") != (c.KeyFile == "") {
@@ -73,26 +71,26 @@ func (c Config) Check() error {
 		if c.KeyFile == "" {
 			key = "key_file"
 		}
-		bad(key, "cert_file and key_file are of use only together")
+		problems.Add(key, "cert_file and key_file are of use only together")
 	}
 	if !slices.Contains([]Kind{"", Swarm, Classic, Engine}, c.Kind) {
-		bad("kind", "%q is none of swarm, classic and engine", c.Kind)
+		problems.Add("kind", "%q is none of swarm, classic and engine", c.Kind)
 	}
 	if c.Kind == Engine && len(c.Hosts) > 1 {
-		bad("hosts", "hosts are managers of one swarm; engines are a source each")
+		problems.Add("hosts", "hosts are managers of one swarm; engines are a source each")
 	}
 	if c.NodeLabel != "" && (c.Kind == Classic || c.Kind == Engine) {
-		bad("node_label", "only nodes in swarm mode have labels that can hold an address")
+		problems.Add("node_label", "only nodes in swarm mode have labels that can hold an address")
 	}
 	if a := c.HostAddress; a.IsValid() {
 		if c.Kind == Swarm {
-			bad("host_address", "it is for a single engine; in swarm mode use node_label")
+			problems.Add("host_address", "it is for a single engine; in swarm mode use node_label")
 		}
 		if a.IsUnspecified() || a.IsLoopback() || a.Zone() != "" {
-			bad("host_address", "%v cannot be bound to a service group", a)
+			problems.Add("host_address", "%v cannot be bound to a service group", a)
 		}
 	}
-	return errors.Join(problems...)
+	return problems.Err()
 }
 
 func (c Config) hosts() []string {
@@ -102,9 +100,13 @@ func (c Config) hosts() []string {
 	return c.Hosts
 }
 
+func (c Config) certificates() httpapi.Certificates {
+	return httpapi.Certificates{CAFile: c.CAFile, CertFile: c.CertFile, KeyFile: c.KeyFile, ServerName: c.ServerName}
+}
+
 // tls says whether one of the keys that turn TLS on is given.
 func (c Config) tls() bool {
-	return c.CAFile != "" || c.CertFile != "" || c.KeyFile != "" || c.ServerName != ""
+	return c.certificates() != httpapi.Certificates{}
 }
 
 // Query is a from entry of the mapping.
@@ -120,22 +122,19 @@ type Query struct {
 
 // Check implements [sources.Checker].
 func (q Query) Check() error {
-	var problems []error
-	bad := func(key, text string) {
-		problems = append(problems, &sources.KeyError{Key: key, Err: errors.New(text)})
-	}
+	var problems sources.Problems
 	switch key, _, ok := strings.Cut(q.Label, "="); {
 	case q.Service == "" && q.Label == "":
-		bad("service", "a service or a label is needed")
+		problems.Add("service", "a service or a label is needed")
 	case q.Service != "" && q.Label != "":
-		bad("label", "give either service or label")
+		problems.Add("label", "give either service or label")
 	case q.Label != "" && (!ok || key == ""):
-		bad("label", "a label is written key=value")
+		problems.Add("label", "a label is written key=value")
 	}
 	if q.Port < 0 || q.Port > 65535 {
-		bad("port", "a port is a number from 1 to 65535")
+		problems.Add("port", "a port is a number from 1 to 65535")
 	}
-	return errors.Join(problems...)
+	return problems.Err()
 }
 
 // String names the app in errors.

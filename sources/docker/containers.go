@@ -115,11 +115,11 @@ type published struct {
 	remedy   string
 }
 
-func (all *containers) answer(a *found, q Query, p published) {
+func (all *containers) answer(a *sources.Finding, q Query, p published) {
 	label, project := q.label()
 	list, projects := all.byLabel[label], []string(nil)
 	for _, err := range all.bad[label] {
-		a.doubt(err)
+		a.Doubt(err)
 	}
 	if project != "" {
 		list = slices.DeleteFunc(slices.Clone(list), func(c container.Summary) bool { return c.Labels[composeProject] != project })
@@ -133,30 +133,30 @@ func (all *containers) answer(a *found, q Query, p published) {
 	switch {
 	case len(projects) > 1:
 		slices.Sort(projects)
-		a.doubt(fmt.Errorf("%v: the projects %s each have one; write project/service", q, strings.Join(projects, ", ")))
+		a.Doubt(fmt.Errorf("%v: the projects %s each have one; write project/service", q, strings.Join(projects, ", ")))
 		return
 	case len(list) == 0 && len(all.bad[label]) == 0:
 		where := ""
 		if project != "" {
 			where = " of the project"
 		}
-		a.doubt(fmt.Errorf("%v: %w: no container%s has the label %s", q, sources.ErrAbsent, where, label))
+		a.Doubt(fmt.Errorf("%v: %w: no container%s has the label %s", q, sources.ErrAbsent, where, label))
 		return
 	}
 	for _, c := range list {
 		name := containerName(c)
 		if why := notServing(c); why != "" {
-			a.leave(name, why)
+			a.Leave(name, why)
 			continue
 		}
 		addr, why, err := containerAddr(c, q.Port, p)
 		switch {
 		case err != nil:
-			a.doubt(fmt.Errorf("%s: %w", name, err))
+			a.Doubt(fmt.Errorf("%s: %w", name, err))
 		case why != "":
-			a.leave(name, why)
+			a.Leave(name, why)
 		default:
-			a.add(sources.Endpoint{Addr: addr, Uncertain: uncertain(c), Origin: name})
+			a.Add(sources.Endpoint{Addr: addr, Uncertain: uncertain(c), Origin: name})
 		}
 	}
 }

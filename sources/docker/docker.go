@@ -17,10 +17,9 @@ import (
 	"crypto/x509"
 	"errors"
 	"fmt"
-	"net"
-	"time"
 
 	"nitrox/sources"
+	"nitrox/sources/httpapi"
 )
 
 // Kind is what answers at a host.
@@ -48,13 +47,12 @@ func Open(config Config) (*Source, error) {
 		return nil, err
 	}
 	s := &Source{config: config}
-	dialer := &net.Dialer{Timeout: 5 * time.Second, KeepAlive: 15 * time.Second}
 	for _, name := range config.hosts() {
 		address, err := parseAddress(name)
 		if err != nil {
 			return nil, err
 		}
-		s.hosts = append(s.hosts, &host{address: address, config: config, maxBody: maxBody, net: dialer.DialContext, again: afterwards})
+		s.hosts = append(s.hosts, &host{address: address, config: config, maxBody: maxBody, again: afterwards})
 	}
 	return s, nil
 }
@@ -65,23 +63,10 @@ func (s *Source) Poll(ctx context.Context, queries []Query, fresh bool) ([]sourc
 	if len(queries) == 0 {
 		return nil, nil
 	}
-	var failed []error
-	for i, h := range s.hosts {
-		share, cancel := ctx, context.CancelFunc(func() {})
-		if deadline, ok := ctx.Deadline(); ok {
-			share, cancel = context.WithTimeout(ctx, time.Until(deadline)/time.Duration(len(s.hosts)-i))
-		}
-		answers, err := h.poll(share, queries)
-		cancel()
-		if err == nil {
-			return answers, nil
-		}
-		failed = append(failed, fmt.Errorf("%s: %w", h.address.text, advised(err)))
-		if ctx.Err() != nil {
-			break
-		}
-	}
-	return nil, errors.Join(failed...)
+	return httpapi.InTurn(ctx, s.hosts, func(ctx context.Context, h *host) ([]sources.Answer, error) {
+		answers, err := h.poll(ctx, queries)
+		return answers, advised(err)
+	})
 }
 
 // poll answers from this host alone. After a failure nothing is kept of the

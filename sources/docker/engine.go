@@ -25,9 +25,9 @@ func pollEngine(ctx context.Context, c *connection, h *host, queries []Query) ([
 	}
 	answers := make([]sources.Answer, len(queries))
 	for i, q := range queries {
-		var a found
+		var a sources.Finding
 		list.answer(&a, q, p)
-		answers[i] = a.answer()
+		answers[i] = a.Answer()
 		if c.guessed && errors.Is(answers[i].Doubt(), sources.ErrAbsent) {
 			// A manager that has left its swarm looks like this, too.
 			answers[i] = sources.Doubtful(fmt.Errorf("%v: this engine has none, nor is it a manager of a swarm that might; set kind to say what it is", q))

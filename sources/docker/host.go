@@ -1,20 +1,19 @@
 package docker
 
 import (
-	"bytes"
 	"context"
 	"crypto/tls"
-	"crypto/x509"
 	"errors"
 	"fmt"
 	"net"
 	"net/http"
-	"os"
 	"strings"
 	"sync"
 	"time"
 
 	"github.com/moby/moby/client"
+
+	"nitrox/sources/httpapi"
 )
 
 // host is one place where a daemon answers, and the connection to it, which is
@@ -23,8 +22,8 @@ type host struct {
 	address address
 	config  Config
 	maxBody int64
-	net     func(ctx context.Context, network, address string) (net.Conn, error)
-	again   []time.Duration // see afterwards
+	again   []time.Duration                                                      // see afterwards
+	net     func(ctx context.Context, network, address string) (net.Conn, error) // nil: as all do
 
 	mu   sync.Mutex
 	conn *connection
@@ -37,7 +36,7 @@ type host struct {
 type connection struct {
 	client    *client.Client
 	transport *http.Transport
-	tls       [3][]byte // the certificate files when it was made
+	files     httpapi.PEM // when it was made
 	kind      Kind
 	guessed   bool // the kind is not from the configuration
 	// versionless is set if the daemon, or what answered for it, did not tell
@@ -49,20 +48,23 @@ type connection struct {
 // 1.2.9. It is below what the client negotiates, and accepted when asked for.
 const classicVersion = "1.30"
 
+// String names the host in errors.
+func (h *host) String() string { return h.address.text }
+
 // connect gives the connection of the poll before if it failed in nothing and
 // the certificate files are what they were, or makes one.
 func (h *host) connect(ctx context.Context) (*connection, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, err
 	}
-	files, err := h.readTLS()
+	files, err := h.config.certificates().Read()
 	if err != nil {
 		return nil, err
 	}
 	h.mu.Lock()
 	c, found := h.conn, h.found
 	h.mu.Unlock()
-	if c != nil && sameFiles(c.tls, files) {
+	if c != nil && c.files == files {
 		return c, nil
 	}
 	if c != nil {
@@ -91,12 +93,12 @@ func (h *host) drop(c *connection) {
 	c.transport.CloseIdleConnections()
 }
 
-func (h *host) dial(ctx context.Context, files [3][]byte, found Kind) (*connection, error) {
+func (h *host) dial(ctx context.Context, files httpapi.PEM, found Kind) (*connection, error) {
 	tlsConfig, err := h.tlsConfig(files)
 	if err != nil {
 		return nil, err
 	}
-	c := &connection{transport: h.transport(tlsConfig), tls: files, kind: h.config.Kind}
+	c := &connection{transport: h.transport(tlsConfig), files: files, kind: h.config.Kind}
 	if c.kind == "" {
 		c.kind, c.guessed = found, true
 	}
@@ -173,65 +175,24 @@ func (h *host) client(transport *http.Transport, version string) (*client.Client
 }
 
 func (h *host) transport(tlsConfig *tls.Config) *http.Transport {
-	t := &http.Transport{
-		DialContext:         h.net,
-		Proxy:               http.ProxyFromEnvironment,
-		TLSClientConfig:     tlsConfig,
-		TLSHandshakeTimeout: 5 * time.Second,
-		MaxIdleConns:        4,
-		IdleConnTimeout:     time.Minute,
+	t := httpapi.NewTransport(tlsConfig)
+	if h.net != nil {
+		t.DialContext = h.net
 	}
 	if h.address.network == "unix" {
+		dial := t.DialContext
 		t.Proxy = nil
-		t.DialContext = func(ctx context.Context, _, _ string) (net.Conn, error) {
-			return h.net(ctx, "unix", h.address.path)
-		}
+		t.DialContext = func(ctx context.Context, _, _ string) (net.Conn, error) { return dial(ctx, "unix", h.address.path) }
 	}
 	return t
 }
 
-func sameFiles(a, b [3][]byte) bool {
-	for i := range a {
-		if !bytes.Equal(a[i], b[i]) {
-			return false
-		}
-	}
-	return true
-}
-
-// readTLS reads the certificate files, which may have been renewed.
-func (h *host) readTLS() (files [3][]byte, err error) {
-	for i, path := range []string{string(h.config.CAFile), string(h.config.CertFile), string(h.config.KeyFile)} {
-		if path == "" {
-			continue
-		}
-		if files[i], err = os.ReadFile(path); err != nil {
-			return files, err
-		}
-	}
-	return files, nil
-}
-
 // tlsConfig is nil if the daemon is spoken to in the clear.
-func (h *host) tlsConfig(files [3][]byte) (*tls.Config, error) {
+func (h *host) tlsConfig(files httpapi.PEM) (*tls.Config, error) {
 	if h.address.network == "unix" || !h.config.tls() && h.address.url.Scheme != "https" {
 		return nil, nil
 	}
-	config := &tls.Config{MinVersion: tls.VersionTLS12, ServerName: h.config.ServerName}
-	if h.config.CAFile != "" {
-		config.RootCAs = x509.NewCertPool()
-		if !config.RootCAs.AppendCertsFromPEM(files[0]) {
-			return nil, fmt.Errorf("%s: no certificate in it", h.config.CAFile)
-		}
-	}
-	if h.config.CertFile != "" {
-		pair, err := tls.X509KeyPair(files[1], files[2])
-		if err != nil {
-			return nil, fmt.Errorf("%s and %s: %w", h.config.CertFile, h.config.KeyFile, err)
-		}
-		config.Certificates = []tls.Certificate{pair}
-	}
-	return config, nil
+	return h.config.certificates().TLS(files)
 }
 
 // findKind asks what answers. Whatever is no clear answer is an error: a

@@ -16,21 +16,21 @@ import (
 
 // answer unites the endpoints of all services of a query.
 func (s *cluster) answer(q Query, config Config) sources.Answer {
-	var a found
+	var a sources.Finding
 	services := s.selected(q)
 	if len(services) == 0 {
-		a.doubt(fmt.Errorf("%v: %w", q, sources.ErrAbsent))
+		a.Doubt(fmt.Errorf("%v: %w", q, sources.ErrAbsent))
 	}
 	for _, i := range services {
 		if err := s.badServices[i]; err != nil {
-			a.doubt(err)
+			a.Doubt(err)
 			continue
 		}
 		if err := s.serviceEndpoints(&a, s.services[i], q.Port, config); err != nil {
-			a.doubt(fmt.Errorf("service %s: %w", s.services[i].Spec.Name, err))
+			a.Doubt(fmt.Errorf("service %s: %w", s.services[i].Spec.Name, err))
 		}
 	}
-	return a.answer()
+	return a.Answer()
 }
 
 // placed is a running task and its node.
@@ -41,12 +41,12 @@ type placed struct {
 	uncertain string
 }
 
-func (s *cluster) serviceEndpoints(a *found, service swarm.Service, wanted int, config Config) error {
+func (s *cluster) serviceEndpoints(a *sources.Finding, service swarm.Service, wanted int, config Config) error {
 	if mode := service.Spec.Mode; mode.ReplicatedJob != nil || mode.GlobalJob != nil {
 		return errors.New("it is a job, which runs to its end and serves nobody")
 	}
 	if err := s.badTasks[service.ID]; err != nil {
-		a.doubt(fmt.Errorf("service %s: %w", service.Spec.Name, err))
+		a.Doubt(fmt.Errorf("service %s: %w", service.Spec.Name, err))
 	}
 	running := s.running(a, service)
 	port, err := servicePort(service, wanted)
@@ -58,9 +58,10 @@ func (s *cluster) serviceEndpoints(a *found, service swarm.Service, wanted int, 
 		if st.RunningTasks > 0 {
 			// The count is the manager's own. It includes tasks that are to
 			// end, but where others are wanted these are in the list.
-			a.doubt(fmt.Errorf("%s: the manager counts %s and lists none", name, count(int(st.RunningTasks), "running task")))
+			a.Doubt(fmt.Errorf("%s: the manager counts %s and lists none", name, sources.Count(int(st.RunningTasks), "running task")))
 		} else {
-			a.leave(name, fmt.Sprintf("it wants %s and runs none (they may be waiting to be restarted)", count(int(st.DesiredTasks), "task")))
+			wanted := sources.Count(int(st.DesiredTasks), "task")
+			a.Leave(name, fmt.Sprintf("it wants %s and runs none (they may be waiting to be restarted)", wanted))
 		}
 	}
 	if port.PublishMode == swarm.PortConfigPublishModeHost {
@@ -73,7 +74,7 @@ func (s *cluster) serviceEndpoints(a *found, service swarm.Service, wanted int, 
 
 // running are the tasks that accept traffic: a task that has a health check
 // is running only once the check has passed. Why others are not goes to a.
-func (s *cluster) running(a *found, service swarm.Service) []placed {
+func (s *cluster) running(a *sources.Finding, service swarm.Service) []placed {
 	tasks := slices.SortedFunc(slices.Values(s.tasks[service.ID]), func(x, y swarm.Task) int {
 		return cmp.Or(cmp.Compare(x.Slot, y.Slot), cmp.Compare(x.NodeID, y.NodeID), cmp.Compare(x.ID, y.ID))
 	})
@@ -85,22 +86,22 @@ func (s *cluster) running(a *found, service swarm.Service) []placed {
 		case !isRunning(task):
 			why := fmt.Sprintf("its state is %s", cmp.Or(task.Status.State, "not given"))
 			if text := cmp.Or(task.Status.Err, task.Status.Message); text != "" && text != string(task.Status.State) {
-				why += ": " + excerpt([]byte(text))
+				why += ": " + sources.Excerpt(text)
 			}
-			a.leave(p.name, why)
+			a.Leave(p.name, why)
 			continue
 		case s.badNodes[task.NodeID] != nil:
-			a.doubt(fmt.Errorf("%s: %w", p.name, s.badNodes[task.NodeID]))
+			a.Doubt(fmt.Errorf("%s: %w", p.name, s.badNodes[task.NodeID]))
 			continue
 		case !known:
-			a.doubt(fmt.Errorf("%s is on node %s, which is not in the list of nodes", p.name, task.NodeID))
+			a.Doubt(fmt.Errorf("%s is on node %s, which is not in the list of nodes", p.name, task.NodeID))
 			continue
 		}
 		switch node.Status.State {
 		case swarm.NodeStateReady:
 		case swarm.NodeStateDown:
 			// Its tasks stay "running" in the list.
-			a.leave(p.name, fmt.Sprintf("node %s is down", nodeName(node)))
+			a.Leave(p.name, fmt.Sprintf("node %s is down", nodeName(node)))
 			continue
 		default:
 			// All nodes are "unknown" for a while after a new leader has been
@@ -114,19 +115,19 @@ func (s *cluster) running(a *found, service swarm.Service) []placed {
 
 // hostEndpoints has one endpoint for each task: its node, and the port that
 // was opened there for this task alone.
-func hostEndpoints(a *found, running []placed, port swarm.PortConfig, config Config) {
+func hostEndpoints(a *sources.Finding, running []placed, port swarm.PortConfig, config Config) {
 	for _, p := range running {
 		addr, err := nodeAddr(p.node, config.NodeLabel)
 		if err != nil {
-			a.doubt(fmt.Errorf("%s: %w", p.name, err))
+			a.Doubt(fmt.Errorf("%s: %w", p.name, err))
 			continue
 		}
 		published, err := hostPort(p.task, port, addr)
 		if err != nil {
-			a.doubt(fmt.Errorf("%s: %w", p.name, err))
+			a.Doubt(fmt.Errorf("%s: %w", p.name, err))
 			continue
 		}
-		a.add(sources.Endpoint{
+		a.Add(sources.Endpoint{
 			Addr:      netip.AddrPortFrom(addr, published),
 			Uncertain: p.uncertain,
 			Origin:    fmt.Sprintf("%s on %s", p.name, nodeName(p.node)),
@@ -156,7 +157,7 @@ func hostPort(task swarm.Task, port swarm.PortConfig, addr netip.Addr) (uint16, 
 // ingressEndpoints has one endpoint for each node that runs a task. The port
 // is open on all nodes, and each spreads connections over all tasks: so there
 // are no weights, and a node without a task would be one more that can fail.
-func ingressEndpoints(a *found, running []placed, port swarm.PortConfig, config Config) {
+func ingressEndpoints(a *sources.Finding, running []placed, port swarm.PortConfig, config Config) {
 	var order []string
 	byNode := make(map[string][]placed)
 	for _, p := range running {
@@ -169,18 +170,18 @@ func ingressEndpoints(a *found, running []placed, port swarm.PortConfig, config 
 		tasks := byNode[id]
 		node := tasks[0].node
 		if node.Spec.Availability == swarm.NodeAvailabilityDrain {
-			a.leave("node "+nodeName(node), "its availability is drain")
+			a.Leave("node "+nodeName(node), "its availability is drain")
 			continue
 		}
 		addr, err := nodeAddr(node, config.NodeLabel)
 		if err != nil {
-			a.doubt(err)
+			a.Doubt(err)
 			continue
 		}
-		a.add(sources.Endpoint{
+		a.Add(sources.Endpoint{
 			Addr:      netip.AddrPortFrom(addr, uint16(port.PublishedPort)),
 			Uncertain: tasks[0].uncertain,
-			Origin:    fmt.Sprintf("node %s, %s", nodeName(node), count(len(tasks), "task")),
+			Origin:    fmt.Sprintf("node %s, %s", nodeName(node), sources.Count(len(tasks), "task")),
 		})
 	}
 }

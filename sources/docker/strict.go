@@ -4,14 +4,15 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"io"
 	"net/http"
-	"strings"
 
 	"github.com/moby/moby/api/types/system"
 	"github.com/moby/moby/client"
+
+	"nitrox/sources"
+	"nitrox/sources/httpapi"
 )
 
 // maxBody is the size in bytes above which an answer is refused: 25,000 tasks
@@ -73,9 +74,9 @@ func (s strict) whole(r *http.Request, x *exchange) (*http.Response, error) {
 	}
 	defer resp.Body.Close()
 	if resp.StatusCode != http.StatusOK {
-		return nil, statusError(resp)
+		return nil, httpapi.NewStatusError(resp)
 	}
-	body, err := s.read(resp)
+	body, err := httpapi.ReadAll(resp, s.maxBody)
 	if err == nil && x.open != 0 {
 		err = x.accept(body)
 	}
@@ -85,21 +86,6 @@ func (s strict) whole(r *http.Request, x *exchange) (*http.Response, error) {
 	x.body = body
 	resp.Body = io.NopCloser(bytes.NewReader(body))
 	return resp, nil
-}
-
-func (s strict) read(resp *http.Response) ([]byte, error) {
-	var buf bytes.Buffer
-	if resp.ContentLength > 0 && resp.Request.Method != http.MethodHead {
-		buf.Grow(int(min(resp.ContentLength, 16<<20)) + bytes.MinRead)
-	}
-	n, err := buf.ReadFrom(io.LimitReader(resp.Body, s.maxBody+1))
-	if err != nil {
-		return nil, fmt.Errorf("after %d bytes of the answer: %w", n, err)
-	}
-	if n > s.maxBody {
-		return nil, fmt.Errorf("the answer is larger than %d MiB", s.maxBody>>20)
-	}
-	return buf.Bytes(), nil
 }
 
 // accept looks that body is one JSON value of the right sort, and nothing else.
@@ -113,42 +99,11 @@ func (x *exchange) accept(body []byte) error {
 	case len(text) == 0:
 		return fmt.Errorf("200 with an empty body, not %s", kind)
 	case text[0] != x.open:
-		return fmt.Errorf("200 with %s, not %s", excerpt(text), kind)
+		return fmt.Errorf("200 with %s, not %s", sources.Excerpt(text), kind)
 	case !json.Valid(text):
 		return fmt.Errorf("200 with %d bytes that are not one whole JSON value", len(text))
 	}
 	return nil
-}
-
-// statusError tells of a status that is not 200. Docker puts its reason into
-// the message of a JSON object; proxies send HTML.
-func statusError(resp *http.Response) error {
-	status := fmt.Sprintf("%d %s", resp.StatusCode, http.StatusText(resp.StatusCode))
-	if resp.StatusCode < 400 {
-		return errors.New(status + ": only 200 is a whole answer, and redirects are not followed")
-	}
-	body, err := io.ReadAll(io.LimitReader(resp.Body, 64<<10))
-	if err != nil {
-		return fmt.Errorf("%s: %w", status, err)
-	}
-	var object struct{ Message string }
-	if json.Unmarshal(body, &object) == nil && object.Message != "" {
-		body = []byte(object.Message)
-	}
-	if text := strings.TrimSpace(string(body)); text != "" {
-		status += ": " + excerpt([]byte(text))
-	}
-	return errors.New(status)
-}
-
-// excerpt is the beginning of a text, on one line.
-func excerpt(text []byte) string {
-	const most = 300
-	line := strings.Join(strings.Fields(strings.ToValidUTF8(string(text[:min(len(text), most)]), "")), " ")
-	if len(text) > most {
-		line += "…"
-	}
-	return line
 }
 
 // misread is an object of a list that cannot be read. Its raw text may still

@@ -42,11 +42,11 @@ func TestRecordedSwarm(t *testing.T) {
 		want                   []string
 	}{
 		"host mode: an endpoint a task": {"services", "tasks", "nodes", host, []string{
-			"198.18.77.12:32768 task web-host.1 on node2", "198.18.77.11:32768 task web-host.2 on node1",
-			"198.18.77.12:32769 task web-host.3 on node2", "198.18.77.11:32769 task web-host.4 on node1"}},
+			"198.18.77.11:32768 task web-host.2 on node1", "198.18.77.11:32769 task web-host.4 on node1",
+			"198.18.77.12:32768 task web-host.1 on node2", "198.18.77.12:32769 task web-host.3 on node2"}},
 		"host mode: the port for IPv4, where IPv6 has another": {"services", "tasks-split-ports", "nodes", host, []string{
-			"198.18.77.12:32770 task web-host.1 on node2", "198.18.77.11:32771 task web-host.2 on node1",
-			"198.18.77.12:32771 task web-host.3 on node2", "198.18.77.11:32772 task web-host.4 on node1"}},
+			"198.18.77.11:32771 task web-host.2 on node1", "198.18.77.11:32772 task web-host.4 on node1",
+			"198.18.77.12:32770 task web-host.1 on node2", "198.18.77.12:32771 task web-host.3 on node2"}},
 		"ingress: an endpoint a node": {"services", "tasks", "nodes", mesh, []string{
 			"198.18.77.11:8080 node node1, 1 task", "198.18.77.12:8080 node node2, 1 task"}},
 		"global": {"services", "tasks", "nodes", global, []string{
@@ -56,15 +56,15 @@ func TestRecordedSwarm(t *testing.T) {
 		"a drained node's task that still runs is no way in": {"services", "tasks", "nodes-drained", mesh, []string{
 			"198.18.77.11:8080 node node1, 1 task", "left node node2: its availability is drain"}},
 		"a node that is down, all tasks elsewhere": {"services-node-down", "tasks-node-down", "nodes-down", host, []string{
-			"198.18.77.11:32775 task web-host.1 on node1", "198.18.77.11:32774 task web-host.2 on node1",
-			"198.18.77.11:32777 task web-host.3 on node1", "198.18.77.11:32776 task web-host.4 on node1"}},
+			"198.18.77.11:32774 task web-host.2 on node1", "198.18.77.11:32775 task web-host.1 on node1",
+			"198.18.77.11:32776 task web-host.4 on node1", "198.18.77.11:32777 task web-host.3 on node1"}},
 		"a node that is down, its tasks still running in the list": {"services", "tasks", "nodes-down", host, []string{
 			"198.18.77.11:32768 task web-host.2 on node1", "198.18.77.11:32769 task web-host.4 on node1",
 			"left task web-host.1: node node2 is down", "left task web-host.3: node node2 is down"}},
 		"a new leader knows no node yet": {"services-new-leader", "tasks-new-leader", "nodes-new-leader", host, []string{
+			"198.18.149.11:32768 task web-host.3 on node1, uncertain: node node1 is unknown",
 			"198.18.149.12:32768 task web-host.1 on node2, uncertain: node node2 is unknown",
-			"198.18.149.13:32768 task web-host.2 on node3, uncertain: node node3 is unknown",
-			"198.18.149.11:32768 task web-host.3 on node1, uncertain: node node1 is unknown"}},
+			"198.18.149.13:32768 task web-host.2 on node3, uncertain: node node3 is unknown"}},
 		"a job serves nobody": {"services", "tasks", "nodes", docker.Query{Service: "migrate"}, []string{
 			"doubt: service migrate: it is a job, which runs to its end and serves nobody"}},
 		"a service that publishes nothing": {"services", "tasks", "nodes", docker.Query{Service: "web-overlay"}, []string{
@@ -76,7 +76,7 @@ func TestRecordedSwarm(t *testing.T) {
 		"another port than is published": {"services", "tasks", "nodes", docker.Query{Service: "web-host", Port: 81}, []string{
 			"doubt: service web-host: it does not publish port 81, but 80/tcp"}},
 		"the history of tasks does no harm": {"services", "tasks-history", "nodes", docker.Query{Service: "web-host"}, []string{
-			"198.18.77.12:32770 task web-host.1 on node2", "198.18.77.11:32774 task web-host.2 on node1"}},
+			"198.18.77.11:32774 task web-host.2 on node1", "198.18.77.12:32770 task web-host.1 on node2"}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			d := &dockertest.Daemon{Swarm: "active/manager", Services: recorded(t, c.services), Tasks: recorded(t, c.tasks), Nodes: recorded(t, c.nodes)}

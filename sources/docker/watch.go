@@ -5,14 +5,14 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
-	"fmt"
-	"mime"
+	"io"
 	"net/http"
 	"net/url"
 	"slices"
 	"strings"
 	"time"
 
+	"nitrox/sources/httpapi"
 	"nitrox/sources/stream"
 )
 
@@ -63,18 +63,7 @@ func (e event) late() bool { return e.Type == "service" || e.Type == "node" }
 // containers. The stream ends in order after ten minutes.
 func (s *Source) Watch(ctx context.Context, changed func()) error {
 	return stream.Hints(changed, func(hint func()) error {
-		var failed []error
-		for _, h := range s.hosts {
-			connected, err := h.watch(ctx, hint)
-			if err == nil || ctx.Err() != nil {
-				return err
-			}
-			failed = append(failed, fmt.Errorf("%s: %w", h.address.text, err))
-			if connected {
-				break
-			}
-		}
-		return errors.Join(failed...)
+		return stream.InTurn(ctx, s.hosts, func(ctx context.Context, h *host) (bool, error) { return h.watch(ctx, hint) })
 	})
 }
 
@@ -92,18 +81,21 @@ func (h *host) watch(ctx context.Context, hint func()) (connected bool, err erro
 			t.Stop()
 		}
 	}()
-	err = stream.Read(ctx, stream.Limits{Life: recycle}, func(ctx context.Context) (*http.Response, error) {
-		return h.events(ctx, c)
-	}, func(resp *http.Response) error {
-		if err := isEvents(resp); err != nil {
-			return err
-		}
+	request, err := h.events(c)
+	if err != nil {
+		return false, err
+	}
+	expected := stream.Expected{Types: []string{"application/json", "application/x-ndjson", "application/jsonl"}, Life: recycle}
+	err = stream.Read(ctx, expected, func(ctx context.Context) (*http.Response, error) {
+		resp, err := (&http.Client{Transport: c.transport, CheckRedirect: httpapi.Stay}).Do(request.WithContext(ctx))
+		return resp, httpapi.Cause(err)
+	}, func(body io.Reader) error {
 		connected = true
 		hint()
 		for _, d := range h.again {
 			again = append(again, time.AfterFunc(d, hint))
 		}
-		err := stream.Values(resp.Body, maxEvent, func(e event) error {
+		err := stream.Values(body, maxEvent, func(e event) error {
 			if e.matters() {
 				hint()
 			}
@@ -122,12 +114,15 @@ func (h *host) watch(ctx context.Context, hint func()) (connected bool, err erro
 	if err != nil || c.versionless {
 		h.drop(c)
 	}
+	if err != nil {
+		err = &failure{request.Method, request.URL.Path, err}
+	}
 	return connected, err
 }
 
-// events asks for events. The client library's own request goes through strict,
+// events is the request for events. The client library's own goes through strict,
 // which waits for the end of an answer, and knows no limit to an event's size.
-func (h *host) events(ctx context.Context, c *connection) (*http.Response, error) {
+func (h *host) events(c *connection) (*http.Request, error) {
 	u := url.URL{Scheme: "http", Host: "docker", Path: "/v" + c.client.ClientVersion() + "/events"}
 	if h.address.network == "tcp" {
 		u.Host, u.Path = h.address.url.Host, strings.TrimSuffix(h.address.url.Path, "/")+u.Path
@@ -138,20 +133,12 @@ func (h *host) events(ctx context.Context, c *connection) (*http.Response, error
 	if c.kind != Classic { // which ignores them
 		u.RawQuery = url.Values{"filters": {filters()}}.Encode()
 	}
-	r, err := http.NewRequestWithContext(ctx, http.MethodGet, u.String(), nil)
+	r, err := http.NewRequest(http.MethodGet, u.String(), nil)
 	if err != nil {
 		return nil, err
 	}
 	r.Header.Set("Accept", "application/json")
-	client := http.Client{Transport: c.transport, CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
-	resp, err := client.Do(r)
-	if e := (*url.Error)(nil); errors.As(err, &e) {
-		err = e.Err
-	}
-	if err != nil {
-		return nil, &failure{r.Method, r.URL.Path, err}
-	}
-	return resp, nil
+	return r, nil
 }
 
 // filters keeps what does not matter from being sent. They are of types and
@@ -172,17 +159,4 @@ func filters() string {
 		panic(err) // maps of strings can be marshalled
 	}
 	return string(text)
-}
-
-// isEvents says what is wrong with the head of an answer.
-func isEvents(resp *http.Response) error {
-	fail := func(err error) error { return &failure{resp.Request.Method, resp.Request.URL.Path, err} }
-	if resp.StatusCode != http.StatusOK {
-		return fail(statusError(resp))
-	}
-	kind, _, err := mime.ParseMediaType(resp.Header.Get("Content-Type"))
-	if err != nil || !slices.Contains([]string{"application/json", "application/x-ndjson", "application/jsonl"}, kind) {
-		return fail(fmt.Errorf("200 with %q, not a stream of events", resp.Header.Get("Content-Type")))
-	}
-	return nil
 }

@@ -48,14 +48,14 @@ type Config struct {
 
 // Check implements [sources.Checker].
 func (c Config) Check() error {
-	var problems []error
+	var problems sources.Problems
 	if c.Path == "" {
-		problems = append(problems, &sources.KeyError{Key: "path", Err: errors.New("the name of a file is needed")})
+		problems.Add("path", "the name of a file is needed")
 	}
 	if c.MaxAge < 0 {
-		problems = append(problems, &sources.KeyError{Key: "max_age", Err: fmt.Errorf("%v is negative", c.MaxAge)})
+		problems.Add("max_age", "%v is negative", c.MaxAge)
 	}
-	return errors.Join(problems...)
+	return problems.Err()
 }
 
 // Query is a from entry of the mapping.

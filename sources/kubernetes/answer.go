@@ -2,7 +2,6 @@ package kubernetes
 
 import (
 	"cmp"
-	"errors"
 	"fmt"
 	"net/netip"
 	"slices"
@@ -10,6 +9,7 @@ import (
 	"k8s.io/apimachinery/pkg/labels"
 
 	"nitrox/sources"
+	"nitrox/sources/httpapi"
 )
 
 // policy is what the configuration says of nodes.
@@ -23,9 +23,6 @@ type answering struct {
 	*target
 	policy
 	nodes nodeView
-
-	serving []sources.Endpoint
-	doubts  error
 }
 
 // answer tells the endpoints of a target. It is a pure function of what was
@@ -43,20 +40,15 @@ func (t *target) answer(p policy, nodes nodeView) sources.Answer {
 		a.nodePorts()
 	}
 	a.freeze()
-	if n := len(t.usable()); n > 0 && len(a.serving) == 0 && a.doubts == nil {
-		a.doubt("%s can serve, but at no address that may be bound", count(n, "pod"))
+	if n := len(t.usable()); n > 0 && len(a.Endpoints) == 0 && len(a.Doubts) == 0 {
+		a.doubt("%s can serve, but at no address that may be bound", sources.Count(n, "pod"))
 	}
-	slices.SortFunc(t.leftOut, func(x, y sources.LeftOut) int { return cmp.Or(cmp.Compare(x.What, y.What), cmp.Compare(x.Why, y.Why)) })
-	return sources.NewAnswer(distinct(a.serving), t.leftOut, a.doubts)
+	slices.SortFunc(t.LeftOut, func(x, y sources.LeftOut) int { return cmp.Or(cmp.Compare(x.What, y.What), cmp.Compare(x.Why, y.Why)) })
+	return t.Answer()
 }
 
 func (a *answering) doubt(format string, args ...any) {
-	err := fmt.Errorf("service %s: %w", a.query.key(), fmt.Errorf(format, args...))
-	a.doubts = errors.Join(a.doubts, err)
-}
-
-func (a *answering) add(e sources.Endpoint) {
-	a.serving = append(a.serving, e)
+	a.Doubt(fmt.Errorf("service %s: %w", a.query.key(), fmt.Errorf(format, args...)))
 }
 
 func (a *answering) addPod(e endpoint, at netip.AddrPort, uncertain string) {
@@ -68,7 +60,7 @@ func (a *answering) addPod(e endpoint, at netip.AddrPort, uncertain string) {
 	if e.node != "" {
 		origin += " on node " + e.node
 	}
-	a.add(sources.Endpoint{Addr: at, Uncertain: uncertain, Origin: origin})
+	a.Add(sources.Endpoint{Addr: at, Uncertain: uncertain, Origin: origin})
 }
 
 // podIPs answers with the addresses of pods.
@@ -81,7 +73,7 @@ func (a *answering) podIPs() {
 		a.addPod(e, netip.AddrPortFrom(e.addr, e.port), unheard(e.node))
 	}
 	// Without the right to list nodes, what the slices say has to be enough.
-	if err := a.nodes.err; err != nil && !forbidden(err) && slices.ContainsFunc(a.endpoints, a.wantsNode) {
+	if err := a.nodes.err; err != nil && !httpapi.Forbidden(err) && slices.ContainsFunc(a.endpoints, a.wantsNode) {
 		a.doubt("whether the nodes of pods that are not ready are out of sight is not known: %w", err)
 	}
 }
@@ -130,7 +122,7 @@ func (a *answering) freeze() {
 		}
 	}
 	if silent > 0 && silent*2 >= len(running) {
-		a.doubt("%d of the %s that run its pods have not been heard of, so nothing is removed", silent, count(len(running), "node"))
+		a.doubt("%d of the %s that run its pods have not been heard of, so nothing is removed", silent, sources.Count(len(running), "node"))
 	}
 }
 
@@ -150,26 +142,10 @@ func (a *answering) loadBalancer() {
 		if err != nil {
 			a.doubt("its load balancer has given %q, which is no IP address", ip)
 		} else if addr = addr.Unmap(); addr.Is4() == (a.family == "IPv4") {
-			a.add(sources.Endpoint{Addr: netip.AddrPortFrom(addr, a.port.Port), Origin: "load balancer of " + a.query.Service})
+			a.Add(sources.Endpoint{Addr: netip.AddrPortFrom(addr, a.port.Port), Origin: "load balancer of " + a.query.Service})
 		}
 	}
-	if len(a.serving) == 0 && a.doubts == nil {
+	if len(a.Endpoints) == 0 && len(a.Doubts) == 0 {
 		a.doubt("its load balancer has given no %s address", a.family)
 	}
-}
-
-// distinct sorts endpoints and leaves one of each address, the most certain and
-// then the heaviest.
-func distinct(endpoints []sources.Endpoint) []sources.Endpoint {
-	slices.SortFunc(endpoints, func(a, b sources.Endpoint) int {
-		return cmp.Or(a.Addr.Compare(b.Addr), cmp.Compare(a.Uncertain, b.Uncertain), cmp.Compare(b.Weight, a.Weight), cmp.Compare(a.Origin, b.Origin))
-	})
-	return slices.CompactFunc(endpoints, func(a, b sources.Endpoint) bool { return a.Addr == b.Addr })
-}
-
-func count(n int, what string) string {
-	if n == 1 {
-		return "1 " + what
-	}
-	return fmt.Sprintf("%d %ss", n, what)
 }

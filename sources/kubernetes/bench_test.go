@@ -34,16 +34,12 @@ func BenchmarkPoll(b *testing.B) {
 	// The server's own work is done once.
 	api := cluster(objects...)
 	bodies := map[string][]byte{}
-	s, err := Open(Config{Kubeconfig: kubeconfig(b, "http://192.0.2.254")})
-	if err != nil {
-		b.Fatal(err)
-	}
-	c, err := s.connect()
+	s, err := Open(Config{})
 	if err != nil {
 		b.Fatal(err)
 	}
 	requests, served := 0, 0
-	c.http = &http.Client{Transport: transport(func(r *http.Request) (*http.Response, error) {
+	s.cluster.Transport = transport(func(r *http.Request) (*http.Response, error) {
 		r.RequestURI = r.URL.RequestURI()
 		if bodies[r.RequestURI] == nil {
 			w := httptest.NewRecorder()
@@ -54,7 +50,7 @@ func BenchmarkPoll(b *testing.B) {
 		requests++
 		served += len(body)
 		return &http.Response{StatusCode: 200, Body: io.NopCloser(bytes.NewReader(body)), ContentLength: int64(len(body)), Request: r}, nil
-	})}
+	})
 	b.ReportAllocs()
 	polls := 0
 	for b.Loop() {

@@ -1,7 +1,6 @@
 package kubernetes
 
 import (
-	"errors"
 	"fmt"
 	"slices"
 	"strconv"
@@ -44,20 +43,20 @@ const (
 
 // Check implements [sources.Checker].
 func (c Config) Check() error {
-	var problems []error
+	var problems sources.Problems
 	for i, t := range c.NodeAddress {
 		key := fmt.Sprintf("node_address[%d]", i)
 		switch {
 		case t != InternalIP && t != ExternalIP:
-			problems = append(problems, &sources.KeyError{Key: key, Err: fmt.Errorf("%q is neither InternalIP nor ExternalIP (host names are not looked up)", t)})
+			problems.Add(key, "%q is neither InternalIP nor ExternalIP (host names are not looked up)", t)
 		case slices.Contains(c.NodeAddress[:i], t):
-			problems = append(problems, &sources.KeyError{Key: key, Err: fmt.Errorf("%s is there twice", t)})
+			problems.Add(key, "%s is there twice", t)
 		}
 	}
 	if _, err := labels.Parse(c.NodeSelector); err != nil {
-		problems = append(problems, &sources.KeyError{Key: "node_selector", Err: fmt.Errorf("this is no label selector like pool=edge or pool in (edge, dmz): %w", err)})
+		problems.Add("node_selector", "this is no label selector like pool=edge or pool in (edge, dmz): %w", err)
 	}
-	return errors.Join(problems...)
+	return problems.Err()
 }
 
 // addressTypes are the node addresses to bind, the best first.
@@ -122,34 +121,31 @@ const (
 
 // Check implements [sources.Checker].
 func (q Query) Check() error {
-	var problems []error
-	bad := func(key, format string, args ...any) {
-		problems = append(problems, &sources.KeyError{Key: key, Err: fmt.Errorf(format, args...)})
-	}
+	var problems sources.Problems
 	namespace, name, _ := strings.Cut(q.Service, "/")
 	if len(validation.IsDNS1123Label(namespace)) > 0 || len(validation.IsDNS1123Label(name)) > 0 {
-		bad("service", "%q is not a namespace and the name of a service, such as shop/account", q.Service)
+		problems.Add("service", "%q is not a namespace and the name of a service, such as shop/account", q.Service)
 	}
 	if n, err := strconv.Atoi(q.Port); err == nil {
 		if n < 1 || n > 65535 {
-			bad("port", "%d is not a port number from 1 to 65535", n)
+			problems.Add("port", "%d is not a port number from 1 to 65535", n)
 		}
 	} else if q.Port != "" && len(validation.IsDNS1123Label(q.Port)) > 0 {
-		bad("port", "%q is neither the number nor the name of a port of a service", q.Port)
+		problems.Add("port", "%q is neither the number nor the name of a port of a service", q.Port)
 	}
 	if !slices.Contains([]Address{"", NodePort, PodIP, HostPort, LoadBalancer}, q.Address) {
-		bad("address", "%q is none of node_port, pod_ip, host_port and load_balancer", q.Address)
+		problems.Add("address", "%q is none of node_port, pod_ip, host_port and load_balancer", q.Address)
 	}
 	switch {
 	case !slices.Contains([]Nodes{"", WithPods, AllNodes}, q.Nodes):
-		bad("nodes", "%q is neither with_pods nor all", q.Nodes)
+		problems.Add("nodes", "%q is neither with_pods nor all", q.Nodes)
 	case q.Nodes != "" && q.address() != NodePort:
-		bad("nodes", "it is for address: node_port")
+		problems.Add("nodes", "it is for address: node_port")
 	}
 	if !slices.Contains([]Family{"", IPv4, IPv6}, q.Family) {
-		bad("family", "%q is neither ipv4 nor ipv6", q.Family)
+		problems.Add("family", "%q is neither ipv4 nor ipv6", q.Family)
 	}
-	return errors.Join(problems...)
+	return problems.Err()
 }
 
 func (q Query) address() Address {

@@ -321,21 +321,16 @@ func TestNamespaces(t *testing.T) {
 // clock can be a fake one.
 func inProcess(t *testing.T, a *apiserver, c Config) *Source {
 	t.Helper()
-	c.Kubeconfig = kubeconfig(t, "http://192.0.2.254")
 	s, err := Open(c)
 	if err != nil {
 		t.Fatal(err)
 	}
-	client, err := s.connect()
-	if err != nil {
-		t.Fatal(err)
-	}
-	client.http = &http.Client{Transport: transport(func(r *http.Request) (*http.Response, error) {
+	s.cluster.Transport = transport(func(r *http.Request) (*http.Response, error) {
 		w := httptest.NewRecorder()
 		r.RequestURI = r.URL.RequestURI()
 		a.ServeHTTP(w, r)
 		return w.Result(), r.Context().Err()
-	})}
+	})
 	return s
 }
 

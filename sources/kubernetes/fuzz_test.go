@@ -26,17 +26,15 @@ func FuzzAnswers(f *testing.F) {
 		}
 	}
 	a := cluster(append(shop(), aRunning("shop/a1", "192.0.2.1", 9000), aRunning("shop/a2", "192.0.2.1", 9001), aRunning("shop/a3", "192.0.2.2", 9000))...)
-	s, err := Open(Config{Kubeconfig: kubeconfig(f, "http://192.0.2.254")})
+	s, err := Open(Config{})
 	if err != nil {
 		f.Fatal(err)
 	}
-	c, err := s.connect()
-	if err != nil {
-		f.Fatal(err)
-	}
+	var serve transport
+	s.cluster.Transport = transport(func(r *http.Request) (*http.Response, error) { return serve(r) })
 	f.Fuzz(func(t *testing.T, path, body string) {
 		asked := 0
-		c.http = &http.Client{Transport: transport(func(r *http.Request) (*http.Response, error) {
+		serve = func(r *http.Request) (*http.Response, error) {
 			if asked++; asked > 10 {
 				return nil, errors.New("pages without end")
 			}
@@ -47,7 +45,7 @@ func FuzzAnswers(f *testing.F) {
 				a.ServeHTTP(w, r)
 			}
 			return w.Result(), nil
-		})}
+		}
 		answers, err := s.Poll(t.Context(), []Query{account, {Service: "shop/account", Address: HostPort}}, true)
 		if err != nil && len(answers) > 0 {
 			t.Errorf("answers %v beside the error %v", answers, err)

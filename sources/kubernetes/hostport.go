@@ -4,6 +4,8 @@ import (
 	"cmp"
 	"net/netip"
 	"slices"
+
+	"nitrox/sources/httpapi"
 )
 
 // hostPorts answers with the host port of each pod.
@@ -44,7 +46,7 @@ func (a *answering) hostPort(e endpoint, uncertain string) {
 			return
 		}
 		uncertain = cmp.Or(uncertain, silent)
-	case forbidden(a.nodes.err) && a.types[0] == InternalIP && a.selector.Empty():
+	case httpapi.Forbidden(a.nodes.err) && a.types[0] == InternalIP && a.selector.Empty():
 		addr, err = firstOf(p.hostIPs(), a.family)
 	default:
 		err = a.nodes.err

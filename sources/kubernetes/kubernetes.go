@@ -28,6 +28,7 @@ import (
 	"k8s.io/apimachinery/pkg/labels"
 
 	"nitrox/sources"
+	"nitrox/sources/kubeapi"
 )
 
 // Source is a cluster. It implements [sources.Source] and
@@ -36,6 +37,7 @@ type Source struct {
 	config   Config
 	selector labels.Selector // of nodes
 	maxBody  int64
+	cluster  kubeapi.Cluster
 	asked    asked
 
 	mu     sync.Mutex
@@ -51,7 +53,8 @@ func Open(config Config) (*Source, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Source{config: config, selector: selector, maxBody: maxBody}, nil
+	return &Source{config: config, selector: selector, maxBody: maxBody,
+		cluster: kubeapi.Cluster{Kubeconfig: config.Kubeconfig, Context: config.Context}}, nil
 }
 
 // Poll reads the cluster as far as the queries need it. A service that is not
@@ -70,7 +73,7 @@ func (s *Source) Poll(ctx context.Context, queries []Query, fresh bool) ([]sourc
 	}
 	answers, err := s.poll(ctx, c, queries, fresh)
 	if err != nil {
-		return nil, fmt.Errorf("%s: %w", c.base.Host, err)
+		return nil, fmt.Errorf("%s: %w", c.Host(), err)
 	}
 	return answers, nil
 }

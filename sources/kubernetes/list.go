@@ -1,13 +1,11 @@
 package kubernetes
 
 import (
-	"bytes"
 	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"net/http"
 	"net/url"
 	"strconv"
@@ -119,7 +117,7 @@ func (p *pager[T]) read(ctx context.Context) ([]T, error) {
 }
 
 func (p *pager[T]) readPage(ctx context.Context) ([]T, error) {
-	body, err := p.c.get(ctx, p.url())
+	body, err := p.c.Do(ctx, http.MethodGet, p.url(), nil, p.c.maxBody)
 	if err != nil {
 		return nil, err
 	}
@@ -183,7 +181,7 @@ func (p *pager[T]) url() *url.URL {
 // left out. Commas and the like stay as they are: a list of names would be half
 // as long again.
 func (c *client) url(r resource, q query, parameters ...[2]string) *url.URL {
-	u := c.base.JoinPath(r.path)
+	u := c.URL(r.path)
 	if q.namespace != "" {
 		u = u.JoinPath("namespaces", q.namespace)
 	}
@@ -199,117 +197,3 @@ func (c *client) url(r resource, q query, parameters ...[2]string) *url.URL {
 }
 
 var legible = strings.NewReplacer("%2C", ",", "%28", "(", "%29", ")", "%2F", "/")
-
-// statusError is an answer that is not 200.
-type statusError struct {
-	code int
-	text string
-}
-
-func (e *statusError) Error() string { return e.text }
-
-// forbidden says whether err is about missing rights.
-func forbidden(err error) bool {
-	var status *statusError
-	return errors.As(err, &status) && status.code == http.StatusForbidden
-}
-
-// get makes one request and returns the body of a whole answer with status 200.
-// It returns when ctx ends, although a credential plug-in may not.
-func (c *client) get(ctx context.Context, u *url.URL) ([]byte, error) {
-	type answer struct {
-		body []byte
-		err  error
-	}
-	done := make(chan answer, 1)
-	go func() {
-		body, err := c.do(ctx, u)
-		done <- answer{body, err}
-	}()
-	select {
-	case a := <-done:
-		return a.body, a.err
-	case <-ctx.Done():
-		return nil, ctx.Err()
-	}
-}
-
-// send makes one request.
-func (c *client) send(ctx context.Context, u *url.URL) (*http.Response, error) {
-	request, err := http.NewRequestWithContext(ctx, http.MethodGet, u.String(), nil)
-	if err != nil {
-		return nil, err
-	}
-	request.Header.Set("Accept", "application/json")
-	if err := c.authorize(request); err != nil {
-		return nil, err
-	}
-	response, err := c.http.Do(request)
-	// The URL, with a selector of hundreds of names, says nothing more.
-	if e := (*url.Error)(nil); errors.As(err, &e) {
-		err = e.Err
-	}
-	return response, err
-}
-
-func (c *client) do(ctx context.Context, u *url.URL) ([]byte, error) {
-	response, err := c.send(ctx, u)
-	if err != nil {
-		return nil, err
-	}
-	defer response.Body.Close()
-	if response.StatusCode != http.StatusOK {
-		return nil, statusOf(response)
-	}
-	var body bytes.Buffer
-	if length := response.ContentLength; length > 0 {
-		body.Grow(int(min(length, 16<<20)) + bytes.MinRead)
-	}
-	n, err := body.ReadFrom(io.LimitReader(response.Body, c.maxBody+1))
-	switch {
-	case err != nil:
-		return nil, fmt.Errorf("after %d bytes of the answer: %w", n, err)
-	case n > c.maxBody:
-		return nil, fmt.Errorf("the answer is larger than %d MiB", c.maxBody>>20)
-	}
-	return body.Bytes(), nil
-}
-
-// statusOf tells of an answer that is not 200. An API server's is a Status
-// object with a message; proxies send text or HTML.
-func statusOf(response *http.Response) error {
-	text := fmt.Sprintf("%d %s", response.StatusCode, http.StatusText(response.StatusCode))
-	if response.StatusCode < 400 {
-		return &statusError{response.StatusCode, text + ": only 200 is a whole answer, and redirects are not followed"}
-	}
-	body, err := io.ReadAll(io.LimitReader(response.Body, 64<<10))
-	if err != nil {
-		return fmt.Errorf("%s: %w", text, err)
-	}
-	var status struct {
-		Kind    string `json:"kind"`
-		Message string `json:"message"`
-	}
-	message := string(body)
-	if json.Unmarshal(body, &status) == nil && status.Kind == "Status" {
-		message = status.Message
-	}
-	if message = excerpt(message); message != "" {
-		text += ": " + message
-	}
-	if after := response.Header.Get("Retry-After"); after != "" {
-		text += " (Retry-After: " + excerpt(after) + ")"
-	}
-	return &statusError{response.StatusCode, text}
-}
-
-// excerpt is the beginning of a text, on one line.
-func excerpt(text string) string {
-	const most = 500
-	cut := text[:min(len(text), most)]
-	line := strings.Join(strings.Fields(strings.ToValidUTF8(cut, "")), " ")
-	if len(text) > most {
-		line += "…"
-	}
-	return line
-}

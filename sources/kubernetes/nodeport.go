@@ -45,7 +45,7 @@ func (a *answering) nodePorts() {
 		if uncertain == "" {
 			e.Weight = a.weight(pods[name])
 		}
-		a.add(e)
+		a.Add(e)
 	}
 	a.scale()
 }
@@ -82,7 +82,7 @@ func (a *answering) nodePortsOfPods(ready []endpoint) {
 		names[addr] = e.node
 	}
 	for addr, n := range pods {
-		a.add(sources.Endpoint{Addr: netip.AddrPortFrom(addr, a.port.NodePort), Weight: a.weight(n), Origin: origin(names[addr], n)})
+		a.Add(sources.Endpoint{Addr: netip.AddrPortFrom(addr, a.port.NodePort), Weight: a.weight(n), Origin: origin(names[addr], n)})
 	}
 	a.scale()
 }
@@ -91,7 +91,7 @@ func (a *answering) nodePortsOfPods(ready []endpoint) {
 // left out or a doubt.
 func (a *answering) node(name string, pods int) (addr netip.Addr, uncertain string, ok bool) {
 	left := func(why string) (netip.Addr, string, bool) {
-		a.leftOut = append(a.leftOut, sources.LeftOut{What: origin(name, pods), Why: why})
+		a.Leave(origin(name, pods), why)
 		return netip.Addr{}, "", false
 	}
 	if err := a.nodes.bad[name]; err != nil {
@@ -142,15 +142,15 @@ func (a *answering) weight(pods int) int {
 // scale brings weights to at most 100.
 func (a *answering) scale() {
 	most := 0
-	for _, e := range a.serving {
+	for _, e := range a.Endpoints {
 		most = max(most, e.Weight)
 	}
 	if most <= 100 {
 		return
 	}
-	for i, e := range a.serving {
+	for i, e := range a.Endpoints {
 		if e.Weight > 0 {
-			a.serving[i].Weight = max(1, (e.Weight*100+most/2)/most)
+			a.Endpoints[i].Weight = max(1, (e.Weight*100+most/2)/most)
 		}
 	}
 }
@@ -174,7 +174,7 @@ func origin(name string, pods int) string {
 	if pods == 0 {
 		return "node " + name
 	}
-	return "node " + name + ", " + count(pods, "pod")
+	return "node " + name + ", " + sources.Count(pods, "pod")
 }
 
 func join(types []AddressType) string {

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"nitrox/sources"
+	"nitrox/sources/httpapi"
 )
 
 const (
@@ -52,7 +53,7 @@ func readServices(ctx context.Context, c *client, queries []Query) (*view, error
 			maps.Copy(all, n)
 		}
 		err := v.read(ctx, c, "", all)
-		if !forbidden(err) {
+		if !httpapi.Forbidden(err) {
 			return v, err
 		}
 		c.notClusterWide()

@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"nitrox/sources"
+	"nitrox/sources/httpapi"
 )
 
 // target is what a query is about.
@@ -17,8 +18,8 @@ type target struct {
 	port      servicePort
 	family    string     // IPv4 or IPv6
 	endpoints []endpoint // each once, of the port and the family
-	leftOut   []sources.LeftOut
-	pods      *podView // nil: not read
+	pods      *podView   // nil: not read
+	sources.Finding
 }
 
 // endpoint is one backend of a service, mostly a pod.
@@ -137,7 +138,7 @@ func (e endpoint) better(old endpoint) bool {
 }
 
 func (t *target) leave(what fmt.Stringer, why string) {
-	t.leftOut = append(t.leftOut, sources.LeftOut{What: what.String(), Why: why})
+	t.Leave(what.String(), why)
 }
 
 // port chooses a port: by its name or number, or the only one.
@@ -255,7 +256,7 @@ func (t *target) wantsPods(nodes error) bool {
 	case HostPort:
 		return true
 	case NodePort:
-		return forbidden(nodes) && !t.allNodes()
+		return httpapi.Forbidden(nodes) && !t.allNodes()
 	}
 	return false
 }

@@ -6,8 +6,8 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"maps"
-	"mime"
 	"net/http"
 	"slices"
 	"strconv"
@@ -17,6 +17,8 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
+	"nitrox/sources"
+	"nitrox/sources/httpapi"
 	"nitrox/sources/stream"
 )
 
@@ -92,7 +94,7 @@ func (s *Source) Watch(ctx context.Context, changed func()) error {
 	case errors.Is(err, errAnew):
 		return nil
 	}
-	return fmt.Errorf("%s: %w", c.base.Host, err)
+	return fmt.Errorf("%s: %w", c.Host(), err)
 }
 
 // watch follows all streams until one of them ends.
@@ -171,7 +173,7 @@ func watchesOf(ctx context.Context, c *client, queries []Query) ([]*watched, err
 		}
 		list := in("", everywhere)
 		err := begin(ctx, c, list)
-		if err != nil && !forbidden(err) {
+		if err != nil && !httpapi.Forbidden(err) {
 			return nil, err
 		}
 		if err == nil {
@@ -191,7 +193,7 @@ func watchesOf(ctx context.Context, c *client, queries []Query) ([]*watched, err
 	if withNodes {
 		w, err := watchNodes(ctx, c)
 		switch {
-		case forbidden(err): // polls do without them, too
+		case httpapi.Forbidden(err): // polls do without them, too
 		case err != nil:
 			return nil, err
 		default:
@@ -222,18 +224,13 @@ type watchEvent struct {
 
 // follow follows a stream until it ends, which is in order: nil.
 func (w *watched) follow(ctx context.Context, c *client, connected, hint func()) error {
-	err := stream.Read(ctx, stream.Limits{Life: recycle}, func(ctx context.Context) (*http.Response, error) {
-		return c.send(ctx, c.url(w.resource, w.query, [2]string{"watch", "1"}, [2]string{"allowWatchBookmarks", "true"},
-			[2]string{"resourceVersion", w.version}, [2]string{"timeoutSeconds", strconv.Itoa(int(recycle / time.Second))}))
-	}, func(response *http.Response) error {
-		if response.StatusCode != http.StatusOK {
-			return statusOf(response)
-		}
-		if kind, _, err := mime.ParseMediaType(response.Header.Get("Content-Type")); err != nil || kind != "application/json" {
-			return fmt.Errorf("200 with %q, not a stream of events", response.Header.Get("Content-Type"))
-		}
+	expected := stream.Expected{Types: []string{"application/json"}, Life: recycle}
+	err := stream.Read(ctx, expected, func(ctx context.Context) (*http.Response, error) {
+		return c.Open(ctx, http.MethodGet, c.url(w.resource, w.query, [2]string{"watch", "1"}, [2]string{"allowWatchBookmarks", "true"},
+			[2]string{"resourceVersion", w.version}, [2]string{"timeoutSeconds", strconv.Itoa(int(recycle / time.Second))}), nil)
+	}, func(body io.Reader) error {
 		connected()
-		return stream.Values(response.Body, maxEvent, func(e watchEvent) error {
+		return stream.Values(body, maxEvent, func(e watchEvent) error {
 			switch e.Type {
 			case "ERROR":
 				return statusIn(e.Object)
@@ -251,7 +248,7 @@ func (w *watched) follow(ctx context.Context, c *client, connected, hint func())
 	if err == nil || ctx.Err() != nil {
 		return err
 	}
-	if forbidden(err) {
+	if httpapi.Forbidden(err) {
 		err = fmt.Errorf("%w (with --watch the account needs the verb watch beside list)", err)
 	}
 	return fmt.Errorf("watch %s%s: %w", w.resource, w.query.in(), err)
@@ -265,7 +262,8 @@ func statusIn(object json.RawMessage) error {
 		Message string `json:"message"`
 	}
 	if err := json.Unmarshal(object, &status); err != nil || status.Message == "" {
-		return fmt.Errorf("the server has ended it with an error: %s", excerpt(string(object)))
+		return fmt.Errorf("the server has ended it with an error: %s", sources.Excerpt(object))
 	}
-	return &statusError{status.Code, fmt.Sprintf("the server has ended it: %d %s: %s", status.Code, http.StatusText(status.Code), excerpt(status.Message))}
+	return &httpapi.StatusError{Code: status.Code, Err: fmt.Errorf("the server has ended it: %d %s: %s",
+		status.Code, http.StatusText(status.Code), sources.Excerpt(status.Message))}
 }

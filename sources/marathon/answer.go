@@ -19,10 +19,9 @@ const weightLabel = "nitrox.weight"
 // found is what an app has for a query, before the names of agents are looked
 // up.
 type found struct {
+	sources.Finding
 	candidates []candidate
 	weight     int
-	leftOut    []sources.LeftOut
-	doubts     []error
 }
 
 // candidate is a task that accepts traffic, as far as Marathon knows.
@@ -32,17 +31,12 @@ type candidate struct {
 	uncertain string
 }
 
-func (f *found) leave(what, why string) {
-	f.leftOut = append(f.leftOut, sources.LeftOut{What: what, Why: why})
-}
-func (f *found) doubt(err error) { f.doubts = append(f.doubts, err) }
-
 // find works out the endpoints that a query means. now is Marathon's time, and
 // elected when its leader was; zero: long ago.
 func (a *app) find(q Query, now, elected time.Time) found {
 	var f found
 	if a.Tasks == nil {
-		f.doubt(errors.New("it is listed without its tasks"))
+		f.Doubt(errors.New("it is listed without its tasks"))
 		return f
 	}
 	f.weight = a.weight(&f)
@@ -51,12 +45,12 @@ func (a *app) find(q Query, now, elected time.Time) found {
 	}
 	ports, err := a.ports()
 	if err != nil {
-		f.doubt(err)
+		f.Doubt(err)
 		return f
 	}
 	p, err := choose(ports, q.Port)
 	if err != nil {
-		f.doubt(err)
+		f.Doubt(err)
 		return f
 	}
 	newLeader := !elected.IsZero() && now.Before(elected.Add(a.firstResults()))
@@ -69,21 +63,21 @@ func (a *app) find(q Query, now, elected time.Time) found {
 			v.out = fmt.Sprintf("the app is being scaled down to %d, %s", *a.Instances, strings.ToLower(strings.ReplaceAll(a.KillSelection, "_", " ")))
 		}
 		if v.out != "" {
-			f.leave(name, v.out)
+			f.Leave(name, v.out)
 			continue
 		}
 		switch at, err := a.place(t, ports, p); {
 		case errors.Is(err, errHostless):
 			hostless++
-			f.leave(name, err.Error())
+			f.Leave(name, err.Error())
 		case err != nil:
-			f.doubt(fmt.Errorf("%s: %w", name, err))
+			f.Doubt(fmt.Errorf("%s: %w", name, err))
 		default:
 			f.candidates = append(f.candidates, candidate{t.ID, at, v.uncertain})
 		}
 	}
 	if hostless > 0 && len(f.candidates) == 0 {
-		f.doubt(errors.New("none of its running tasks is said to have an agent"))
+		f.Doubt(errors.New("none of its running tasks is said to have an agent"))
 	}
 	return f
 }
@@ -100,47 +94,32 @@ func (a *app) weight(f *found) int {
 	}
 	n, err := strconv.Atoi(text)
 	if err != nil || n < 1 || n > 100 {
-		f.leave(fmt.Sprintf("label %s=%s", weightLabel, excerpt([]byte(text))), "a weight is a number from 1 to 100")
+		f.Leave(fmt.Sprintf("label %s=%s", weightLabel, sources.Excerpt(text)), "a weight is a number from 1 to 100")
 		return 0
 	}
 	return n
 }
 
-// answer is the answer once the names of agents were looked up. Of two tasks
-// with one address the certain one counts.
+// answer is the answer once the names of agents were looked up.
 func (f found) answer(app string, addresses map[string]netip.Addr, failed map[string]error) sources.Answer {
-	var endpoints []sources.Endpoint
-	doubts := f.doubts
-	at := make(map[netip.AddrPort]int)
 	for _, c := range f.candidates {
 		addr, ok := addresses[c.at.host]
 		switch {
 		case !ok:
-			doubts = append(doubts, fmt.Errorf("task %s: %w", c.task, failed[c.at.host]))
+			f.Doubt(fmt.Errorf("task %s: %w", c.task, failed[c.at.host]))
 			continue
 		case c.at.port < 1 || c.at.port > 65535:
-			doubts = append(doubts, fmt.Errorf("task %s: its port %d is none", c.task, c.at.port))
+			f.Doubt(fmt.Errorf("task %s: its port %d is none", c.task, c.at.port))
 			continue
 		}
 		e := sources.Endpoint{Addr: netip.AddrPortFrom(addr, uint16(c.at.port)), Weight: f.weight, Uncertain: c.uncertain, Origin: "task " + c.task}
 		if addr.String() != c.at.host {
 			e.Origin += " on " + c.at.host
 		}
-		if i, ok := at[e.Addr]; ok {
-			if e.Uncertain == "" {
-				endpoints[i] = e
-			}
-			continue
-		}
-		at[e.Addr] = len(endpoints)
-		endpoints = append(endpoints, e)
+		f.Add(e)
 	}
-	doubt := errors.Join(doubts...)
-	if len(doubts) > 1 {
-		doubt = fmt.Errorf("%w (and %d more)", doubts[0], len(doubts)-1)
+	if len(f.Doubts) > 0 {
+		f.Doubts[0] = fmt.Errorf("app %s: %w", app, f.Doubts[0])
 	}
-	if doubt != nil {
-		doubt = fmt.Errorf("app %s: %w", app, doubt)
-	}
-	return sources.NewAnswer(endpoints, f.leftOut, doubt)
+	return f.Answer()
 }

@@ -33,12 +33,9 @@ type Config struct {
 
 // Check implements [sources.Checker].
 func (c Config) Check() error {
-	var problems []error
-	bad := func(key, format string, args ...any) {
-		problems = append(problems, &sources.KeyError{Key: key, Err: fmt.Errorf(format, args...)})
-	}
+	var problems sources.Problems
 	if len(c.URLs) == 0 {
-		bad("urls", "where Marathon listens is needed, such as http://m1.example.com:8080")
+		problems.Add("urls", "where Marathon listens is needed, such as http://m1.example.com:8080")
 	}
 	secure := false
 	var seen []string
@@ -46,11 +43,11 @@ func (c Config) Check() error {
 		key := fmt.Sprintf("urls[%d]", i)
 		u, err := parseURL(text)
 		if err != nil {
-			bad(key, "%w", err)
+			problems.Add(key, "%w", err)
 			continue
 		}
 		if slices.Contains(seen, u.String()) {
-			bad(key, "%s is there twice", u)
+			problems.Add(key, "%s is there twice", u)
 		}
 		seen = append(seen, u.String())
 		secure = secure || u.Scheme == "https"
@@ -66,20 +63,20 @@ func (c Config) Check() error {
 		ways = append(ways, "service_account_file")
 	}
 	if len(ways) > 1 {
-		bad(ways[1], "there is %s already; Marathon takes one of them", ways[0])
+		problems.Add(ways[1], "there is %s already; Marathon takes one of them", ways[0])
 	}
 	switch {
 	case c.Username == "" && c.PasswordFile != "":
-		bad("password_file", "it is of use only with username")
+		problems.Add("password_file", "it is of use only with username")
 	case c.Username != "" && c.PasswordFile == "":
-		bad("username", "a password_file is needed with it")
+		problems.Add("username", "a password_file is needed with it")
 	case strings.Contains(c.Username, ":"):
-		bad("username", "basic authentication has no way to send a colon in it")
+		problems.Add("username", "basic authentication has no way to send a colon in it")
 	}
 	if c.CAFile != "" && len(seen) > 0 && !secure && c.ServiceAccountFile == "" {
-		bad("ca_file", "it is of use only with https")
+		problems.Add("ca_file", "it is of use only with https")
 	}
-	return errors.Join(problems...)
+	return problems.Err()
 }
 
 // parseURL reads the root of a Marathon's API. Its errors do not repeat text

@@ -87,7 +87,7 @@ func TestFailures(t *testing.T) {
 		{"200 with another value after it", 200, list + `{}`, "something follows the JSON of the answer"},
 		{"200 with an error page after it", 200, list + `<hr>`, "something follows the JSON of the answer: invalid character '<' looking for beginning of value"},
 		{"206", 206, list, "206 Partial Content: only 200 is a whole answer"},
-		{"304", 304, "", "304 Not Modified, and not where to"},
+		{"304", 304, "", "304 Not Modified: redirects are not followed, except to the configured urls"},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
@@ -491,7 +491,7 @@ func TestEndlessAnswers(t *testing.T) {
 			})
 		})
 		got := fails(t, s)
-		if !strings.HasPrefix(got, "http://m1: after ") || !strings.HasSuffix(got, " bytes of the answer: the answer is larger than 1 MiB") {
+		if got != "http://m1: the answer is larger than 1 MiB" {
 			t.Errorf("%s: got %s", begin, got)
 		}
 	}
@@ -528,7 +528,7 @@ func TestRedirects(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if got, want := fails(t, s), front.URL+": 307 Temporary Redirect to http://"+u.Host+", which is not one of the configured urls"; got != want {
+	if got, want := fails(t, s), front.URL+": 307 Temporary Redirect to http://"+u.Host+": redirects are not followed, except to the configured urls"; got != want {
 		t.Errorf("got %s, want %s", got, want)
 	}
 	to = front.URL

@@ -4,6 +4,8 @@ import (
 	"cmp"
 	"fmt"
 	"time"
+
+	"nitrox/sources"
 )
 
 // verdict is what Marathon says about a task. At most one field is set; none:
@@ -56,7 +58,7 @@ func (a *app) health(t task, newLeader bool) verdict {
 		case r.ConsecutiveFailures == 0 && r.FirstSuccess == "":
 			return verdict{out: "it has not been healthy yet, and is in its grace period"}
 		case r.LastFailureCause != "":
-			return verdict{out: fmt.Sprintf("it is unhealthy, %d failures: %s", r.ConsecutiveFailures, excerpt([]byte(r.LastFailureCause)))}
+			return verdict{out: fmt.Sprintf("it is unhealthy, %d failures: %s", r.ConsecutiveFailures, sources.Excerpt(r.LastFailureCause))}
 		default:
 			return verdict{out: fmt.Sprintf("it is unhealthy, %d failures", r.ConsecutiveFailures)}
 		}

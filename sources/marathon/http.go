@@ -1,14 +1,10 @@
 package marathon
 
 import (
+	"cmp"
 	"context"
-	"crypto/tls"
-	"crypto/x509"
-	"encoding/json"
-	"errors"
 	"fmt"
 	"io"
-	"net"
 	"net/http"
 	"net/url"
 	"os"
@@ -17,6 +13,8 @@ import (
 	"time"
 
 	"github.com/hashicorp/go-retryablehttp"
+
+	"nitrox/sources/httpapi"
 )
 
 // maxBody is the size in bytes above which an answer is refused. 25,000 tasks
@@ -59,12 +57,9 @@ func (c *client) get(ctx context.Context, at string, accept func(*http.Response,
 		return err
 	}
 	defer resp.Body.Close()
-	body := &limited{r: resp.Body, left: c.maxBody, max: c.maxBody}
+	body := httpapi.NewBody(resp, c.maxBody)
 	err = accept(resp, body)
-	if body.err != nil {
-		return body.err // what a decoder makes of it hides the reason
-	}
-	return err
+	return cmp.Or(body.Err, err)
 }
 
 // open makes a request for an answer of a type. It is repeated once, where
@@ -101,96 +96,13 @@ func (c *client) open(ctx context.Context, at, kind string) (*http.Response, err
 	}
 	resp, err := retries.Do(r)
 	if err != nil {
-		return nil, cause(err)
+		return nil, httpapi.Cause(err)
+	}
+	if resp.StatusCode/100 == 3 {
+		resp.Body.Close()
+		return nil, fmt.Errorf("%w, except to the configured urls", httpapi.NewStatusError(resp))
 	}
 	return resp, nil
-}
-
-// limited is an answer whose end must come within a number of bytes.
-type limited struct {
-	r         io.Reader
-	left, max int64
-	err       error
-}
-
-func (l *limited) Read(p []byte) (int, error) {
-	n, err := l.r.Read(p)
-	if l.left -= int64(n); l.left < 0 {
-		err = fmt.Errorf("the answer is larger than %d MiB", l.max>>20)
-	}
-	if err != nil && !errors.Is(err, io.EOF) {
-		if l.err == nil {
-			l.err = fmt.Errorf("after %d bytes of the answer: %w", l.max-l.left, err)
-		}
-		return n, l.err
-	}
-	return n, err
-}
-
-// cause undoes what the standard library wraps around an error: the URL, which
-// the caller names.
-func cause(err error) error {
-	if e := (*url.Error)(nil); errors.As(err, &e) {
-		return e.Err
-	}
-	return err
-}
-
-// statusError tells of an answer that is not 200. Marathon puts its reason into
-// the message of a JSON object; proxies send HTML.
-func statusError(resp *http.Response, body io.Reader) error {
-	status := fmt.Sprintf("%d %s", resp.StatusCode, http.StatusText(resp.StatusCode))
-	if resp.StatusCode < 300 {
-		return fmt.Errorf("%s: only 200 is a whole answer", status)
-	}
-	if resp.StatusCode < 400 {
-		to, err := resp.Location()
-		if err != nil {
-			return fmt.Errorf("%s, and not where to", status)
-		}
-		return fmt.Errorf("%s to %s://%s, which is not one of the configured urls", status, to.Scheme, to.Host)
-	}
-	text, err := io.ReadAll(io.LimitReader(body, 64<<10))
-	if err != nil {
-		return fmt.Errorf("%s: %w", status, err)
-	}
-	if message := messageOf(text); message != "" {
-		text = []byte(message)
-	}
-	if line := excerpt(text); line != "" {
-		status += ": " + line
-	}
-	return errors.New(status)
-}
-
-// messageOf is the message of a JSON object that Marathon answers with.
-func messageOf(text []byte) string {
-	var object struct{ Message string }
-	if json.Unmarshal(text, &object) != nil {
-		return ""
-	}
-	return object.Message
-}
-
-// newTransport connects as the configuration says; ca are the certificates to
-// trust, nil: the system's.
-func newTransport(file string, ca []byte) (*http.Transport, error) {
-	settings := &tls.Config{MinVersion: tls.VersionTLS12}
-	if file != "" {
-		settings.RootCAs = x509.NewCertPool()
-		if !settings.RootCAs.AppendCertsFromPEM(ca) {
-			return nil, fmt.Errorf("%s: no certificate in it", file)
-		}
-	}
-	return &http.Transport{
-		Proxy:                 http.ProxyFromEnvironment,
-		DialContext:           (&net.Dialer{Timeout: 5 * time.Second, KeepAlive: 15 * time.Second}).DialContext,
-		TLSClientConfig:       settings,
-		TLSHandshakeTimeout:   5 * time.Second,
-		ResponseHeaderTimeout: 30 * time.Second,
-		MaxIdleConnsPerHost:   4,
-		IdleConnTimeout:       time.Minute,
-	}, nil
 }
 
 // readSecret reads a file that holds a secret; its last newline does not count.

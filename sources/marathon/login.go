@@ -13,12 +13,13 @@ import (
 	"encoding/pem"
 	"errors"
 	"fmt"
-	"io"
 	"net/http"
 	"net/url"
 	"os"
 	"sync"
 	"time"
+
+	"nitrox/sources/httpapi"
 )
 
 // credentials are those of one poll.
@@ -88,7 +89,7 @@ type dcos struct {
 func (d *dcos) use(t http.RoundTripper) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	d.http = &http.Client{Transport: t, CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
+	d.http = &http.Client{Transport: t, CheckRedirect: httpapi.Stay}
 }
 
 // take gives a token: that of a login before, if it is still good.
@@ -179,14 +180,14 @@ func (a *serviceAccount) login(ctx context.Context, client *http.Client, now tim
 	r.Header.Set("Content-Type", "application/json")
 	resp, err := client.Do(r)
 	if err != nil {
-		return "", fmt.Errorf("%s: %w", a.endpoint, cause(err))
+		return "", fmt.Errorf("%s: %w", a.endpoint, httpapi.Cause(err))
 	}
 	defer resp.Body.Close()
 	if resp.StatusCode != http.StatusOK {
 		// What it says might repeat what it was sent.
 		return "", fmt.Errorf("%s: %d %s", a.endpoint, resp.StatusCode, http.StatusText(resp.StatusCode))
 	}
-	text, err := io.ReadAll(io.LimitReader(resp.Body, 64<<10))
+	text, err := httpapi.ReadAll(resp, 1<<20)
 	if err != nil {
 		return "", fmt.Errorf("%s: %w", a.endpoint, err)
 	}

@@ -12,7 +12,6 @@
 package marathon
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -21,13 +20,13 @@ import (
 	"net"
 	"net/http"
 	"net/url"
-	"os"
 	"slices"
 	"strings"
 	"sync"
 	"time"
 
 	"nitrox/sources"
+	"nitrox/sources/httpapi"
 )
 
 // Source is a Marathon, or several of one cluster. It implements
@@ -47,7 +46,7 @@ type Source struct {
 	// What is kept between polls; it makes them faster, or more careful.
 	mu        sync.Mutex
 	asked     map[string]bool // the apps that have been polled for
-	ca        []byte          // of transport
+	files     httpapi.PEM     // of transport
 	transport *http.Transport
 	first     *url.URL // to be asked first: the leader, or who answered
 	leader    string
@@ -83,8 +82,7 @@ type snapshot struct {
 }
 
 // Poll asks the Marathons in turn until one answers, the leader first where it
-// is known. Each gets its share of the time that is left, so that one that is
-// silent does not use up all of it.
+// is known.
 func (s *Source) Poll(ctx context.Context, queries []Query, fresh bool) ([]sources.Answer, error) {
 	if len(queries) == 0 {
 		return nil, nil
@@ -101,25 +99,19 @@ func (s *Source) Poll(ctx context.Context, queries []Query, fresh bool) ([]sourc
 		wanted[q.App] = true
 	}
 	s.remember(wanted)
-	var failed []error
-	order := s.order()
-	for i, base := range order {
-		share, cancel := ctx, context.CancelFunc(func() {})
-		if deadline, ok := ctx.Deadline(); ok {
-			share, cancel = context.WithTimeout(ctx, time.Until(deadline)/time.Duration(len(order)-i))
+	var vain []*url.URL
+	snap, err := httpapi.InTurn(ctx, s.order(), func(ctx context.Context, base *url.URL) (*snapshot, error) {
+		snap, err := s.ask(ctx, c, base, wanted)
+		if err != nil {
+			vain = append(vain, base)
 		}
-		snap, err := s.ask(share, c, base, wanted)
-		cancel()
-		if err == nil {
-			snap.elected = s.note(snap, order[:i])
-			return s.answers(ctx, c, snap, queries, fresh), nil
-		}
-		failed = append(failed, fmt.Errorf("%s: %w", base, err))
-		if ctx.Err() != nil {
-			break
-		}
+		return snap, err
+	})
+	if err != nil {
+		return nil, err
 	}
-	return nil, errors.Join(failed...)
+	snap.elected = s.note(snap, vain)
+	return s.answers(ctx, c, snap, queries, fresh), nil
 }
 
 // remember notes what a watch may be of use for.
@@ -151,28 +143,25 @@ func (s *Source) connect() (*client, error) {
 }
 
 func (s *Source) ownTransport() (*http.Transport, error) {
-	file := string(s.config.CAFile)
-	var ca []byte
-	if file != "" {
-		var err error
-		if ca, err = os.ReadFile(file); err != nil {
-			return nil, err
-		}
+	certificates := httpapi.Certificates{CAFile: s.config.CAFile}
+	files, err := certificates.Read()
+	if err != nil {
+		return nil, err
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.transport != nil && bytes.Equal(s.ca, ca) {
+	if s.transport != nil && s.files == files {
 		return s.transport, nil
 	}
-	t, err := newTransport(file, ca)
+	config, err := certificates.TLS(files)
 	if err != nil {
 		return nil, err
 	}
 	if s.transport != nil {
 		s.transport.CloseIdleConnections()
 	}
-	s.transport, s.ca = t, ca
-	return t, nil
+	s.transport, s.files = httpapi.NewTransport(config), files
+	return s.transport, nil
 }
 
 // order is that in which the Marathons are asked.
@@ -200,7 +189,7 @@ func (s *Source) ask(ctx context.Context, c *client, base *url.URL, wanted map[s
 	snap := &snapshot{from: base}
 	err := c.get(ctx, base.String()+everything, func(resp *http.Response, body io.Reader) (err error) {
 		if resp.StatusCode != http.StatusOK {
-			return statusError(resp, body)
+			return httpapi.NewStatusError(resp)
 		}
 		if snap.now, err = http.ParseTime(resp.Header.Get("Date")); err != nil {
 			snap.now = time.Now() // a proxy has cut it off
@@ -247,13 +236,13 @@ func (s *Source) answers(ctx context.Context, c *client, snap *snapshot, queries
 		a := snap.apps[q.App]
 		switch {
 		case snap.odd[q.App] != nil:
-			all[i].doubt(snap.odd[q.App])
+			all[i].Doubt(snap.odd[q.App])
 			continue
 		case a == nil:
 			if _, asked := missing[q.App]; !asked {
 				missing[q.App] = s.missing(ctx, c, snap, q.App)
 			}
-			all[i].doubt(missing[q.App])
+			all[i].Doubt(missing[q.App])
 			continue
 		}
 		all[i] = a.find(q, snap.now, snap.elected)
@@ -285,17 +274,17 @@ func (s *Source) missing(ctx context.Context, c *client, snap *snapshot, id stri
 		case http.StatusOK:
 			return errors.New("it is not in Marathon's list, and yet it has tasks")
 		case http.StatusForbidden:
-			return fmt.Errorf("it is hidden from these credentials: %w", statusError(resp, body))
+			return fmt.Errorf("it is hidden from these credentials: %w", httpapi.NewStatusError(resp))
 		case http.StatusNotFound:
 		default:
-			return statusError(resp, body)
+			return httpapi.NewStatusError(resp)
 		}
 		text, err := io.ReadAll(io.LimitReader(body, 64<<10))
 		if err != nil {
 			return err
 		}
-		if messageOf(text) == "" {
-			return fmt.Errorf("%d, but not from Marathon: %s", resp.StatusCode, excerpt(text))
+		if httpapi.Message(text) == "" {
+			return fmt.Errorf("%d, but not from Marathon: %s", resp.StatusCode, sources.Excerpt(text))
 		}
 		return sources.ErrAbsent
 	})

@@ -5,7 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"strings"
+
+	"nitrox/sources"
 )
 
 // list is what /v2/apps says of the apps that are wanted.
@@ -101,7 +102,7 @@ func expect(d *json.Decoder, want json.Delim) error {
 	if got == nil {
 		text = "null"
 	}
-	return fmt.Errorf("the answer has %q where %q must be", excerpt([]byte(text)), want)
+	return fmt.Errorf("the answer has %q where %q must be", sources.Excerpt(text), want)
 }
 
 // incomplete says that an answer is not whole, or not JSON at all.
@@ -110,14 +111,4 @@ func incomplete(err error) error {
 		return fmt.Errorf("the answer breaks off: %w", io.ErrUnexpectedEOF)
 	}
 	return fmt.Errorf("the answer cannot be read: %w", err)
-}
-
-// excerpt is the beginning of a text, on one line.
-func excerpt(text []byte) string {
-	const most = 300
-	line := strings.Join(strings.Fields(strings.ToValidUTF8(string(text[:min(len(text), most)]), "")), " ")
-	if len(text) > most {
-		line += "…"
-	}
-	return line
 }

@@ -270,7 +270,7 @@ func testNamesOfAgents(t *testing.T) {
 		}
 	}
 	const unknown = "10.0.0.2:31000\n! app /a: task 1: look up agent agent1.example.com: no such host (and 1 more)"
-	const known = "10.0.0.5:31000\n10.0.0.2:31000\n10.0.0.5:31005"
+	const known = "10.0.0.2:31000\n10.0.0.5:31000\n10.0.0.5:31005"
 	broken = true
 	poll(false, unknown) // never known, so a doubt
 	broken = false

@@ -7,9 +7,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
-	"fmt"
 	"io"
-	"mime"
 	"net/http"
 	"net/url"
 	"slices"
@@ -49,35 +47,18 @@ func (s *Source) Watch(ctx context.Context, changed func()) error {
 		if err != nil {
 			return err
 		}
-		var failed []error
-		for _, base := range s.order() {
-			connected, err := s.follow(ctx, c, base, hint)
-			if ctx.Err() != nil {
-				return ctx.Err()
-			}
-			failed = append(failed, fmt.Errorf("%s: %w", base, err))
-			if connected {
-				break
-			}
-		}
-		return errors.Join(failed...)
+		return stream.InTurn(ctx, s.order(), func(ctx context.Context, base *url.URL) (bool, error) { return s.follow(ctx, c, base, hint) })
 	})
 }
 
 func (s *Source) follow(ctx context.Context, c *client, base *url.URL, hint func()) (connected bool, err error) {
 	at := base.String() + "/v2/events?" + url.Values{"event_type": changes, "plan-format": {"light"}}.Encode()
-	err = stream.Read(ctx, stream.Limits{Idle: idle}, func(ctx context.Context) (*http.Response, error) {
+	err = stream.Read(ctx, stream.Expected{Types: []string{eventStream}, Idle: idle}, func(ctx context.Context) (*http.Response, error) {
 		return c.open(ctx, at, eventStream)
-	}, func(resp *http.Response) error {
-		if resp.StatusCode != http.StatusOK {
-			return statusError(resp, resp.Body)
-		}
-		if kind, _, err := mime.ParseMediaType(resp.Header.Get("Content-Type")); err != nil || kind != eventStream {
-			return fmt.Errorf("200 with %q, not a stream of events", resp.Header.Get("Content-Type"))
-		}
+	}, func(body io.Reader) error {
 		connected = true
 		hint()
-		err := readEvents(resp.Body, func(e event) {
+		err := readEvents(body, func(e event) {
 			if s.matters(e) {
 				hint()
 			}

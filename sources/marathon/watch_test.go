@@ -128,7 +128,7 @@ func TestTheLeaderIsFollowed(t *testing.T) {
 	onLane(t, marathontest.Options{Users: map[string]string{"nitrox": "pass-word"}}, config, func(t *testing.T, l *lane) {
 		l.Failover(2)
 		hints, err := l.hinted(t, time.Hour)
-		if want := "302 Found to http://m3:8080, which is not one of the configured urls"; len(hints) > 0 || err == nil || !strings.Contains(err.Error(), want) {
+		if want := "302 Found to http://m3:8080: redirects are not followed, except to the configured urls"; len(hints) > 0 || err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("a leader that is not configured: hints after %v: %v, want %q", hints, err, want)
 		}
 	})

@@ -10,16 +10,21 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"mime"
 	"net/http"
+	"slices"
 	"time"
+
+	"nitrox/sources/httpapi"
 )
 
 // opening is how long a server may take to begin its answer.
 const opening = 15 * time.Second
 
-// Limits say when a stream is given up that has not ended by itself. There is
-// no other limit of its length.
-type Limits struct {
+// Expected is what a stream is like. There is no limit of its length.
+type Expected struct {
+	// Types are the content types that it may have.
+	Types []string
 	// Idle is the longest silence, for servers that send something in regular
 	// intervals even if nothing happens; after it the connection is taken for
 	// dead. 0: silence tells nothing.
@@ -32,13 +37,13 @@ type Limits struct {
 // errOld ends a stream whose life is over.
 var errOld = errors.New("the stream has been open for long enough")
 
-// Read calls open to make a request, and hands the answer to read as soon as it
-// begins, for which there are 15 seconds. open must have no time limit of its
-// own, and the request the context that it is called with.
+// Read calls open to make a request, and hands the body of the answer to read as
+// soon as it begins, for which there are 15 seconds. open must have no time limit
+// of its own, and the request the context that it is called with.
 //
 // Read returns what open or read does; nil when the life of the stream is over;
 // and the error of ctx as soon as that ends, even if open is still at it.
-func Read(ctx context.Context, limits Limits, open func(context.Context) (*http.Response, error), read func(*http.Response) error) error {
+func Read(ctx context.Context, expected Expected, open func(context.Context) (*http.Response, error), read func(io.Reader) error) error {
 	own, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	silence := time.AfterFunc(opening, func() { cancel(fmt.Errorf("no answer within %v", opening)) })
@@ -46,15 +51,17 @@ func Read(ctx context.Context, limits Limits, open func(context.Context) (*http.
 	response, err := begin(own, open)
 	if err == nil {
 		silence.Stop()
-		if limits.Life > 0 {
-			defer time.AfterFunc(limits.Life, func() { cancel(errOld) }).Stop()
+		if expected.Life > 0 {
+			defer time.AfterFunc(expected.Life, func() { cancel(errOld) }).Stop()
 		}
-		if limits.Idle > 0 {
-			idle := time.AfterFunc(limits.Idle, func() { cancel(fmt.Errorf("nothing has come for %v, not even a sign of life", limits.Idle)) })
+		if expected.Idle > 0 {
+			idle := time.AfterFunc(expected.Idle, func() { cancel(fmt.Errorf("nothing has come for %v, not even a sign of life", expected.Idle)) })
 			defer idle.Stop()
-			response.Body = &watched{response.Body, idle, limits.Idle}
+			response.Body = &watched{response.Body, idle, expected.Idle}
 		}
-		err = read(response)
+		if err = expected.check(response); err == nil {
+			err = read(response.Body)
+		}
 		response.Body.Close()
 	}
 	switch cause := context.Cause(own); {
@@ -66,6 +73,35 @@ func Read(ctx context.Context, limits Limits, open func(context.Context) (*http.
 		return cause // and err only says that the context has ended
 	}
 	return err
+}
+
+// check says what is wrong with the head of an answer.
+func (e Expected) check(response *http.Response) error {
+	if response.StatusCode != http.StatusOK {
+		return httpapi.NewStatusError(response)
+	}
+	kind, _, err := mime.ParseMediaType(response.Header.Get("Content-Type"))
+	if err != nil || !slices.Contains(e.Types, kind) {
+		return fmt.Errorf("200 with %q, not a stream of events", response.Header.Get("Content-Type"))
+	}
+	return nil
+}
+
+// InTurn follows the stream of the first host that lets follow connect, until it
+// ends.
+func InTurn[H fmt.Stringer](ctx context.Context, hosts []H, follow func(ctx context.Context, host H) (connected bool, err error)) error {
+	var failed []error
+	for _, host := range hosts {
+		connected, err := follow(ctx, host)
+		if err == nil || ctx.Err() != nil {
+			return err
+		}
+		failed = append(failed, fmt.Errorf("%v: %w", host, err))
+		if connected {
+			break
+		}
+	}
+	return errors.Join(failed...)
 }
 
 // begin waits for open, but not longer than ctx.

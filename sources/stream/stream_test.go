@@ -35,12 +35,14 @@ func serve(write func(ctx context.Context, w io.Writer) error) (open func(contex
 		r, w := io.Pipe()
 		context.AfterFunc(ctx, func() { r.CloseWithError(ctx.Err()) })
 		go func() { w.CloseWithError(write(ctx, w)) }()
-		return &http.Response{Body: body{r, closed}}, nil
+		return &http.Response{StatusCode: 200, Header: http.Header{"Content-Type": {"application/json; charset=utf-8"}}, Body: body{r, closed}}, nil
 	}, closed
 }
 
-func drain(r *http.Response) error {
-	_, err := io.Copy(io.Discard, r.Body)
+var types = []string{"text/plain", "application/json"}
+
+func drain(r io.Reader) error {
+	_, err := io.Copy(io.Discard, r)
 	return err
 }
 
@@ -65,19 +67,19 @@ func TestAStreamEnds(t *testing.T) {
 		}
 	}
 	for name, c := range map[string]struct {
-		limits stream.Limits
-		write  func(context.Context, io.Writer) error
-		stop   time.Duration // of the caller's context
-		after  time.Duration
-		err    string
+		expected stream.Expected
+		write    func(context.Context, io.Writer) error
+		stop     time.Duration // of the caller's context
+		after    time.Duration
+		err      string
 	}{
 		"when the server ends it":              {write: talks(time.Second, time.Hour), after: time.Hour},
 		"when the connection breaks":           {write: func(context.Context, io.Writer) error { return broken }, err: "broken"},
 		"when the caller does, in a silence":   {write: silent, stop: time.Minute, after: time.Minute, err: "context deadline exceeded"},
 		"not in a silence that means nothing":  {write: silent, stop: 24 * time.Hour, after: 24 * time.Hour, err: "context deadline exceeded"},
-		"after a silence that means something": {limits: stream.Limits{Idle: time.Minute}, write: talks(time.Hour, 30*time.Minute), after: time.Minute, err: "nothing has come for 1m0s, not even a sign of life"},
-		"not while there are signs of life":    {limits: stream.Limits{Idle: time.Minute}, write: talks(50*time.Second, time.Hour), after: time.Hour},
-		"in order when it is old":              {limits: stream.Limits{Life: 10 * time.Minute, Idle: time.Minute}, write: talks(time.Second, time.Hour), after: 10 * time.Minute},
+		"after a silence that means something": {expected: stream.Expected{Idle: time.Minute}, write: talks(time.Hour, 30*time.Minute), after: time.Minute, err: "nothing has come for 1m0s, not even a sign of life"},
+		"not while there are signs of life":    {expected: stream.Expected{Idle: time.Minute}, write: talks(50*time.Second, time.Hour), after: time.Hour},
+		"in order when it is old":              {expected: stream.Expected{Life: 10 * time.Minute, Idle: time.Minute}, write: talks(time.Second, time.Hour), after: 10 * time.Minute},
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -89,7 +91,8 @@ func TestAStreamEnds(t *testing.T) {
 				}
 				open, closed := serve(c.write)
 				began := time.Now()
-				err := stream.Read(ctx, c.limits, open, drain)
+				c.expected.Types = types
+				err := stream.Read(ctx, c.expected, open, drain)
 				if took := time.Since(began); took < c.after || took > c.after+time.Minute {
 					t.Errorf("it took %v, want %v", took, c.after)
 				}
@@ -109,7 +112,7 @@ func TestAServerThatDoesNotAnswerIsGivenUp(t *testing.T) {
 			return nil, ctx.Err()
 		}
 		began := time.Now()
-		if err := stream.Read(t.Context(), stream.Limits{}, never, drain); fmt.Sprint(err) != "no answer within 15s" || time.Since(began) != 15*time.Second {
+		if err := stream.Read(t.Context(), stream.Expected{Types: types}, never, drain); fmt.Sprint(err) != "no answer within 15s" || time.Since(began) != 15*time.Second {
 			t.Errorf("%v after %v", err, time.Since(began))
 		}
 	})
@@ -126,7 +129,7 @@ func TestAnAnswerThatComesTooLateIsClosed(t *testing.T) {
 		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 		defer cancel()
 		began := time.Now()
-		if err := stream.Read(ctx, stream.Limits{}, stubborn, drain); !errors.Is(err, context.DeadlineExceeded) || time.Since(began) != time.Second {
+		if err := stream.Read(ctx, stream.Expected{Types: types}, stubborn, drain); !errors.Is(err, context.DeadlineExceeded) || time.Since(began) != time.Second {
 			t.Errorf("%v after %v, want the end of the context at once", err, time.Since(began))
 		}
 		<-closed
@@ -137,11 +140,11 @@ func TestWhatReadFindsIsTheError(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		wrong := errors.New("wrong content type")
 		open, closed := serve(func(ctx context.Context, _ io.Writer) error { <-ctx.Done(); return nil })
-		if err := stream.Read(t.Context(), stream.Limits{}, open, func(*http.Response) error { return wrong }); err != wrong {
+		if err := stream.Read(t.Context(), stream.Expected{Types: types}, open, func(io.Reader) error { return wrong }); err != wrong {
 			t.Error(err)
 		}
 		<-closed
-		if err := stream.Read(t.Context(), stream.Limits{}, func(context.Context) (*http.Response, error) { return nil, wrong }, drain); err != wrong {
+		if err := stream.Read(t.Context(), stream.Expected{Types: types}, func(context.Context) (*http.Response, error) { return nil, wrong }, drain); err != wrong {
 			t.Error(err)
 		}
 	})

@@ -6,6 +6,8 @@ import (
 	"errors"
 	"math/rand/v2"
 	"time"
+
+	"nitrox/sources/httpapi"
 )
 
 // Run calls lead whenever this process becomes the leader, one call at a time,
@@ -188,10 +190,10 @@ func (l *Lease) report(ctx context.Context, err error) {
 		return
 	}
 	now := ""
-	var r *refusal
+	var status *httpapi.StatusError
 	switch {
-	case errors.As(err, &r):
-		now = r.Error()
+	case errors.As(err, &status):
+		now = status.Error()
 	case err != nil:
 		now = "unreachable"
 	}

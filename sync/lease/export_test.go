@@ -1,9 +1,6 @@
 package lease
 
-import (
-	"net/http"
-	"net/url"
-)
+import "net/http"
 
 // New is a lease whose API server is reached through rt.
 func New(c Config, rt http.RoundTripper) (*Lease, error) {
@@ -11,9 +8,6 @@ func New(c Config, rt http.RoundTripper) (*Lease, error) {
 	if err != nil {
 		return nil, err
 	}
-	l.leases.connect = func() (*http.Client, *url.URL, error) {
-		base, err := url.Parse("https://kubernetes.default.svc")
-		return &http.Client{Transport: rt}, base, err
-	}
+	l.leases.cluster.Transport = rt
 	return l, nil
 }

@@ -89,7 +89,7 @@ func Open(c Config) (*Lease, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := l.leases.open(); err != nil {
+	if err := l.leases.connect(); err != nil {
 		return nil, fmt.Errorf("lease %s: %w", c.Lease, err)
 	}
 	return l, nil

@@ -3,11 +3,14 @@ package lease_test
 import (
 	"bytes"
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"math/rand/v2"
 	"net/http"
+	"net/http/httptest"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -50,7 +53,7 @@ func (t *text) String() string {
 }
 
 // begin starts a replica, whose work as a leader is lead.
-func begin(t *testing.T, server http.Handler, identity string, lead func(*replica, context.Context)) *replica {
+func begin(t *testing.T, server http.Handler, identity string, lead func(context.Context, *replica)) *replica {
 	t.Helper()
 	r := &replica{road: &road{server: server}, log: &text{}, ended: make(chan struct{})}
 	var err error
@@ -63,14 +66,14 @@ func begin(t *testing.T, server http.Handler, identity string, lead func(*replic
 	r.stop = stop
 	go func() {
 		defer close(r.ended)
-		r.Run(ctx, func(ctx context.Context) { lead(r, ctx) })
+		r.Run(ctx, func(ctx context.Context) { lead(ctx, r) })
 	}()
 	t.Cleanup(func() { stop(); <-r.ended; r.road.under.Wait() })
 	return r
 }
 
 // idle is a leader without work.
-func idle(_ *replica, ctx context.Context) { <-ctx.Done() }
+func idle(ctx context.Context, _ *replica) { <-ctx.Done() }
 
 // wait lets time pass.
 func wait(d time.Duration) {
@@ -113,7 +116,7 @@ func TestALeaderThatEndsIsFollowedAtOnce(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		server := newAPIServer()
 		const lastPass = 45 * time.Second
-		a := begin(t, server, "a", func(r *replica, ctx context.Context) {
+		a := begin(t, server, "a", func(ctx context.Context, r *replica) {
 			<-ctx.Done()
 			<-time.After(lastPass) // longer than the lease
 			if err := r.Held(); err != nil {
@@ -135,7 +138,7 @@ func TestALeaderThatEndsIsFollowedAtOnce(t *testing.T) {
 func TestWorkThatEndsByItselfEndsRun(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		server := newAPIServer()
-		a := begin(t, server, "a", func(*replica, context.Context) {})
+		a := begin(t, server, "a", func(context.Context, *replica) {})
 		<-a.ended
 		leads(t, a, false)
 		if holder := server.lease()["spec"].(map[string]any)["holderIdentity"]; holder != "" {
@@ -149,7 +152,7 @@ func TestALostLeaseEndsTheTermAndBeginsAnother(t *testing.T) {
 		server := newAPIServer()
 		var running, terms atomic.Int32
 		ends := make(chan error, 1)
-		a := begin(t, server, "a", func(r *replica, ctx context.Context) {
+		a := begin(t, server, "a", func(ctx context.Context, r *replica) {
 			if running.Add(1) > 1 {
 				t.Error("two terms at once")
 			}
@@ -191,7 +194,7 @@ func TestAnAnswerThatIsLostIsNoLostLease(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		server := newAPIServer()
 		var terms atomic.Int32
-		a := begin(t, server, "a", func(_ *replica, ctx context.Context) { terms.Add(1); <-ctx.Done() })
+		a := begin(t, server, "a", func(ctx context.Context, _ *replica) { terms.Add(1); <-ctx.Done() })
 		b := begin(t, server, "b", idle)
 		b.road.cut()
 		wait(time.Second)
@@ -213,7 +216,10 @@ func TestOthersDataInTheLeaseStays(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		server := newAPIServer()
 		// As another program left it: with labels, and without a holder.
-		server.set(map[string]any{"kind": "Lease", "metadata": map[string]any{"name": "nitrox", "labels": map[string]any{"team": "edge"}}, "spec": map[string]any{}})
+		server.set(aLease(map[string]any{}))
+		labelled := server.lease()
+		labelled["metadata"].(map[string]any)["labels"] = map[string]any{"team": "edge"}
+		server.set(labelled)
 		a := begin(t, server, "a", idle)
 		wait(time.Minute)
 		leads(t, a, true)
@@ -236,7 +242,7 @@ func TestOthersDataInTheLeaseStays(t *testing.T) {
 func TestAHolderThatSaysNotForHowLongIsRespected(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		server := newAPIServer()
-		server.set(map[string]any{"kind": "Lease", "metadata": map[string]any{"name": "nitrox"}, "spec": map[string]any{"holderIdentity": "other"}})
+		server.set(aLease(map[string]any{"holderIdentity": "other"}))
 		a := begin(t, server, "a", idle)
 		wait(duration - time.Second)
 		leads(t, a, false)
@@ -276,18 +282,18 @@ func TestTroubleIsSaidOnceAndEndsNothing(t *testing.T) {
 		"no right": {func(w http.ResponseWriter, _ *http.Request) {
 			w.WriteHeader(403)
 			w.Write([]byte(`{"kind":"Status","message":"leases \"nitrox\" is forbidden: User \"x\" cannot get resource"}`))
-		}, `read: HTTP 403: leases "nitrox" is forbidden`},
+		}, `read: kubernetes.default.svc: 403 Forbidden: leases "nitrox" is forbidden`},
 		"not logged in": {func(w http.ResponseWriter, _ *http.Request) {
 			w.WriteHeader(401)
 			w.Write([]byte(`{"kind":"Status","message":"Unauthorized"}`))
-		}, "read: HTTP 401: Unauthorized"},
-		"a proxy's page":     {func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(502); w.Write([]byte("<html>")) }, "read: HTTP 502"},
+		}, "read: kubernetes.default.svc: 401 Unauthorized"},
+		"a proxy's page":     {func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(502); w.Write([]byte("<html>")) }, "read: kubernetes.default.svc: 502 Bad Gateway"},
 		"a page that is 200": {func(w http.ResponseWriter, _ *http.Request) { w.Write([]byte("<html>")) }, "the answer cannot be read"},
 		"something else":     {func(w http.ResponseWriter, _ *http.Request) { w.Write([]byte(`{"kind": "Status"}`)) }, "the answer is not a Lease"},
 		"no namespace": {func(w http.ResponseWriter, r *http.Request) {
 			w.WriteHeader(404)
 			fmt.Fprintf(w, `{"message": "%s not found"}`, map[string]string{"GET": "lease", "POST": "namespace"}[r.Method])
-		}, "create: HTTP 404: namespace not found"},
+		}, "create: kubernetes.default.svc: 404 Not Found: namespace not found"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -300,6 +306,98 @@ func TestTroubleIsSaidOnceAndEndsNothing(t *testing.T) {
 			})
 		})
 	}
+}
+
+// What an answer does not say is not known: neither that the lease is free, nor
+// of which version it is.
+func TestALeaseThatIsNotWholeIsNoAnswer(t *testing.T) {
+	const lease = `{"kind": "Lease", "apiVersion": "coordination.k8s.io/v1", `
+	const metadata = `"metadata": {"namespace": "nitrox", "name": "nitrox", "resourceVersion": "7"}`
+	for name, c := range map[string]struct{ answer, want string }{
+		"no spec":            {lease + metadata + `}`, "without a spec"},
+		"null for a spec":    {lease + metadata + `, "spec": null}`, "without a spec"},
+		"a list for a spec":  {lease + metadata + `, "spec": []}`, "cannot be read"},
+		"no metadata":        {lease + `"spec": {}}`, "is another Lease"},
+		"null for metadata":  {lease + `"metadata": null, "spec": {}}`, "is another Lease"},
+		"text for metadata":  {lease + `"metadata": "nitrox", "spec": {}}`, "cannot be read"},
+		"no version":         {lease + `"metadata": {"namespace": "nitrox", "name": "nitrox"}, "spec": {}}`, "without a resourceVersion"},
+		"no name":            {lease + `"metadata": {"namespace": "nitrox", "resourceVersion": "7"}, "spec": {}}`, "is another Lease"},
+		"another name":       {lease + `"metadata": {"namespace": "nitrox", "name": "n", "resourceVersion": "7"}, "spec": {}}`, "is another Lease"},
+		"another namespace":  {lease + `"metadata": {"namespace": "n", "name": "nitrox", "resourceVersion": "7"}, "spec": {}}`, "is another Lease"},
+		"another API":        {`{"kind": "Lease", "apiVersion": "example.com/v1", ` + metadata + `, "spec": {}}`, "is not a Lease"},
+		"nothing":            {``, "cannot be read"},
+		"an object":          {`{}`, "is not a Lease"},
+		"null":               {`null`, "is not a Lease"},
+		"more than a lease":  {lease + metadata + `, "spec": {}} {}`, "cannot be read"},
+		"a megabyte and one": {lease + metadata + `, "spec": {}}` + strings.Repeat(" ", 1<<20), "larger than 1 MiB"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				a := begin(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+					if r.Method != http.MethodGet {
+						t.Errorf("it is written: %s", r.Method)
+					}
+					io.WriteString(w, c.answer)
+				}), "a", idle)
+				wait(time.Minute)
+				leads(t, a, false)
+				if !strings.Contains(a.log.String(), c.want) {
+					t.Errorf("want %q:\n%s", c.want, a.log)
+				}
+			})
+		})
+	}
+}
+
+// A lease that was made without a spec has an empty one in the API server's
+// answer (k8s.io/api, coordination/v1: Spec is no pointer), and is free.
+func TestALeaseThatNobodyHasHeldIsFree(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		server := newAPIServer()
+		server.set(aLease(map[string]any{}))
+		a := begin(t, server, "a", idle)
+		wait(time.Second)
+		leads(t, a, true)
+	})
+}
+
+// Whoever answers a write with another holder, or with half a lease, has not said
+// that this replica leads.
+func TestAWriteIsBelievedIfItsAnswerSaysSo(t *testing.T) {
+	for name, change := range map[string]func(map[string]any){
+		"another holder": func(o map[string]any) { o["spec"].(map[string]any)["holderIdentity"] = "other" },
+		"no holder":      func(o map[string]any) { delete(o["spec"].(map[string]any), "holderIdentity") },
+		"no spec":        func(o map[string]any) { delete(o, "spec") },
+		"no version":     func(o map[string]any) { delete(o["metadata"].(map[string]any), "resourceVersion") },
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				server := newAPIServer()
+				server.set(aLease(map[string]any{}))
+				a := begin(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+					recorder := httptest.NewRecorder()
+					server.ServeHTTP(recorder, r)
+					var o map[string]any
+					if err := json.Unmarshal(recorder.Body.Bytes(), &o); err != nil {
+						t.Error(err)
+					}
+					if r.Method != http.MethodGet && recorder.Code < 300 {
+						change(o)
+					}
+					w.WriteHeader(recorder.Code)
+					json.NewEncoder(w).Encode(o)
+				}), "a", idle)
+				wait(time.Second)
+				leads(t, a, false)
+			})
+		})
+	}
+}
+
+// aLease is the lease nitrox/nitrox.
+func aLease(spec map[string]any) map[string]any {
+	return map[string]any{"kind": "Lease", "apiVersion": "coordination.k8s.io/v1",
+		"metadata": map[string]any{"namespace": "nitrox", "name": "nitrox"}, "spec": spec}
 }
 
 func TestBadConfigurations(t *testing.T) {
@@ -340,7 +438,7 @@ func TestNoTwoReplicasEverWriteAtOnce(t *testing.T) {
 				defer mu.Unlock()
 				return time.Duration(r.Int64N(int64(n)))
 			}
-			work := func(l *replica, ctx context.Context) {
+			work := func(ctx context.Context, l *replica) {
 				for ctx.Err() == nil {
 					<-time.After(random(time.Second)) // it may be stopped anywhere
 					if l.Held() != nil {

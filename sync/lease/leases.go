@@ -1,22 +1,17 @@
 package lease
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
-	"io/fs"
 	"net/http"
-	"net/url"
-	"os"
 	"regexp"
 	"strings"
 	"time"
 
-	"k8s.io/client-go/rest"
-	"k8s.io/client-go/tools/clientcmd"
+	"nitrox/sources/httpapi"
+	"nitrox/sources/kubeapi"
 )
 
 // object is what Nitrox reads and writes of a Lease (Kubernetes API reference,
@@ -28,6 +23,8 @@ type object struct {
 	Metadata   json.RawMessage `json:"metadata"`
 	Spec       spec            `json:"spec"`
 }
+
+const apiVersion, kind = "coordination.k8s.io/v1", "Lease"
 
 // spec is comparable: two that differ show that the holder lives.
 type spec struct {
@@ -45,10 +42,8 @@ func moment(t time.Time) string { return t.UTC().Format("2006-01-02T15:04:05.000
 // leases is the door to one lease of a cluster.
 type leases struct {
 	namespace, name string
-	// connect finds the cluster and makes a client of it.
-	connect func() (*http.Client, *url.URL, error)
-	http    *http.Client // nil: to be made
-	base    *url.URL
+	cluster         *kubeapi.Cluster
+	client          *kubeapi.Client // nil: to be connected
 }
 
 // dns is what names of namespaces and leases are made of.
@@ -60,68 +55,17 @@ func parse(text string) (leases, error) {
 	if len(text) > 253 || !dns.MatchString(name) || !dns.MatchString(namespace) || strings.Contains(namespace, ".") {
 		return leases{}, fmt.Errorf("%q is not the namespace and the name of a lease, such as nitrox/nitrox", text)
 	}
-	return leases{namespace: namespace, name: name, connect: connect}, nil
+	return leases{namespace: namespace, name: name, cluster: &kubeapi.Cluster{HTTP1: true}}, nil
 }
 
-// connect finds the cluster, and the credentials to use.
-func connect() (*http.Client, *url.URL, error) {
-	config, err := rest.InClusterConfig()
-	if errors.Is(err, rest.ErrNotInCluster) || errors.Is(err, fs.ErrNotExist) {
-		config, err = fromKubeconfig()
+// connect finds the cluster, unless that is known.
+func (l *leases) connect() (err error) {
+	if l.client == nil {
+		l.client, err = l.cluster.Connect()
 	}
-	if err != nil {
-		return nil, nil, err
-	}
-	config.UserAgent = "nitrox"
-	// A connection of HTTP/2 whose other end is gone would be given up after 45
-	// seconds, and each renewal would be tried on it until then. Of HTTP/1.1 a
-	// request that fails takes its connection with it.
-	config.NextProtos = []string{"http/1.1"}
-	base, _, err := rest.DefaultServerUrlFor(config)
-	if err != nil {
-		return nil, nil, err
-	}
-	client, err := rest.HTTPClientFor(config)
-	if err != nil {
-		return nil, nil, err
-	}
-	// Credentials are added to every request, also to one that a redirect has
-	// sent to another host.
-	own := *client
-	own.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
-	return &own, base, nil
-}
-
-func fromKubeconfig() (*rest.Config, error) {
-	rules := clientcmd.NewDefaultClientConfigLoadingRules()
-	rules.MigrationRules = nil // they would move files of versions long past
-	rules.WarnIfAllMissing = false
-	where := strings.Join(rules.GetLoadingPrecedence(), string(os.PathListSeparator))
-	kubeconfig, err := rules.Load()
-	switch {
-	case err != nil:
-		return nil, fmt.Errorf("kubeconfig: %w", err)
-	case len(kubeconfig.Contexts) == 0:
-		return nil, fmt.Errorf("this is no pod with a service account, and kubeconfig %s is not there or has no context", where)
-	case len(kubeconfig.Contexts) > 1:
-		// A current-context is for people at a keyboard: it changes under a
-		// program's feet, and two replicas that ask two clusters both lead.
-		return nil, fmt.Errorf("kubeconfig %s has several contexts; say by $KUBECONFIG a file that has one", where)
-	}
-	var context string
-	for context = range kubeconfig.Contexts {
-	}
-	config, err := clientcmd.NewNonInteractiveClientConfig(*kubeconfig, context, nil, rules).ClientConfig()
-	if err != nil {
-		return nil, fmt.Errorf("kubeconfig %s: context %s: %w", where, context, err)
-	}
-	return config, nil
-}
-
-// open makes the client, unless there is one.
-func (l *leases) open() (err error) {
-	if l.http == nil {
-		l.http, l.base, err = l.connect()
+	if errors.Is(err, kubeapi.ErrSeveral) {
+		// Two replicas that ask two clusters would both lead.
+		err = fmt.Errorf("%w; name in $KUBECONFIG a file that has one", err)
 	}
 	return err
 }
@@ -132,7 +76,7 @@ func (l *leases) read(ctx context.Context) (*object, error) {
 
 // write replaces the lease that was read as o, or makes a new one if o is nil.
 func (l *leases) write(ctx context.Context, o *object, s spec) (*object, error) {
-	next := object{APIVersion: "coordination.k8s.io/v1", Kind: "Lease", Spec: s}
+	next := object{APIVersion: apiVersion, Kind: kind, Spec: s}
 	if o != nil {
 		next.Metadata = o.Metadata
 		return l.do(ctx, http.MethodPut, l.name, &next)
@@ -149,69 +93,81 @@ func (l *leases) write(ctx context.Context, o *object, s spec) (*object, error) 
 const maxBody = 1 << 20
 
 func (l *leases) do(ctx context.Context, method, name string, send *object) (*object, error) {
-	if err := l.open(); err != nil {
+	what := map[string]string{http.MethodGet: "read", http.MethodPut: "update", http.MethodPost: "create"}[method]
+	got, err := l.exchange(ctx, method, name, send)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", what, err)
+	}
+	return got, nil
+}
+
+func (l *leases) exchange(ctx context.Context, method, name string, send *object) (*object, error) {
+	if err := l.connect(); err != nil {
 		return nil, err
 	}
-	what := map[string]string{http.MethodGet: "read", http.MethodPut: "update", http.MethodPost: "create"}[method]
-	var body io.Reader
+	var body []byte
 	if send != nil {
-		text, err := json.Marshal(send)
-		if err != nil {
-			return nil, fmt.Errorf("%s: %w", what, err)
+		var err error
+		if body, err = json.Marshal(send); err != nil {
+			return nil, err
 		}
-		body = bytes.NewReader(text)
 	}
-	where := l.base.JoinPath("apis/coordination.k8s.io/v1/namespaces", l.namespace, "leases", name)
-	request, err := http.NewRequestWithContext(ctx, method, where.String(), body)
-	if err != nil {
-		return nil, fmt.Errorf("%s: %w", what, err)
-	}
-	request.Header.Set("Accept", "application/json")
-	if send != nil {
-		request.Header.Set("Content-Type", "application/json")
-	}
-	answer, err := l.http.Do(request)
-	var trouble *url.Error
-	if errors.As(err, &trouble) {
-		err = fmt.Errorf("%s: %w", l.base.Host, trouble.Err)
+	where := l.client.URL("apis/coordination.k8s.io/v1/namespaces", l.namespace, "leases", name)
+	host := l.client.Host()
+	text, err := l.client.Do(ctx, method, where, body, maxBody)
+	if refused(err, http.StatusUnauthorized) {
+		l.client = nil // the credentials may have been renewed since
 	}
 	if err != nil {
-		return nil, fmt.Errorf("%s: %w", what, err)
+		return nil, fmt.Errorf("%s: %w", host, err)
 	}
-	defer answer.Body.Close()
-	text, err := io.ReadAll(io.LimitReader(answer.Body, maxBody))
+	got, err := l.accept(text)
+	if err == nil && send != nil && got.Spec.HolderIdentity != send.Spec.HolderIdentity {
+		err = fmt.Errorf("the answer names %q as the holder, and %q was written", got.Spec.HolderIdentity, send.Spec.HolderIdentity)
+	}
 	if err != nil {
-		return nil, fmt.Errorf("%s: %w", what, err)
+		return nil, fmt.Errorf("%s: %w", host, err)
 	}
-	if answer.StatusCode != http.StatusOK && answer.StatusCode != http.StatusCreated {
-		if answer.StatusCode == http.StatusUnauthorized {
-			l.http = nil // the credentials may have been renewed since
-		}
-		var status struct {
-			Message string `json:"message"`
-		}
-		if json.Unmarshal(text, &status) != nil || status.Message == "" {
-			status.Message = answer.Status // not the API server's answer, but perhaps a proxy's
-		}
-		return nil, fmt.Errorf("%s: %w", what, &refusal{answer.StatusCode, status.Message})
-	}
-	o := new(object)
-	if err := json.Unmarshal(text, o); err != nil {
-		return nil, fmt.Errorf("%s: the answer cannot be read: %w", what, err)
-	}
-	if o.Kind != "Lease" || len(o.Metadata) == 0 {
-		return nil, fmt.Errorf("%s: the answer is not a Lease, but %q", what, o.Kind)
-	}
-	return o, nil
+	return got, nil
 }
 
-// refusal is an answer that is an error.
-type refusal struct {
-	code    int
-	message string
+// accept reads an answer. What it does not say must not be taken for a lease that
+// is free, or that may be updated whatever it has become: so without a version
+// it is no answer, nor without a spec, which of a lease that nobody has held yet
+// the API server writes as {}.
+func (l *leases) accept(text []byte) (*object, error) {
+	var got struct {
+		APIVersion string          `json:"apiVersion"`
+		Kind       string          `json:"kind"`
+		Metadata   json.RawMessage `json:"metadata"`
+		Spec       *spec           `json:"spec"`
+	}
+	if err := json.Unmarshal(text, &got); err != nil {
+		return nil, fmt.Errorf("the answer cannot be read: %w", err)
+	}
+	if got.Kind != kind || got.APIVersion != apiVersion {
+		return nil, fmt.Errorf("the answer is not a Lease, but a %q of %q", got.Kind, got.APIVersion)
+	}
+	var metadata struct {
+		Namespace       string `json:"namespace"`
+		Name            string `json:"name"`
+		ResourceVersion string `json:"resourceVersion"`
+	}
+	if len(got.Metadata) > 0 {
+		if err := json.Unmarshal(got.Metadata, &metadata); err != nil {
+			return nil, fmt.Errorf("the answer cannot be read: metadata: %w", err)
+		}
+	}
+	switch {
+	case metadata.Namespace != l.namespace || metadata.Name != l.name:
+		return nil, fmt.Errorf("the answer is another Lease, %q in namespace %q", metadata.Name, metadata.Namespace)
+	case metadata.ResourceVersion == "":
+		return nil, errors.New("the answer is a Lease without a resourceVersion")
+	case got.Spec == nil:
+		return nil, errors.New("the answer is a Lease without a spec")
+	}
+	return &object{got.APIVersion, got.Kind, got.Metadata, *got.Spec}, nil
 }
-
-func (r *refusal) Error() string { return fmt.Sprintf("HTTP %d: %s", r.code, r.message) }
 
 const (
 	conflict = http.StatusConflict // it has changed, or it exists
@@ -219,7 +175,4 @@ const (
 )
 
 // refused says whether err is an answer with this code.
-func refused(err error, code int) bool {
-	var r *refusal
-	return errors.As(err, &r) && r.code == code
-}
+func refused(err error, code int) bool { return httpapi.HasCode(err, code) }

@@ -1,7 +1,7 @@
-// Dist builds what is published of a version: an archive for each platform,
+// Release builds what is published of a version: an archive for each platform,
 // what is in its binary (CycloneDX), and the checksums of all.
 //
-//	go run ./testdata/dist -version v1.2.3 -date 1790000000 -out dist
+//	go run ./docs/release -version v1.2.3 -date 1790000000 -out dist
 //
 // It is run at the top of the repository. The same source, the same version of
 // Go and the same arguments give the same bytes, wherever and whenever it runs.
@@ -22,19 +22,19 @@ import (
 
 // documents are in every archive, at these places of it.
 var documents = map[string]string{
-	"LICENSE":                   "LICENSE",
-	"README.md":                 "README.md",
-	"CHANGELOG.md":              "CHANGELOG.md",
-	"docs":                      "docs",
-	"examples":                  "examples",
-	"testdata/dist/nitrox.1":    "man/nitrox.1",
-	"testdata/dist/nitrox.bash": "completion/nitrox.bash",
-	"testdata/dist/_nitrox":     "completion/_nitrox",
+	"LICENSE":                  "LICENSE",
+	"README.md":                "README.md",
+	"CHANGELOG.md":             "CHANGELOG.md",
+	"docs":                     "docs",
+	"examples":                 "examples",
+	"docs/release/nitrox.1":    "man/nitrox.1",
+	"docs/release/nitrox.bash": "completion/nitrox.bash",
+	"docs/release/_nitrox":     "completion/_nitrox",
 }
 
 func main() {
 	log.SetFlags(0)
-	log.SetPrefix("dist: ")
+	log.SetPrefix("release: ")
 	version := flag.String("version", "", "the `VERSION` that the binaries tell")
 	date := flag.Int64("date", 0, "the `SECONDS` since 1970 that all files are dated with")
 	out := flag.String("out", "dist", "the `FOLDER` to write to; what is in it is removed")
@@ -44,12 +44,12 @@ func main() {
 		flag.Usage()
 		os.Exit(2)
 	}
-	if err := dist(*version, time.Unix(*date, 0).UTC(), *out, strings.Fields(*targets)); err != nil {
+	if err := release(*version, time.Unix(*date, 0).UTC(), *out, strings.Fields(*targets)); err != nil {
 		log.Fatal(err)
 	}
 }
 
-func dist(version string, date time.Time, out string, targets []string) error {
+func release(version string, date time.Time, out string, targets []string) error {
 	if err := os.RemoveAll(out); err != nil {
 		return err
 	}
@@ -101,7 +101,7 @@ func dist(version string, date time.Time, out string, targets []string) error {
 // build returns the static binary for a platform.
 func build(version, target string) ([]byte, error) {
 	system, processor, _ := strings.Cut(target, "/")
-	dir, err := os.MkdirTemp("", "nitrox-dist-")
+	dir, err := os.MkdirTemp("", "nitrox-release-")
 	if err != nil {
 		return nil, err
 	}
@@ -121,6 +121,9 @@ func build(version, target string) ([]byte, error) {
 func collect(from map[string]string) (files []file, err error) {
 	for source, place := range from {
 		err := filepath.WalkDir(source, func(path string, d fs.DirEntry, err error) error {
+			if path == "docs/release" { // this program
+				return fs.SkipDir
+			}
 			if err != nil || d.IsDir() {
 				return err
 			}

@@ -1,0 +1,112 @@
+package httpapi
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+
+	"nitrox/sources"
+)
+
+// StatusError is an answer whose status is not 200.
+type StatusError struct {
+	Code int
+	Err  error // begins with the status
+}
+
+func (e *StatusError) Error() string { return e.Err.Error() }
+func (e *StatusError) Unwrap() error { return e.Err }
+
+// Forbidden says whether err is about missing rights.
+func Forbidden(err error) bool { return HasCode(err, http.StatusForbidden) }
+
+// HasCode says whether err is an answer with this status.
+func HasCode(err error, code int) bool {
+	var status *StatusError
+	return errors.As(err, &status) && status.Code == code
+}
+
+// NewStatusError tells of an answer that is not 200, with the reason that
+// cluster managers put into the message of a JSON object, and proxies into text
+// or HTML.
+func NewStatusError(resp *http.Response) *StatusError {
+	text := fmt.Sprintf("%d %s", resp.StatusCode, http.StatusText(resp.StatusCode))
+	fail := func(format string, args ...any) *StatusError {
+		return &StatusError{resp.StatusCode, fmt.Errorf(text+format, args...)}
+	}
+	switch to, err := resp.Location(); {
+	case resp.StatusCode < 300:
+		return fail(": only 200 is a whole answer")
+	case resp.StatusCode < 400 && err != nil:
+		return fail(": redirects are not followed")
+	case resp.StatusCode < 400:
+		return fail(" to %s://%s: redirects are not followed", to.Scheme, to.Host)
+	}
+	body, err := io.ReadAll(io.LimitReader(resp.Body, 64<<10))
+	if err != nil {
+		return fail(": %w", err)
+	}
+	if message := Message(body); message != "" {
+		body = []byte(message)
+	}
+	if line := sources.Excerpt(body); line != "" {
+		text += ": " + line
+	}
+	if after := resp.Header.Get("Retry-After"); after != "" {
+		text += " (Retry-After: " + sources.Excerpt(after) + ")"
+	}
+	return &StatusError{resp.StatusCode, errors.New(text)}
+}
+
+// Message is the message of a JSON object; "" if there is none.
+func Message(body []byte) string {
+	var object struct{ Message string }
+	if json.Unmarshal(body, &object) != nil {
+		return ""
+	}
+	return object.Message
+}
+
+// Body is an answer's, whose end must come within a number of bytes.
+type Body struct {
+	r         io.Reader
+	left, max int64
+	// Err is why it cannot be read to its end. What decoders make of that hides
+	// the reason.
+	Err error
+}
+
+// NewBody is the body of an answer of at most max bytes.
+func NewBody(resp *http.Response, max int64) *Body { return &Body{r: resp.Body, left: max, max: max} }
+
+func (b *Body) Read(p []byte) (int, error) {
+	if b.Err != nil {
+		return 0, b.Err
+	}
+	n, err := b.r.Read(p)
+	b.left -= int64(n)
+	switch {
+	case b.left < 0:
+		b.Err = fmt.Errorf("the answer is larger than %d MiB", b.max>>20)
+		return n + int(b.left), b.Err
+	case err != nil && !errors.Is(err, io.EOF):
+		b.Err = fmt.Errorf("after %d bytes of the answer: %w", b.max-b.left, err)
+		return n, b.Err
+	}
+	return n, err
+}
+
+// ReadAll reads the body of an answer of at most max bytes.
+func ReadAll(resp *http.Response, max int64) ([]byte, error) {
+	var all bytes.Buffer
+	if length := resp.ContentLength; length > 0 && resp.Body != http.NoBody {
+		all.Grow(int(min(length, 16<<20)) + bytes.MinRead)
+	}
+	if _, err := all.ReadFrom(NewBody(resp, max)); err != nil {
+		return nil, err
+	}
+	return all.Bytes(), nil
+}

@@ -1,0 +1,79 @@
+package httpapi
+
+import (
+	"crypto/tls"
+	"crypto/x509"
+	"fmt"
+	"net"
+	"net/http"
+	"os"
+	"time"
+
+	"nitrox/sources"
+)
+
+// Certificates are the files and the name that TLS is set up with; each may be
+// empty.
+type Certificates struct {
+	// CAFile holds the certificates that the server's must be signed by, instead
+	// of the system's.
+	CAFile sources.Path
+	// CertFile and KeyFile hold the certificate to present.
+	CertFile, KeyFile sources.Path
+	// ServerName is the name in the server's certificate, if that is not the
+	// host's.
+	ServerName string
+}
+
+// PEM is what is in the files of certificates. It can be compared: they may be
+// renewed at any time.
+type PEM struct{ ca, cert, key string }
+
+// Read reads the files.
+func (c Certificates) Read() (PEM, error) {
+	var texts [3]string
+	for i, path := range []sources.Path{c.CAFile, c.CertFile, c.KeyFile} {
+		if path == "" {
+			continue
+		}
+		content, err := os.ReadFile(string(path))
+		if err != nil {
+			return PEM{}, err
+		}
+		texts[i] = string(content)
+	}
+	return PEM{ca: texts[0], cert: texts[1], key: texts[2]}, nil
+}
+
+// TLS is the configuration with what was read.
+func (c Certificates) TLS(pem PEM) (*tls.Config, error) {
+	config := &tls.Config{MinVersion: tls.VersionTLS12, ServerName: c.ServerName}
+	if c.CAFile != "" {
+		config.RootCAs = x509.NewCertPool()
+		if !config.RootCAs.AppendCertsFromPEM([]byte(pem.ca)) {
+			return nil, fmt.Errorf("%s: no certificate in it", c.CAFile)
+		}
+	}
+	if c.CertFile != "" {
+		pair, err := tls.X509KeyPair([]byte(pem.cert), []byte(pem.key))
+		if err != nil {
+			return nil, fmt.Errorf("%s and %s: %w", c.CertFile, c.KeyFile, err)
+		}
+		config.Certificates = []tls.Certificate{pair}
+	}
+	return config, nil
+}
+
+// NewTransport connects with the limits that all cluster managers share; what a
+// request takes as a whole is its context's. config nil: without TLS.
+func NewTransport(config *tls.Config) *http.Transport {
+	return &http.Transport{
+		Proxy:                 http.ProxyFromEnvironment,
+		DialContext:           (&net.Dialer{Timeout: 5 * time.Second, KeepAlive: 15 * time.Second}).DialContext,
+		TLSClientConfig:       config,
+		TLSHandshakeTimeout:   5 * time.Second,
+		ResponseHeaderTimeout: 30 * time.Second,
+		MaxIdleConnsPerHost:   4,
+		IdleConnTimeout:       time.Minute,
+	}
+}
