@@ -112,6 +112,30 @@ func claimedTwice(visits map[string]*visit) {
 	}
 }
 
+// rivals puts a doubt on the outcomes whose service group another app claims
+// through an entry that has not said which appliance it leads to. As long as that
+// may be the same one, nothing is removed.
+func rivals(visits map[string]*visit) {
+	type claim struct{ partition, group string }
+	claims := map[claim][]*Outcome{}
+	for _, v := range visits {
+		for _, o := range v.outcomes {
+			c := claim{v.ns.Partition, o.App.Group}
+			claims[c] = append(claims[c], o)
+		}
+	}
+	silent := func(o *Outcome) bool { return visits[o.NetScaler].ns.nodes.Load() == nil }
+	for _, outcomes := range claims {
+		for _, o := range outcomes {
+			for _, other := range outcomes {
+				if other.App.Name != o.App.Name && other.NetScaler != o.NetScaler && (silent(o) || silent(other)) {
+					o.rival = fmt.Errorf("app %s claims a service group of this name on %s, and it is not known whether that is the same appliance", other.App.Name, other.NetScaler)
+				}
+			}
+		}
+	}
+}
+
 // entriesOf names the entries of outcomes.
 func entriesOf(outcomes []*Outcome) string {
 	var names []string

@@ -54,6 +54,25 @@ func TestTwoAppsThatClaimOneGroupThroughTwoEntriesChangeNothing(t *testing.T) {
 	})
 }
 
+// As long as an entry does not say which appliance it leads to, another app's
+// claim through it may be to the same group: nothing is removed from that.
+func TestWhereARivalMayBeNothingIsRemoved(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		st := stage{"shop": known(hosts(1, 4)), "cart": known(hosts(5, 8))}
+		s := twice(t, players{"prod": st.play}, []string{"", ""}, []string{"bind serviceGroup sg-x 10.0.0.1 80", "bind serviceGroup sg-x 10.0.0.5 80"},
+			sync.App{Name: "shop", Group: "sg-x", Policy: atOnce}, sync.App{Name: "cart", Group: "sg-x", Policy: atOnce, NetScalers: []string{"alias"}})
+		s.sims["edge"].SetFault(simulator.Fault{Type: "login", Code: 1043, Skip: 1, Times: 1}) // of one of the two
+		r := s.Sync(t.Context(), nil)
+		if got := s.members("sg-x"); !strings.Contains(got, "10.0.0.1:80") || !strings.Contains(got, "10.0.0.5:80") {
+			t.Errorf("sg-x has %s", got)
+		}
+		if !strings.Contains(plain(t, sync.Text, r), "it is not known whether that is the same appliance") {
+			t.Error(plain(t, sync.Text, r))
+		}
+		s.end(r, sync.ExitFailed)
+	})
+}
+
 // Entries for one appliance take turns, so that it has one writer and one
 // session; other appliances have the addresses of their own.
 func TestEntriesForOneApplianceTakeTurns(t *testing.T) {

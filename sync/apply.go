@@ -184,14 +184,12 @@ func (v *visit) do(ctx context.Context, outcomes []*Outcome, op netscaler.Op) {
 	}
 	ctx = context.WithoutCancel(ctx)
 	began := time.Now()
-	said := v.ns.Client.Do(ctx, op, changes)
-	errs := v.resolve(ctx, changes, said)
+	errs := v.resolve(ctx, changes, v.ns.Client.Do(ctx, op, changes))
 	for i, d := range all {
 		d.Err, d.Took = v.once(errs[i]), time.Since(began)
-		// What the NetScaler says was there already need not be saved.
-		var already *netscaler.Error
-		changed := d.Err == nil || errors.Is(d.Err, netscaler.ErrUnsure)
-		v.ns.unsaved = v.ns.unsaved || changed && !errors.As(said[i], &already)
+		// What holds after it was sent may be ours, also if the answer was that
+		// it was there already: an answer before may have been lost.
+		v.ns.unsaved = v.ns.unsaved || d.Err == nil || errors.Is(d.Err, netscaler.ErrUnsure)
 	}
 	v.abandon(errs)
 }

@@ -244,8 +244,10 @@ func (v *visit) confirm(ctx context.Context, drafts []*draft) {
 // propose makes the proposal anew, from what is known so far.
 func (d *draft) propose() {
 	d.Desired = Union(d.App.From, d.Answers, d.App.Policy)
-	if d.unlooked != nil {
-		d.Desired = d.Desired.doubting(d.unlooked)
+	for _, doubt := range []error{d.unlooked, d.rival} {
+		if doubt != nil {
+			d.Desired = d.Desired.doubting(doubt)
+		}
 	}
 	plan := Diff(d.App.Group, d.Desired, d.members, d.App.Policy)
 	switch {

@@ -22,7 +22,9 @@ type Outcome struct {
 	// Notes are what is worth knowing and neither a change nor a failure.
 	Notes []string
 	// Err is why there is no plan.
-	Err error
+	Err   error
+	rival error // why it is not known whether another app changes its group too
+
 	// Done is what became of the plan's changes, in their order; nil until the
 	// plan is applied. What turned out not to be a change is left out.
 	Done []Done

@@ -75,6 +75,7 @@ func (s *Syncer) pass(ctx context.Context, names []string, apply bool) Result {
 	}
 	s.identify(ctx, visits)
 	claimedTwice(visits)
+	rivals(visits)
 	serve(ctx, order, all, apply)
 
 	r := Result{Sources: all.errors(), NetScalers: map[string]error{}, DryRun: !apply, Phases: Phases{Poll: all.took()}}
