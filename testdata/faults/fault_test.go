@@ -77,6 +77,10 @@ func faults() (all []fault) {
 			return c.refuse(code)
 		})
 		f.each = slices.Contains(classes, code)
+		f.lies = code == 1133 // there is something to save
+		if code == 1065 {     // no node of a pair is a cluster
+			f.fits = func(s seen) bool { return !s.pair || !s.is("hanode") }
+		}
 		f.idle = slices.Contains([]int{272, 291, 293, 364, 445, 446, 603, 1461}, code)
 	}
 	for _, code := range []int{258, 273, 349, 444, 446, 457, 459, 1043, 1243} {
@@ -113,9 +117,11 @@ func faults() (all []fault) {
 			f := add(did+end.name, func(c *call) answer { first(c); return end.last })
 			f.each, f.idle = true, end.idle
 		}
-		f := add(did+"no answer in time", func(c *call) answer { first(c); time.Sleep(tooLong); return answer{reset: true} })
+		f := add(did+"reset, and the next read refused", func(c *call) answer { first(c); c.node.lab.refuseNext(); return answer{reset: true} })
+		f.each, f.idle, f.fits = true, true, func(s seen) bool { return !s.reads() }
+		f = add(did+"no answer in time", func(c *call) answer { first(c); time.Sleep(tooLong); return answer{reset: true} })
 		f.each, f.idle = true, true
-		f = add(did+"killed", func(c *call) answer { first(c); c.node.lab.signal(syscall.SIGKILL); return answer{reset: true} })
+		f = add(did+"killed", func(c *call) answer { first(c); c.signal(syscall.SIGKILL); return answer{reset: true} })
 		f.each, f.ends = true, true
 		f = add(did+"failover", func(c *call) answer {
 			first(c)
@@ -127,18 +133,20 @@ func faults() (all []fault) {
 		})
 		f.each, f.idle, f.fits = true, true, func(s seen) bool { return s.pair }
 	}
-	for n, name := range []string{"first", "second"} {
-		f := add(name+" item refused", func(c *call) answer {
-			c.node.sim.SetFault(simulator.Fault{Command: ".", Skip: n, Times: 1, Code: 1043})
-			defer c.node.sim.ClearFaults()
-			return c.carry()
-		})
-		f.fits, f.each = seen.array, true
+	for _, code := range []int{258, 273, 1043} {
+		for n, name := range []string{"first", "second"} {
+			f := add(fmt.Sprintf("%s item refused with %d", name, code), func(c *call) answer {
+				c.node.sim.SetFault(simulator.Fault{Command: ".", Skip: n, Times: 1, Code: code})
+				defer c.node.sim.ClearFaults()
+				return c.carry()
+			})
+			f.fits, f.each = seen.array, true
+		}
 	}
 	f := add("carried out late", func(c *call) answer { time.Sleep(tooLong); c.carry(); return answer{reset: true} })
 	f.each, f.idle = true, true
 	f = add("told to stop while it waits", func(c *call) answer {
-		c.node.lab.signal(syscall.SIGTERM)
+		c.signal(syscall.SIGTERM)
 		time.Sleep(50 * time.Millisecond)
 		return c.carry()
 	})

@@ -7,6 +7,7 @@ import (
 	"net/netip"
 	"slices"
 	"strings"
+	"time"
 )
 
 // blame keeps what was found, once. l.mu is held.
@@ -29,16 +30,18 @@ var ours = netip.MustParsePrefix("10.0.0.0/24") // as the mappings say by only
 // judge compares the configuration before a call was carried out with that after.
 func (l *lab) judge(c *call, a answer, before, after state) {
 	p := l.pass
-	p.seen = append(p.seen, seen{kind: c.kind, status: a.status, body: a.body, pair: l.pair})
+	if c.copy == 0 {
+		p.seen = append(p.seen, seen{kind: c.kind, status: a.status, body: a.body, pair: l.pair})
+	}
 	write := !c.reads() && !c.session()
 	blame := func(format string, args ...any) { l.blame("at "+c.kind+": "+format, args...) }
 	if p.dry && write {
 		blame("a dry run writes")
 	}
-	if write && a.status < 300 && c.node.sim != l.primary() {
+	if write && a.done() && c.node.sim != l.primary() {
 		blame("the secondary node is written")
 	}
-	if c.kind == "POST nsconfig?save" && a.status < 300 && before.text == p.start.text {
+	if c.kind == "POST nsconfig?save" && a.done() && before.text == p.start.text && !p.lies {
 		blame("a save, and nothing was changed")
 	}
 	for _, n := range l.nodes {
@@ -86,11 +89,12 @@ func (l *lab) judge(c *call, a answer, before, after state) {
 		}
 		if w, managed := l.managed(k.group); !managed {
 			blame("%v is bound in a group that is not Nitrox's", k)
-		} else if _, asked := w[is.addr]; !asked {
+		} else if _, asked := w[is.addr]; !asked && !l.races() {
 			blame("%v is bound, and no source has it", k)
 		} else if is.disabled {
 			blame("%v is bound and disabled", k)
 		}
+		p.added = time.Now()
 	}
 }
 
@@ -106,6 +110,8 @@ func (l *lab) judgeMember(blame func(string, ...any), c *call, k key, was, is me
 		blame("%v is not Nitrox's: %s -> %s", k, was.line, is.line)
 	case was.disabled && was.mark == "" && !l.leaving[k]:
 		blame("%v is disabled by an operator: %s -> %s", k, was.line, is.line)
+	case !served && !was.disabled && (!there || is.disabled) && l.tooEarly(k, was):
+		blame("%v goes before its successors are up or the wait for them is over", k)
 	case served && !was.disabled && !there:
 		blame("%v is served by its source, and leaves", k)
 	case served && !was.disabled && is.disabled:
@@ -128,6 +134,22 @@ func (l *lab) judgeMember(blame func(string, ...any), c *call, k key, was, is me
 	if there && !is.disabled {
 		delete(l.leaving, k)
 	}
+}
+
+// tooEarly says whether a member that is up goes although fewer than half of the wanted
+// ones are up, and wait_up is not over.
+func (l *lab) tooEarly(k key, m member) bool {
+	if l.waitUp == 0 || time.Since(l.pass.added) >= l.waitUp {
+		return false
+	}
+	_, down := want(l.down[k.group])[m.addr]
+	up := 0
+	for _, m := range l.primary().Members(k.group) {
+		if _, served := l.want[k.group][m.Addr]; served && m.SvrState == "UP" {
+			up++
+		}
+	}
+	return !down && 2*up < len(l.want[k.group])
 }
 
 // step says what a group lacks to be in step; while drains run it is, unless they
@@ -161,7 +183,7 @@ func (l *lab) step(s state, group string, over bool) string {
 
 // verdict judges what a process said in the end. l.mu is held.
 func (l *lab) verdict(r *result, p *pass, i int) {
-	if p.killed && i == 0 {
+	if p.killed[i] {
 		return
 	}
 	if !slices.Contains([]int{0, 1, 3}, r.exit) || strings.Contains(r.stderr, "panic:") {
@@ -171,6 +193,9 @@ func (l *lab) verdict(r *result, p *pass, i int) {
 		l.blame("the password is printed")
 	}
 	now := l.look()
+	if l.races() {
+		p.lies = true
+	}
 	if r.exit == 0 && !p.dry && !p.lies {
 		for group := range l.want {
 			if lacks := l.step(now, group, false); lacks != "" {
@@ -217,6 +242,11 @@ func (l *lab) verdict(r *result, p *pass, i int) {
 		l.blame("exit 0, but the plan is another: %v", r.report.plan())
 	}
 }
+
+// races says that two give lists: one that still adds gives what it has read, with what
+// the other has removed meanwhile, and removes it after. What each says is true of its
+// own moment.
+func (l *lab) races() bool { return !l.alone() && strings.Contains(l.conf, "-autoScale API") }
 
 // alone says that nobody else can have changed anything meanwhile.
 func (l *lab) alone() bool { return len(l.pass.processes) == 1 }
@@ -279,17 +309,12 @@ func (l *lab) sessionsAfter(p *pass) {
 		left += n.sim.Sessions()
 		n.sim.KillSessions() // those of this pass are not counted again
 	}
-	if p.killed {
-		p.lost += len(l.nodes)
-	}
 	if left > p.lost {
 		l.blame("%d sessions are left behind, of which %d could not be ended", left, p.lost)
 	}
-	if low := l.primary(); !p.killed {
-		for group, floor := range p.floor {
-			if low.Members(l.group(group)) != nil && low.MinEnabled(l.group(group)) < floor {
-				l.blame("%s had fewer enabled members than before and after", group)
-			}
+	for group, floor := range p.floor {
+		if l.primary().Members(l.group(group)) != nil && l.primary().MinEnabled(l.group(group)) < floor {
+			l.blame("%s had fewer enabled members than before and after", group)
 		}
 	}
 }

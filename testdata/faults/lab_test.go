@@ -59,6 +59,7 @@ type lab struct {
 	*scenario
 	dir   string
 	nodes []*node
+	doors []*door
 	calls sync.WaitGroup // under way
 
 	mu      sync.Mutex // one call at a time
@@ -75,33 +76,25 @@ type pass struct {
 	dry       bool
 	plant     func(*call) *fault // nil: none
 	seen      []seen
-	count     int
+	counts    []int // calls of each process
 	lies      bool
 	lost      int // sessions that Nitrox cannot have known of, or could not end
 	slow      bool
-	killed    bool
+	killed    map[int]bool
+	refuse    bool // the next read
 	processes []*os.Process
+	added     time.Time // when a member was bound last
 	start     state
 	floor     map[string]int
 }
 
 func newLab(s *scenario, dir string) (*lab, error) {
 	l := &lab{scenario: s, dir: dir, want: s.want, settled: s.settled, leaving: map[key]bool{}}
-	nodes := 1
-	if s.pair {
-		nodes = 2
-	}
-	urls := []any{}
-	for range nodes {
+	for range s.nodes() {
 		o := s.options
 		o.Users = map[string]string{"nitrox": "secret"}
 		o.HA = s.pair
-		n := &node{lab: l, sim: simulator.New(o)}
-		if err := n.listen(); err != nil {
-			return nil, err
-		}
-		l.nodes = append(l.nodes, n)
-		urls = append(urls, n.url)
+		l.nodes = append(l.nodes, &node{lab: l, sim: simulator.New(o)})
 	}
 	if err := l.nodes[0].sim.Load(strings.NewReader(s.conf)); err != nil {
 		return nil, err
@@ -117,28 +110,47 @@ func newLab(s *scenario, dir string) (*lab, error) {
 	if s.failedOver {
 		l.failover()
 	}
-	var b strings.Builder
-	entry := fmt.Sprintf("url: %q", urls[0])
-	if s.pair {
-		entry = fmt.Sprintf("urls: [%q, %q]", urls...)
-	}
-	if s.partition != "" {
-		entry += ", partition: " + s.partition
-	}
-	fmt.Fprintf(&b, "netscalers: {edge: {%s, timeout: %v}}\nsources: {lab: {file: {path: endpoints.json}}}\n", entry, timeout)
-	fmt.Fprintf(&b, "defaults: {wait_up: 0s, drain: 0s, only: [10.0.0.0/24]}\napps:\n")
-	for group := range s.want {
-		fmt.Fprintf(&b, "  - {name: %s, from: [{source: lab, app: %[1]s}]%s}\n", group, s.app)
-	}
-	if err := os.WriteFile(filepath.Join(dir, "nitrox.yaml"), []byte(b.String()), 0o600); err != nil {
-		return nil, err
+	for copy := range s.copies {
+		if err := l.mapping(copy); err != nil {
+			return nil, err
+		}
 	}
 	return l, l.say(s.want)
 }
 
-func (l *lab) close() {
+// mapping writes the mapping of one of the processes.
+func (l *lab) mapping(copy int) error {
+	urls := []string{}
 	for _, n := range l.nodes {
-		n.server.Close()
+		d, err := open(n, copy)
+		if err != nil {
+			return err
+		}
+		l.doors = append(l.doors, d)
+		urls = append(urls, fmt.Sprintf("%q", d.url))
+	}
+	entry := "url: " + urls[0]
+	if l.pair {
+		entry = "urls: [" + strings.Join(urls, ", ") + "]"
+	}
+	if l.partition != "" {
+		entry += ", partition: " + l.partition
+	}
+	text := fmt.Sprintf("netscalers: {edge: {%s, timeout: %v}}\nsources: {lab: {file: {path: endpoints.json}}}\n", entry, timeout)
+	text += "defaults: {wait_up: 0s, drain: 0s, only: [10.0.0.0/24]}\napps:\n"
+	for group := range l.want {
+		text += fmt.Sprintf("  - {name: %s, from: [{source: lab, app: %[1]s}]%s}\n", group, l.app)
+	}
+	return os.WriteFile(l.config(copy), []byte(text), 0o600)
+}
+
+func (l *lab) config(copy int) string {
+	return filepath.Join(l.dir, fmt.Sprintf("nitrox%d.yaml", copy))
+}
+
+func (l *lab) close() {
+	for _, d := range l.doors {
+		d.server.Close()
 	}
 }
 
@@ -194,16 +206,26 @@ func (l *lab) failover() {
 	l.nodes[0].sim.Failover()
 }
 
-func (l *lab) signal(sig os.Signal) {
+// signal sends a signal to the process that calls.
+func (c *call) signal(sig os.Signal) {
+	l := c.node.lab
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.note("   %v", sig)
-	if sig == os.Kill {
-		l.pass.killed = true
+	if sig == os.Kill && !l.pass.killed[c.copy] {
+		l.pass.killed[c.copy] = true
+		l.pass.lost += len(l.nodes)
 	}
-	if err := l.pass.processes[0].Signal(sig); err != nil && !errors.Is(err, os.ErrProcessDone) {
+	if err := l.pass.processes[c.copy].Signal(sig); err != nil && !errors.Is(err, os.ErrProcessDone) {
 		panic(err)
 	}
+}
+
+// refuseNext has the next read refused.
+func (l *lab) refuseNext() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.pass.refuse = true
 }
 
 // meet says what becomes of a call.
@@ -211,8 +233,13 @@ func (l *lab) meet(c *call) func(*call) answer {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	p := l.pass
-	p.count++
-	c.n = p.count
+	p.counts[c.copy]++
+	c.n = p.counts[c.copy]
+	if p.refuse && c.reads() {
+		p.refuse = false
+		l.note("   call %d %s: refused with 1043", c.n, c.kind)
+		return func(c *call) answer { return c.refuse(1043) }
+	}
 	if p.plant == nil {
 		return (*call).carry
 	}
@@ -222,9 +249,10 @@ func (l *lab) meet(c *call) func(*call) answer {
 	}
 	l.note("   call %d %s: %s", c.n, c.kind, f.name)
 	p.lies = p.lies || f.lies
-	if strings.HasPrefix(c.kind, "POST log") && !f.ends && (!f.slow() || !p.slow) {
+	login := c.kind == "POST login"
+	if (login || c.kind == "POST logout") && !f.ends && !(login && f.slow() && p.slow) {
 		p.lost++
-		p.slow = f.slow()
+		p.slow = login && f.slow()
 	}
 	return f.do
 }
@@ -267,19 +295,21 @@ type change struct {
 
 // run makes one pass, by one process or more at once, and judges it.
 func (l *lab) run(args []string, copies int, plant func(*call) *fault) ([]result, *pass) {
-	p := &pass{plant: plant, dry: args[0] == "plan", start: l.look(), floor: map[string]int{}}
+	p := &pass{plant: plant, dry: args[0] == "plan", start: l.look(), floor: map[string]int{}, counts: make([]int, copies), killed: map[int]bool{}}
 	for group, n := range l.settled {
 		p.floor[group] = min(n, p.start.enabled(l.group(group)))
 	}
 	l.mu.Lock()
 	l.pass = p
 	l.note("nitrox %s", strings.Join(args, " "))
-	l.primary().ResetMin()
+	for _, n := range l.nodes {
+		n.sim.ResetMin()
+	}
 	results := make([]result, copies)
 	var done sync.WaitGroup
 	for i := range results {
 		ctx, cancel := context.WithTimeout(context.Background(), 100*time.Second)
-		cmd := exec.CommandContext(ctx, binary, append(args, "--config", filepath.Join(l.dir, "nitrox.yaml"), "--output", "json", "--log-level", "debug")...)
+		cmd := exec.CommandContext(ctx, binary, append(args, "--config", l.config(i), "--output", "json", "--log-level", "debug")...)
 		cmd.Env = []string{"NS_USER=nitrox", "NS_PASSWORD=secret", "HOME=" + l.dir}
 		var stdout, stderr bytes.Buffer
 		cmd.Stdout, cmd.Stderr = &stdout, &stderr

@@ -3,33 +3,50 @@ package faults
 import (
 	"bytes"
 	"context"
+	"encoding/json"
 	"fmt"
 	"io"
 	"net"
 	"net/http"
+	"os"
+	"runtime"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"nitrox/netscaler/simulator"
 )
 
-// node is one NetScaler and the proxy in front of it.
+// node is one NetScaler.
 type node struct {
-	lab    *lab
-	sim    *simulator.Simulator
+	lab *lab
+	sim *simulator.Simulator
+}
+
+// door is the proxy in front of a node that one of the processes knows it by.
+type door struct {
+	*node
+	copy   int
 	server *http.Server
 	url    string
 }
 
-func (n *node) listen() error {
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		return err
+var doors atomic.Int32
+
+func open(n *node, copy int) (*door, error) {
+	host := "127.0.0.1"
+	if runtime.GOOS == "linux" { // an address of its own: a port may be another test's a moment later
+		id := doors.Add(1)
+		host = fmt.Sprintf("127.%d.%d.%d", 1+os.Getpid()%250, id/250%250, 1+id%250)
 	}
-	n.url = "http://" + listener.Addr().String()
-	n.server = &http.Server{Handler: n}
-	go n.server.Serve(listener) // until close
-	return nil
+	listener, err := net.Listen("tcp", host+":0")
+	if err != nil {
+		return nil, err
+	}
+	d := &door{node: n, copy: copy, url: "http://" + listener.Addr().String()}
+	d.server = &http.Server{Handler: d}
+	go d.server.Serve(listener) // until it is closed
+	return d, nil
 }
 
 // call is one request of a pass.
@@ -38,7 +55,8 @@ type call struct {
 	req  *http.Request
 	body []byte
 	kind string // "PUT servicegroup_servicegroupmember_binding []"
-	n    int    // the first of the pass is 1
+	copy int    // of the processes of the pass, which one calls
+	n    int    // the first of this process is 1
 }
 
 // answer is what goes back to Nitrox.
@@ -78,15 +96,15 @@ func (c *call) session() bool {
 	return strings.HasPrefix(c.kind, "POST log") || strings.HasPrefix(c.kind, "POST nspartition?")
 }
 
-func (n *node) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	n.lab.calls.Add(1)
-	defer n.lab.calls.Done()
+func (d *door) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	d.lab.calls.Add(1)
+	defer d.lab.calls.Done()
 	body, err := io.ReadAll(r.Body)
 	if err != nil {
 		return // the process was killed while it was sending
 	}
-	c := &call{node: n, req: r, body: body, kind: kindOf(r, body)}
-	write(w, n.lab.meet(c)(c))
+	c := &call{node: d.node, copy: d.copy, req: r, body: body, kind: kindOf(r, body)}
+	write(w, d.lab.meet(c)(c))
 }
 
 // carry has the NetScaler carry the call out, under the judge's eyes.
@@ -120,8 +138,14 @@ func (c *call) send() answer {
 	if err != nil {
 		return answer{reset: true}
 	}
-	c.node.lab.note("%2d %s -> %d %s", c.n, c.kind, resp.StatusCode, short(body))
+	c.node.lab.note("%s%2d %s -> %d %s", strings.Repeat("    ", c.copy), c.n, c.kind, resp.StatusCode, short(body))
 	return answer{status: resp.StatusCode, header: resp.Header, body: body}
+}
+
+// done says whether the call was carried out: a dead session is told of in a 200.
+func (a answer) done() bool {
+	var code struct{ Errorcode int }
+	return a.status/100 == 2 && (len(a.body) == 0 || json.Unmarshal(a.body, &code) == nil && code.Errorcode == 0)
 }
 
 func short(body []byte) string {

@@ -3,6 +3,7 @@ package faults
 import (
 	"fmt"
 	"strings"
+	"time"
 
 	"nitrox/netscaler/simulator"
 )
@@ -25,10 +26,18 @@ type scenario struct {
 	creates    bool // adds what is not there
 	cleans     bool // removes servers
 	slow       bool // waits without any fault
+	waitUp     time.Duration
 
 	// Found out by the pass without a fault.
 	settled map[string]int
 	plan    []string
+}
+
+func (s *scenario) nodes() int {
+	if s.pair {
+		return 2
+	}
+	return 1
 }
 
 // group is a service group with members, and with what is not Nitrox's: a member
@@ -80,7 +89,7 @@ func scenarios() []*scenario {
 		{name: "down", conf: others + group("sg-a", "1 2 3 4", domain, weighed), want: one("1 2 50")},
 		{name: "replace", conf: group("sg-a", "1 2 3 4"), want: one("5 6 7 8"), slow: true},
 		{name: "swap", conf: others + group("sg-a", "1 2 3 4", domain, weighed, named), want: one("1 2*5 3 5 6 50"), thorough: true},
-		{name: "wait up", conf: group("sg-a", "1 2 3 4"), want: one("3 4 5 6 7 8"), app: ", wait_up: 2s",
+		{name: "wait up", conf: group("sg-a", "1 2 3 4"), want: one("3 4 5 6 7 8"), app: ", wait_up: 2s", waitUp: 2 * time.Second,
 			down: map[string]string{"sg-a": "3 4 5 6 7 8"}, slow: true},
 		{name: "drain", conf: others + group("sg-a", "1 2 3 4", domain, weighed), want: one("1 2 5 50"), app: ", drain: 60s", thorough: true},
 		{name: "return", conf: group("sg-a", "1 2 3", marked, marked2), want: one("1 2 3 31"), app: ", drain: 60s"},

@@ -120,7 +120,7 @@ func (c trial) try(t *testing.T, found *findings) {
 	}
 	defer l.close()
 	_, p := l.run(c.args, c.copies, func(k *call) *fault {
-		if c.forGood && k.kind == c.kind || !c.forGood && k.n == c.at {
+		if c.forGood && k.kind == c.kind || !c.forGood && k.n == c.at && k.copy == 0 {
 			return &c.fault
 		}
 		return nil
