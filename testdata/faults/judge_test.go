@@ -112,6 +112,8 @@ func (l *lab) judgeMember(blame func(string, ...any), c *call, k key, was, is me
 		blame("%v is disabled by an operator: %s -> %s", k, was.line, is.line)
 	case !served && !was.disabled && (!there || is.disabled) && l.tooEarly(k, was):
 		blame("%v goes before its successors are up or the wait for them is over", k)
+	case l.doubt && !was.disabled && (!there || is.disabled):
+		blame("%v goes, although its source is in doubt", k)
 	case served && !was.disabled && !there:
 		blame("%v is served by its source, and leaves", k)
 	case served && !was.disabled && is.disabled:
@@ -134,6 +136,27 @@ func (l *lab) judgeMember(blame func(string, ...any), c *call, k key, was, is me
 	if there && !is.disabled {
 		delete(l.leaving, k)
 	}
+}
+
+// least is how many enabled members a group may have at any moment of a pass: as many as
+// it has now, or will have in the end, whichever is less. In doubt nothing goes.
+func (l *lab) least(s state, group string) int {
+	now := s.enabled(l.group(group))
+	if l.doubt {
+		return now
+	}
+	end := len(l.want[group])
+	for k, m := range s.members {
+		_, served := l.want[group][m.addr]
+		switch {
+		case k.group != l.group(group):
+		case served && m.disabled && m.mark == "" && !l.leaving[k]: // an operator's
+			end--
+		case !m.disabled && (!m.addr.IsValid() || !ours.Contains(m.addr.Addr())):
+			end++
+		}
+	}
+	return min(now, end)
 }
 
 // tooEarly says whether a member that is up goes although fewer than half of the wanted

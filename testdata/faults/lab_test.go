@@ -64,8 +64,8 @@ type lab struct {
 
 	mu      sync.Mutex // one call at a time
 	want    wanted
-	settled map[string]int // enabled members once all is done
-	leaving map[key]bool   // members of which a list said that they go
+	doubt   bool         // the source is not to be believed in this pass
+	leaving map[key]bool // members of which a list said that they go
 	pass    *pass
 	history []string
 	wrong   []string // what the judge found
@@ -89,7 +89,7 @@ type pass struct {
 }
 
 func newLab(s *scenario, dir string) (*lab, error) {
-	l := &lab{scenario: s, dir: dir, want: s.want, settled: s.settled, leaving: map[key]bool{}}
+	l := &lab{scenario: s, dir: dir, want: s.want, leaving: map[key]bool{}}
 	for range s.nodes() {
 		o := s.options
 		o.Users = map[string]string{"nitrox": "secret"}
@@ -139,7 +139,7 @@ func (l *lab) mapping(copy int) error {
 	text := fmt.Sprintf("netscalers: {edge: {%s, timeout: %v}}\nsources: {lab: {file: {path: endpoints.json}}}\n", entry, timeout)
 	text += "defaults: {wait_up: 0s, drain: 0s, only: [10.0.0.0/24]}\napps:\n"
 	for group := range l.want {
-		text += fmt.Sprintf("  - {name: %s, from: [{source: lab, app: %[1]s}]%s}\n", group, l.app)
+		text += fmt.Sprintf("  - {name: %s, from: [{source: lab, app: %[1]s}]%s}\n", group, l.app+l.keys[group])
 	}
 	return os.WriteFile(l.config(copy), []byte(text), 0o600)
 }
@@ -296,8 +296,8 @@ type change struct {
 // run makes one pass, by one process or more at once, and judges it.
 func (l *lab) run(args []string, copies int, plant func(*call) *fault) ([]result, *pass) {
 	p := &pass{plant: plant, dry: args[0] == "plan", start: l.look(), floor: map[string]int{}, counts: make([]int, copies), killed: map[int]bool{}}
-	for group, n := range l.settled {
-		p.floor[group] = min(n, p.start.enabled(l.group(group)))
+	for group := range l.want {
+		p.floor[group] = l.least(p.start, group)
 	}
 	l.mu.Lock()
 	l.pass = p

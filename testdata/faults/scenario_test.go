@@ -13,7 +13,8 @@ type scenario struct {
 	name string
 	conf string // ns.conf before
 	want wanted
-	app  string // more keys of each app
+	app  string            // more keys of each app
+	keys map[string]string // and of one
 	args []string
 	// thorough: every fault at every call, instead of one of each class.
 	thorough   bool
@@ -28,9 +29,7 @@ type scenario struct {
 	slow       bool // waits without any fault
 	waitUp     time.Duration
 
-	// Found out by the pass without a fault.
-	settled map[string]int
-	plan    []string
+	plan []string // of a dry run without a fault
 }
 
 func (s *scenario) nodes() int {

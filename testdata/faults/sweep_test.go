@@ -92,14 +92,11 @@ func (s *scenario) clean(t *testing.T) []seen {
 			l.run(s.args, 1, nil)
 		}
 	}
-	settled := map[string]int{}
 	for group := range s.want {
-		settled[group] = l.look().enabled(l.group(group))
 		if lacks := l.step(l.look(), group, true); lacks != "" && !p.dry {
 			l.blame("in the end, in %s %s", group, lacks)
 		}
 	}
-	s.settled = settled
 	for _, r := range results {
 		if r.exit != 0 {
 			l.blame("exit %d: %s", r.exit, r.stderr)
@@ -125,22 +122,29 @@ func (c trial) try(t *testing.T, found *findings) {
 		}
 		return nil
 	})
-	if end := l.look().text; !p.dry && !found.known(end) {
-		for i := range 3 {
-			l.idle()
-			results, _ := l.run([]string{"sync"}, 1, nil)
-			left := ""
-			for group := range l.want {
-				left += l.step(l.look(), group, true)
-			}
-			if left == "" && results[0].exit == 0 {
-				break
-			} else if i == 2 {
-				l.blame("three passes later: exit %d, %s", results[0].exit, left)
-			}
-		}
+	if !p.dry && !found.known(l.look().text) {
+		l.converges()
 	}
 	found.add(c, l)
+}
+
+// converges makes up to three passes with nothing in their way, which must be enough.
+func (l *lab) converges() {
+	for i := 0; ; i++ {
+		l.idle()
+		results, _ := l.run([]string{"sync"}, 1, nil)
+		left := ""
+		for group := range l.want {
+			left += l.step(l.look(), group, true)
+		}
+		if left == "" && results[0].exit == 0 {
+			return
+		}
+		if i == 2 {
+			l.blame("three passes later: exit %d, %s", results[0].exit, left)
+			return
+		}
+	}
 }
 
 // findings are what was found of one kind of pass: what went wrong first, at which
