@@ -50,6 +50,9 @@ func (b *batch) array(ctx context.Context, items []item) {
 				return
 			}
 			items = left
+		case errors.Is(err, errUnsaid):
+			b.settle(items, err)
+			return
 		case refused(err) != nil && e.peerFailed():
 			b.settle(items, b.client.holds(b.op, items[0].change.Group, e))
 			return
@@ -111,7 +114,7 @@ func (b *batch) singly(ctx context.Context, items []item) (all bool) {
 		if err == nil {
 			_, err = b.client.do(ctx, b.client.single(b.op, it))
 			switch e := refused(err); {
-			case err == nil:
+			case err == nil, errors.Is(err, errUnsaid):
 			case e == nil || e.whole():
 				b.stop(err)
 			case e.Status == http.StatusForbidden:
@@ -158,7 +161,7 @@ func (c *Client) write(op Op, body any, n int) *call {
 // builds have. In args the separators must not be encoded, nor the colons of
 // an IPv6 address, which the official clients send as they are.
 func (c *Client) single(op Op, it item) *call {
-	if op == Replace {
+	if op == ReplaceMembers {
 		return c.list(it.change)
 	}
 	if op != Unbind {

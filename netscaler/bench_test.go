@@ -58,7 +58,7 @@ func BenchmarkRead100k(b *testing.B) {
 			b.SetBytes(int64(len(body)))
 			b.ReportAllocs()
 			for b.Loop() {
-				result, err := c.Read(b.Context(), groups)
+				result, err := look(c, b.Context(), groups)
 				if err != nil || len(result["sg-0009"].Members) != 100 {
 					b.Fatal(len(result), err)
 				}
@@ -98,7 +98,7 @@ func TestLargeReadIsStreamed(t *testing.T) {
 	var before, after runtime.MemStats
 	runtime.GC()
 	runtime.ReadMemStats(&before)
-	groups, err := c.Read(t.Context(), []string{"sg-0000", "sg-0001", "sg-0002", "sg-0003", "sg-0004"})
+	groups, err := look(c, t.Context(), []string{"sg-0000", "sg-0001", "sg-0002", "sg-0003", "sg-0004"})
 	runtime.ReadMemStats(&after)
 	if err != nil {
 		t.Fatal(err)

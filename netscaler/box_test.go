@@ -267,3 +267,54 @@ func wantError(t *testing.T, err error, is error, parts ...string) {
 const bulk = "GET servicegroup_servicegroupmember_binding?bulkbindings=yes"
 
 func byName(group string) string { return "GET servicegroup_servicegroupmember_binding/" + group }
+
+// settled is errs without what is only to be looked at again: the NetScaler says that
+// there was nothing to do.
+func settled(errs []error) []error {
+	return slices.DeleteFunc(slices.Clone(errs), func(err error) bool {
+		var e *netscaler.Error
+		return errors.Is(err, netscaler.ErrUnsure) && (errors.As(err, &e) || strings.Contains(err.Error(), "does not say that it was carried out"))
+	})
+}
+
+// seen is what a read found of one group, in a form that tests can compare.
+type seen struct {
+	Members []netscaler.Member
+	Attrs   *netscaler.Attrs
+	Err     error
+}
+
+func look(c *netscaler.Client, ctx context.Context, names []string) (map[string]*seen, error) {
+	groups, err := c.Read(ctx, names)
+	if err != nil {
+		return nil, err
+	}
+	all := map[string]*seen{}
+	for _, name := range names {
+		s := &seen{}
+		s.Members, s.Err = groups.Members(name)
+		all[name] = s
+	}
+	return all, nil
+}
+
+// detail adds the attributes of the groups that have no error.
+func detail(c *netscaler.Client, ctx context.Context, groups map[string]*seen) error {
+	var names []string
+	for name, g := range groups {
+		if g.Err == nil {
+			names = append(names, name)
+		}
+	}
+	found, err := c.Attributes(ctx, names)
+	if err != nil {
+		return err
+	}
+	for _, name := range names {
+		var a netscaler.Attrs
+		if a, groups[name].Err = found.Of(name); groups[name].Err == nil {
+			groups[name].Attrs = &a
+		}
+	}
+	return nil
+}

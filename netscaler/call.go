@@ -201,6 +201,8 @@ func (k *call) read(resp *http.Response) (reply, error) {
 		return a, failed
 	case !a.done():
 		return a, failed
+	case !k.harmless && !a.coded && resp.StatusCode != http.StatusCreated:
+		return a, errUnsaid
 	}
 	return a, nil
 }

@@ -41,15 +41,7 @@ func (b *batch) removeServers(ctx context.Context) {
 }
 
 func (c *Client) removeServer(ctx context.Context, ch Change) error {
-	path := segment(ch.Server)
-	var s server
-	_, err := c.do(ctx, c.short(get("config/server/"+path, func(r io.Reader) (reply, error) {
-		s = server{}
-		return decodeReply(r, "server", one(&s))
-	})))
-	if e := refused(err); e != nil && e.gone() {
-		return ErrGone
-	}
+	s, err := c.readServer(ctx, ch.Server)
 	if err != nil {
 		return err
 	}
@@ -57,19 +49,23 @@ func (c *Client) removeServer(ctx context.Context, ch Change) error {
 		return fmt.Errorf("%w: it is not a server of this address", ErrInUse)
 	}
 	var bindings map[string]json.RawMessage
-	_, err = c.do(ctx, get("config/server_binding/"+path, func(r io.Reader) (reply, error) {
+	_, err = c.do(ctx, get("config/server_binding/"+segment(ch.Server), func(r io.Reader) (reply, error) {
 		bindings = nil
 		return decodeReply(r, "server_binding", one(&bindings))
 	}))
 	if err != nil {
 		return err
 	}
+	// Only the server's own row can say that it is in no binding.
+	if !strings.EqualFold(text(bindings["name"]), ch.Server) {
+		return fmt.Errorf("read the bindings of the server %s: %w", printable(ch.Server), errNameless)
+	}
 	for kind, raw := range bindings {
-		if rows := strings.Join(strings.Fields(string(raw)), ""); strings.HasSuffix(strings.ToLower(kind), "_binding") && rows != "[]" && rows != "null" {
+		if rows := strings.Join(strings.Fields(string(raw)), ""); strings.HasSuffix(strings.ToLower(kind), "_binding") && rows != "[]" {
 			return fmt.Errorf("%w: %s", ErrInUse, printable(kind))
 		}
 	}
-	_, err = c.do(ctx, &call{method: http.MethodDelete, path: "config/server/" + path, limit: c.cfg.Timeout})
+	_, err = c.do(ctx, &call{method: http.MethodDelete, path: "config/server/" + segment(ch.Server), limit: c.cfg.Timeout})
 	if e := refused(err); e != nil && e.gone() {
 		return ErrGone
 	}

@@ -17,12 +17,12 @@ import (
 // front of it.
 type Creation struct {
 	ServiceType string // HTTP, SSL, TCP and so on; the virtual server has it too
-	// DesiredState makes a group whose members are given as a whole
+	// MemberList makes a group whose members are given as a whole
 	// (autoscale API). Members that leave it are drained for Drain, in whole
 	// seconds; 0: unbound at once.
-	DesiredState bool
-	Drain        time.Duration
-	VServer      *VServer // nil: none
+	MemberList bool
+	Drain      time.Duration
+	VServer    *VServer // nil: none
 }
 
 // VServer is a load-balancing virtual server that a service group is bound to.
@@ -74,7 +74,7 @@ func (ch Change) creation(op Op) map[string]any {
 		return map[string]any{"name": c.VServer.Name, "servicegroupname": ch.Group}
 	}
 	b := map[string]any{"servicegroupname": ch.Group, "servicetype": c.ServiceType}
-	if c.DesiredState { // builds before 13.0 do not know these
+	if c.MemberList { // builds before 13.0 do not know these
 		b["autoscale"] = "API"
 		if c.Drain > 0 {
 			b["autodisablegraceful"], b["autodisabledelay"] = "YES", int64(c.Drain/time.Second)
@@ -83,34 +83,47 @@ func (ch Change) creation(op Op) map[string]any {
 	return b
 }
 
+// FrontEnds is what a read found of virtual servers.
+type FrontEnds struct{ byName map[string]finding[FrontEnd] }
+
+// Of is the virtual server of that name, or why nothing is known of it. One that
+// the appliance says it does not have does not exist.
+func (f FrontEnds) Of(name string) (FrontEnd, error) { return of(f.byName, name) }
+
 // FrontEnds reads virtual servers by their names, and what is bound to them.
-// One that is not there does not exist. There is no reading of all at once: a
-// list of 14,000 virtual servers was seen to stall an appliance.
-func (c *Client) FrontEnds(ctx context.Context, names []string) (map[string]*FrontEnd, error) {
+// There is no reading of all at once: a list of 14,000 virtual servers was seen
+// to stall an appliance.
+func (c *Client) FrontEnds(ctx context.Context, names []string) (FrontEnds, error) {
 	names = slices.Compact(slices.Sorted(slices.Values(names)))
-	found := make(map[string]*FrontEnd, len(names))
-	for _, name := range names {
-		found[name] = &FrontEnd{VServer: VServer{Name: name}}
-	}
-	return found, each(ctx, names, func(ctx context.Context, name string) error {
-		if err := c.frontEnd(ctx, name, found[name]); err != nil {
-			return fmt.Errorf("read lb vserver %s: %w", name, err)
+	all, err := each(ctx, names, func(ctx context.Context, name string) (finding[FrontEnd], error) {
+		f, err := c.frontEnd(ctx, name)
+		if err == nil {
+			return found(f), nil
 		}
-		return nil
+		err = fmt.Errorf("read lb vserver %s: %w", name, err)
+		if refused(err) != nil || errors.Is(err, errNameless) {
+			return unknown[FrontEnd](err), nil // a matter of this one
+		}
+		return finding[FrontEnd]{}, err
 	})
+	return FrontEnds{all}, err
 }
 
-func (c *Client) frontEnd(ctx context.Context, name string, f *FrontEnd) error {
+func (c *Client) frontEnd(ctx context.Context, name string) (FrontEnd, error) {
+	f := FrontEnd{VServer: VServer{Name: name}}
 	var v struct{ Name, ServiceType, IPv46, Port, LBMethod json.RawMessage }
 	_, err := c.do(ctx, c.short(get("config/lbvserver/"+segment(name), func(r io.Reader) (reply, error) {
 		v.Name = nil
 		return decodeReply(r, "lbvserver", one(&v))
 	})))
 	if e := refused(err); e != nil && (e.Code == codeNoSuchResource || e.Code == codeNoVServer || e.Status == http.StatusNotFound) {
-		return nil
+		return f, nil
 	}
-	if err != nil || v.Name == nil {
-		return err
+	if err == nil && !strings.EqualFold(text(v.Name), name) {
+		err = errNameless
+	}
+	if err != nil {
+		return f, err
 	}
 	f.Exists, f.ServiceType, f.Method = true, text(v.ServiceType), text(v.LBMethod)
 	ip, wrong := netip.ParseAddr(text(v.IPv46))
@@ -123,12 +136,16 @@ func (c *Client) frontEnd(ctx context.Context, name string, f *FrontEnd) error {
 		return decodeReply(r, vserverBinding, list(func(dec *json.Decoder) error {
 			var row struct{ ServiceGroupName json.RawMessage }
 			err := dec.Decode(&row)
-			f.Groups = append(f.Groups, text(row.ServiceGroupName))
+			group := text(row.ServiceGroupName)
+			if err == nil && group == "" {
+				err = errors.New("a binding without a servicegroupname")
+			}
+			f.Groups = append(f.Groups, group)
 			return err
 		}))
 	}))
 	if e := refused(err); e != nil && (e.Code == codeNoSuchResource || e.Status == http.StatusNotFound) {
-		return nil
+		return f, nil
 	}
-	return err
+	return f, err
 }

@@ -24,8 +24,8 @@ func TestBodiesOfCreations(t *testing.T) {
 		line, body string
 	}{
 		{netscaler.AddGroup, netscaler.Creation{ServiceType: "HTTP", Drain: time.Minute}, "POST servicegroup", `{"servicegroup":{"servicegroupname":"sg","servicetype":"HTTP"}}`},
-		{netscaler.AddGroup, netscaler.Creation{ServiceType: "HTTP", DesiredState: true}, "POST servicegroup", `{"servicegroup":{"autoscale":"API","servicegroupname":"sg","servicetype":"HTTP"}}`},
-		{netscaler.AddGroup, netscaler.Creation{ServiceType: "SSL", DesiredState: true, Drain: time.Minute}, "POST servicegroup",
+		{netscaler.AddGroup, netscaler.Creation{ServiceType: "HTTP", MemberList: true}, "POST servicegroup", `{"servicegroup":{"autoscale":"API","servicegroupname":"sg","servicetype":"HTTP"}}`},
+		{netscaler.AddGroup, netscaler.Creation{ServiceType: "SSL", MemberList: true, Drain: time.Minute}, "POST servicegroup",
 			`{"servicegroup":{"autodisabledelay":60,"autodisablegraceful":"YES","autoscale":"API","servicegroupname":"sg","servicetype":"SSL"}}`},
 		{netscaler.AddVServer, netscaler.Creation{ServiceType: "HTTP", VServer: front}, "POST lbvserver", `{"lbvserver":{"ipv46":"192.0.2.5","name":"lb","port":80,"servicetype":"HTTP"}}`},
 		{netscaler.AddVServer, netscaler.Creation{ServiceType: "SSL", VServer: six}, "POST lbvserver", `{"lbvserver":{"ipv46":"2001:db8::5","lbmethod":"ROUNDROBIN","name":"lb6","port":443,"servicetype":"SSL"}}`},
@@ -82,15 +82,25 @@ func TestFrontEnds(t *testing.T) {
 	for name, want := range map[string]string{
 		"a":   "true HTTP 192.0.2.5:80 ROUNDROBIN [sg sg2]",
 		"b c": "true SSL [2001:db8::5]:443  []", "cs": "true HTTP 0.0.0.0:0  []",
-		"gone": "false  invalid AddrPort  []", "gone2": "false  invalid AddrPort  []", "empty": "false  invalid AddrPort  []",
+		"gone": "false  invalid AddrPort  []", "gone2": "false  invalid AddrPort  []",
 	} {
-		f := got[name]
+		f, err := got.Of(name)
+		if err != nil {
+			t.Fatal(err)
+		}
 		if is := fmt.Sprint(f.Exists, " ", f.ServiceType, " ", f.Addr, " ", f.Method, " ", f.Groups); f.Name != name || is != want {
 			t.Errorf("%s: %s; want %s", name, is, want)
 		}
 	}
+	_, err = got.Of("empty") // an answer without its row does not say that there is none
+	wantError(t, err, nil, "read lb vserver empty: the answer has no row of what was asked for")
+	_, err = got.Of("never asked for")
+	wantError(t, err, nil, "not read")
 	b = newBox(t).on("GET lbvserver/a", nitro(403, 2138, "Not authorized to execute this command [show lb vserver a]"))
-	_, err = b.open().FrontEnds(t.Context(), []string{"a"})
+	if got, err = b.open().FrontEnds(t.Context(), []string{"a"}); err != nil {
+		t.Fatal(err)
+	}
+	_, err = got.Of("a")
 	wantError(t, err, nil, "read lb vserver a: NITRO 2138", `must allow "show lb vserver a"`)
 	b = newBox(t).on("GET lbvserver/a", rows("lbvserver", `{"name":"a"}`)).on(rowsOf+"a", page(500))
 	_, err = b.open().FrontEnds(t.Context(), []string{"a"})
@@ -110,7 +120,7 @@ const (
 )
 
 // A server is removed only if it is what binding an address makes, and nothing
-// whatsoever uses it.
+// else uses it.
 func TestServerIsRemovedOnlyIfNothingUsesIt(t *testing.T) {
 	made := rows("server", `{"name":"10.0.0.9","ipaddress":"10.0.0.9"}`)
 	free := rows("server_binding", `{"name":"10.0.0.9"}`)
@@ -123,8 +133,11 @@ func TestServerIsRemovedOnlyIfNothingUsesIt(t *testing.T) {
 		removed             bool
 	}{
 		{"unused", made, free, ok(done), nil, "", true},
-		{"no row", made, ok(done), ok(done), nil, "", true},
-		{"empty lists", made, rows("server_binding", `{"name":"10.0.0.9","server_servicegroup_binding":[ ],"server_service_binding":null}`), ok(done), nil, "", true},
+		{"empty lists", made, rows("server_binding", `{"name":"10.0.0.9","server_servicegroup_binding":[ ]}`), ok(done), nil, "", true},
+		{"a null for a list", made, rows("server_binding", `{"name":"10.0.0.9","server_servicegroup_binding":null}`), ok(done), netscaler.ErrInUse, "", false},
+		{"bindings without its own row", made, ok(done), ok(done), nil, "no row of what was asked for", false},
+		{"bindings of another", made, rows("server_binding", `{"name":"10.0.0.8"}`), ok(done), nil, "no row of what was asked for", false},
+		{"without its own row", ok(done), free, ok(done), nil, "no row of what was asked for", false},
 		{"in a group", made, rows("server_binding", `{"name":"10.0.0.9","server_servicegroup_binding":[{"servicegroupname":"other"}]}`), ok(done), netscaler.ErrInUse, "server_servicegroup_binding", false},
 		{"a service", made, rows("server_binding", `{"name":"10.0.0.9","server_service_binding":[{"servicename":"s"}]}`), ok(done), netscaler.ErrInUse, "server_service_binding", false},
 		{"something new", made, rows("server_binding", `{"name":"10.0.0.9","server_gslbservicegroup_binding":[{"x":"s"}]}`), ok(done), netscaler.ErrInUse, "", false},

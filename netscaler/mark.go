@@ -2,8 +2,10 @@ package netscaler
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net/netip"
+	"slices"
 	"strings"
 )
 
@@ -73,6 +75,7 @@ func (b *batch) drain(ctx context.Context) {
 		long[i].cut = true
 	}
 	done = append(done, b.step(ctx, mark, long)...)
+	done = append(done, b.see(ctx, unmarked, func(m Member) bool { return m.Mark })...)
 	for _, it := range unmarked {
 		if e := refused(b.errs[it.i]); e != nil && !e.noGroup(it.change.Group) {
 			b.errs[it.i] = fmt.Errorf("not begun, because the member cannot be marked, and a later run would take it for an operator's: %w; drain: 0s unbinds without a mark", e)
@@ -85,6 +88,7 @@ func (b *batch) drain(ctx context.Context) {
 func (b *batch) enable(ctx context.Context) {
 	enabled, disabled := split(b.items, func(it item) bool { return it.change.State == Enabled })
 	enabled = append(enabled, b.step(ctx, Enable, disabled)...)
+	enabled = append(enabled, b.see(ctx, disabled, func(m Member) bool { return m.State == Enabled })...)
 	marked, _ := split(enabled, func(it item) bool { return it.change.Mark && !it.change.NoMark && !it.change.Leaving })
 	b.step(ctx, unmark, marked)
 	for _, it := range marked {
@@ -100,6 +104,34 @@ func (b *batch) step(ctx context.Context, op Op, items []item) []item {
 	b.send(ctx, items)
 	done, _ := split(items, func(it item) bool { return b.errs[it.i] == nil })
 	return done
+}
+
+// see looks at those of the items whose last step was answered without saying
+// that it was made, and returns those of which the look shows it. The next step
+// must not stand on less.
+func (b *batch) see(ctx context.Context, items []item, made func(Member) bool) (seen []item) {
+	unsaid, _ := split(items, func(it item) bool { return errors.Is(b.errs[it.i], errUnsaid) })
+	if len(unsaid) == 0 {
+		return nil
+	}
+	names := make([]string, len(unsaid))
+	for i, it := range unsaid {
+		names[i] = it.change.Group
+	}
+	groups, err := b.client.Read(ctx, names)
+	for _, it := range unsaid {
+		members, wrong := groups.Members(it.change.Group)
+		switch {
+		case err != nil:
+			b.errs[it.i] = fmt.Errorf("%w; and look: %w", b.errs[it.i], err)
+		case wrong != nil:
+			b.errs[it.i] = fmt.Errorf("%w; and look: %w", b.errs[it.i], wrong)
+		case slices.ContainsFunc(members, func(m Member) bool { return m.Addr == it.change.Addr && made(m) }):
+			b.errs[it.i] = nil
+			seen = append(seen, it)
+		}
+	}
+	return seen
 }
 
 func split(items []item, f func(item) bool) (yes, no []item) {

@@ -60,7 +60,7 @@ func TestRowTellsWhoDisabledTheMember(t *testing.T) {
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			b := newBox(t).on(byName("sg"), rows(binding, `{"ip":"10.0.0.1","port":80,`+test.row+`}`))
-			groups, err := b.open().Read(t.Context(), []string{"sg"})
+			groups, err := look(b.open(), t.Context(), []string{"sg"})
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -77,7 +77,7 @@ func TestRowTellsWhoDisabledTheMember(t *testing.T) {
 func TestDrainMarksFirst(t *testing.T) {
 	marked, odd := member("10.0.0.3:80"), member("10.0.0.4:80")
 	marked.Mark, odd.NoMark = true, true
-	b := newBox(t).on(setCall, answer{status: 200}).on(disableCall, answer{status: 200})
+	b := newBox(t).on(setCall, ok(done)).on(disableCall, ok(done))
 	wantNil(t, b.open().Do(t.Context(), netscaler.Drain, drains(member("10.0.0.1:80"), member("[2001:db8::1]:81"), marked, odd)))
 	wantLines(t, b, setCall, disableCall)
 	want := `{"servicegroup":[{"customserverid":"nitrox-10.0.0.1-80","port":80,"servername":"10.0.0.1","servicegroupname":"sg"},{"customserverid":"nitrox-2001:db8::1-81","port":81,"servername":"2001:db8::1","servicegroupname":"sg"}]}`
@@ -92,7 +92,7 @@ func TestDrainMarksFirst(t *testing.T) {
 // What could not be marked would look like an operator's for ever.
 func TestMemberThatCannotBeMarkedIsNotDrained(t *testing.T) {
 	const refusal = "Not authorized to execute this command [set serviceGroup sg 10.0.0.2 80]"
-	b := newBox(t).on(setCall, bulkFailed(itemDone, result(278, "Invalid argument [customserverid]"), itemNoGroup)).on(disableCall, answer{status: 200})
+	b := newBox(t).on(setCall, bulkFailed(itemDone, result(278, "Invalid argument [customserverid]"), itemNoGroup)).on(disableCall, ok(done))
 	errs := b.open().Do(t.Context(), netscaler.Drain, drains(member("10.0.0.1:80"), member("10.0.0.2:80"), member("10.0.0.3:80")))
 	wantNil(t, errs[:1])
 	wantError(t, errs[1], nil, "sg: drain 10.0.0.2:80: not begun, because the member cannot be marked", "278", "drain: 0s")
@@ -125,7 +125,7 @@ func TestEnableLiftsTheMark(t *testing.T) {
 	for _, m := range []netscaler.Member{ours, cut, leaving, odd} {
 		list = append(list, netscaler.Change{Op: netscaler.Enable, Group: "sg", Member: m})
 	}
-	b := newBox(t).on(enableCall, answer{status: 200}).on(setCall, answer{status: 200})
+	b := newBox(t).on(enableCall, ok(done)).on(setCall, ok(done))
 	wantNil(t, b.open().Do(t.Context(), netscaler.Enable, list))
 	want := `{"servicegroup":[{"customserverid":"None","port":80,"servername":"10.0.0.2","servicegroupname":"sg"},{"customserverid":"None","port":80,"servername":"10.0.0.1","servicegroupname":"sg"}]}`
 	if got := b.bodies(setCall); len(got) != 1 || got[0] != want {
@@ -135,7 +135,7 @@ func TestEnableLiftsTheMark(t *testing.T) {
 		t.Errorf("enabled %q", got)
 	}
 
-	b = newBox(t).on(enableCall, answer{status: 200}).on(setCall, nitro(599, 1043, "Internal error"))
+	b = newBox(t).on(enableCall, ok(done)).on(setCall, nitro(599, 1043, "Internal error"))
 	errs := b.open().Do(t.Context(), netscaler.Enable, list[:1])
 	wantError(t, errs[0], nil, "enable 10.0.0.1:80: it is enabled, and its mark could not be lifted", "1043")
 }
@@ -154,7 +154,7 @@ func markIsKept(t *testing.T, length int) {
 	c := open(t, sim.Transport())
 	read := func() []netscaler.Member {
 		t.Helper()
-		groups, err := c.Read(t.Context(), []string{"sg"})
+		groups, err := look(c, t.Context(), []string{"sg"})
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -12,13 +12,13 @@ import (
 
 const memberList = "servicegroup_servicegroupmemberlist_binding"
 
-// ErrNoList is wrapped by the error of a Replace that the group or the build
+// ErrNoMemberList is wrapped by the error of a ReplaceMembers that the group or the build
 // does not take. Ordinary changes do instead.
-var ErrNoList = errors.New("does not take its members as a list")
+var ErrNoMemberList = errors.New("does not take its members as a list")
 
-// TakesList says whether it is worth giving the group's members as a list: it
+// TakesMemberList says whether it is worth giving the group's members as a list: it
 // is until that was refused.
-func (c *Client) TakesList(group string) bool {
+func (c *Client) TakesMemberList(group string) bool {
 	_, all := c.noList.Load("")
 	_, one := c.noList.Load(group)
 	return !all && !one
@@ -47,7 +47,7 @@ func (b *batch) replace(ctx context.Context) {
 		whose, no := it.change.Group, false
 		switch e.Code {
 		case codeExists: // some builds refuse a list with members that are bound
-			b.errs[it.i] = fmt.Errorf("%w: %w", ErrNoList, e)
+			b.errs[it.i] = fmt.Errorf("%w: %w", ErrNoMemberList, e)
 		case codeNotPermitted, codeNotAutoscale:
 			no = true
 		case codeObjectName, codeMethod, codeInvalidAction, codeInvalidArgument, codeNoSuchArgument:
@@ -56,7 +56,7 @@ func (b *batch) replace(ctx context.Context) {
 		if !no {
 			continue
 		}
-		b.errs[it.i] = fmt.Errorf("%w: %w", ErrNoList, e)
+		b.errs[it.i] = fmt.Errorf("%w: %w", ErrNoMemberList, e)
 		if _, told := b.client.noList.LoadOrStore(whose, true); !told {
 			b.client.log.WarnContext(ctx, "the NetScaler does not take members as a list; they are changed by ordinary calls", "group", it.change.Group, "error", e)
 		}
@@ -82,13 +82,17 @@ func (b *batch) leavesDomain(ctx context.Context, ch Change, known map[string]er
 	return nil
 }
 
-// checkList refuses a list that must not be sent.
+// checkList refuses a list that must not be sent. What NITRO makes of an empty
+// one is not documented, and no plan is a reason to try.
 func (ch Change) checkList() error {
+	if len(ch.List) == 0 {
+		return errors.New("not sent: an empty list would empty the service group")
+	}
 	seen := map[netip.AddrPort]bool{}
 	for _, m := range ch.List {
 		ch.Member = m
 		switch {
-		case !m.Addr.IsValid(), m.Addr.Addr().IsUnspecified(), m.Addr.Addr().Zone() != "", m.Addr.Port() == 0, m.Alien != "":
+		case !m.Addr.IsValid(), m.Addr.Addr().IsUnspecified(), m.Addr.Addr().Zone() != "", m.Addr.Port() == 0, m.NotOurs != "":
 			return fmt.Errorf("not sent: %s cannot be in a list of addresses", ch.memberName())
 		case m.Weight < 1 || m.Weight > 100:
 			return fmt.Errorf("not sent: the weight %d of %s is not one of 1 to 100", m.Weight, m.Addr)
@@ -100,14 +104,8 @@ func (ch Change) checkList() error {
 	return nil
 }
 
-// list is the call that makes a group's members those of a change. What an
-// empty list does is not documented, so a group is emptied by DELETE.
+// list is the call that makes a group's members those of a change.
 func (c *Client) list(ch Change) *call {
-	k := &call{limit: c.cfg.Timeout + time.Duration(len(ch.List)+len(ch.Out))*itemTimeout}
-	if len(ch.List) == 0 {
-		k.method, k.path = http.MethodDelete, "config/"+memberList+"/"+segment(ch.Group)
-		return k
-	}
 	members := make([]map[string]any, len(ch.List))
 	for i, m := range ch.List {
 		state := "ENABLED"
@@ -119,9 +117,11 @@ func (c *Client) list(ch Change) *call {
 			members[i]["order"] = m.Order
 		}
 	}
-	k.method, k.path = http.MethodPut, "config/"+memberList
-	k.body = map[string]any{memberList: map[string]any{"servicegroupname": ch.Group, "members": members}}
-	return k
+	return &call{
+		method: http.MethodPut, path: "config/" + memberList,
+		body:  map[string]any{memberList: map[string]any{"servicegroupname": ch.Group, "members": members}},
+		limit: c.cfg.Timeout + time.Duration(len(ch.List)+len(ch.Out))*itemTimeout,
+	}
 }
 
 // failedMembers are the members that a list's answer says could not be bound.

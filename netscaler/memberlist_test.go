@@ -12,25 +12,25 @@ import (
 const listCall = "PUT servicegroup_servicegroupmemberlist_binding"
 
 func replace(group string, list, out []netscaler.Member) []netscaler.Change {
-	return []netscaler.Change{{Op: netscaler.Replace, Group: group, List: list, Out: out}}
+	return []netscaler.Change{{Op: netscaler.ReplaceMembers, Group: group, List: list, Out: out}}
 }
 
 func TestListBody(t *testing.T) {
 	heavy, off, draining, suspended := member("10.0.0.1:80"), member("10.0.0.2:80"), member("[::ffff:10.0.0.3]:80"), member("[2001:db8::1]:81")
 	heavy.Weight, heavy.Order = 7, 3
-	off.State, draining.State, suspended.State = netscaler.Disabled, netscaler.Draining, netscaler.Suspended
-	b := newBox(t).on(listCall, ok(done)).on("DELETE servicegroup_servicegroupmemberlist_binding/a%2520b", ok(done))
+	off.State, draining.State, suspended.State = netscaler.Disabled, netscaler.Draining, netscaler.DisabledAbove
+	b := newBox(t).on(listCall, ok(done))
 	c := b.open()
-	wantNil(t, c.Do(t.Context(), netscaler.Replace, replace("a b", []netscaler.Member{heavy, off, draining, suspended}, nil)))
+	wantNil(t, c.Do(t.Context(), netscaler.ReplaceMembers, replace("a b", []netscaler.Member{heavy, off, draining, suspended}, nil)))
 	want := `{"servicegroup_servicegroupmemberlist_binding":{"members":[{"ip":"10.0.0.1","order":3,"port":80,"state":"ENABLED","weight":7},` +
 		`{"ip":"10.0.0.2","port":80,"state":"DISABLED","weight":1},{"ip":"10.0.0.3","port":80,"state":"DISABLED","weight":1},` +
 		`{"ip":"2001:db8::1","port":81,"state":"ENABLED","weight":1}],"servicegroupname":"a b"}}`
 	if got := b.bodies(listCall); !slices.Equal(got, []string{want}) {
 		t.Errorf("%s", got)
 	}
-	// What an empty list does, nobody knows.
-	wantNil(t, c.Do(t.Context(), netscaler.Replace, replace("a b", nil, []netscaler.Member{heavy})))
-	wantLines(t, b, listCall, "DELETE servicegroup_servicegroupmemberlist_binding/a%2520b")
+	// What an empty list does, nobody knows; and nobody empties a whole group.
+	wantError(t, c.Do(t.Context(), netscaler.ReplaceMembers, replace("a b", nil, []netscaler.Member{heavy}))[0], nil, "not sent: an empty list")
+	wantLines(t, b, listCall)
 }
 
 func TestListThatMustNotBeSent(t *testing.T) {
@@ -39,13 +39,13 @@ func TestListThatMustNotBeSent(t *testing.T) {
 		"brackets":                         func(c *netscaler.Change) { c.Group = "sg[1-2]" },
 		"10.0.0.1:80 is in the list twice": func(c *netscaler.Change) { c.List = append(c.List, c.List[0]) },
 		"the weight 0 of":                  func(c *netscaler.Change) { c.List[0].Weight = 0 },
-		"cannot be in a list":              func(c *netscaler.Change) { c.List[0].Alien = "it stands for all ports" },
+		"cannot be in a list":              func(c *netscaler.Change) { c.List[0].NotOurs = "it stands for all ports" },
 		`"www" cannot be in a list`:        func(c *netscaler.Change) { c.List[0] = netscaler.Member{Server: "www", Weight: 1} },
 	} {
 		b := newBox(t)
 		list := replace("sg", []netscaler.Member{member("10.0.0.1:80")}, nil)
 		spoil(&list[0])
-		wantError(t, b.open().Do(t.Context(), netscaler.Replace, list)[0], nil, "not sent: ", want)
+		wantError(t, b.open().Do(t.Context(), netscaler.ReplaceMembers, list)[0], nil, "not sent: ", want)
 		if len(b.calls) != 0 {
 			t.Errorf("%s: %v", want, b.lines())
 		}
@@ -61,15 +61,15 @@ func TestServersOfAListAreLookedUp(t *testing.T) {
 		on("GET server/web1", rows("server", `{"name":"web1","ipaddress":"10.0.0.1"}`)).
 		on("GET server/www", rows("server", `{"name":"www","domain":"www.example.com"}`))
 	c := b.open()
-	wantNil(t, c.Do(t.Context(), netscaler.Replace, replace("sg", []netscaler.Member{web, {Addr: netip.MustParseAddrPort("10.0.0.9:80"), Weight: 1}}, nil)))
-	wantError(t, c.Do(t.Context(), netscaler.Replace, replace("sg", []netscaler.Member{web}, []netscaler.Member{www}))[0], nil, "not sent: ", "www.example.com")
+	wantNil(t, c.Do(t.Context(), netscaler.ReplaceMembers, replace("sg", []netscaler.Member{web, {Addr: netip.MustParseAddrPort("10.0.0.9:80"), Weight: 1}}, nil)))
+	wantError(t, c.Do(t.Context(), netscaler.ReplaceMembers, replace("sg", []netscaler.Member{web}, []netscaler.Member{www}))[0], nil, "not sent: ", "www.example.com")
 	wantLines(t, b, "GET server/web1", listCall, "GET server/web1", "GET server/www")
 }
 
 func TestRefusedListsAreRemembered(t *testing.T) {
 	for _, test := range []struct {
 		refusal  answer
-		no       bool // is ErrNoList
+		no       bool // is ErrNoMemberList
 		sg, rest bool // take lists later
 	}{
 		{nitro(599, 257, "Operation not permitted"), true, false, true},
@@ -85,34 +85,34 @@ func TestRefusedListsAreRemembered(t *testing.T) {
 	} {
 		b := newBox(t).on(listCall, test.refusal)
 		c := b.open()
-		err := c.Do(t.Context(), netscaler.Replace, replace("sg", []netscaler.Member{member("10.0.0.1:80")}, nil))[0]
+		err := c.Do(t.Context(), netscaler.ReplaceMembers, replace("sg", []netscaler.Member{member("10.0.0.1:80")}, nil))[0]
 		if test.no {
-			wantError(t, err, netscaler.ErrNoList, "service group sg: replace its members: does not take its members as a list: NITRO ")
+			wantError(t, err, netscaler.ErrNoMemberList, "service group sg: replace its members: does not take its members as a list: NITRO ")
 		} else {
 			wantError(t, err, nil, "service group sg: replace its members: NITRO ")
 		}
-		if c.TakesList("sg") != test.sg || c.TakesList("other") != test.rest {
-			t.Errorf("%v: takes lists: sg %v, others %v", err, c.TakesList("sg"), c.TakesList("other"))
+		if c.TakesMemberList("sg") != test.sg || c.TakesMemberList("other") != test.rest {
+			t.Errorf("%v: takes lists: sg %v, others %v", err, c.TakesMemberList("sg"), c.TakesMemberList("other"))
 		}
 	}
 	b := newBox(t).on(listCall, nitro(404, 258, "No such resource [serviceGroupName, sg]"))
-	wantError(t, b.open().Do(t.Context(), netscaler.Replace, replace("sg", []netscaler.Member{member("10.0.0.1:80")}, nil))[0], netscaler.ErrNoGroup)
+	wantError(t, b.open().Do(t.Context(), netscaler.ReplaceMembers, replace("sg", []netscaler.Member{member("10.0.0.1:80")}, nil))[0], netscaler.ErrNoGroup)
 	b = newBox(t).on(listCall, lost)
-	wantError(t, b.open().Do(t.Context(), netscaler.Replace, replace("sg", []netscaler.Member{member("10.0.0.1:80")}, nil))[0], netscaler.ErrUnsure)
+	wantError(t, b.open().Do(t.Context(), netscaler.ReplaceMembers, replace("sg", []netscaler.Member{member("10.0.0.1:80")}, nil))[0], netscaler.ErrUnsure)
 }
 
 // Scenario 17, in every form that it may have.
 func TestFailedMembersAreNamed(t *testing.T) {
 	failed := []netip.AddrPort{netip.MustParseAddrPort("10.0.0.1:80"), netip.MustParseAddrPort("[2001:db8::1]:81")}
 	for _, list := range []string{
-		`[{"servicegroupname":"sg","failedmembers":[{"ip":"10.0.0.1","port":80},{"ip":"2001:DB8::1","port":"81"}]}]`,
-		`[{"servicegroupname":"sg","failed_member_list":[{"ip":"10.0.0.1","port":80},{"ip":"2001:db8:0::1","port":81}]}]`,
-		`{"servicegroupname":"sg","failedmembers":[{"ip":"10.0.0.1","port":80},{"ip":"nonsense","port":1},{"ip":"10.0.0.1","port":70000},{"ip":"2001:db8::1","port":81}]}`,
+		`[{"servicegroupname":"sg","failedmembers":[{"ip":"10.0.0.1","port":80,"state":"ENABLED"},{"ip":"2001:DB8::1","port":"81","state":"ENABLED"}]}]`,
+		`[{"servicegroupname":"sg","failed_member_list":[{"ip":"10.0.0.1","port":80,"state":"ENABLED"},{"ip":"2001:db8:0::1","port":81,"state":"ENABLED"}]}]`,
+		`{"servicegroupname":"sg","failedmembers":[{"ip":"10.0.0.1","port":80,"state":"ENABLED"},{"ip":"nonsense","port":1,"state":"ENABLED"},{"ip":"10.0.0.1","port":70000,"state":"ENABLED"},{"ip":"2001:db8::1","port":81,"state":"ENABLED"}]}`,
 		`7`, `[7]`, `null`,
 	} {
 		for _, status := range []int{200, 207, 599} {
 			b := newBox(t).on(listCall, answer{status: status, body: `{ "errorcode": 1442, "message": "Failed to bind some servicegroup members", "severity": "ERROR", "servicegroup_servicegroupmemberlist_binding": ` + list + ` }`})
-			err := b.open().Do(t.Context(), netscaler.Replace, replace("sg", []netscaler.Member{member("10.0.0.1:80")}, nil))[0]
+			err := b.open().Do(t.Context(), netscaler.ReplaceMembers, replace("sg", []netscaler.Member{member("10.0.0.1:80")}, nil))[0]
 			e := wantNITRO(t, err, 1442)
 			if want := failed; len(list) > 4 && !slices.Equal(e.Failed, want) || len(list) <= 4 && len(e.Failed) != 0 {
 				t.Errorf("%s: %v", list, e.Failed)

@@ -125,14 +125,14 @@ var kinds = []kind{
 	{"set a weight", simulator.Fault{Method: "PUT", Type: "servicegroup"}, doOne(netscaler.Set, "10.0.0.1:80")},
 	{"drain", simulator.Fault{Type: "servicegroup", Action: "disable"}, doOne(netscaler.Drain, "10.0.0.1:80")},
 	{"give a list", simulator.Fault{Type: "servicegroup_servicegroupmemberlist_binding"}, func(t *testing.T, c *netscaler.Client) error {
-		return c.Do(t.Context(), netscaler.Replace, replace("sg", []netscaler.Member{member("10.0.0.1:80"), member("10.0.0.3:80")}, nil))[0]
+		return c.Do(t.Context(), netscaler.ReplaceMembers, replace("sg", []netscaler.Member{member("10.0.0.1:80"), member("10.0.0.3:80")}, nil))[0]
 	}},
 	{"save", simulator.Fault{Type: "nsconfig"}, func(t *testing.T, c *netscaler.Client) error { return c.Save(t.Context()) }},
 }
 
 func readGroup(names ...string) func(*testing.T, *netscaler.Client) error {
 	return func(t *testing.T, c *netscaler.Client) error {
-		groups, err := c.Read(t.Context(), names)
+		groups, err := look(c, t.Context(), names)
 		if err == nil {
 			err = groups["sg"].Err
 			if errors.Is(err, netscaler.ErrNoGroup) {
@@ -198,6 +198,8 @@ func (k kind) outcome(t *testing.T, code int, text string) (words string) {
 			words = "may be written"
 		case err == nil:
 			words = "taken as done"
+		case errors.Is(err, netscaler.ErrUnsure) && !errors.Is(err, netscaler.ErrUnavailable) && tries == 1:
+			words = "looked at"
 		case errors.Is(err, netscaler.ErrLogin):
 			words = "stops, and waits"
 			if tries > 1 {
@@ -217,7 +219,7 @@ func (k kind) outcome(t *testing.T, code int, text string) (words string) {
 			words = "not written"
 		case errors.Is(err, netscaler.ErrUnavailable), k.name == "log in":
 			words = "stops"
-		case errors.Is(err, netscaler.ErrNoList):
+		case errors.Is(err, netscaler.ErrNoMemberList):
 			words = "binds instead"
 		case lookups > 0:
 			words = "binds by name"
@@ -245,6 +247,7 @@ what the client was seen to do. ` + "`make test`" + ` fails if the client does a
 
 | outcome | meaning |
 |---|---|
+| looked at | the group is read again; what the read shows counts, and until then nothing is removed from it |
 | taken as done | the NetScaler is as it should be; said in the log if there is a flaw, such as a peer that was not reached |
 | retried | at most 4 tries within 20 s, with growing, random waits; then the pass ends for this NetScaler |
 | new session | logs in once more and repeats the call; if that is no use, it is reported |

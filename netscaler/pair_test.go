@@ -35,18 +35,18 @@ func newNodes(t *testing.T, o simulator.Options, conf ...string) *nodes {
 // stops at the first trouble.
 func (n *nodes) pass(member string) error {
 	c, ctx := n.client, n.t.Context()
-	groups, err := c.Read(ctx, []string{"sg"})
+	groups, err := look(c, ctx, []string{"sg"})
 	if err != nil {
 		return fmt.Errorf("read: %w", err)
 	}
-	if err := c.Detail(ctx, groups); err != nil {
+	if err := detail(c, ctx, groups); err != nil {
 		return fmt.Errorf("detail: %w", err)
 	}
 	if err := c.Writable(ctx); err != nil {
 		return fmt.Errorf("writable: %w", err)
 	}
 	errs := c.Do(ctx, netscaler.Bind, changes(netscaler.Bind, member, "10.0.0.99:80"))
-	if err := errors.Join(errs...); err != nil {
+	if err := errors.Join(settled(errs)...); err != nil {
 		return fmt.Errorf("bind: %w", err)
 	}
 	return c.Save(ctx)

@@ -90,13 +90,13 @@ func everything(t *testing.T, allowed []string) error {
 	c := open(t, sim.Transport())
 	var errs []error
 	for _, names := range [][]string{{"a", "b", "c", "d", "e"}, {"a"}} {
-		groups, err := c.Read(t.Context(), names)
+		groups, err := look(c, t.Context(), names)
 		errs = append(errs, err)
 		for _, g := range groups {
 			errs = append(errs, g.Err)
 		}
 		if err == nil {
-			errs = append(errs, c.Detail(t.Context(), groups))
+			errs = append(errs, detail(c, t.Context(), groups))
 		}
 	}
 	errs = append(errs, c.Writable(t.Context()))
@@ -155,7 +155,7 @@ func TestExampleOfTheUserForOptionalFeatures(t *testing.T) {
 		"nitrox-create": {
 			`POST servicegroup {"servicegroup":{"servicegroupname":"new","servicetype":"HTTP"}}`,
 			`GET lbvserver/vip`,
-			`POST lbvserver {"lbvserver":{"name":"new","servicetype":"HTTP","ipv46":"10.9.0.1","port":80,"lbmethod":"ROUNDROBIN"}}`,
+			`POST lbvserver {"lbvserver":{"name":"new","servicetype":"HTTP","ipv46":"10.9.0.1","port":80,"lbmethod":"ROUNDROBIN","state":"ENABLED"}}`,
 			`PUT lbvserver_servicegroup_binding {"lbvserver_servicegroup_binding":{"name":"new","servicegroupname":"new"}}`,
 		},
 	}

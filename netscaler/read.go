@@ -27,36 +27,23 @@ const (
 const memberBinding = "servicegroup_servicegroupmember_binding"
 
 // Read reads the members of the groups: up to four by name, more in one call
-// for the whole appliance. The result has an entry for every group asked for.
-//
-// Trouble with one group is its Err: [ErrNoGroup], or a refusal. Any other
-// trouble is the error, and there is no result then. The one call does not
-// tell a group without members from one that does not exist: both have no
-// members and nil Attrs, and [Client.Detail] tells them apart.
-func (c *Client) Read(ctx context.Context, groups []string) (map[string]*Group, error) {
-	groups = slices.Compact(slices.Sorted(slices.Values(groups)))
-	if len(groups) > fewGroups && !c.noBulk.Load() {
-		all, err := c.readAll(ctx, groups)
+// for the whole appliance. What is wrong with one group is found under its name;
+// any other trouble is the error, and then nothing is known of any.
+func (c *Client) Read(ctx context.Context, names []string) (Groups, error) {
+	names = slices.Compact(slices.Sorted(slices.Values(names)))
+	if len(names) > fewGroups && !c.noBulk.Load() {
+		all, err := c.readAll(ctx, names)
 		if err == nil {
-			return all, nil
+			return Groups{all}, nil
 		}
 		if e := refused(err); e == nil || !e.noBulk() {
-			return nil, fmt.Errorf("read the members of all service groups: %w", err)
+			return Groups{}, fmt.Errorf("read the members of all service groups: %w", err)
 		}
 		c.noBulk.Store(true)
 		c.log.WarnContext(ctx, "the NetScaler refuses to list all members at once; service groups are read one by one", "error", err)
 	}
-	result := make(map[string]*Group, len(groups))
-	for _, name := range groups {
-		result[name] = &Group{}
-	}
-	err := each(ctx, groups, func(ctx context.Context, name string) error {
-		return c.readOne(ctx, name, result[name])
-	})
-	if err != nil {
-		return nil, err
-	}
-	return result, nil
+	all, err := each(ctx, names, c.readOne)
+	return Groups{all}, err
 }
 
 // noBulk: the build cannot list across groups, or the user may not. The codes
@@ -66,21 +53,33 @@ func (e *Error) noBulk() bool {
 		slices.Contains([]int{codeNotAuthorized, codeNoPolicy, codeArgumentMissing, codeInvalidArgument, codeNoSuchArgument, codeInvalidAction}, e.Code)
 }
 
-// each calls f for every name, a few at a time, up to the first error.
-func each(ctx context.Context, names []string, f func(context.Context, string) error) error {
+// each finds out about every name, a few at a time, up to the first error.
+func each[T any](ctx context.Context, names []string, ask func(context.Context, string) (finding[T], error)) (map[string]finding[T], error) {
+	found := make([]finding[T], len(names))
 	g, ctx := errgroup.WithContext(ctx)
 	g.SetLimit(readers)
-	for _, name := range names {
-		g.Go(func() error { return f(ctx, name) })
+	for i, name := range names {
+		g.Go(func() (err error) {
+			found[i], err = ask(ctx, name)
+			return err
+		})
 	}
-	return g.Wait()
+	if err := g.Wait(); err != nil {
+		return nil, err
+	}
+	all := make(map[string]finding[T], len(names))
+	for i, name := range names {
+		all[name] = found[i]
+	}
+	return all, nil
 }
 
-func (c *Client) readAll(ctx context.Context, names []string) (groups map[string]*Group, err error) {
+func (c *Client) readAll(ctx context.Context, names []string) (groups map[string]finding[[]Member], err error) {
+	var lists map[string]*memberRows
 	_, err = c.do(ctx, get("config/"+memberBinding+"?bulkbindings=yes", func(r io.Reader) (reply, error) {
-		groups = make(map[string]*Group, len(names))
+		lists = make(map[string]*memberRows, len(names))
 		for _, name := range names {
-			groups[name] = &Group{}
+			lists[name] = &memberRows{}
 		}
 		var row row
 		return decodeReply(r, memberBinding, list(func(dec *json.Decoder) error {
@@ -94,115 +93,136 @@ func (c *Client) readAll(ctx context.Context, names []string) (groups map[string
 			if len(name) == 0 {
 				return errors.New("a member without a servicegroupname")
 			}
-			if g := groups[string(name)]; g != nil {
-				g.Members = append(g.Members, row.member())
+			if l := lists[string(name)]; l != nil {
+				l.add(&row)
 			}
 			return nil
 		}))
 	}))
-	return groups, err
+	if err != nil {
+		return nil, err
+	}
+	groups = make(map[string]finding[[]Member], len(names))
+	for name, l := range lists {
+		groups[name] = l.finding(name)
+	}
+	return groups, nil
 }
 
-func (c *Client) readOne(ctx context.Context, name string, g *Group) error {
-	var members []Member
+func (c *Client) readOne(ctx context.Context, name string) (finding[[]Member], error) {
+	var members *memberRows
 	_, err := c.do(ctx, get("config/"+memberBinding+"/"+segment(name), func(r io.Reader) (reply, error) {
-		members = nil
+		members = &memberRows{}
 		var row row
 		return decodeReply(r, memberBinding, list(func(dec *json.Decoder) error {
 			if err := row.read(dec); err != nil {
 				return err
 			}
-			members = append(members, row.member())
+			members.add(&row)
 			return nil
 		}))
 	}))
-	if err == nil {
-		g.Members = members
-		return nil
+	if err != nil {
+		return notFound[[]Member](name, err)
 	}
-	return g.fail(name, err)
+	return members.finding(name), nil
 }
 
-// fail keeps a refusal of a call about the group name with the group, and
-// returns all other trouble.
-func (g *Group) fail(name string, err error) error {
+// memberRows collects the members of one group. A row that cannot be told from
+// any other member makes the whole group unknown: it may stand for one that
+// serves.
+type memberRows struct {
+	members []Member
+	err     error
+}
+
+func (l *memberRows) add(r *row) {
+	m, err := r.member()
+	if err != nil && l.err == nil {
+		l.err = err
+	}
+	l.members = append(l.members, m)
+}
+
+func (l *memberRows) finding(name string) finding[[]Member] {
+	if l.err != nil {
+		return unknown[[]Member](fmt.Errorf("read service group %s: %w: %w", name, errUnreadable, l.err))
+	}
+	return found(l.members)
+}
+
+// notFound is what a refusal of a call about the group name says of that group;
+// other trouble is returned as the error.
+func notFound[T any](name string, err error) (finding[T], error) {
 	switch e := refused(err); {
 	case e == nil:
-		return fmt.Errorf("read service group %s: %w", name, err)
+		return finding[T]{}, fmt.Errorf("read service group %s: %w", name, err)
 	case e.Code == codeNoSuchResource, e.Status == http.StatusNotFound:
-		g.Err = missing(name)
-	default:
-		g.Err = fmt.Errorf("read service group %s: %w", name, err)
+		return unknown[T](missing(name)), nil
 	}
-	return nil
+	return unknown[T](fmt.Errorf("read service group %s: %w", name, err)), nil
 }
 
 // attributes are what is asked of servicegroup. Builds before 13.0 do not have
 // all, and say nothing of those.
 const attributes = "servicegroupname,servicetype,state,autoscale,autodisablegraceful,autodisabledelay"
 
-// Detail reads the attributes of the groups into their Attrs: up to four by
-// name, more in one call for the whole appliance. A group that does not exist
-// gets an Err that wraps [ErrNoGroup]; one that has an Err already is left
-// alone. The error is trouble with the appliance as a whole.
-func (c *Client) Detail(ctx context.Context, groups map[string]*Group) error {
-	var names []string
-	for name, g := range groups {
-		if g.Err == nil {
-			names = append(names, name)
-		}
-	}
-	slices.Sort(names)
+// Attributes reads the attributes of the groups: up to four by name, more in
+// one call for the whole appliance. What is wrong with one group is found under
+// its name, [ErrNoGroup] if it does not exist; the error is trouble with the
+// appliance as a whole.
+func (c *Client) Attributes(ctx context.Context, names []string) (Attributes, error) {
+	names = slices.Compact(slices.Sorted(slices.Values(names)))
 	if len(names) > fewGroups {
-		found, err := c.detail(ctx, "")
+		rows, err := c.detail(ctx, "")
 		if err == nil {
+			all := make(map[string]finding[Attrs], len(names))
 			for _, name := range names {
-				if groups[name].Attrs = found[name]; found[name] == nil {
-					groups[name].Err = missing(name)
+				if a, ok := rows[name]; ok {
+					all[name] = found(a)
+				} else {
+					all[name] = unknown[Attrs](missing(name))
 				}
 			}
-			return nil
+			return Attributes{all}, nil
 		}
 		if e := refused(err); e == nil || !e.noBulk() {
-			return fmt.Errorf("read the attributes of all service groups: %w", err)
+			return Attributes{}, fmt.Errorf("read the attributes of all service groups: %w", err)
 		}
 	}
-	return each(ctx, names, func(ctx context.Context, name string) error {
-		g := groups[name]
-		found, err := c.detail(ctx, name)
+	all, err := each(ctx, names, func(ctx context.Context, name string) (finding[Attrs], error) {
+		rows, err := c.detail(ctx, name)
 		if err != nil {
-			return g.fail(name, err)
+			return notFound[Attrs](name, err)
 		}
-		for _, a := range found { // the name may come back in another case
-			g.Attrs = a
+		for _, a := range rows { // the name may come back in another case
+			return found(a), nil
 		}
-		if g.Attrs == nil {
-			g.Err = missing(name)
-		}
-		return nil
+		return unknown[Attrs](fmt.Errorf("read service group %s: %w", name, errNameless)), nil
 	})
+	return Attributes{all}, err
 }
 
 // detail reads one group's attributes, or those of all if name is empty.
-func (c *Client) detail(ctx context.Context, name string) (map[string]*Attrs, error) {
+func (c *Client) detail(ctx context.Context, name string) (map[string]Attrs, error) {
 	path := "config/servicegroup"
 	if name != "" {
 		path += "/" + segment(name)
 	}
 	if !c.noAttrs.Load() {
-		found, err := c.readAttrs(ctx, path+"?attrs="+attributes)
+		rows, err := c.readAttrs(ctx, path+"?attrs="+attributes)
 		e := refused(err)
 		if e == nil || e.Code != codeInvalidArgument && e.Code != codeNoSuchArgument {
-			return found, err
+			return rows, err
 		}
 		c.noAttrs.Store(true)
 	}
 	return c.readAttrs(ctx, path)
 }
 
-func (c *Client) readAttrs(ctx context.Context, path string) (found map[string]*Attrs, err error) {
+func (c *Client) readAttrs(ctx context.Context, path string) (rows map[string]Attrs, err error) {
 	_, err = c.do(ctx, get(path, func(r io.Reader) (reply, error) {
-		found = map[string]*Attrs{}
+		rows = map[string]Attrs{}
 		return decodeReply(r, "servicegroup", list(func(dec *json.Decoder) error {
 			var g struct {
 				Name     json.RawMessage `json:"servicegroupname"`
@@ -215,7 +235,10 @@ func (c *Client) readAttrs(ctx context.Context, path string) (found map[string]*
 			if err := dec.Decode(&g); err != nil {
 				return err
 			}
-			a := &Attrs{
+			if text(g.Name) == "" {
+				return errors.New("a service group without a servicegroupname")
+			}
+			a := Attrs{
 				ServiceType:   strings.ToUpper(text(g.Type)),
 				Autoscale:     strings.ToUpper(text(g.Mode)),
 				Disabled:      is(plain(g.State), "DISABLED"),
@@ -227,21 +250,20 @@ func (c *Client) readAttrs(ctx context.Context, path string) (found map[string]*
 			if n, err := number(g.Delay); err == nil {
 				a.DrainDelay = time.Duration(min(max(n, 0), 1<<31)) * time.Second
 			}
-			found[text(g.Name)] = a
+			rows[text(g.Name)] = a
 			return nil
 		}))
 	}))
-	return found, err
+	return rows, err
 }
 
-// list reads a list, one value at a time.
+// list reads a list, one value at a time. NITRO leaves out the key of an empty
+// list; null in its place, or in the place of a value, is not an answer.
 func list(value func(*json.Decoder) error) func(*json.Decoder) error {
 	return func(dec *json.Decoder) error {
 		switch start, err := dec.Token(); {
 		case err != nil:
 			return err
-		case start == nil:
-			return nil
 		case start != json.Delim('['):
 			return fmt.Errorf("%q where a list is due", printable(fmt.Sprint(start)))
 		}

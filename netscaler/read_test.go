@@ -36,54 +36,47 @@ func TestRows(t *testing.T) {
 		{"old build, draining", `{"servicegroupname":"sg","ip":"20.0.0.1","port":80,"svrstate":"GOING OUT OF SERVICE","servername":"a"}`,
 			netscaler.Member{Addr: at("20.0.0.1:80"), Server: "a", Weight: 1, State: netscaler.Draining}},
 		{"draining by us", `{"ip":"20.0.0.1","port":80,"svrstate":"GOING OUT OF SERVICE","servername":"a","state":"DISABLED","graceful":"YES","delay":1998}`,
-			netscaler.Member{Addr: at("20.0.0.1:80"), Server: "a", Weight: 1, State: netscaler.Draining, Mark: true, Left: 1998 * time.Second}},
+			netscaler.Member{Addr: at("20.0.0.1:80"), Server: "a", Weight: 1, State: netscaler.Draining, Mark: true, Remaining: 1998 * time.Second}},
 		{"down while draining", `{"ip":"20.0.0.1","port":80,"svrstate":"DOWN WHEN GOING OUT OF SERVICE","servername":"a","state":"DISABLED","graceful":"NO","delay":"7"}`,
-			netscaler.Member{Addr: at("20.0.0.1:80"), Server: "a", Weight: 1, State: netscaler.Draining, Left: 7 * time.Second}},
+			netscaler.Member{Addr: at("20.0.0.1:80"), Server: "a", Weight: 1, State: netscaler.Draining, Remaining: 7 * time.Second}},
 		{"drained by us", `{"ip":"20.0.0.1","port":80,"svrstate":"OUT OF SERVICE","servername":"a","state":"DISABLED","graceful":"YES","delay":0}`,
 			netscaler.Member{Addr: at("20.0.0.1:80"), Server: "a", Weight: 1, State: netscaler.Disabled, Mark: true}},
 		{"disabled by an operator", `{"ip":"20.0.0.1","port":80,"svrstate":"OUT OF SERVICE","servername":"a","state":"DISABLED","graceful":"NO"}`,
 			netscaler.Member{Addr: at("20.0.0.1:80"), Server: "a", Weight: 1, State: netscaler.Disabled}},
 		{"server or group disabled", `{"ip":"20.0.0.1","port":80,"svrstate":"OUT OF SERVICE","servername":"a","state":"ENABLED","graceful":"YES"}`,
-			netscaler.Member{Addr: at("20.0.0.1:80"), Server: "a", Weight: 1, State: netscaler.Suspended}},
+			netscaler.Member{Addr: at("20.0.0.1:80"), Server: "a", Weight: 1, State: netscaler.DisabledAbove}},
 		{"enabled after a drain", `{"ip":"20.0.0.1","port":80,"svrstate":"UP","servername":"a","state":"ENABLED","graceful":"YES","delay":9}`,
 			netscaler.Member{Addr: at("20.0.0.1:80"), Server: "a", Weight: 1, Up: true}},
 		{"states in small letters", `{"ip":"20.0.0.1","port":80,"svrstate":"up","servername":"a","state":"enabled"}`,
 			netscaler.Member{Addr: at("20.0.0.1:80"), Server: "a", Weight: 1, Up: true}},
-		{"IPv6 spelled long", `{"ip":"FF00:0:0:0:0:0:0:8839","port":80,"servername":"ff00::8839"}`,
+		{"IPv6 spelled long", `{"ip":"FF00:0:0:0:0:0:0:8839","port":80,"servername":"ff00::8839","state":"ENABLED"}`,
 			netscaler.Member{Addr: at("[ff00::8839]:80"), Server: "ff00::8839", Weight: 1}},
-		{"IPv4 in IPv6", `{"ip":"::ffff:20.0.0.1","port":80,"servername":"a"}`,
+		{"IPv4 in IPv6", `{"ip":"::ffff:20.0.0.1","port":80,"servername":"a","state":"ENABLED"}`,
 			netscaler.Member{Addr: at("20.0.0.1:80"), Server: "a", Weight: 1}},
-		{"escaped name", `{"ip":"20.0.0.1","port":80,"servername":"a\u002db"}`,
+		{"escaped name", `{"ip":"20.0.0.1","port":80,"servername":"a\u002db","state":"ENABLED"}`,
 			netscaler.Member{Addr: at("20.0.0.1:80"), Server: "a-b", Weight: 1}},
-		{"name that steers terminals", `{"ip":"20.0.0.1","port":80,"servername":"a\u001b[31m\nb"}`,
-			netscaler.Member{Addr: at("20.0.0.1:80"), Server: "a [31m b", Weight: 1, Alien: "the name of its server cannot be printed"}},
+		{"name that steers terminals", `{"ip":"20.0.0.1","port":80,"servername":"a\u001b[31m\nb","state":"ENABLED"}`,
+			netscaler.Member{Addr: at("20.0.0.1:80"), Server: "a [31m b", Weight: 1, NotOurs: "the name of its server cannot be printed"}},
 		{"domain that does not resolve", `{"ip":"0.0.0.0","port":80,"servername":"www","state":"ENABLED","svrstate":"DOWN"}`,
-			netscaler.Member{Server: "www", Weight: 1, Alien: `its server "www" stands for a domain name`}},
-		{"no address", `{"port":80,"servername":"www"}`,
-			netscaler.Member{Server: "www", Weight: 1, Alien: `its server "www" stands for a domain name`}},
-		{"nonsense for an address", `{"ip":"10.0.0\u0007.1","port":80,"servername":"a"}`,
-			netscaler.Member{Server: "a", Weight: 1, Alien: `its address "10.0.0 .1" cannot be read`}},
-		{"range for an address", `{"ip":["10.0.0.1"],"port":80,"servername":"a"}`,
-			netscaler.Member{Server: "a", Weight: 1, Alien: `its address "[\"10.0.0.1\"]" cannot be read`}},
-		{"all ports", `{"ip":"10.0.0.1","port":"*","servername":"a"}`,
-			netscaler.Member{Addr: at("10.0.0.1:65535"), Server: "a", Weight: 1, Alien: "it stands for all ports"}},
-		{"port 65535", `{"ip":"10.0.0.1","port":65535,"servername":"a"}`,
-			netscaler.Member{Addr: at("10.0.0.1:65535"), Server: "a", Weight: 1}},
-		{"port 65536", `{"ip":"10.0.0.1","port":65536,"servername":"a"}`,
-			netscaler.Member{Server: "a", Weight: 1, Alien: `its port "65536" cannot be read`}},
-		{"no port", `{"ip":"10.0.0.1","servername":"a"}`,
-			netscaler.Member{Server: "a", Weight: 1, Alien: `its port "" cannot be read`}},
+			netscaler.Member{Server: "www", Weight: 1, NotOurs: `its server "www" stands for a domain name`}},
+		{"nonsense for an address", `{"ip":"10.0.0\u0007.1","port":80,"servername":"a","state":"ENABLED"}`,
+			netscaler.Member{Server: "a", Weight: 1, NotOurs: `its address "10.0.0 .1" cannot be read`}},
+		{"all ports", `{"ip":"10.0.0.1","port":"*","servername":"a","state":"ENABLED"}`,
+			netscaler.Member{Addr: at("10.0.0.1:65535"), Server: "a", Weight: 1, NotOurs: "it stands for all ports"}},
+		{"all ports, as rows have it", `{"ip":"10.0.0.1","port":65535,"servername":"a","state":"ENABLED"}`,
+			netscaler.Member{Addr: at("10.0.0.1:65535"), Server: "a", Weight: 1, NotOurs: "it stands for all ports"}},
+		{"port 65534", `{"ip":"10.0.0.1","port":65534,"servername":"a","state":"ENABLED"}`,
+			netscaler.Member{Addr: at("10.0.0.1:65534"), Server: "a", Weight: 1}},
+		{"port 65536", `{"ip":"10.0.0.1","port":65536,"servername":"a","state":"ENABLED"}`,
+			netscaler.Member{Server: "a", Weight: 1, NotOurs: `its port "65536" cannot be read`}},
 		{"odd weight and delay", `{"ip":"10.0.0.1","port":80,"servername":"a","weight":"900","delay":"99999999999999999999","state":"DISABLED","svrstate":"GOING OUT OF SERVICE"}`,
 			netscaler.Member{Addr: at("10.0.0.1:80"), Server: "a", Weight: 100, State: netscaler.Draining}},
-		{"empty row", `{}`, netscaler.Member{Weight: 1, Alien: `its server "" stands for a domain name`}},
-		{"null row", `null`, netscaler.Member{Weight: 1, Alien: `its server "" stands for a domain name`}},
-		{"nulls", `{"ip":null,"port":null,"servername":null,"weight":null}`, netscaler.Member{Weight: 1, Alien: `its server "" stands for a domain name`}},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			// A full row first: nothing of it may show in the next.
 			first := `{"servicegroupname":"sg","ip":"9.9.9.9","port":99,"svrstate":"GOING OUT OF SERVICE","weight":"99","servername":"first","state":"DISABLED","graceful":"YES","delay":99}`
 			b := newBox(t).on(byName("sg"), rows(binding, first+","+test.row))
-			groups, err := b.open().Read(t.Context(), []string{"sg"})
+			groups, err := look(b.open(), t.Context(), []string{"sg"})
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -95,18 +88,57 @@ func TestRows(t *testing.T) {
 	}
 }
 
+// A row that does not say which member it is of, or whether that is enabled, may
+// stand for any: nothing is known of its group then, and it is not without
+// members.
+func TestRowsThatLeaveTheGroupUnknown(t *testing.T) {
+	for name, row := range map[string]string{
+		"null": `null`, "nothing": `{}`, "nulls": `{"servicegroupname":"sg","ip":null,"port":null,"servername":null,"state":null}`,
+		"no address":     `{"servicegroupname":"sg","port":80,"servername":"a","state":"ENABLED"}`,
+		"no port":        `{"servicegroupname":"sg","ip":"10.0.0.2","servername":"a","state":"ENABLED"}`,
+		"no state":       `{"servicegroupname":"sg","ip":"10.0.0.2","port":80,"servername":"a"}`,
+		"another state":  `{"servicegroupname":"sg","ip":"10.0.0.2","port":80,"servername":"a","state":"MAYBE"}`,
+		"list of states": `{"servicegroupname":"sg","ip":"10.0.0.2","port":80,"servername":"a","state":["ENABLED"]}`,
+		"address object": `{"servicegroupname":"sg","ip":{},"port":80,"servername":"a","state":"ENABLED"}`,
+		"text":           `"10.0.0.2"`, "list": `[]`,
+	} {
+		first := `{"servicegroupname":"sg","ip":"10.0.0.1","port":80,"servername":"a","state":"ENABLED"},`
+		for _, names := range [][]string{{"sg"}, {"sg", "a", "b", "c", "d"}} {
+			b := newBox(t).on(byName("sg"), rows(binding, first+row)).on(bulk, rows(binding, first+row))
+			groups, err := b.open().Read(t.Context(), names)
+			if err != nil {
+				continue
+			}
+			if members, err := groups.Members("sg"); err == nil || members != nil {
+				t.Errorf("%s, %d groups: %+v, %v", name, len(names), members, err)
+			}
+			if _, err := groups.Members("a"); len(names) > 1 && err != nil {
+				t.Errorf("%s: the group beside it is not known: %v", name, err)
+			}
+		}
+	}
+	for _, body := range []string{`null`, `{}`, `"none"`, `0`} {
+		b := newBox(t).on(byName("sg"), ok(`{ "errorcode": 0, "message": "Done", "severity": "NONE", "`+binding+`": `+body+` }`))
+		if groups, err := b.open().Read(t.Context(), []string{"sg"}); err == nil {
+			if members, err := groups.Members("sg"); err == nil {
+				t.Errorf("%s in the place of the list is %v", body, members)
+			}
+		}
+	}
+}
+
 const fiveRows = `
-	{"servicegroupname":"a","ip":"10.0.0.1","port":80,"servername":"10.0.0.1"},
-	{"servicegroupname":"other","ip":"10.0.0.9","port":80,"servername":"10.0.0.9"},
-	{"ip":"10.0.0.1","port":81,"servername":"10.0.0.1","servicegroupname":"a"},
-	{"servicegroupname":"b c","ip":"10.0.0.2","port":80,"servername":"10.0.0.2"},
-	{"servicegroupname":"d\u002fe","ip":"10.0.0.3","port":80,"servername":"10.0.0.3"}`
+	{"servicegroupname":"a","ip":"10.0.0.1","port":80,"servername":"10.0.0.1","state":"ENABLED"},
+	{"servicegroupname":"other","ip":"10.0.0.9","port":80,"servername":"10.0.0.9","state":"ENABLED"},
+	{"ip":"10.0.0.1","port":81,"servername":"10.0.0.1","servicegroupname":"a","state":"ENABLED"},
+	{"servicegroupname":"b c","ip":"10.0.0.2","port":80,"servername":"10.0.0.2","state":"ENABLED"},
+	{"servicegroupname":"d\u002fe","ip":"10.0.0.3","port":80,"servername":"10.0.0.3","state":"ENABLED"}`
 
 var five = []string{"a", "b c", "d/e", "empty", "missing", "a"}
 
 func TestManyGroupsAreReadInOneCall(t *testing.T) {
 	b := newBox(t).on(bulk, rows(binding, fiveRows))
-	groups, err := b.open().Read(t.Context(), five)
+	groups, err := look(b.open(), t.Context(), five)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -123,7 +155,7 @@ func TestManyGroupsAreReadInOneCall(t *testing.T) {
 
 func TestNoMembersAtAllIsAnAnswer(t *testing.T) {
 	b := newBox(t).on(bulk, ok(done))
-	groups, err := b.open().Read(t.Context(), five)
+	groups, err := look(b.open(), t.Context(), five)
 	if err != nil || len(groups) != 5 {
 		t.Errorf("%v, %v", groups, err)
 	}
@@ -149,38 +181,38 @@ func TestDoubtfulAnswerIsNoEmptyGroup(t *testing.T) {
 		"not found, no answer":  {status: 404},
 		"ends after the code":   ok(`{ "errorcode": 0, `),
 		"ends before the rows":  ok(`{ "errorcode": 0, "servicegroup_servicegroupmember_binding":`),
-		"ends between rows":     ok(`{ "errorcode": 0, "servicegroup_servicegroupmember_binding": [ {"servicegroupname":"sg","ip":"10.0.0.1","port":80}`),
-		"ends in a row":         ok(`{ "errorcode": 0, "servicegroup_servicegroupmember_binding": [ {"servicegroupname":"sg","ip":"10.0.0.1","port":80}, {"ser`),
-		"ends after the rows":   ok(`{ "errorcode": 0, "servicegroup_servicegroupmember_binding": [ {"servicegroupname":"sg","ip":"10.0.0.1","port":80} ]`),
+		"ends between rows":     ok(`{ "errorcode": 0, "servicegroup_servicegroupmember_binding": [ {"servicegroupname":"sg","ip":"10.0.0.1","port":80,"state":"ENABLED"}`),
+		"ends in a row":         ok(`{ "errorcode": 0, "servicegroup_servicegroupmember_binding": [ {"servicegroupname":"sg","ip":"10.0.0.1","port":80,"state":"ENABLED"}, {"ser`),
+		"ends after the rows":   ok(`{ "errorcode": 0, "servicegroup_servicegroupmember_binding": [ {"servicegroupname":"sg","ip":"10.0.0.1","port":80,"state":"ENABLED"} ]`),
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				b := newBox(t).on(bulk, a).on(byName("sg"), a)
 				c := b.open()
-				if groups, err := c.Read(t.Context(), []string{"sg"}); err == nil && groups["sg"].Err == nil {
+				if groups, err := look(c, t.Context(), []string{"sg"}); err == nil && groups["sg"].Err == nil {
 					t.Errorf("by name: %+v", groups["sg"])
 				} else if err == nil && errors.Is(groups["sg"].Err, netscaler.ErrNoGroup) {
 					t.Errorf("by name, the group is said to be missing: %v", groups["sg"].Err)
 				}
-				if groups, err := c.Read(t.Context(), five); err == nil {
+				if groups, err := look(c, t.Context(), five); err == nil {
 					t.Errorf("in bulk: %+v", groups)
 				}
 			})
 		})
 	}
-	b := newBox(t).on(bulk, rows(binding, `{"ip":"10.0.0.1","port":80}`))
+	b := newBox(t).on(bulk, rows(binding, `{"ip":"10.0.0.1","port":80,"state":"ENABLED"}`))
 	_, err := b.open().Read(t.Context(), five)
 	wantError(t, err, nil, "read the members of all service groups", "a member without a servicegroupname")
 }
 
 func TestRowsOfAnAnswerThatWasCutOffAreForgotten(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		whole := rows(binding, `{"servicegroupname":"a","ip":"10.0.0.1","port":80}, {"servicegroupname":"a","ip":"10.0.0.2","port":80}`)
+		whole := rows(binding, `{"servicegroupname":"a","ip":"10.0.0.1","port":80,"state":"ENABLED"}, {"servicegroupname":"a","ip":"10.0.0.2","port":80,"state":"ENABLED"}`)
 		cut := ok(whole.body[:len(whole.body)-30])
 		b := newBox(t).on(bulk, cut, cut, whole).on(byName("a"), cut, cut, whole)
 		c := b.open()
 		for _, names := range [][]string{{"a"}, {"a", "b", "c", "d", "e"}} {
-			groups, err := c.Read(t.Context(), names)
+			groups, err := look(c, t.Context(), names)
 			if err != nil || len(groups["a"].Members) != 2 {
 				t.Errorf("%+v, %v", groups["a"], err)
 			}
@@ -195,11 +227,11 @@ func TestAnswerWithoutAnEndIsCutOff(t *testing.T) {
 
 func TestFewGroupsAreReadByName(t *testing.T) {
 	b := newBox(t).
-		on(byName("a"), rows(binding, `{"servicegroupname":"a","ip":"10.0.0.1","port":80}`)).
-		on(byName("b%2520c%252Fd%253Ae%2523%2525"), rows(binding, `{"servicegroupname":"b c/d:e#%","ip":"10.0.0.2","port":80}`)).
+		on(byName("a"), rows(binding, `{"servicegroupname":"a","ip":"10.0.0.1","port":80,"state":"ENABLED"}`)).
+		on(byName("b%2520c%252Fd%253Ae%2523%2525"), rows(binding, `{"servicegroupname":"b c/d:e#%","ip":"10.0.0.2","port":80,"state":"ENABLED"}`)).
 		on(byName("missing"), nitro(404, 258, "No such resource [serviceGroupName, missing]")).
 		on(byName("forbidden"), nitro(403, 2138, "Not authorized to execute this command [show serviceGroup forbidden]"))
-	groups, err := b.open().Read(t.Context(), []string{"a", "b c/d:e#%", "missing", "forbidden"})
+	groups, err := look(b.open(), t.Context(), []string{"a", "b c/d:e#%", "missing", "forbidden"})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -223,11 +255,11 @@ func TestRefusedBulkReadIsRememberedAndGroupsReadByName(t *testing.T) {
 			b := newBox(t).on(bulk, refusal)
 			names := []string{"a", "b", "c", "d", "e"}
 			for _, name := range names {
-				b.on(byName(name), rows(binding, `{"servicegroupname":"x","ip":"10.0.0.1","port":80}`))
+				b.on(byName(name), rows(binding, `{"servicegroupname":"x","ip":"10.0.0.1","port":80,"state":"ENABLED"}`))
 			}
 			c := b.open()
 			for range 2 {
-				groups, err := c.Read(t.Context(), names)
+				groups, err := look(c, t.Context(), names)
 				if err != nil {
 					t.Fatal(err)
 				}
@@ -246,7 +278,7 @@ func TestRefusedBulkReadIsRememberedAndGroupsReadByName(t *testing.T) {
 
 func TestOneGroupsTroubleByNameIsEverybodysIfItIsTheAppliances(t *testing.T) {
 	b := newBox(t).on(byName("a"), rows(binding, "")).on(byName("b"), page(404))
-	groups, err := b.open().Read(t.Context(), []string{"a", "b"})
+	groups, err := look(b.open(), t.Context(), []string{"a", "b"})
 	wantError(t, err, nil, "read service group b: HTTP 404: not an answer of NITRO: Sorry & bye")
 	if groups != nil {
 		t.Errorf("a result: %v", groups)
@@ -292,12 +324,12 @@ func TestDetail(t *testing.T) {
 		t.Run(test.name, func(t *testing.T) {
 			b := newBox(t)
 			test.box(b)
-			groups := map[string]*netscaler.Group{"refused": {Err: held}}
+			groups := map[string]*seen{"refused": {Err: held}}
 			for _, name := range strings.Split(test.names, "") {
-				groups[name] = &netscaler.Group{}
+				groups[name] = &seen{}
 			}
 			c := b.open()
-			if err := c.Detail(t.Context(), groups); err != nil {
+			if err := detail(c, t.Context(), groups); err != nil {
 				t.Fatal(err)
 			}
 			for name, g := range groups {
@@ -323,8 +355,8 @@ func TestRefusedAttributesAreRemembered(t *testing.T) {
 	b := newBox(t).on("GET servicegroup/a"+attrsQuery, nitro(599, 1090, "No such argument")).on("GET servicegroup/a", rows("servicegroup", `{"servicegroupname":"a"}`))
 	c := b.open()
 	for range 2 {
-		groups := map[string]*netscaler.Group{"a": {}}
-		if err := c.Detail(t.Context(), groups); err != nil || groups["a"].Attrs == nil {
+		groups := map[string]*seen{"a": {}}
+		if err := detail(c, t.Context(), groups); err != nil || groups["a"].Attrs == nil {
 			t.Errorf("%+v, %v", groups["a"], err)
 		}
 	}
@@ -333,11 +365,11 @@ func TestRefusedAttributesAreRemembered(t *testing.T) {
 
 func TestDetailThatFailsKeepsTheGroups(t *testing.T) {
 	b := newBox(t).on("GET servicegroup"+attrsQuery, page(404))
-	groups := map[string]*netscaler.Group{}
+	groups := map[string]*seen{}
 	for _, name := range five {
-		groups[name] = &netscaler.Group{}
+		groups[name] = &seen{}
 	}
-	wantError(t, b.open().Detail(t.Context(), groups), nil, "read the attributes of all service groups: HTTP 404")
+	wantError(t, detail(b.open(), t.Context(), groups), nil, "read the attributes of all service groups: HTTP 404")
 	for name, g := range groups {
 		if g.Err != nil || g.Attrs != nil {
 			t.Errorf("%s: %+v", name, g)
@@ -350,7 +382,7 @@ func TestDetailThatFailsKeepsTheGroups(t *testing.T) {
 func FuzzRead(f *testing.F) {
 	for _, row := range []string{
 		`{"servicegroupname":"sg","ip":"20.0.0.1","port":8080,"svrstate":"UP","weight":"3","servername":"web1","state":"ENABLED","graceful":"NO","delay":0}`,
-		`{"ip":"::ffff:1.2.3.4","port":"*"}`, `{"ip":"0.0.0.0"}`, `null`, `{"IP":[]}`, `{"port":1e9}`, `{"servername":"\ud800\u0000"}`,
+		`{"ip":"::ffff:1.2.3.4","port":"*","state":"ENABLED"}`, `{"ip":"0.0.0.0"}`, `null`, `{"IP":[]}`, `{"port":1e9,"state":"ENABLED"}`, `{"servername":"\ud800\u0000"}`,
 	} {
 		f.Add(200, rows(binding, row).body)
 	}
@@ -370,7 +402,7 @@ func FuzzRead(f *testing.F) {
 func fuzzRead(t *testing.T, a answer) {
 	b := newBox(t).on(byName("sg"), a).on(bulk, a)
 	c := b.open()
-	groups, err := c.Read(t.Context(), []string{"sg"})
+	groups, err := look(c, t.Context(), []string{"sg"})
 	if err != nil {
 		wantPrintable(t, err)
 		return
@@ -380,12 +412,12 @@ func fuzzRead(t *testing.T, a answer) {
 		wantPrintable(t, g.Err)
 	}
 	for _, m := range g.Members {
-		if m.Weight < 1 || m.Weight > 100 || m.Left < 0 || m.Alien == "" && (!m.Addr.IsValid() || m.Addr.Port() == 0 || m.Addr.Addr().Is4In6()) {
+		if m.Weight < 1 || m.Weight > 100 || m.Remaining < 0 || m.NotOurs == "" && (!m.Addr.IsValid() || m.Addr.Port() == 0 || m.Addr.Addr().Is4In6()) {
 			t.Errorf("%+v", m)
 		}
-		wantPrintable(t, errors.New(m.Server+m.Alien))
+		wantPrintable(t, errors.New(m.Server+m.NotOurs))
 	}
-	if all, err := c.Read(t.Context(), five); err == nil && len(all) != 5 {
+	if all, err := look(c, t.Context(), five); err == nil && len(all) != 5 {
 		t.Errorf("%d groups", len(all))
 	}
 }

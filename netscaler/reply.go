@@ -22,6 +22,13 @@ const maxReply = 16 << 20
 var (
 	errTooLarge   = errors.New("it is too large")
 	errUnreadable = errors.New("the answer cannot be read")
+	// errNameless: a read of one object was answered without the object's own row,
+	// which says nothing of it, not even that it is not there.
+	errNameless = errors.New("the answer has no row of what was asked for")
+	// errUnsaid: a write was answered without an errorcode, by something other
+	// than the 201 that NITRO gives for what was added, so that a proxy or a web
+	// server may have said it. Some builds answer actions like that.
+	errUnsaid = errors.New("the answer does not say that it was carried out")
 )
 
 // reply is what all answers of NITRO have in common.

@@ -39,18 +39,32 @@ func (r *row) read(dec *json.Decoder) error {
 	return dec.Decode(r)
 }
 
-// member is what the row says. Nothing in a row is an error: a member that
-// cannot be understood is still a member, and somebody else's.
-func (r *row) member() Member {
+// member is what the row says. A member that is odd is still a member, and
+// somebody else's. The error is that the row does not say which member it is of,
+// or whether that is enabled.
+func (r *row) member() (Member, error) {
 	m := Member{Weight: 1, Server: text(r.Server)}
-	m.Addr, m.Alien = r.addr()
+	for _, v := range []json.RawMessage{r.IP, r.Port, r.Server, r.State, r.SvrState} {
+		if len(v) > 0 && (v[0] == '{' || v[0] == '[') {
+			return m, fmt.Errorf("the member %s has %s in the place of a text or a number", quote(r.Server), quote(v))
+		}
+	}
+	state, svrState := plain(r.State), plain(r.SvrState)
+	switch {
+	case len(plain(r.IP)) == 0:
+		return m, fmt.Errorf("the member %s has no address", quote(r.Server))
+	case len(plain(r.Port)) == 0:
+		return m, fmt.Errorf("the member %s has no port", quote(r.Server))
+	case len(state)+len(svrState) == 0, len(state) > 0 && !is(state, "ENABLED") && !is(state, "DISABLED"):
+		return m, fmt.Errorf("the state of the member %s is not known: %s", quote(r.Server), quote(r.State))
+	}
+	m.Addr, m.NotOurs = r.addr()
 	if strings.ContainsFunc(m.Server, func(c rune) bool { return !unicode.IsPrint(c) }) {
-		m.Server, m.Alien = printable(m.Server), "the name of its server cannot be printed"
+		m.Server, m.NotOurs = printable(m.Server), "the name of its server cannot be printed"
 	}
 	if n, err := number(r.Weight); err == nil {
 		m.Weight = min(max(n, 1), 100)
 	}
-	state, svrState := plain(r.State), plain(r.SvrState)
 	m.State = stateOf(state, svrState)
 	m.Up = is(svrState, "UP")
 	r.mark(&m)
@@ -60,28 +74,32 @@ func (r *row) member() Member {
 	if m.State == Draining {
 		// Seconds; the bound keeps nonsense from overflowing.
 		if n, err := number(r.Delay); err == nil {
-			m.Left = time.Duration(min(max(n, 0), 1<<31)) * time.Second
+			m.Remaining = time.Duration(min(max(n, 0), 1<<31)) * time.Second
 		}
 	}
-	return m
+	return m, nil
 }
 
+// wildcardPort is how NITRO shows the port *, which stands for all ports
+// ("NITRO documentation, servicegroupmember").
+const wildcardPort = 65535
+
 // addr is the member's address, or why it has none that can be Nitrox's.
-func (r *row) addr() (addr netip.AddrPort, alien string) {
+func (r *row) addr() (addr netip.AddrPort, notOurs string) {
 	ip := plain(r.IP)
 	a, err := netip.ParseAddr(string(ip))
 	switch {
-	case len(ip) == 0, err == nil && a.IsUnspecified():
+	case err == nil && a.IsUnspecified():
 		// An FQDN member whose name does not resolve shows 0.0.0.0.
 		return addr, "its server " + quote(r.Server) + " stands for a domain name"
 	case err != nil:
 		return addr, "its address " + quote(r.IP) + " cannot be read"
 	}
 	a = a.Unmap()
-	if string(plain(r.Port)) == "*" {
-		return netip.AddrPortFrom(a, 65535), "it stands for all ports"
-	}
 	port, err := number(r.Port)
+	if string(plain(r.Port)) == "*" || err == nil && port == wildcardPort {
+		return netip.AddrPortFrom(a, wildcardPort), "it stands for all ports"
+	}
 	if err != nil || port < 1 || port > 65535 {
 		return addr, "its port " + quote(r.Port) + " cannot be read"
 	}
@@ -99,7 +117,7 @@ func stateOf(state, svrState []byte) State {
 	)
 	switch enabled := is(state, "ENABLED"); {
 	case enabled && out:
-		return Suspended
+		return DisabledAbove
 	case enabled:
 		return Enabled
 	case going:

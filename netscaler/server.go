@@ -53,22 +53,32 @@ func (b *batch) leaveDomains(ctx context.Context) {
 var errDomain = errors.New("stands for a domain name, so that the member is not one of Nitrox's")
 
 func (c *Client) noDomain(ctx context.Context, name string) error {
-	var s server
-	_, err := c.do(ctx, c.short(get("config/server/"+segment(name), func(r io.Reader) (reply, error) {
+	s, err := c.readServer(ctx, name)
+	switch {
+	case errors.Is(err, ErrGone):
+		return nil // and its members with it
+	case err != nil:
+		return fmt.Errorf("look up the server %q: %w", printable(name), err)
+	case text(s.Domain) != "":
+		return fmt.Errorf("the server %q (%s) %w", printable(name), printable(text(s.Domain)), errDomain)
+	}
+	return nil
+}
+
+// readServer reads a server's own row. It is [ErrGone] if the appliance says that
+// it has none of the name; an answer without the row is not that.
+func (c *Client) readServer(ctx context.Context, name string) (s server, err error) {
+	_, err = c.do(ctx, c.short(get("config/server/"+segment(name), func(r io.Reader) (reply, error) {
 		s = server{}
 		return decodeReply(r, "server", one(&s))
 	})))
-	e := refused(err)
-	if e != nil && (e.Status == http.StatusNotFound || e.Code == codeNoSuchResource || e.Code == codeNoServer) {
-		return nil // removed by now, and its members with it
+	if e := refused(err); e != nil && (e.Status == http.StatusNotFound || e.Code == codeNoSuchResource || e.Code == codeNoServer) {
+		return s, ErrGone
 	}
-	if err != nil {
-		return fmt.Errorf("look up the server %q: %w", printable(name), err)
+	if err == nil && !strings.EqualFold(text(s.Name), name) {
+		err = errNameless
 	}
-	if domain := text(s.Domain); domain != "" {
-		return fmt.Errorf("the server %q (%s) %w", printable(name), printable(domain), errDomain)
-	}
-	return nil
+	return s, err
 }
 
 // bindByName binds the members whose address the NetScaler has under another

@@ -2,32 +2,39 @@ package netscaler
 
 import (
 	"errors"
+	"fmt"
 	"net/netip"
 	"time"
 )
+
+// Settings of a member are what Set changes in place.
+type Settings struct{ Weight, Order int }
+
+// Settings are the member's.
+func (m Member) Settings() Settings { return Settings{m.Weight, m.Order} }
 
 // State is a member's administrative state. It says nothing of health.
 type State int
 
 const (
-	Enabled   State = iota
-	Draining        // disabled, and still serving the clients it has (GOING OUT OF SERVICE)
-	Disabled        // disabled, out of service
-	Suspended       // enabled itself, but out of service because its server or its group is disabled
+	Enabled       State = iota
+	Draining            // disabled, and still serving the clients it has (GOING OUT OF SERVICE)
+	Disabled            // disabled, out of service
+	DisabledAbove       // enabled itself, but out of service because its server or its group is disabled
 )
 
 // Member is one server and port in a service group.
 type Member struct {
 	// Addr is unmapped. It is not valid for members that have no address
-	// (see Alien).
+	// (see NotOurs).
 	Addr netip.AddrPort
 	// Server is the name of the server entity, which is what set, enable,
 	// disable and unbind must use. For a member that was bound by its address
 	// it is mostly, but not always, the address.
 	Server string
-	// Alien says why the member can never be Nitrox's: it stands for a domain
-	// name. Empty: its address decides.
-	Alien string
+	// NotOurs says why the member can never be Nitrox's: it stands for a domain
+	// name, say, or for all ports. Empty: its address decides.
+	NotOurs string
 	// Weight is 1 to 100.
 	Weight int
 	State  State
@@ -44,19 +51,48 @@ type Member struct {
 	Leaving bool
 	// Order is the priority, 1 to 8192; 0 is the default.
 	Order int
-	// Left is what remains of a drain; 0 if none runs or it has no limit.
-	Left time.Duration
+	// Remaining is what remains of a drain; 0 if none runs or it has no limit.
+	Remaining time.Duration
 }
 
-// Group is a service group as it was read.
-type Group struct {
-	// Err is why this one group cannot be served: [ErrNoGroup], or the refusal
-	// that its reading met.
-	Err     error
-	Members []Member
-	// Attrs is nil until [Client.Detail] has read it.
-	Attrs *Attrs
+// Groups is what a read found of service groups. There is no members' list in
+// it that could mean "not known": [Groups.Members] gives what was read, which
+// may be none, or why it is not known.
+type Groups struct{ byName map[string]finding[[]Member] }
+
+// Attributes is what a read found of the attributes of service groups.
+type Attributes struct{ byName map[string]finding[Attrs] }
+
+// finding is what was found of one group. The zero finding is an error.
+type finding[T any] struct {
+	value T
+	known bool
+	err   error
 }
+
+func found[T any](value T) finding[T]     { return finding[T]{value: value, known: true} }
+func unknown[T any](err error) finding[T] { return finding[T]{err: err} }
+
+// of is the finding under name. What was not asked for is not known either.
+func of[T any](all map[string]finding[T], name string) (value T, err error) {
+	f := all[name]
+	switch {
+	case f.known:
+		return f.value, nil
+	case f.err != nil:
+		return value, f.err
+	}
+	return value, fmt.Errorf("%s: not read", name)
+}
+
+// Members are those of the named group, as they were read. The error is why
+// they are not known: [ErrNoGroup], a refusal, an answer that cannot be read.
+// A read of all groups cannot tell a group without members from one that does
+// not exist; [Client.Attributes] can.
+func (g Groups) Members(name string) ([]Member, error) { return of(g.byName, name) }
+
+// Of are the attributes of the named group, or why they are not known.
+func (a Attributes) Of(name string) (Attrs, error) { return of(a.byName, name) }
 
 // Attrs are the attributes of a service group that decide how members may be
 // changed.
@@ -80,14 +116,14 @@ const (
 	BindVServer            // bind a service group to its virtual server
 	Bind                   // add a member, enabled
 	Enable                 // put a disabled member back into service, and lift its mark
-	Set                    // change a member's weight in place
+	Set                    // change a member's weight or order in place
 	Drain                  // mark a member and disable it gracefully, with a delay
 	Unbind                 // remove a member
 	RemoveServer           // remove a member's server, if nothing uses it
 
-	// Replace makes a group's members those of a list. It is a way to apply
+	// ReplaceMembers makes a group's members those of a list. It is a way to apply
 	// changes of the kinds above, and never one of them.
-	Replace
+	ReplaceMembers
 
 	mark   // the first step of Drain
 	unmark // the last step of Enable
@@ -96,7 +132,7 @@ const (
 var opNames = [...]string{
 	AddVServer: "add vserver", AddGroup: "add group", BindVServer: "bind vserver",
 	Bind: "bind", Enable: "enable", Set: "set", Drain: "drain", Unbind: "unbind",
-	RemoveServer: "remove server", Replace: "replace", mark: "mark", unmark: "unmark",
+	RemoveServer: "remove server", ReplaceMembers: "replace", mark: "mark", unmark: "unmark",
 }
 
 func (op Op) String() string { return opNames[op] }
@@ -110,25 +146,24 @@ type Change struct {
 	// count, for Set Weight is the new weight, and for RemoveServer only Addr
 	// and Server count.
 	Member
-	// Was is the weight that Set replaces.
-	Was int
+	// Was is what Set replaces.
+	Was Settings
 	// Delay is how long a drain may take, in whole seconds; 0, which only a
 	// desired state can ask for, is until the last client is gone.
 	Delay time.Duration
 	// Create is what AddGroup, AddVServer and BindVServer make.
 	Create *Creation
-	// List is what Replace makes the group's members, and Out are those of its
+	// List is what ReplaceMembers makes the group's members, and Out are those of its
 	// members that the list leaves out.
 	List, Out []Member
 	// Why is the reason, for people.
 	Why string
-	// Took is how long the calls lasted by which it was tried; 0 before.
-	Took time.Duration
 }
 
 // ErrNoGroup: the appliance has no service group of this name.
 var ErrNoGroup = errors.New("no such service group")
 
 // ErrUnsure is wrapped by the error of a change that was sent and whose answer
-// was lost. Only reading again tells whether it was made.
-var ErrUnsure = errors.New("sent, but the answer was lost")
+// does not show that it holds: the answer was lost, says nothing, or says that
+// there was nothing to do. Only reading again tells whether it was made.
+var ErrUnsure = errors.New("sent, and not known to have been made")

@@ -98,8 +98,8 @@ func TestDeadSessionIsRenewedOnceAndTheCallRepeated(t *testing.T) {
 	for name, death := range deaths {
 		death.killed = true
 		t.Run("read "+name, func(t *testing.T) {
-			b := newBox(t).on(bulk, death, rows(binding, `{"servicegroupname":"a","ip":"10.0.0.1","port":80}`))
-			groups, err := b.open().Read(t.Context(), []string{"a", "b", "c", "d", "e"})
+			b := newBox(t).on(bulk, death, rows(binding, `{"servicegroupname":"a","ip":"10.0.0.1","port":80,"state":"ENABLED"}`))
+			groups, err := look(b.open(), t.Context(), []string{"a", "b", "c", "d", "e"})
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -200,7 +200,7 @@ func TestRefusedPasswordIsNotTriedAgainUntilItChanges(t *testing.T) {
 func TestLogInThatNeedsAHandSaysSo(t *testing.T) {
 	for code, advice := range map[int]string{1034: "second factor", 1045: "by hand", 1046: "by hand"} {
 		b := newBox(t).on("POST login", answer{status: 401, body: nitro(401, code, "x").body})
-		groups, err := b.open().Read(t.Context(), []string{"sg"})
+		groups, err := look(b.open(), t.Context(), []string{"sg"})
 		wantError(t, err, nil, advice)
 		if groups != nil {
 			t.Errorf("%d is said to be a matter of the group: %v", code, groups["sg"].Err)
@@ -417,7 +417,7 @@ func TestRoleIsAskedBeforeThePartitionSwitchAndInEachSession(t *testing.T) {
 
 func TestPartitionThatCannotBeSwitchedToEndsTheSession(t *testing.T) {
 	b := newBox(t).on("POST nspartition?action=Switch", nitro(404, 2755, "Partition does not exist"))
-	groups, err := b.open(func(cfg *netscaler.Config) { cfg.Partition = "web" }).Read(t.Context(), []string{"sg"})
+	groups, err := look(b.open(func(cfg *netscaler.Config) { cfg.Partition = "web" }), t.Context(), []string{"sg"})
 	wantError(t, err, nil, "switch to the partition web: NITRO 2755")
 	if groups != nil || len(b.sessions) != 0 {
 		t.Errorf("groups %v, sessions %v", groups, b.sessions)
@@ -429,11 +429,11 @@ func TestReadOnlyClientSendsNothingThatWrites(t *testing.T) {
 	b := newBox(t).on(byName("sg"), rows(binding, "")).on("POST nspartition?action=Switch", ok(done)).
 		on("GET servicegroup/sg?attrs=servicegroupname,servicetype,state,autoscale,autodisablegraceful,autodisabledelay", rows("servicegroup", `{"servicegroupname":"sg"}`))
 	c := b.open(func(cfg *netscaler.Config) { cfg.ReadOnly = true; cfg.Partition = "web" })
-	groups, err := c.Read(t.Context(), []string{"sg"})
+	groups, err := look(c, t.Context(), []string{"sg"})
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := c.Detail(t.Context(), groups); err != nil {
+	if err := detail(c, t.Context(), groups); err != nil {
 		t.Fatal(err)
 	}
 	for _, op := range []netscaler.Op{netscaler.Bind, netscaler.Enable, netscaler.Set, netscaler.Drain, netscaler.Unbind} {

@@ -103,10 +103,10 @@ func wholeLife(t *testing.T, sim *simulator.Simulator, c *netscaler.Client, betw
 		"bind serviceGroup sg-other 10.0.0.1 99",
 	)
 	names := []string{"sg-a", "b c", "sg-d", "sg-e", "sg-missing"}
-	read := func() map[string]*netscaler.Group {
+	read := func() map[string]*seen {
 		t.Helper()
 		between()
-		groups, err := c.Read(t.Context(), names)
+		groups, err := look(c, t.Context(), names)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -118,12 +118,12 @@ func wholeLife(t *testing.T, sim *simulator.Simulator, c *netscaler.Client, betw
 		for i := range list {
 			list[i].Op = op
 		}
-		wantNil(t, c.Do(t.Context(), op, list))
+		wantNil(t, settled(c.Do(t.Context(), op, list)))
 	}
 	of := func(group string, m netscaler.Member) netscaler.Change {
 		return netscaler.Change{Group: group, Member: m, Delay: 60 * time.Second}
 	}
-	find := func(groups map[string]*netscaler.Group, group, addr string) netscaler.Member {
+	find := func(groups map[string]*seen, group, addr string) netscaler.Member {
 		t.Helper()
 		for _, m := range groups[group].Members {
 			if m.Addr == netip.MustParseAddrPort(addr) {
@@ -136,7 +136,7 @@ func wholeLife(t *testing.T, sim *simulator.Simulator, c *netscaler.Client, betw
 
 	groups := read()
 	between()
-	if err := c.Detail(t.Context(), groups); err != nil {
+	if err := detail(c, t.Context(), groups); err != nil {
 		t.Fatal(err)
 	}
 	if !errors.Is(groups["sg-missing"].Err, netscaler.ErrNoGroup) || groups["sg-d"].Attrs == nil || groups["sg-d"].Attrs.Autoscale != "DISABLED" {
@@ -148,7 +148,7 @@ func wholeLife(t *testing.T, sim *simulator.Simulator, c *netscaler.Client, betw
 	if m := find(groups, "sg-a", "10.0.0.9:80"); m.State != netscaler.Disabled || m.Mark {
 		t.Errorf("%+v", m)
 	}
-	if i := slices.IndexFunc(groups["sg-a"].Members, func(m netscaler.Member) bool { return m.Server == "www" }); i < 0 || groups["sg-a"].Members[i].Alien == "" {
+	if i := slices.IndexFunc(groups["sg-a"].Members, func(m netscaler.Member) bool { return m.Server == "www" }); i < 0 || groups["sg-a"].Members[i].NotOurs == "" {
 		t.Errorf("%+v", groups["sg-a"].Members)
 	}
 
@@ -162,14 +162,14 @@ func wholeLife(t *testing.T, sim *simulator.Simulator, c *netscaler.Client, betw
 
 	groups = read()
 	heavier := of("sg-d", find(groups, "sg-d", "10.0.0.2:81"))
-	heavier.Weight, heavier.Was = 9, 1
+	heavier.Weight, heavier.Was = 9, netscaler.Settings{Weight: 1}
 	do(netscaler.Set, heavier, of("sg-e", find(groups, "sg-e", "[ff00::1]:80")))
 	do(netscaler.Drain, of("sg-d", find(groups, "sg-d", "10.0.0.2:81")), of("b c", find(groups, "b c", "10.0.0.1:80")), of("sg-e", find(groups, "sg-e", "[ff00::1]:80")))
 	wantState(t, sim, "sg-d", "10.0.0.2:80 10.0.0.2 weight 1 ENABLED UP", "10.0.0.2:81 10.0.0.2 weight 9 DISABLED GOING OUT OF SERVICE")
 
 	groups = read()
 	draining := find(groups, "sg-d", "10.0.0.2:81")
-	if draining.State != netscaler.Draining || !draining.Mark || draining.Left <= 0 || draining.Left > time.Minute {
+	if draining.State != netscaler.Draining || !draining.Mark || draining.Remaining <= 0 || draining.Remaining > time.Minute {
 		t.Errorf("%+v", draining)
 	}
 	do(netscaler.Enable, of("sg-d", draining), of("sg-e", find(groups, "sg-e", "[ff00::1]:80")))
@@ -207,12 +207,12 @@ func TestCallsAreFew(t *testing.T) {
 	c := open(t, sim.Transport())
 	pass := func(ops ...netscaler.Op) string {
 		sim.ResetCalls()
-		groups, err := c.Read(t.Context(), names)
+		groups, err := look(c, t.Context(), names)
 		if err != nil {
 			t.Fatal(err)
 		}
 		if len(ops) > 0 {
-			if err := errors.Join(c.Detail(t.Context(), groups), c.Writable(t.Context())); err != nil {
+			if err := errors.Join(detail(c, t.Context(), groups), c.Writable(t.Context())); err != nil {
 				t.Fatal(err)
 			}
 		}
@@ -221,7 +221,7 @@ func TestCallsAreFew(t *testing.T) {
 			for i := range 400 {
 				list = append(list, change(op, names[i%100], fmt.Sprintf("10.0.0.%d:80", i/100+1)))
 			}
-			wantNil(t, c.Do(t.Context(), op, list))
+			wantNil(t, settled(c.Do(t.Context(), op, list)))
 		}
 		if len(ops) > 0 {
 			if err := c.Save(t.Context()); err != nil {
@@ -296,14 +296,14 @@ func TestLostAnswerIsResolvedByReadingAgain(t *testing.T) {
 			}
 			wantError(t, errs[0], netscaler.ErrUnsure)
 			sim.ClearFaults()
-			groups, err := c.Read(t.Context(), []string{"sg"})
+			groups, err := look(c, t.Context(), []string{"sg"})
 			if err != nil {
 				t.Fatal(err)
 			}
 			if len(groups["sg"].Members) != made {
 				t.Errorf("%d members read, %d made", len(groups["sg"].Members), made)
 			}
-			wantNil(t, c.Do(t.Context(), netscaler.Bind, changes(netscaler.Bind, "10.0.0.1:80", "10.0.0.2:80")))
+			wantNil(t, settled(c.Do(t.Context(), netscaler.Bind, changes(netscaler.Bind, "10.0.0.1:80", "10.0.0.2:80"))))
 		}
 	})
 }
@@ -330,7 +330,7 @@ func TestPartitionIsWhatIsSeen(t *testing.T) {
 		"switch ns partition web", "add serviceGroup sg HTTP", "bind serviceGroup sg 10.0.0.2 80", "switch ns partition default")
 	c := open(t, sim.Transport(), func(cfg *netscaler.Config) { cfg.Partition = "web" })
 	for range 2 {
-		groups, err := c.Read(t.Context(), []string{"sg"})
+		groups, err := look(c, t.Context(), []string{"sg"})
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -14,11 +14,10 @@ import (
 const chunk = 500
 
 // Do makes changes that are all of the kind op, in arrays of up to 500, and
-// says of each how it went: errs[i] is nil if changes[i] holds now. Binding
-// what is bound and unbinding what is not bound holds.
+// says of each how it went: errs[i] is nil if changes[i] was made.
 //
-// An error that wraps [ErrUnsure] means that the change may or may not have
-// been made. After trouble with the appliance as a whole the rest is not sent.
+// An error that wraps [ErrUnsure] means that it may or may not hold now; so does
+// the answer that a member to bind exists, or that one to unbind does not. After trouble with the appliance as a whole the rest is not sent.
 // A change that does not name its group, server (or address) and port is
 // refused, because NITRO would make it to the whole group.
 func (c *Client) Do(ctx context.Context, op Op, changes []Change) (errs []error) {
@@ -40,7 +39,7 @@ func (c *Client) Do(ctx context.Context, op Op, changes []Change) (errs []error)
 	case Bind:
 		b.send(ctx, b.items)
 		b.bindByName(ctx)
-	case Replace:
+	case ReplaceMembers:
 		b.replace(ctx)
 	case RemoveServer:
 		b.removeServers(ctx)
@@ -58,7 +57,7 @@ func (c *Client) Do(ctx context.Context, op Op, changes []Change) (errs []error)
 // name is the member as people know it.
 func (ch Change) name() string {
 	switch c := ch.Create; {
-	case ch.Op == Replace:
+	case ch.Op == ReplaceMembers:
 		return "its members"
 	case ch.Op == RemoveServer:
 		return printable(ch.Server)
@@ -86,22 +85,24 @@ func (ch Change) check(op Op) error {
 		return errors.New("not sent: it names no service group")
 	case strings.ContainsAny(ch.Group, "[]"):
 		return errRange
-	case op == Replace:
+	case op == ReplaceMembers:
 		return ch.checkList()
 	case op < Bind:
 		return ch.checkCreation(op)
 	case op == RemoveServer && !ownName(ch.Member):
 		return errors.New("not sent: the server is not named by its address")
-	case ch.Alien != "":
-		return fmt.Errorf("not sent: %s", ch.Alien)
+	case ch.NotOurs != "":
+		return fmt.Errorf("not sent: %s", ch.NotOurs)
 	case !ch.Addr.IsValid(), ch.Addr.Addr().IsUnspecified(), ch.Addr.Addr().Zone() != "":
 		return errors.New("not sent: it names no address")
-	case ch.Addr.Port() == 0:
-		return errors.New("not sent: it names no port")
+	case ch.Addr.Port() == 0, ch.Addr.Port() == wildcardPort:
+		return errors.New("not sent: it does not name one port")
 	case op != Bind && ch.Server == "":
 		return errors.New("not sent: it names no server")
 	case (op == Bind || op == Set) && (ch.Weight < 1 || ch.Weight > 100):
 		return fmt.Errorf("not sent: the weight %d is not one of 1 to 100", ch.Weight)
+	case ch.Order < 0 || ch.Order > 8192:
+		return fmt.Errorf("not sent: the order %d is not one of 1 to 8192", ch.Order)
 	case op == Drain && ch.Delay <= 0:
 		return errors.New("not sent: a drain needs a delay")
 	case op != Bind && strings.ContainsAny(ch.Server, "[]"):
@@ -138,8 +139,18 @@ func (it item) body(op Op) map[string]any {
 		b["ip"] = it.change.Addr.Addr().Unmap().String()
 	}
 	switch op {
-	case Bind, Set:
+	case Bind:
 		b["weight"] = it.change.Weight
+		if it.change.Order > 0 { // builds before 13.1 do not know it
+			b["order"] = it.change.Order
+		}
+	case Set:
+		if it.change.Weight != it.change.Was.Weight {
+			b["weight"] = it.change.Weight
+		}
+		if it.change.Order != it.change.Was.Order {
+			b["order"] = it.change.Order
+		}
 	case Drain:
 		b["graceful"] = "YES"
 		b["delay"] = int64((it.change.Delay + time.Second - 1) / time.Second)
@@ -176,10 +187,10 @@ func (c *Client) holds(op Op, group string, e *Error) error {
 	switch {
 	case op >= Bind && e.noGroup(group):
 		return fmt.Errorf("%w; %w", e, ErrNoGroup)
-	case op <= Bind && e.Code == codeExists:
+	case op < Bind && e.Code == codeExists:
 		return nil
-	case op == Unbind && e.gone():
-		return nil
+	case op == Bind && e.Code == codeExists, op == Unbind && e.gone():
+		return fmt.Errorf("%w: %w", ErrUnsure, e)
 	case e.peerFailed():
 		c.log.Warn("the change was made on the primary, and not yet on its peer", "op", op, "group", group, "error", e)
 		return nil

@@ -8,6 +8,7 @@
 package sources
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -29,20 +30,41 @@ type Endpoint struct {
 	Origin string
 }
 
-// Answer is what a source knows of one query. If Doubt is nil it is the whole
-// truth, also when it is empty; otherwise its endpoints may be added and
-// nothing may be removed because of it.
+// Answer is what a source knows of one query: the whole truth, also when that is
+// nothing, or endpoints of which it has a doubt that they are all. Those may be
+// added, and nothing may be removed because of it. The zero Answer is a doubt:
+// only [NewAnswer] makes one that is the whole truth.
 type Answer struct {
 	Endpoints []Endpoint
-	// Left are the candidates that were left out, and why.
-	Left []Left
-	// Doubt says why the answer may be incomplete. It wraps [ErrAbsent] if the
-	// cluster manager positively does not have the app.
-	Doubt error
+	// LeftOut are the candidates that are not endpoints, and why.
+	LeftOut []LeftOut
+
+	whole bool
+	doubt error
 }
 
-// Left is a candidate that is no endpoint: "task web.3", "unhealthy".
-type Left struct{ What, Why string }
+// NewAnswer is the answer of a source that has read all there is to read, if
+// doubt is nil. A doubt says why the endpoints may not be all; it wraps
+// [ErrAbsent] if the cluster manager positively does not have the app.
+func NewAnswer(endpoints []Endpoint, leftOut []LeftOut, doubt error) Answer {
+	return Answer{Endpoints: endpoints, LeftOut: leftOut, whole: doubt == nil, doubt: doubt}
+}
+
+// Doubtful is the answer of a source that knows nothing but why.
+func Doubtful(doubt error) Answer { return NewAnswer(nil, nil, cmp.Or(doubt, errNoAnswer)) }
+
+var errNoAnswer = errors.New("it was not answered")
+
+// Doubt is why the endpoints may not be all; nil if they are.
+func (a Answer) Doubt() error {
+	if a.whole {
+		return nil
+	}
+	return cmp.Or(a.doubt, errNoAnswer)
+}
+
+// LeftOut is a candidate that is not an endpoint: "task web.3", "unhealthy".
+type LeftOut struct{ What, Why string }
 
 // ErrAbsent is wrapped by the doubt about an app that its cluster manager
 // positively does not have.

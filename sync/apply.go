@@ -25,11 +25,11 @@ func (v *visit) apply(ctx context.Context, outcomes []*Outcome) {
 		if o.Err != nil || o.App.Policy.Paused {
 			continue
 		}
-		o.Errs = make([]error, len(o.Plan.Changes))
-		for i := range o.Errs {
-			o.Errs[i] = errNotReached
+		o.Done = make([]Done, len(o.Plan.Changes))
+		for i, c := range o.Plan.Changes {
+			o.Done[i] = Done{Change: c, Err: errNotReached}
 		}
-		if len(o.Errs) > 0 {
+		if len(o.Done) > 0 {
 			work = append(work, o)
 		}
 	}
@@ -43,102 +43,119 @@ func (v *visit) apply(ctx context.Context, outcomes []*Outcome) {
 	v.do(ctx, work, netscaler.AddVServer)
 	v.do(ctx, work, netscaler.AddGroup)
 	v.do(ctx, work, netscaler.BindVServer)
-	work = slices.DeleteFunc(work, func(o *Outcome) bool { return !o.made() })
+	work = slices.DeleteFunc(work, func(o *Outcome) bool { return !o.created() })
 	v.do(ctx, work, netscaler.Bind)
 	v.do(ctx, work, netscaler.Enable)
 	v.do(ctx, work, netscaler.Set)
-	v.replace(ctx, work, false)
+	v.giveLists(ctx, work, false)
 	v.remove(ctx, work)
 }
 
 // remove makes the removals of the groups in which everything before them
 // succeeded. A group waits, no longer than its wait_up, until removing costs it
-// no capacity.
+// no capacity; one that cannot be looked at meanwhile keeps its members.
 func (v *visit) remove(ctx context.Context, outcomes []*Outcome) {
 	began := time.Now()
-	now := map[*Outcome][]netscaler.Member{}
-	var waiting []*Outcome
+	var waiting, ready []*Outcome
 	for _, o := range outcomes {
-		if o.leaveRemovals() {
+		switch {
+		case !o.mayRemove():
+		case Ready(o.Plan, o.Actual):
+			ready = append(ready, o)
+		default:
 			waiting = append(waiting, o)
-			now[o] = o.Actual
 		}
 	}
+	v.removeNow(ctx, ready)
 	for looks := 0; len(waiting) > 0; looks++ {
-		if looks > 1 {
+		if looks > 0 {
 			_ = pause(ctx, time.Second) // do sees that ctx has ended
 		}
-		if looks > 0 && ctx.Err() == nil {
-			groups, err := v.ns.Client.Read(ctx, groupsOf(waiting))
-			if err != nil {
+		var groups netscaler.Groups
+		if ctx.Err() == nil {
+			var err error
+			if groups, err = v.ns.Client.Read(ctx, groupsOf(waiting)); err != nil {
 				v.errs = append(v.errs, err)
 				return
-			}
-			for _, o := range waiting {
-				now[o] = groups[o.App.Group].Members
 			}
 		}
 		var ready, rest []*Outcome
 		for _, o := range waiting {
-			if Ready(o.Plan, now[o]) || time.Since(began) >= o.App.Policy.WaitUp || ctx.Err() != nil {
+			now, err := groups.Members(o.App.Group)
+			late := time.Since(began) >= o.App.Policy.WaitUp
+			switch {
+			case ctx.Err() != nil, err == nil && (late || Ready(o.Plan, now)):
 				ready = append(ready, o)
-			} else {
+			case late:
+				o.settle(isRemoval, fmt.Errorf("not removed: whether its successors are UP is not known: %w", err))
+			default:
 				rest = append(rest, o)
 			}
 		}
-		v.do(ctx, ready, netscaler.Drain)
-		v.do(ctx, ready, netscaler.Unbind)
-		v.replace(ctx, ready, true)
-		v.clean(ctx, ready)
+		v.removeNow(ctx, ready)
 		waiting = rest
 	}
 }
 
-// leaveRemovals says whether the plan has removals that may be made. If what
-// comes before them failed, they are marked so.
-func (o *Outcome) leaveRemovals() bool {
-	failed, removals := false, false
-	for i, c := range o.Plan.Changes {
-		failed = failed || !removes(c) && o.Errs[i] != nil
-		removals = removals || removes(c)
-	}
-	for i, c := range o.Plan.Changes {
-		if failed && removes(c) {
-			o.Errs[i] = errAddFirst
-		}
-	}
-	return removals && !failed
+func (v *visit) removeNow(ctx context.Context, outcomes []*Outcome) {
+	v.do(ctx, outcomes, netscaler.Drain)
+	v.do(ctx, outcomes, netscaler.Unbind)
+	v.giveLists(ctx, outcomes, true)
+	v.clean(ctx, outcomes)
 }
 
-// do makes all changes of one kind. Once begun it is finished, whatever
-// happens to ctx; each call has a time limit of its own.
+// mayRemove says whether there are removals that may be made. If what comes
+// before them failed, they are marked so.
+func (o *Outcome) mayRemove() bool {
+	if slices.ContainsFunc(o.Done, func(d Done) bool { return !removes(d.Change) && d.Err != nil }) {
+		o.settle(isRemoval, errAddFirst)
+		return false
+	}
+	return slices.ContainsFunc(o.Done, isRemoval)
+}
+
+func isRemoval(d Done) bool { return removes(d.Change) }
+
+// settle says of some of the changes why they were not made.
+func (o *Outcome) settle(which func(Done) bool, err error) {
+	for i := range o.Done {
+		if which(o.Done[i]) {
+			o.Done[i].Err = err
+		}
+	}
+}
+
+// do makes all changes of one kind, but for those that are made by giving a
+// list. Once begun it is finished, whatever happens to ctx; each call has a time
+// limit of its own.
 func (v *visit) do(ctx context.Context, outcomes []*Outcome, op netscaler.Op) {
-	var changes []netscaler.Change
-	var fates []*error
-	var took []*time.Duration
+	var all []*Done
 	for _, o := range outcomes {
-		for i, c := range o.Plan.Changes {
-			if c.Op == op && !(o.Plan.AsList && listed(c)) {
-				changes = append(changes, c)
-				fates, took = append(fates, &o.Errs[i]), append(took, &o.Plan.Changes[i].Took)
+		for i := range o.Done {
+			if d := &o.Done[i]; d.Op == op && !(v.byList(o) && inList(d.Change)) {
+				all = append(all, d)
 			}
 		}
 	}
-	if len(changes) == 0 || len(v.errs) > 0 {
+	if len(all) == 0 || len(v.errs) > 0 {
 		return
 	}
 	if ctx.Err() != nil {
-		for _, fate := range fates {
-			*fate = errStopped
+		for _, d := range all {
+			d.Err = errStopped
 		}
 		return
+	}
+	changes := make([]netscaler.Change, len(all))
+	for i, d := range all {
+		changes[i] = d.Change
 	}
 	ctx = context.WithoutCancel(ctx)
 	began := time.Now()
 	errs := v.resolve(ctx, changes, v.ns.Client.Do(ctx, op, changes))
-	for i, err := range errs {
-		*fates[i], *took[i] = err, time.Since(began)
-		v.ns.unsaved = v.ns.unsaved || err == nil
+	for i, d := range all {
+		d.Err, d.Took = errs[i], time.Since(began)
+		v.ns.unsaved = v.ns.unsaved || d.Err == nil || errors.Is(d.Err, netscaler.ErrUnsure)
 	}
 	v.abandon(errs)
 }
@@ -152,8 +169,8 @@ func (v *visit) abandon(errs []error) {
 	}
 }
 
-// resolve finds out, by reading the groups again, which of the changes whose
-// answers were lost were made all the same.
+// resolve finds out, by reading the groups again, which of the changes that are
+// not known to have been made hold all the same.
 func (v *visit) resolve(ctx context.Context, changes []netscaler.Change, errs []error) []error {
 	var unsure []string
 	for i, err := range errs {
@@ -166,11 +183,18 @@ func (v *visit) resolve(ctx context.Context, changes []netscaler.Change, errs []
 	}
 	groups, err := v.ns.Client.Read(ctx, distinct(unsure))
 	if err != nil {
-		v.errs = append(v.errs, fmt.Errorf("read again after a lost answer: %w", err))
+		v.errs = append(v.errs, fmt.Errorf("read again after an answer that does not say what was done: %w", err))
 		return errs
 	}
 	for i, c := range changes {
-		if errors.Is(errs[i], netscaler.ErrUnsure) && InEffect(c, groups[c.Group].Members) {
+		if !errors.Is(errs[i], netscaler.ErrUnsure) {
+			continue
+		}
+		now, err := groups.Members(c.Group)
+		switch {
+		case err != nil:
+			errs[i] = fmt.Errorf("%w; and look: %w", errs[i], err)
+		case InEffect(c, now):
 			errs[i] = nil
 		}
 	}
@@ -189,7 +213,7 @@ func InEffect(c netscaler.Change, now []netscaler.Member) bool {
 		case netscaler.Enable:
 			return m.State == netscaler.Enabled && !m.Mark
 		case netscaler.Set:
-			return m.Weight == c.Weight
+			return m.Settings() == c.Settings()
 		case netscaler.Drain:
 			return m.State == netscaler.Draining || m.State == netscaler.Disabled
 		case netscaler.Unbind:
@@ -215,7 +239,7 @@ func (n *NetScaler) save(ctx context.Context) error {
 		defer cancel()
 	}
 	if err := n.Client.Save(ctx); err != nil {
-		return fmt.Errorf("the changes are made, and lost at a reboot: %w", err)
+		return fmt.Errorf("the changes are made, and would be lost in a reboot: %w", err)
 	}
 	n.unsaved, n.saved = false, time.Now()
 	return nil

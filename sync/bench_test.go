@@ -108,10 +108,9 @@ func BenchmarkPass(b *testing.B) {
 
 // BenchmarkPlan is the decision alone, over 1,000 groups of 100 members.
 func BenchmarkPlan(b *testing.B) {
-	var want sync.Desired
+	want := wanted(hosts(1, 100)...)
 	var actual []netscaler.Member
 	for _, e := range hosts(1, 100) {
-		want.Endpoints = append(want.Endpoints, e)
 		actual = append(actual, netscaler.Member{Addr: e.Addr, Server: e.Addr.Addr().String(), Weight: 1, Up: true})
 	}
 	b.ReportAllocs()

@@ -1,7 +1,6 @@
 package sync
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"slices"
@@ -10,72 +9,18 @@ import (
 	"nitrox/netscaler"
 )
 
-// create adds to the plans what their groups lack. A group that has members is
-// not looked at: its creation was finished before its first member was bound.
-func (v *visit) create(ctx context.Context, outcomes []*Outcome, groups map[string]*netscaler.Group) {
-	var work []*Outcome
-	var names []string
-	for _, o := range outcomes {
-		c := o.App.Create
-		missing := errors.Is(o.Err, netscaler.ErrNoGroup)
-		if c == nil || o.Err != nil && !missing || len(groups[o.App.Group].Members) > 0 {
-			continue
-		}
-		work = append(work, o)
-		if c.VServer != nil {
-			names = append(names, c.VServer.Name)
-		}
-	}
-	var found map[string]*netscaler.FrontEnd
-	if len(names) > 0 {
-		end := clock(&v.phases.Read)
-		var err error
-		found, err = v.ns.Client.FrontEnds(ctx, names)
-		end()
-		if err != nil {
-			fail(work, err)
-			return
-		}
-	}
-	for _, o := range work {
-		missing := o.Err != nil
-		var front *netscaler.FrontEnd
-		if c := o.App.Create; c.VServer != nil {
-			front = found[c.VServer.Name]
-		}
-		changes, notes, err := Creation(o.App, missing, front)
-		if err != nil {
-			fail([]*Outcome{o}, err)
-			continue
-		}
-		if missing {
-			o.Err = nil
-			o.Plan = Diff(o.App.Group, o.Desired, nil, o.App.Policy)
-			o.Plan.AsList = o.App.Create.DesiredState && v.ns.Client.TakesList(o.App.Group)
-		}
-		o.Plan.Changes = append(changes, o.Plan.Changes...)
-		o.Notes = append(o.Notes, notes...)
-	}
-}
-
-// Creation is what is to be made for an app before its members are bound: its
-// group if that is missing, its virtual server if that is missing and its
-// address is given, and the binding of the two. front is nil if the app has no
-// virtual server. What is there already is compared, and left as it is.
-func Creation(app App, missing bool, front *netscaler.FrontEnd) (changes []netscaler.Change, notes []string, err error) {
+// creating adds to a plan what is to be made before the first member is bound:
+// the service group if it is missing, the virtual server if that is missing and
+// its address is given, and the binding of the two. front is nil if the app has
+// no virtual server, or its group has members. What is there already is left as
+// it is.
+func creating(plan Plan, app App, missing bool, front *netscaler.FrontEnd) Plan {
+	var changes []netscaler.Change
 	add := func(op netscaler.Op) {
 		changes = append(changes, netscaler.Change{Op: op, Group: app.Group, Create: app.Create})
 	}
-	if front != nil {
-		want := *app.Create.VServer
-		switch {
-		case front.Exists:
-			notes = differences(app.Create, front)
-		case want.Addr.IsValid():
-			add(netscaler.AddVServer)
-		default:
-			return nil, nil, fmt.Errorf("lb vserver %s: there is none, and create does not say its ip and port; make it, or correct its name in the mapping", want.Name)
-		}
+	if front != nil && !front.Exists {
+		add(netscaler.AddVServer)
 	}
 	if missing {
 		add(netscaler.AddGroup)
@@ -83,17 +28,27 @@ func Creation(app App, missing bool, front *netscaler.FrontEnd) (changes []netsc
 	if front != nil && !slices.ContainsFunc(front.Groups, func(name string) bool { return strings.EqualFold(name, app.Group) }) {
 		add(netscaler.BindVServer)
 	}
-	return changes, notes, nil
+	plan.Changes = slices.Concat(changes, plan.Changes)
+	return plan
+}
+
+// makeable is why a virtual server cannot be had: it is not there, and nobody
+// says where to make it.
+func makeable(app App, front netscaler.FrontEnd) error {
+	if want := app.Create.VServer; !front.Exists && !want.Addr.IsValid() {
+		return fmt.Errorf("lb vserver %s does not exist, and create does not say its ip and port; create it, or correct its name in the mapping", want.Name)
+	}
+	return nil
 }
 
 // differences between a virtual server that is there and the one that would be
 // made. Where no address is given, nothing is said of it but its name.
-func differences(c *netscaler.Creation, is *netscaler.FrontEnd) (all []string) {
+func differences(c *netscaler.Creation, is netscaler.FrontEnd) (all []string) {
 	want := c.VServer
 	differ := func(what string, is, want any) {
 		all = append(all, fmt.Sprintf("lb vserver %s is there with the %s %v, and create says %v; it is left as it is", c.VServer.Name, what, is, want))
 	}
-	if !want.Addr.IsValid() {
+	if !is.Exists || !want.Addr.IsValid() {
 		return nil
 	}
 	if is.Addr != want.Addr {
@@ -108,8 +63,8 @@ func differences(c *netscaler.Creation, is *netscaler.FrontEnd) (all []string) {
 	return all
 }
 
-// unlike tells how a service group that is there differs from the one that
-// would be made.
+// unlike are the differences between a service group that is there and the one
+// that would be made.
 func unlike(app App, is netscaler.Attrs) (all []string) {
 	if app.Create == nil {
 		return nil
@@ -127,27 +82,23 @@ func unlike(app App, is netscaler.Attrs) (all []string) {
 }
 
 func autoscale(c *netscaler.Creation) string {
-	if c.DesiredState {
+	if c.MemberList {
 		return "API"
 	}
 	return "DISABLED"
 }
 
-var errNotMade = errors.New("not attempted: what it would be bound to was not made")
+var errNotMade = errors.New("not attempted: what it would be bound to was not created")
 
-// made says whether all that was to be made for an outcome was. If not, the
+// created says whether all that was to be made for an outcome was. If not, the
 // rest of its changes is not attempted, so that the next pass finds the group
 // without members and goes on.
-func (o *Outcome) made() bool {
-	for i, c := range o.Plan.Changes {
-		if creates(c) && o.Errs[i] != nil {
-			for j, c := range o.Plan.Changes {
-				if !creates(c) {
-					o.Errs[j] = errNotMade
-				}
-			}
-			return false
+func (o *Outcome) created() bool {
+	failed := slices.ContainsFunc(o.Done, func(d Done) bool { return creates(d.Change) && d.Err != nil })
+	for i := range o.Done {
+		if d := &o.Done[i]; failed && !creates(d.Change) {
+			d.Err = errNotMade
 		}
 	}
-	return true
+	return !failed
 }

@@ -112,7 +112,7 @@ func TestAGroupMadeForTheDesiredStateDrainsAsTheMappingSays(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		st := stage{"shop": known(hosts(1, 3))}
 		c := creation(nil)
-		c.DesiredState, c.Drain = true, 30*time.Second
+		c.MemberList, c.Drain = true, 30*time.Second
 		s := bare(t, st, sync.App{Name: "shop", Policy: slowly, Create: c}, simulator.Options{})
 		r := s.sync(0)
 		if got := plain(t, sync.NSCLI, r); !strings.Contains(got, "add serviceGroup sg-shop HTTP -autoScale API -autoDisablegraceful YES -autoDisabledelay 30\n") {
@@ -184,7 +184,7 @@ func TestAVServerThatIsMissingAndHasNoAddressFailsItsApp(t *testing.T) {
 		st := stage{"shop": known(hosts(1, 2))}
 		s := bare(t, st, sync.App{Name: "shop", Policy: atOnce, Create: creation(&netscaler.VServer{Name: "lb-shop"})}, simulator.Options{})
 		r := s.sync(1)
-		if err := r.Outcomes[0].Err; err == nil || !strings.Contains(err.Error(), "lb vserver lb-shop: there is none, and create does not say its ip and port") {
+		if err := r.Outcomes[0].Err; err == nil || !strings.Contains(err.Error(), "lb vserver lb-shop does not exist, and create does not say its ip and port") {
 			t.Errorf("%v", err)
 		}
 		if s.config() != "" {
@@ -237,10 +237,10 @@ func TestARefusedCreationIsToldAndNothingIsBound(t *testing.T) {
 		s := newSite(t, players{"prod": st.play}, sync.App{Name: "shop", Policy: atOnce, Create: creation(nil)}, sync.App{Name: "cart", Policy: atOnce, Create: creation(nil)})
 		s.replace("edge", simulator.Options{}).SetFault(simulator.Fault{Command: "^add serviceGroup sg-shop", Code: 2138, Message: "Not authorized to execute this command [add serviceGroup sg-shop HTTP]"})
 		r := s.sync(1)
-		if err := r.Outcomes[0].Errs[0]; err == nil || !strings.Contains(err.Error(), `service group sg-shop: add group HTTP: NITRO 2138`) {
+		if err := r.Outcomes[0].Done[0].Err; err == nil || !strings.Contains(err.Error(), `service group sg-shop: add group HTTP: NITRO 2138`) {
 			t.Errorf("%v", err)
 		}
-		if err := r.Outcomes[0].Errs[1]; err == nil || !strings.Contains(err.Error(), "not attempted: what it would be bound to was not made") {
+		if err := r.Outcomes[0].Done[1].Err; err == nil || !strings.Contains(err.Error(), "not attempted: what it would be bound to was not created") {
 			t.Errorf("%v", err)
 		}
 		s.expect("sg-cart", bound(1, 1))

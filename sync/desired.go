@@ -10,55 +10,71 @@ import (
 	"nitrox/sources"
 )
 
-// Desired is what should be bound for an app.
+// Endpoint is what should be bound at one address.
+type Endpoint struct {
+	sources.Endpoint
+	Order int // as in [From]
+}
+
+// Desired is what should be bound for an app. The zero Desired is in doubt: only
+// [Union] makes one that is the whole truth.
 type Desired struct {
 	// Endpoints are sorted by address, each address once.
-	Endpoints []sources.Endpoint
-	// Doubt is nil if the endpoints are the whole truth. Otherwise they may be
-	// added, and nothing may be removed; it joins the doubts of all entries.
-	Doubt error
+	Endpoints []Endpoint
+
+	whole bool
+	doubt error
 }
+
+// Doubt is nil if the endpoints are the whole truth. Otherwise they may be
+// added, and nothing may be removed; it joins the doubts of all entries.
+func (d Desired) Doubt() error {
+	if d.whole {
+		return nil
+	}
+	return cmp.Or(d.doubt, errNotAsked)
+}
+
+var errNotAsked = errors.New("its sources were not asked")
 
 // Union is what the entries of from together say; answers[i] is that of
 // from[i]. A doubt of one entry is a doubt of all. An address that must not be
 // bound is left out and becomes a doubt: whoever published it meant something.
-// The same address twice takes the larger weight and is ready if either says so.
+// The same address twice takes the larger weight and the lower order, and is
+// ready if either says so.
 func Union(from []From, answers []sources.Answer, p Policy) Desired {
 	var doubts []error
-	var all []sources.Endpoint
-	for i, answer := range answers {
-		if answer.Doubt != nil && !(p.AbsentIsEmpty && errors.Is(answer.Doubt, sources.ErrAbsent)) {
-			doubts = append(doubts, fmt.Errorf("source %s: %w", from[i].Source, answer.Doubt))
+	var all []Endpoint
+	for i, f := range from {
+		var answer sources.Answer // of no answer, a doubt
+		if i < len(answers) {
+			answer = answers[i]
+		}
+		if doubt := answer.Doubt(); doubt != nil && !(p.AbsentIsEmpty && errors.Is(doubt, sources.ErrAbsent)) {
+			doubts = append(doubts, fmt.Errorf("source %s: %w", f.Source, doubt))
 		}
 		for _, e := range answer.Endpoints {
 			if why := Unfit(e.Addr, p.Only); why != "" {
-				doubts = append(doubts, fmt.Errorf("source %s: %v cannot be bound: %s", from[i].Source, e.Addr, why))
+				doubts = append(doubts, fmt.Errorf("source %s: %v cannot be bound: %s", f.Source, e.Addr, why))
 				continue
 			}
-			e.Weight = product(e.Weight, from[i].Weight)
-			all = append(all, e)
+			e.Weight = product(e.Weight, f.Weight)
+			all = append(all, Endpoint{e, f.Order})
 		}
 	}
-	return Desired{Endpoints: scale(merge(all)), Doubt: errors.Join(doubts...)}
+	return Desired{Endpoints: scale(merge(all)), whole: len(doubts) == 0, doubt: errors.Join(doubts...)}
 }
 
 // Confirmed is what two answers to one query say together: what either has is
 // wanted, so that only what both lack can be removed, and a doubt of either
 // remains.
 func Confirmed(first, second sources.Answer) sources.Answer {
-	doubt := first.Doubt
-	switch {
-	case first.Doubt == nil:
-		doubt = second.Doubt
-	case second.Doubt != nil && !errors.Is(second.Doubt, sources.ErrAbsent):
-		// The doubt that is no absence is the graver one.
-		doubt = second.Doubt
+	doubt := first.Doubt()
+	// The doubt that is not an absence is the graver one.
+	if d := second.Doubt(); d != nil && (doubt == nil || !errors.Is(d, sources.ErrAbsent)) {
+		doubt = d
 	}
-	return sources.Answer{
-		Endpoints: merge(slices.Concat(second.Endpoints, first.Endpoints)),
-		Left:      second.Left,
-		Doubt:     doubt,
-	}
+	return sources.NewAnswer(slices.Concat(second.Endpoints, first.Endpoints), second.LeftOut, doubt)
 }
 
 // Unfit says why an address is never bound; empty if it may be.
@@ -81,6 +97,8 @@ func Unfit(a netip.AddrPort, only []netip.Prefix) string {
 		return "it is a link-local address"
 	case a.Port() == 0:
 		return "it has no port"
+	case a.Port() == 65535:
+		return "the port 65535 stands for all ports on a NetScaler"
 	case !inside(ip, only):
 		return "it is outside only"
 	}
@@ -100,11 +118,11 @@ func product(a, b int) int {
 }
 
 // merge sorts by address and makes one endpoint of those that share one.
-func merge(all []sources.Endpoint) []sources.Endpoint {
-	slices.SortStableFunc(all, func(a, b sources.Endpoint) int {
+func merge(all []Endpoint) []Endpoint {
+	slices.SortStableFunc(all, func(a, b Endpoint) int {
 		return cmp.Or(a.Addr.Compare(b.Addr), cmp.Compare(a.Uncertain, b.Uncertain), cmp.Compare(a.Origin, b.Origin))
 	})
-	var one []sources.Endpoint
+	var one []Endpoint
 	for _, e := range all {
 		last := len(one) - 1
 		if last < 0 || one[last].Addr != e.Addr {
@@ -112,12 +130,15 @@ func merge(all []sources.Endpoint) []sources.Endpoint {
 			continue
 		}
 		one[last].Weight = max(one[last].Weight, e.Weight)
+		if e.Order != 0 && (one[last].Order == 0 || e.Order < one[last].Order) {
+			one[last].Order = e.Order
+		}
 	}
 	return one
 }
 
 // scale brings weights above 100, the NetScaler's maximum, back in proportion.
-func scale(endpoints []sources.Endpoint) []sources.Endpoint {
+func scale(endpoints []Endpoint) []Endpoint {
 	top := 0
 	for _, e := range endpoints {
 		top = max(top, e.Weight)

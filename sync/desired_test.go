@@ -16,8 +16,8 @@ import (
 func TestUnion(t *testing.T) {
 	ep := func(s string, w int) sources.Endpoint { return sources.Endpoint{Addr: addr(s), Weight: w} }
 	unsure := func(e sources.Endpoint) sources.Endpoint { e.Uncertain = "no health result"; return e }
-	answer := func(es ...sources.Endpoint) sources.Answer { return sources.Answer{Endpoints: es} }
-	absent := sources.Answer{Doubt: fmt.Errorf("service web: %w", sources.ErrAbsent)}
+	answer := func(es ...sources.Endpoint) sources.Answer { return known(es) }
+	absent := sources.Doubtful(fmt.Errorf("service web: %w", sources.ErrAbsent))
 	for _, c := range []struct {
 		name    string
 		from    []sync.From
@@ -38,7 +38,7 @@ func TestUnion(t *testing.T) {
 			want: "10.0.0.1:80 0"},
 		{name: "uncertain in all answers is uncertain", answers: []sources.Answer{answer(unsure(ep("10.0.0.1:80", 0)))},
 			want: "10.0.0.1:80 0?"},
-		{name: "a doubt of one is a doubt of the group", from: []sync.From{{Source: "prod"}, {Source: "dcos"}}, answers: []sources.Answer{answer(ep("10.0.0.1:80", 0)), {Doubt: errors.New("connection refused")}},
+		{name: "a doubt of one is a doubt of the group", from: []sync.From{{Source: "prod"}, {Source: "dcos"}}, answers: []sources.Answer{answer(ep("10.0.0.1:80", 0)), sources.Doubtful(errors.New("connection refused"))},
 			want: "10.0.0.1:80 0", doubt: "source dcos: connection refused"},
 		{name: "absent is a doubt", from: []sync.From{{Source: "prod"}}, answers: []sources.Answer{absent}, doubt: "source prod: service web: no such app"},
 		{name: "absent: empty is none", from: []sync.From{{Source: "prod"}}, answers: []sources.Answer{absent}, policy: sync.Policy{AbsentIsEmpty: true}},
@@ -62,7 +62,7 @@ func TestUnion(t *testing.T) {
 			if s := strings.Join(got, ", "); s != c.want {
 				t.Errorf("\n got %s\nwant %s", s, c.want)
 			}
-			if doubt := fmt.Sprint(d.Doubt); (c.doubt != "" || d.Doubt != nil) && doubt != c.doubt {
+			if doubt := fmt.Sprint(d.Doubt()); (c.doubt != "" || d.Doubt() != nil) && doubt != c.doubt {
 				t.Errorf("doubt\n got %s\nwant %s", doubt, c.doubt)
 			}
 		})
@@ -75,9 +75,9 @@ func TestUnfitAddressesAreNeverBound(t *testing.T) {
 		if sync.Unfit(a, nil) == "" {
 			t.Errorf("%s would be bound", s)
 		}
-		d := sync.Union([]sync.From{{Source: "x"}}, []sources.Answer{{Endpoints: []sources.Endpoint{{Addr: a}}}}, sync.Policy{})
-		if len(d.Endpoints) > 0 || d.Doubt == nil {
-			t.Errorf("%s: %v, doubt %v", s, d.Endpoints, d.Doubt)
+		d := sync.Union([]sync.From{{Source: "x"}}, []sources.Answer{known([]sources.Endpoint{{Addr: a}})}, sync.Policy{})
+		if len(d.Endpoints) > 0 || d.Doubt() == nil {
+			t.Errorf("%s: %v, doubt %v", s, d.Endpoints, d.Doubt())
 		}
 	}
 	if why := sync.Unfit(netip.AddrPort{}, nil); why == "" {
@@ -95,7 +95,7 @@ func TestTheUnionDoesNotDependOnTheOrderOfEntriesAndKeepsWeightsLegal(t *testing
 		for i := range n {
 			order[i] = i
 			from[i].Weight = rapid.IntRange(0, 100).Draw(t, "weight")
-			answers[i].Endpoints = genEndpoints().Draw(t, "endpoints")
+			answers[i] = known(genEndpoints().Draw(t, "endpoints"))
 		}
 		order = rapid.Permutation(order).Draw(t, "order")
 		from2, answers2 := make([]sync.From, n), make([]sources.Answer, n)

@@ -53,7 +53,7 @@ func TestAnOperatorsGracefulDisableStays(t *testing.T) {
 		st["shop"] = known(hosts(1, 2)) // 10.0.0.3 is not even wanted
 		for range 100 {
 			r := s.sync(0)
-			if p := r.Outcomes[0].Plan; len(p.Operator) != 2 || len(p.Changes) != 0 {
+			if p := r.Outcomes[0].Plan; len(p.Disabled) != 2 || len(p.Changes) != 0 {
 				t.Fatalf("%+v", p)
 			}
 			time.Sleep(3 * time.Second)
@@ -221,7 +221,7 @@ func TestTwoCopiesAtOnceDrainTheSame(t *testing.T) {
 			go func() { done <- two.Sync(t.Context(), nil) }()
 			for _, r := range []sync.Result{one.Sync(t.Context(), nil), <-done} {
 				if code := r.Exit(false); code != 0 {
-					t.Errorf("exit %d: %v", code, r.Outcomes[0].Errs)
+					t.Errorf("exit %d: %v", code, r.Outcomes[0].Done)
 				}
 			}
 		}

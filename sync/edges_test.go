@@ -111,7 +111,7 @@ func TestStoppedWhileItWaitsForNewMembersItEndsAtOnce(t *testing.T) {
 		}
 		s.end(r, 1)
 		s.expect("sg-shop", bound(1, 2)+", "+bound(11, 12))
-		if !slices.ContainsFunc(r.Outcomes[0].Errs, func(err error) bool { return err != nil }) {
+		if !slices.ContainsFunc(r.Outcomes[0].Done, func(d sync.Done) bool { return d.Err != nil }) {
 			t.Error("the removals that were not made are not told")
 		}
 	})
@@ -121,7 +121,7 @@ func TestStoppedWhileItWaitsForNewMembersItEndsAtOnce(t *testing.T) {
 // for.
 func TestADisabledMemberIsNotUp(t *testing.T) {
 	old := []netscaler.Member{{Addr: addr("10.0.0.1:80"), Weight: 1, Up: true}}
-	plan := sync.Diff("sg", sync.Desired{Endpoints: []sources.Endpoint{{Addr: addr("10.0.1.1:80")}}}, old, sync.Policy{})
+	plan := sync.Diff("sg", wanted(sources.Endpoint{Addr: addr("10.0.1.1:80")}), old, sync.Policy{})
 	now := append([]netscaler.Member{{Addr: addr("10.0.1.1:80"), Weight: 1, Up: true, State: netscaler.Draining}}, old...)
 	if sync.Ready(plan, now) {
 		t.Error("ready, although the only new member is draining")

@@ -10,7 +10,7 @@ import (
 
 // JSONVersion is the version of the object that JSON writes. It changes when a
 // field changes its meaning or goes; fields may be added without.
-const JSONVersion = 1
+const JSONVersion = 2
 
 // The types below are the documentation of the object. Durations are seconds,
 // addresses "10.0.3.14:31080" or "[2001:db8::1]:80". Lists are never null.
@@ -33,12 +33,12 @@ type (
 		Name         string         `json:"name"`
 		ServiceGroup string         `json:"service_group"`
 		NetScaler    string         `json:"netscaler"`
-		Status       Status         `json:"status"`                  // failed, held, pending, changed, in step
-		Paused       bool           `json:"paused,omitempty"`        // planned, never applied
-		Error        string         `json:"error,omitempty"`         // why there is no plan
-		Doubt        string         `json:"doubt,omitempty"`         // why nothing is removed
-		DesiredState bool           `json:"desired_state,omitempty"` // its members are given as a list (autoscale API)
-		Endpoints    []jsonEndpoint `json:"endpoints"`               // desired
+		Status       Status         `json:"status"`                // failed, held, pending, changed, in step
+		Paused       bool           `json:"paused,omitempty"`      // planned, never applied
+		Error        string         `json:"error,omitempty"`       // why there is no plan
+		Doubt        string         `json:"doubt,omitempty"`       // why nothing is removed
+		MemberList   bool           `json:"member_list,omitempty"` // its members are given as a list (autoscale API)
+		Endpoints    []jsonEndpoint `json:"endpoints"`             // desired
 		LeftOut      []jsonLeftOut  `json:"left_out"`
 		Changes      []jsonChange   `json:"changes"` // in the order of application
 		Held         []jsonChange   `json:"held"`
@@ -52,6 +52,7 @@ type (
 	jsonEndpoint struct {
 		Address   string `json:"address"`
 		Weight    int    `json:"weight,omitempty"`    // missing: no opinion
+		Order     int    `json:"order,omitempty"`     // missing: no opinion
 		Uncertain string `json:"uncertain,omitempty"` // why its health is not known
 		Origin    string `json:"origin,omitempty"`
 	}
@@ -61,23 +62,29 @@ type (
 		Why    string `json:"why"`
 	}
 	jsonChange struct {
-		Op      string  `json:"op"`                // add vserver, add group, bind vserver, bind, enable, set, drain, unbind, remove server
-		Address string  `json:"address,omitempty"` // of the member
-		What    string  `json:"what,omitempty"`    // instead of it, where the change is to no member
-		Server  string  `json:"server,omitempty"`
-		Weight  int     `json:"weight,omitempty"`
-		Was     int     `json:"was,omitempty"`   // the weight before
-		Delay   float64 `json:"delay,omitempty"` // of a drain
-		Why     string  `json:"why,omitempty"`
-		Made    bool    `json:"made"`
-		Error   string  `json:"error,omitempty"` // why it was not made
+		Op      string        `json:"op"`                // add vserver, add group, bind vserver, bind, enable, set, drain, unbind, remove server
+		Address string        `json:"address,omitempty"` // of the member
+		What    string        `json:"what,omitempty"`    // instead of it, where the change is to no member
+		Server  string        `json:"server,omitempty"`
+		Weight  int           `json:"weight,omitempty"`
+		Order   int           `json:"order,omitempty"` // missing: the default
+		Was     *jsonSettings `json:"was,omitempty"`   // before a set
+		Delay   float64       `json:"delay,omitempty"` // of a drain
+		Why     string        `json:"why,omitempty"`
+		Made    bool          `json:"made"`
+		Error   string        `json:"error,omitempty"` // why it was not made
+	}
+	jsonSettings struct {
+		Weight int `json:"weight"`
+		Order  int `json:"order,omitempty"`
 	}
 	jsonMember struct {
-		Address string  `json:"address,omitempty"`
-		Server  string  `json:"server"`
-		Weight  int     `json:"weight,omitempty"`
-		Up      bool    `json:"up"`
-		Left    float64 `json:"left,omitempty"` // of a drain
+		Address   string  `json:"address,omitempty"`
+		Server    string  `json:"server"`
+		Weight    int     `json:"weight,omitempty"`
+		Up        bool    `json:"up"`
+		Order     int     `json:"order,omitempty"`
+		Remaining float64 `json:"remaining,omitempty"` // of a drain
 	}
 )
 
@@ -111,27 +118,28 @@ func JSON(w io.Writer, r Result) error {
 func jsonOutcome(o Outcome) jsonApp {
 	a := jsonApp{
 		Name: o.App.Name, ServiceGroup: o.App.Group, NetScaler: o.NetScaler, Status: o.Status(), Paused: o.App.Policy.Paused,
-		Error: text(o.Err), Doubt: text(o.Desired.Doubt), HeldBy: text(o.Plan.HeldBy), DesiredState: o.Plan.AsList,
+		Error: text(o.Err), Doubt: text(o.Desired.Doubt()), HeldBy: text(o.Plan.HeldBy), MemberList: o.Plan.MemberList,
 		Endpoints: []jsonEndpoint{}, LeftOut: []jsonLeftOut{}, Changes: []jsonChange{}, Held: []jsonChange{},
 		Kept: jsonMembers(o.Plan.Kept), Draining: jsonMembers(o.Plan.Draining),
-		Disabled: jsonMembers(o.Plan.Operator), NotOurs: jsonMembers(o.Plan.Foreign),
+		Disabled: jsonMembers(o.Plan.Disabled), NotOurs: jsonMembers(o.Plan.NotOurs),
 		Notes: []string{},
 	}
 	for _, note := range o.Notes {
 		a.Notes = append(a.Notes, oneLine(note))
 	}
 	for _, e := range o.Desired.Endpoints {
-		a.Endpoints = append(a.Endpoints, jsonEndpoint{e.Addr.String(), e.Weight, e.Uncertain, e.Origin})
+		a.Endpoints = append(a.Endpoints, jsonEndpoint{e.Addr.String(), e.Weight, e.Order, e.Uncertain, e.Origin})
 	}
 	for i, answer := range o.Answers {
-		for _, l := range answer.Left {
+		for _, l := range answer.LeftOut {
 			a.LeftOut = append(a.LeftOut, jsonLeftOut{o.App.From[i].Source, l.What, l.Why})
 		}
 	}
-	for i, c := range o.Plan.Changes {
-		j := jsonOf(c)
-		if o.Errs != nil {
-			j.Made, j.Error = o.Errs[i] == nil, text(o.Errs[i])
+	for _, d := range o.Changes() {
+		j := jsonOf(d.Change)
+		j.Made = d.Made()
+		if d.Failed() {
+			j.Error = text(d.Err)
 		}
 		a.Changes = append(a.Changes, j)
 	}
@@ -145,16 +153,20 @@ func jsonOf(c netscaler.Change) jsonChange {
 	if creates(c) || c.Op == netscaler.RemoveServer {
 		return jsonChange{Op: c.Op.String(), What: oneLine(subject(c)), Server: c.Server, Why: c.Why}
 	}
-	return jsonChange{
-		Op: c.Op.String(), Address: c.Addr.String(), Server: c.Server, Weight: c.Weight, Was: c.Was,
+	j := jsonChange{
+		Op: c.Op.String(), Address: c.Addr.String(), Server: c.Server, Weight: c.Weight, Order: c.Order,
 		Delay: c.Delay.Seconds(), Why: c.Why,
 	}
+	if c.Op == netscaler.Set {
+		j.Was = &jsonSettings{c.Was.Weight, c.Was.Order}
+	}
+	return j
 }
 
 func jsonMembers(members []netscaler.Member) []jsonMember {
 	out := []jsonMember{}
 	for _, m := range members {
-		j := jsonMember{Server: m.Server, Weight: m.Weight, Up: m.Up, Left: m.Left.Seconds()}
+		j := jsonMember{Server: m.Server, Weight: m.Weight, Up: m.Up, Order: m.Order, Remaining: m.Remaining.Seconds()}
 		if m.Addr.IsValid() {
 			j.Address = m.Addr.String()
 		}

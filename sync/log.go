@@ -18,8 +18,8 @@ func (r Result) Log(ctx context.Context, log *slog.Logger) {
 		if o.Err != nil {
 			log.ErrorContext(ctx, "not served", "error", text(o.Err))
 		}
-		if o.Desired.Doubt != nil {
-			log.ErrorContext(ctx, "in doubt, nothing is removed", "doubt", text(o.Desired.Doubt))
+		if o.Desired.Doubt() != nil {
+			log.ErrorContext(ctx, "in doubt, nothing is removed", "doubt", text(o.Desired.Doubt()))
 		}
 		if o.Plan.HeldBy != nil {
 			log.WarnContext(ctx, "removals held", "members", len(o.Plan.Held), "why", text(o.Plan.HeldBy))
@@ -27,8 +27,8 @@ func (r Result) Log(ctx context.Context, log *slog.Logger) {
 		for _, note := range o.Notes {
 			log.InfoContext(ctx, "note", "note", oneLine(note))
 		}
-		for i, err := range o.Errs {
-			c := o.Plan.Changes[i]
+		for _, d := range o.Done {
+			c := d.Change
 			attrs, what := []any{"member", c.Addr.String()}, past[c.Op]
 			if creates(c) || c.Op == netscaler.RemoveServer {
 				attrs, what = []any{"what", oneLine(subject(c))}, c.Op.String()
@@ -38,11 +38,11 @@ func (r Result) Log(ctx context.Context, log *slog.Logger) {
 			if c.Why != "" {
 				attrs = append(attrs, "why", oneLine(c.Why))
 			}
-			if c.Took > 0 {
-				attrs = append(attrs, "took", c.Took.Round(time.Microsecond).String())
+			if d.Took > 0 {
+				attrs = append(attrs, "took", d.Took.Round(time.Microsecond).String())
 			}
-			if err != nil {
-				log.ErrorContext(ctx, c.Op.String()+" failed", append(attrs, "error", text(err))...)
+			if d.Failed() {
+				log.ErrorContext(ctx, c.Op.String()+" failed", append(attrs, "error", text(d.Err))...)
 			} else {
 				log.InfoContext(ctx, what, attrs...)
 			}

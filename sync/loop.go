@@ -207,11 +207,11 @@ func (c repeats) note(r Result, now time.Time, every time.Duration) (again []str
 		}
 	}
 	for _, o := range r.Outcomes {
-		for i, change := range o.Plan.Changes {
-			if o.Errs == nil || o.Errs[i] != nil {
+		for _, d := range o.Done {
+			if !d.Made() {
 				continue
 			}
-			key := fmt.Sprintf("%s of %s in %s on %s", change.Op, subject(change), change.Group, o.NetScaler)
+			key := fmt.Sprintf("%s of %s in %s on %s", d.Op, subject(d.Change), d.Group, o.NetScaler)
 			c[key] = append(c[key], now)
 			if len(c[key]) == often {
 				again = append(again, key)

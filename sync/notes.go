@@ -7,9 +7,9 @@ import (
 	"nitrox/netscaler"
 )
 
-// compare tells how the settings of a group that takes a list differ from what
+// ownDrain tells how the settings of a group that takes a list differ from what
 // the app's policy asks for. Nitrox leaves them as they are.
-func compare(a netscaler.Attrs, app App) []string {
+func ownDrain(a netscaler.Attrs, app App) []string {
 	is, remedy := "unbinds them at once (autodisablegraceful NO)", fmt.Sprintf("set serviceGroup %s -autoDisablegraceful YES -autoDisabledelay %d", quote(app.Group), int(app.Policy.Drain.Seconds()))
 	if a.DrainGraceful {
 		is = "drains them until their clients are gone (autodisabledelay 0)"
@@ -27,8 +27,8 @@ func compare(a netscaler.Attrs, app App) []string {
 	return []string{fmt.Sprintf("how members leave is the service group's own setting, because its autoscale is API: it %s, and drain: %s is not heeded; to change it: %s", is, short(want), remedy)}
 }
 
-// notes are what a plan leaves to be said of its group.
-func notes(plan Plan) (all []string) {
+// remarks are what a plan leaves to be said of its group.
+func remarks(plan Plan) (all []string) {
 	var unmarked []string
 	see := func(m netscaler.Member) {
 		if m.NoMark {
@@ -39,7 +39,7 @@ func notes(plan Plan) (all []string) {
 		see(m)
 	}
 	for _, c := range plan.Changes {
-		if !plan.AsList && (c.Op == netscaler.Drain || c.Mark) {
+		if !plan.MemberList && (c.Op == netscaler.Drain || c.Mark) {
 			see(c.Member)
 		}
 	}

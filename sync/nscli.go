@@ -33,13 +33,13 @@ func NSCLI(w io.Writer, r Result) error {
 			if o.Err != nil {
 				comment("failed: %s", text(o.Err))
 			}
-			if o.Desired.Doubt != nil {
-				comment("in doubt, nothing is removed: %s", text(o.Desired.Doubt))
+			if o.Desired.Doubt() != nil {
+				comment("in doubt, nothing is removed: %s", text(o.Desired.Doubt()))
 			}
 			if o.Plan.HeldBy != nil {
 				comment("held: %s", text(o.Plan.HeldBy))
 			}
-			if o.Plan.AsList && len(o.Plan.Changes) > 0 {
+			if o.Plan.MemberList && len(o.Plan.Changes) > 0 {
 				comment("its members are given as a list, for which there is no command; these come to the same")
 			}
 			for _, note := range o.Notes {
@@ -58,7 +58,7 @@ func NSCLI(w io.Writer, r Result) error {
 				}
 			}
 		}
-		for op := range netscaler.Replace {
+		for op := range netscaler.ReplaceMembers {
 			for _, o := range byName[name] {
 				for _, c := range o.Plan.Changes {
 					if c.Op == op && !o.App.Policy.Paused {
@@ -94,7 +94,7 @@ func commandsOf(c netscaler.Change) (lines []string) {
 		say("add lb vserver %s %s %s %d%s", quote(v.Name), quote(c.Create.ServiceType), v.Addr.Addr(), v.Addr.Port(), method)
 	case netscaler.AddGroup:
 		options := ""
-		if c.Create.DesiredState {
+		if c.Create.MemberList {
 			options = " -autoScale API"
 			if c.Create.Drain > 0 {
 				options += fmt.Sprintf(" -autoDisablegraceful YES -autoDisabledelay %d", int(c.Create.Drain.Seconds()))

@@ -164,12 +164,12 @@ type stage map[string]sources.Answer
 func (st stage) play(_ context.Context, app string, _ bool) (sources.Answer, error) {
 	a, known := st[app]
 	if !known {
-		return sources.Answer{Doubt: fmt.Errorf("app %s: %w", app, sources.ErrAbsent)}, nil
+		return sources.Doubtful(fmt.Errorf("app %s: %w", app, sources.ErrAbsent)), nil
 	}
 	return a, nil
 }
 
-func known(es []sources.Endpoint) sources.Answer { return sources.Answer{Endpoints: es} }
+func known(es []sources.Endpoint) sources.Answer { return sources.NewAnswer(es, nil, nil) }
 
 var atOnce = sync.Policy{MaxRemove: sync.Limit{N: 75, Percent: true}}
 
@@ -431,7 +431,7 @@ func TestDrainByRunsThatKnowNothingOfEachOther(t *testing.T) {
 		st["shop"] = known(hosts(1, 2))
 		r := s.sync(0)
 		s.expect("sg-shop", "10.0.0.1:80, 10.0.0.2:80, 10.0.0.3:80 GOING OUT OF SERVICE")
-		if d := r.Outcomes[0].Plan.Draining; len(d) != 1 || d[0].Left <= 0 || d[0].Left > 30*time.Second {
+		if d := r.Outcomes[0].Plan.Draining; len(d) != 1 || d[0].Remaining <= 0 || d[0].Remaining > 30*time.Second {
 			t.Errorf("draining: %+v", d)
 		}
 
@@ -451,7 +451,7 @@ func TestAnOperatorsDisableStays(t *testing.T) {
 		}
 		for range 100 {
 			r := s.sync(0)
-			if n := len(r.Outcomes[0].Plan.Operator); n != 1 {
+			if n := len(r.Outcomes[0].Plan.Disabled); n != 1 {
 				t.Fatalf("%d members are the operator's", n)
 			}
 		}
@@ -499,7 +499,7 @@ func TestForeignMembersAreUntouched(t *testing.T) {
 		if !strings.Contains(got, "192.0.2.7:80") || strings.Contains(got, "10.0.0.9:80") || !strings.Contains(got, bound(1, 2)) {
 			t.Errorf("%s", got)
 		}
-		if n := len(r.Outcomes[0].Plan.Foreign); n != 2 {
+		if n := len(r.Outcomes[0].Plan.NotOurs); n != 2 {
 			t.Errorf("%d members are foreign", n)
 		}
 	})
@@ -526,8 +526,15 @@ func TestBoundAlreadyAndGoneAlreadyAreNoFailures(t *testing.T) {
 		quick(netscaler.Bind, 5)
 		quick(netscaler.Unbind, 1)
 		for _, c := range plan.Outcomes[0].Plan.Changes {
-			if errs := s.NetScalers["edge"].Client.Do(ctx, c.Op, []netscaler.Change{c}); errs[0] != nil {
-				t.Error(errs[0])
+			// The NetScaler says that there is nothing to do; a look shows it.
+			errs := s.NetScalers["edge"].Client.Do(ctx, c.Op, []netscaler.Change{c})
+			groups, err := other.Read(ctx, []string{"sg-shop"})
+			if err != nil {
+				t.Fatal(err)
+			}
+			now, err := groups.Members("sg-shop")
+			if !errors.Is(errs[0], netscaler.ErrUnsure) || err != nil || !sync.InEffect(c, now) {
+				t.Errorf("%v: %v; %v", c.Op, errs[0], err)
 			}
 		}
 		if err := other.Close(ctx); err != nil {
@@ -593,7 +600,7 @@ func TestAFailedBindStopsTheRemovalsOfItsGroup(t *testing.T) {
 		r := s.sync(1)
 		s.expect("sg-shop", bound(1, 5))
 		s.expect("sg-cart", bound(3, 4))
-		if err := r.Outcomes[0].Errs[1]; err == nil || !strings.Contains(err.Error(), "435") {
+		if err := r.Outcomes[0].Done[1].Err; err == nil || !strings.Contains(err.Error(), "435") {
 			t.Errorf("the refused bind says %v", err)
 		}
 		s.sims["edge"].ClearFaults()
@@ -815,7 +822,7 @@ func TestTwoCopiesAtOnceEndInTheSameState(t *testing.T) {
 		second := <-done
 		for _, r := range []sync.Result{first, second} {
 			if code := r.Exit(false); code != 0 {
-				t.Errorf("exit %d: %v", code, r.Outcomes[0].Errs)
+				t.Errorf("exit %d: %v", code, r.Outcomes[0].Done)
 			}
 		}
 		_ = two.Close(t.Context()) // both use one set of simulators; the sessions are counted below

@@ -6,7 +6,6 @@ import (
 	"slices"
 
 	"nitrox/netscaler"
-	"nitrox/sources"
 )
 
 // Plan leads a service group from its actual to its desired members. It is a
@@ -19,21 +18,21 @@ type Plan struct {
 	// Held are the removals that a guard holds back, and HeldBy says why.
 	Held   []netscaler.Change
 	HeldBy error
-	// AsList: the changes are made by giving the group its members as a whole
+	// MemberList: the changes are made by giving the group its members as a whole
 	// (autoscale API), and how members leave it is the group's own setting.
-	AsList bool
+	MemberList bool
 	// Kept are the serving members that stay as they are, but perhaps for
 	// their weight.
 	Kept []netscaler.Member
 	// Draining are on their way out, and the NetScaler is not done with them.
 	Draining []netscaler.Member
-	// Operator are members that somebody else disabled, by themselves or with
+	// Disabled are members that somebody else disabled, by themselves or with
 	// their server or group. They are neither enabled nor removed.
-	Operator []netscaler.Member
-	// Foreign are not ours: domain names, and addresses outside only.
-	Foreign []netscaler.Member
-	// Waiting are endpoints whose health is not known; they are not added.
-	Waiting []sources.Endpoint
+	Disabled []netscaler.Member
+	// NotOurs are domain names, addresses outside only, and the like.
+	NotOurs []netscaler.Member
+	// Uncertain are endpoints whose health is not known; they are not added.
+	Uncertain []Endpoint
 }
 
 // The reasons of changes, for people.
@@ -47,7 +46,7 @@ const (
 // Diff compares what is desired with what is actual. Its result depends on its
 // arguments alone, and not on their order.
 func Diff(group string, want Desired, actual []netscaler.Member, p Policy) Plan {
-	wanted := make(map[netip.AddrPort]sources.Endpoint, len(want.Endpoints))
+	wanted := make(map[netip.AddrPort]Endpoint, len(want.Endpoints))
 	for _, e := range want.Endpoints {
 		wanted[e.Addr] = e
 	}
@@ -56,37 +55,43 @@ func Diff(group string, want Desired, actual []netscaler.Member, p Policy) Plan 
 		plan.Changes = append(plan.Changes, netscaler.Change{Op: op, Group: group, Member: m, Why: why})
 		return &plan.Changes[len(plan.Changes)-1]
 	}
-	weigh := func(m netscaler.Member, e sources.Endpoint) {
-		if e.Weight != 0 && e.Weight != m.Weight {
-			was := m.Weight
+	set := func(m netscaler.Member, e Endpoint) {
+		is := m.Settings()
+		if e.Weight != 0 {
 			m.Weight = e.Weight
-			change(netscaler.Set, m, e.Origin).Was = was
+		}
+		if e.Order != 0 {
+			m.Order = e.Order
+		}
+		if m.Settings() != is {
+			change(netscaler.Set, m, e.Origin).Was = is
 		}
 	}
+	doubt := want.Doubt()
 	bound := make(map[netip.AddrPort]bool, len(actual))
 	for _, m := range actual {
-		// A foreign member that has a desired address already serves it.
+		// A member that is not ours and has a desired address already serves it.
 		bound[m.Addr] = true
-		if m.Alien != "" || !inside(m.Addr.Addr(), p.Only) {
-			plan.Foreign = append(plan.Foreign, m)
+		if m.NotOurs != "" || !inside(m.Addr.Addr(), p.Only) {
+			plan.NotOurs = append(plan.NotOurs, m)
 			continue
 		}
 		e, isWanted := wanted[m.Addr]
 		switch {
-		case m.State == netscaler.Suspended, m.State != netscaler.Enabled && !m.Mark:
-			plan.Operator = append(plan.Operator, m)
+		case m.State == netscaler.DisabledAbove, m.State != netscaler.Enabled && !m.Mark:
+			plan.Disabled = append(plan.Disabled, m)
 		case isWanted && m.State == netscaler.Enabled:
 			plan.Kept = append(plan.Kept, m)
 			if m.Mark && e.Uncertain == "" {
 				change(netscaler.Enable, m, whyMarked)
 			}
-			weigh(m, e)
+			set(m, e)
 		case isWanted && e.Uncertain == "":
 			change(netscaler.Enable, m, cmp.Or(e.Origin, whyBack))
-			weigh(m, e)
-		case m.State == netscaler.Enabled && want.Doubt != nil:
+			set(m, e)
+		case m.State == netscaler.Enabled && doubt != nil:
 			plan.Kept = append(plan.Kept, m)
-		case isWanted, want.Doubt != nil, m.Leaving:
+		case isWanted, doubt != nil, m.Leaving:
 			plan.Draining = append(plan.Draining, m)
 		case m.State == netscaler.Enabled && p.Drain > 0:
 			change(netscaler.Drain, m, whyGone).Delay = p.Drain
@@ -104,13 +109,13 @@ func Diff(group string, want Desired, actual []netscaler.Member, p Policy) Plan 
 		switch {
 		case bound[e.Addr]:
 		case e.Uncertain != "":
-			plan.Waiting = append(plan.Waiting, e)
+			plan.Uncertain = append(plan.Uncertain, e)
 		default:
-			change(netscaler.Bind, netscaler.Member{Addr: e.Addr, Weight: max(e.Weight, 1)}, e.Origin)
+			change(netscaler.Bind, netscaler.Member{Addr: e.Addr, Weight: max(e.Weight, 1), Order: e.Order}, e.Origin)
 		}
 	}
 	slices.SortFunc(plan.Changes, byOrder)
-	for _, members := range [][]netscaler.Member{plan.Kept, plan.Draining, plan.Operator, plan.Foreign} {
+	for _, members := range [][]netscaler.Member{plan.Kept, plan.Draining, plan.Disabled, plan.NotOurs} {
 		slices.SortFunc(members, byAddr)
 	}
 	return plan

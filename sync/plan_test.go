@@ -44,7 +44,7 @@ func genMembers() *rapid.Generator[[]netscaler.Member] {
 		m := netscaler.Member{
 			Addr:   genAddr().Draw(t, "addr"),
 			Weight: rapid.IntRange(1, 100).Draw(t, "weight"),
-			State:  rapid.SampledFrom([]netscaler.State{netscaler.Enabled, netscaler.Enabled, netscaler.Enabled, netscaler.Draining, netscaler.Disabled, netscaler.Suspended}).Draw(t, "state"),
+			State:  rapid.SampledFrom([]netscaler.State{netscaler.Enabled, netscaler.Enabled, netscaler.Enabled, netscaler.Draining, netscaler.Disabled, netscaler.DisabledAbove}).Draw(t, "state"),
 			Up:     rapid.Bool().Draw(t, "up"),
 		}
 		m.Mark = rapid.Bool().Draw(t, "mark")
@@ -52,7 +52,7 @@ func genMembers() *rapid.Generator[[]netscaler.Member] {
 		m.Leaving = m.State == netscaler.Draining && m.Mark && rapid.IntRange(0, 3).Draw(t, "leaving") == 0
 		m.Server = m.Addr.Addr().String()
 		if rapid.IntRange(0, 9).Draw(t, "alien") == 0 {
-			m.Alien = "domain name db.example.com"
+			m.NotOurs = "domain name db.example.com"
 		}
 		return m
 	}), 0, 12, func(m netscaler.Member) netip.AddrPort { return m.Addr })
@@ -115,17 +115,17 @@ func drained(members []netscaler.Member) []netscaler.Member {
 }
 
 func ours(m netscaler.Member, p sync.Policy) bool {
-	return m.Alien == "" && (len(p.Only) == 0 || slices.ContainsFunc(p.Only, func(x netip.Prefix) bool { return x.Contains(m.Addr.Addr()) }))
+	return m.NotOurs == "" && (len(p.Only) == 0 || slices.ContainsFunc(p.Only, func(x netip.Prefix) bool { return x.Contains(m.Addr.Addr()) }))
 }
 
 func operators(m netscaler.Member) bool {
-	return m.State == netscaler.Suspended || m.State != netscaler.Enabled && !m.Mark
+	return m.State == netscaler.DisabledAbove || m.State != netscaler.Enabled && !m.Mark
 }
 
 func TestApplyingThePlanReachesTheDesiredSet(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		p, actual := genPolicy().Draw(t, "policy"), genMembers().Draw(t, "actual")
-		want := sync.Desired{Endpoints: within(p, genEndpoints().Draw(t, "desired"))}
+		want := wanted(within(p, genEndpoints().Draw(t, "desired"))...)
 
 		first := applied(t, actual, sync.Diff("sg", want, actual, p).Changes)
 		if again := sync.Diff("sg", want, first, p); len(again.Changes) > 0 {
@@ -166,12 +166,12 @@ func TestApplyingThePlanReachesTheDesiredSet(t *testing.T) {
 func TestUncertainEndpointsKeepTheirMembers(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		p, actual := genPolicy().Draw(t, "policy"), genMembers().Draw(t, "actual")
-		want := sync.Desired{Endpoints: within(p, genEndpoints().Draw(t, "desired"))}
+		want := wanted(within(p, genEndpoints().Draw(t, "desired"))...)
 		for i := range want.Endpoints {
 			want.Endpoints[i].Uncertain, want.Endpoints[i].Weight = "no health result", 0
 		}
 		for _, c := range sync.Diff("sg", want, actual, p).Changes {
-			if slices.ContainsFunc(want.Endpoints, func(e sources.Endpoint) bool { return e.Addr == c.Addr }) {
+			if slices.ContainsFunc(want.Endpoints, func(e sync.Endpoint) bool { return e.Addr == c.Addr }) {
 				t.Fatalf("%v of %v, whose health is not known", c.Op, c.Addr)
 			}
 		}
@@ -181,7 +181,7 @@ func TestUncertainEndpointsKeepTheirMembers(t *testing.T) {
 func TestDoubtRemovesNothing(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		p, actual := genPolicy().Draw(t, "policy"), genMembers().Draw(t, "actual")
-		want := sync.Desired{Endpoints: within(p, genEndpoints().Draw(t, "desired")), Doubt: errors.New("half a list")}
+		want := inDoubt(errors.New("half a list"), within(p, genEndpoints().Draw(t, "desired"))...)
 		for _, c := range sync.Diff("sg", want, actual, p).Changes {
 			if c.Op == netscaler.Drain || c.Op == netscaler.Unbind {
 				t.Fatalf("%v of %v in doubt", c.Op, c.Addr)
@@ -194,7 +194,7 @@ func TestDoubtRemovesNothing(t *testing.T) {
 func TestMembersOutsideOnlyAndOperatorsMembersNeverChange(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		p, actual := genPolicy().Draw(t, "policy"), genMembers().Draw(t, "actual")
-		want := sync.Desired{Endpoints: within(p, genEndpoints().Draw(t, "desired"))}
+		want := wanted(within(p, genEndpoints().Draw(t, "desired"))...)
 		for _, c := range sync.Diff("sg", want, actual, p).Changes {
 			for _, m := range actual {
 				if m.Addr == c.Addr && (!ours(m, p) || operators(m)) {
@@ -209,8 +209,8 @@ func TestThePlanDoesNotDependOnTheOrderOfItsInputs(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		p, actual := genPolicy().Draw(t, "policy"), genMembers().Draw(t, "actual")
 		endpoints := within(p, genEndpoints().Draw(t, "desired"))
-		one := sync.Diff("sg", sync.Desired{Endpoints: sorted(endpoints)}, actual, p)
-		two := sync.Diff("sg", sync.Desired{Endpoints: sorted(rapid.Permutation(endpoints).Draw(t, "endpoints"))}, rapid.Permutation(actual).Draw(t, "members"), p)
+		one := sync.Diff("sg", wanted(endpoints...), actual, p)
+		two := sync.Diff("sg", wanted(rapid.Permutation(endpoints).Draw(t, "endpoints")...), rapid.Permutation(actual).Draw(t, "members"), p)
 		if a, b := fmt.Sprintf("%+v", one), fmt.Sprintf("%+v", two); a != b {
 			t.Fatalf("\n%s\n%s", a, b)
 		}
@@ -226,7 +226,7 @@ func sorted(es []sources.Endpoint) []sources.Endpoint {
 func TestWhatAddsComesBeforeWhatRemoves(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		p, actual := genPolicy().Draw(t, "policy"), genMembers().Draw(t, "actual")
-		want := sync.Desired{Endpoints: within(p, genEndpoints().Draw(t, "desired"))}
+		want := wanted(within(p, genEndpoints().Draw(t, "desired"))...)
 		changes := sync.Diff("sg", want, actual, p).Changes
 		if !slices.IsSortedFunc(changes, func(a, b netscaler.Change) int { return int(a.Op) - int(b.Op) }) {
 			t.Fatalf("%v", changes)
@@ -240,7 +240,7 @@ func TestWhatAddsComesBeforeWhatRemoves(t *testing.T) {
 func TestTheGuardNeverLetsTheLastMemberGo(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		p, actual := genPolicy().Draw(t, "policy"), genMembers().Draw(t, "actual")
-		want := sync.Desired{Endpoints: within(p, genEndpoints().Draw(t, "desired"))}
+		want := wanted(within(p, genEndpoints().Draw(t, "desired"))...)
 		before := sync.Diff("sg", want, actual, p)
 		after := sync.Guard(before, p)
 
@@ -284,10 +284,8 @@ func TestTheGuardNeverLetsTheLastMemberGo(t *testing.T) {
 func TestAConfirmationCanOnlyKeepMembers(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		answer := rapid.Custom(func(t *rapid.T) sources.Answer {
-			return sources.Answer{
-				Endpoints: genEndpoints().Draw(t, "endpoints"),
-				Doubt:     rapid.SampledFrom([]error{nil, nil, errors.New("half a list"), fmt.Errorf("app /x: %w", sources.ErrAbsent)}).Draw(t, "doubt"),
-			}
+			return sources.NewAnswer(genEndpoints().Draw(t, "endpoints"), nil,
+				rapid.SampledFrom([]error{nil, nil, errors.New("half a list"), fmt.Errorf("app /x: %w", sources.ErrAbsent)}).Draw(t, "doubt"))
 		})
 		first, second := answer.Draw(t, "first"), answer.Draw(t, "second")
 		both := sync.Confirmed(first, second)
@@ -297,10 +295,10 @@ func TestAConfirmationCanOnlyKeepMembers(t *testing.T) {
 					t.Fatalf("%v was in one answer and is lost", e.Addr)
 				}
 			}
-			if a.Doubt != nil && both.Doubt == nil {
+			if a.Doubt() != nil && both.Doubt() == nil {
 				t.Fatal("a doubt is lost")
 			}
-			if a.Doubt != nil && !errors.Is(a.Doubt, sources.ErrAbsent) && errors.Is(both.Doubt, sources.ErrAbsent) {
+			if a.Doubt() != nil && !errors.Is(a.Doubt(), sources.ErrAbsent) && errors.Is(both.Doubt(), sources.ErrAbsent) {
 				t.Fatal("a failure passes for an absence")
 			}
 		}
@@ -314,11 +312,12 @@ func TestDiff(t *testing.T) {
 		return netscaler.Member{Addr: addr(s), Server: addr(s).Addr().String(), Weight: 1, Up: true}
 	}
 	with := func(m netscaler.Member, f func(*netscaler.Member)) netscaler.Member { f(&m); return m }
-	want := func(es ...string) (d sync.Desired) {
-		for _, e := range es {
-			d.Endpoints = append(d.Endpoints, sources.Endpoint{Addr: addr(e)})
+	want := func(all ...string) sync.Desired {
+		var es []sources.Endpoint
+		for _, e := range all {
+			es = append(es, sources.Endpoint{Addr: addr(e)})
 		}
-		return d
+		return wanted(es...)
 	}
 	drain := sync.Policy{Drain: 30 * time.Second}
 	for _, c := range []struct {
@@ -356,20 +355,20 @@ func TestDiff(t *testing.T) {
 			actual: []netscaler.Member{with(enabled("10.0.0.1:80"), func(m *netscaler.Member) { m.State, m.Mark, m.Leaving = netscaler.Draining, true, true })},
 			plan:   "enable 10.0.0.1:80"},
 		{name: "a marked member whose server was disabled stays", want: want("10.0.0.1:80"),
-			actual: []netscaler.Member{with(enabled("10.0.0.1:80"), func(m *netscaler.Member) { m.State, m.Mark = netscaler.Suspended, true })},
+			actual: []netscaler.Member{with(enabled("10.0.0.1:80"), func(m *netscaler.Member) { m.State, m.Mark = netscaler.DisabledAbove, true })},
 			plan:   ""},
 		{name: "scenario 10: what an operator disabled stays, wanted or not", want: want("10.0.0.1:80"),
 			actual: []netscaler.Member{with(enabled("10.0.0.1:80"), func(m *netscaler.Member) { m.State = netscaler.Disabled }), with(enabled("10.0.0.2:80"), func(m *netscaler.Member) { m.State = netscaler.Disabled })},
 			plan:   ""},
 		{name: "a member whose server is disabled stays", want: want(),
-			actual: []netscaler.Member{with(enabled("10.0.0.1:80"), func(m *netscaler.Member) { m.State = netscaler.Suspended })},
+			actual: []netscaler.Member{with(enabled("10.0.0.1:80"), func(m *netscaler.Member) { m.State = netscaler.DisabledAbove })},
 			plan:   ""},
 		{name: "scenario 12: one address with two ports, and IPv6 in any spelling", want: want("10.0.0.1:80", "10.0.0.1:81", "[2001:db8:0:0::1]:80"),
 			actual: []netscaler.Member{enabled("10.0.0.1:81"), enabled("10.0.0.1:80"), enabled("[2001:db8::1]:80")},
 			plan:   ""},
 		{name: "a weight without opinion stays", want: want("10.0.0.1:80"), actual: []netscaler.Member{with(enabled("10.0.0.1:80"), func(m *netscaler.Member) { m.Weight = 7 })},
 			plan: ""},
-		{name: "a weight with an opinion is set in place", want: sync.Desired{Endpoints: []sources.Endpoint{{Addr: addr("10.0.0.1:80"), Weight: 3}}}, actual: []netscaler.Member{enabled("10.0.0.1:80")},
+		{name: "a weight with an opinion is set in place", want: wanted(sources.Endpoint{Addr: addr("10.0.0.1:80"), Weight: 3}), actual: []netscaler.Member{enabled("10.0.0.1:80")},
 			plan: "set 10.0.0.1:80"},
 		{name: "scenario 7: all members replaced adds first", want: want("10.0.1.1:80", "10.0.1.2:80"), actual: []netscaler.Member{enabled("10.0.0.1:80"), enabled("10.0.0.2:80")},
 			plan: "bind 10.0.1.1:80, bind 10.0.1.2:80, unbind 10.0.0.1:80, unbind 10.0.0.2:80"},
@@ -397,11 +396,11 @@ func TestDrasticPlansAreConfirmed(t *testing.T) {
 		return ms
 	}
 	first := func(n, of int) sources.Answer {
-		var a sources.Answer
+		var es []sources.Endpoint
 		for _, m := range group(of)[of-n:] {
-			a.Endpoints = append(a.Endpoints, sources.Endpoint{Addr: m.Addr})
+			es = append(es, sources.Endpoint{Addr: m.Addr})
 		}
-		return a
+		return known(es)
 	}
 	for _, c := range []struct {
 		name    string
@@ -413,9 +412,9 @@ func TestDrasticPlansAreConfirmed(t *testing.T) {
 		{"half of four", 4, []sources.Answer{first(2, 4)}, false},
 		{"more than half of four", 4, []sources.Answer{first(1, 4)}, true},
 		{"more than half of three", 3, []sources.Answer{first(1, 3)}, false},
-		{"every member replaced", 2, []sources.Answer{{Endpoints: []sources.Endpoint{{Addr: addr("10.9.9.9:80")}}}}, true},
-		{"one of two entries answers with nothing", 5, []sources.Answer{first(4, 5), {}}, true},
-		{"an entry answers with nothing, and nothing is to be removed", 4, []sources.Answer{first(4, 4), {}}, false},
+		{"every member replaced", 2, []sources.Answer{known([]sources.Endpoint{{Addr: addr("10.9.9.9:80")}})}, true},
+		{"one of two entries answers with nothing", 5, []sources.Answer{first(4, 5), known(nil)}, true},
+		{"an entry answers with nothing, and nothing is to be removed", 4, []sources.Answer{first(4, 4), known(nil)}, false},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			from := make([]sync.From, len(c.answers))
@@ -433,7 +432,7 @@ func TestRemovalsWaitForHalfOfTheMembersToBeUp(t *testing.T) {
 		return netscaler.Member{Addr: addr(s), Weight: 1, Up: up}
 	}
 	old := []netscaler.Member{member("10.0.0.1:80", true), member("10.0.0.2:80", true)}
-	want := sync.Desired{Endpoints: []sources.Endpoint{{Addr: addr("10.0.1.1:80")}, {Addr: addr("10.0.1.2:80")}}}
+	want := wanted(sources.Endpoint{Addr: addr("10.0.1.1:80")}, sources.Endpoint{Addr: addr("10.0.1.2:80")})
 	plan := sync.Diff("sg", want, old, sync.Policy{})
 	for _, c := range []struct {
 		name  string
@@ -455,13 +454,14 @@ func TestRemovalsWaitForHalfOfTheMembersToBeUp(t *testing.T) {
 
 func BenchmarkDiff(b *testing.B) {
 	for _, size := range []int{100, 1000} {
-		var want sync.Desired
+		var es []sources.Endpoint
 		var actual []netscaler.Member
 		for i := range size {
 			a := netip.AddrPortFrom(netip.AddrFrom4([4]byte{10, byte(i >> 16), byte(i >> 8), byte(i)}), 31080)
-			want.Endpoints = append(want.Endpoints, sources.Endpoint{Addr: a})
+			es = append(es, sources.Endpoint{Addr: a})
 			actual = append(actual, netscaler.Member{Addr: a, Server: a.Addr().String(), Weight: 1, Up: true})
 		}
+		want := wanted(es...)
 		b.Run(fmt.Sprintf("%d members in step", size), func(b *testing.B) {
 			b.ReportAllocs()
 			for b.Loop() {

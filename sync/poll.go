@@ -48,17 +48,17 @@ func (s *Syncer) poll(ctx context.Context, apps []App, fresh bool) polls {
 		go func() {
 			defer close(p.done)
 			end := clock(&p.took)
-			rest := s.rests[name]
-			answers, err := []sources.Answer(nil), rest.tooSoon()
+			backoff := s.backoffs[name]
+			answers, err := []sources.Answer(nil), backoff.tooSoon()
 			if err == nil {
 				answers, err = ask(ctx, s.Sources[name], p.queries, fresh)
-				rest.note(err)
+				backoff.note(err)
 			}
 			end()
 			p.err = err
 			for i, e := range p.entries {
 				if err != nil {
-					p.answers[e] = sources.Answer{Doubt: err}
+					p.answers[e] = sources.Doubtful(err)
 				} else {
 					p.answers[e] = answers[i]
 				}

@@ -21,6 +21,14 @@ import (
 
 var update = flag.Bool("update", false, "rewrite the expected reports")
 
+// outcomes are what became of a plan's changes.
+func outcomes(plan sync.Plan, took time.Duration, errs ...error) (done []sync.Done) {
+	for i, c := range plan.Changes {
+		done = append(done, sync.Done{Change: c, Err: errs[i], Took: took})
+	}
+	return done
+}
+
 // everything is a result in which all that a report can say is to be said.
 func everything(dryRun bool) sync.Result {
 	member := func(s string, state netscaler.State) netscaler.Member {
@@ -30,11 +38,11 @@ func everything(dryRun bool) sync.Result {
 		return netscaler.Change{Op: op, Group: "sg-shop", Member: m, Why: why}
 	}
 	draining := member("10.0.0.7:80", netscaler.Draining)
-	draining.Left = 41 * time.Second
+	draining.Remaining = 41 * time.Second
 	quoted := member("10.0.0.9:80", netscaler.Enabled)
 	quoted.Server = `web "9"`
 	weighed := change(netscaler.Set, member("10.0.0.3:80", netscaler.Enabled), "node n3, 2 pods")
-	weighed.Weight, weighed.Was = 2, 1
+	weighed.Weight, weighed.Was = 2, netscaler.Settings{Weight: 1}
 	drain := change(netscaler.Drain, quoted, "no longer an endpoint")
 	drain.Delay = 90 * time.Second
 	lost := errors.New("connection refused")
@@ -43,10 +51,9 @@ func everything(dryRun bool) sync.Result {
 	shop := sync.Outcome{
 		App:       sync.App{Name: "shop", Group: "sg-shop", From: []sync.From{{Source: "prod"}}},
 		NetScaler: "edge",
-		Answers:   []sources.Answer{{Left: []sources.Left{{What: "task web.3", Why: "unhealthy\x1b[31m\nunbind everything"}}}},
-		Desired: sync.Desired{Endpoints: []sources.Endpoint{
-			{Addr: addr("10.0.0.1:80"), Origin: "node n1"}, {Addr: addr("10.0.0.3:80"), Weight: 2, Origin: "node n3, 2 pods"}, {Addr: addr("10.0.0.4:80"), Uncertain: "no health result"},
-		}},
+		Answers:   []sources.Answer{sources.NewAnswer(nil, []sources.LeftOut{{What: "task web.3", Why: "unhealthy\x1b[31m\nunbind everything"}}, nil)},
+		Desired: wanted(sources.Endpoint{Addr: addr("10.0.0.1:80"), Origin: "node n1"}, sources.Endpoint{Addr: addr("10.0.0.3:80"), Weight: 2, Origin: "node n3, 2 pods"},
+			sources.Endpoint{Addr: addr("10.0.0.4:80"), Uncertain: "no health result"}),
 		Plan: sync.Plan{
 			Changes: []netscaler.Change{
 				change(netscaler.Bind, member("10.0.0.1:80", netscaler.Enabled), "node n1"),
@@ -54,51 +61,48 @@ func everything(dryRun bool) sync.Result {
 				weighed, drain,
 				change(netscaler.Unbind, member("10.0.0.8:80", netscaler.Disabled), "drained"),
 			},
-			Kept:     []netscaler.Member{member("10.0.0.3:80", netscaler.Enabled)},
-			Draining: []netscaler.Member{draining},
-			Operator: []netscaler.Member{member("10.0.0.5:80", netscaler.Disabled), member("10.0.0.6:80", netscaler.Suspended)},
-			Foreign:  []netscaler.Member{{Server: "db", Alien: "domain name db.example.com"}},
-			Waiting:  []sources.Endpoint{{Addr: addr("10.0.0.4:80"), Uncertain: "no health result"}},
+			Kept:      []netscaler.Member{member("10.0.0.3:80", netscaler.Enabled)},
+			Draining:  []netscaler.Member{draining},
+			Disabled:  []netscaler.Member{member("10.0.0.5:80", netscaler.Disabled), member("10.0.0.6:80", netscaler.DisabledAbove)},
+			NotOurs:   []netscaler.Member{{Server: "db", NotOurs: "domain name db.example.com"}},
+			Uncertain: []sync.Endpoint{{Endpoint: sources.Endpoint{Addr: addr("10.0.0.4:80"), Uncertain: "no health result"}}},
 		},
 	}
 	shop.Notes = []string{"worth knowing\nunbind everything, it says"}
 	if !dryRun {
-		for i := range shop.Plan.Changes {
-			shop.Plan.Changes[i].Took = 31400 * time.Microsecond
-		}
-		shop.Errs = []error{full, nil, nil, errors.New("not removed: a bind failed"), nil}
+		shop.Done = outcomes(shop.Plan, 31400*time.Microsecond, full, nil, nil, errors.New("not removed: a bind failed"), nil)
 	}
 	held := sync.Outcome{
-		App: sync.App{Name: "cart", Group: "cart", From: []sync.From{{Source: "prod"}}}, NetScaler: "edge", Answers: []sources.Answer{{}},
+		App: sync.App{Name: "cart", Group: "cart", From: []sync.From{{Source: "prod"}}}, NetScaler: "edge", Answers: []sources.Answer{known(nil)}, Desired: wanted(),
 		Plan: sync.Plan{Held: []netscaler.Change{{Op: netscaler.Unbind, Group: "cart", Member: member("10.0.1.1:80", netscaler.Enabled)}}, HeldBy: errors.New("would remove the last 1 serving member")},
 	}
 	doubtful := sync.Outcome{
-		App: sync.App{Name: "blog", Group: "sg blog", From: []sync.From{{Source: "dcos"}}}, NetScaler: "edge", Answers: []sources.Answer{{Doubt: lost}},
-		Desired: sync.Union([]sync.From{{Source: "dcos"}}, []sources.Answer{{Doubt: lost}}, sync.Policy{}),
+		App: sync.App{Name: "blog", Group: "sg blog", From: []sync.From{{Source: "dcos"}}}, NetScaler: "edge", Answers: []sources.Answer{sources.Doubtful(lost)},
+		Desired: sync.Union([]sync.From{{Source: "dcos"}}, []sources.Answer{sources.Doubtful(lost)}, sync.Policy{}),
 		Plan:    sync.Plan{Kept: []netscaler.Member{member("10.0.2.1:80", netscaler.Enabled)}},
 	}
 	paused := sync.Outcome{
 		App: sync.App{Name: "wiki", Group: "sg wiki", Policy: sync.Policy{Paused: true}}, NetScaler: "edge",
-		Desired: sync.Desired{Endpoints: []sources.Endpoint{{Addr: addr("[2001:db8::1]:80")}}},
+		Desired: wanted(sources.Endpoint{Addr: addr("[2001:db8::1]:80")}),
 		Plan:    sync.Plan{Changes: []netscaler.Change{{Op: netscaler.Bind, Group: "sg wiki", Member: member("[2001:db8::1]:80", netscaler.Enabled)}}},
 	}
-	front := &netscaler.Creation{ServiceType: "HTTP", DesiredState: true, Drain: time.Minute, VServer: &netscaler.VServer{Name: "lb made", Addr: addr("192.0.2.5:80"), Method: "ROUNDROBIN"}}
+	front := &netscaler.Creation{ServiceType: "HTTP", MemberList: true, Drain: time.Minute, VServer: &netscaler.VServer{Name: "lb made", Addr: addr("192.0.2.5:80"), Method: "ROUNDROBIN"}}
 	endless := change(netscaler.Drain, member("10.0.4.2:80", netscaler.Enabled), "no longer an endpoint")
 	made := sync.Outcome{
-		App: sync.App{Name: "made", Group: "made", Create: front}, NetScaler: "edge",
-		Plan: sync.Plan{AsList: true, Changes: []netscaler.Change{
+		App: sync.App{Name: "made", Group: "made", Create: front}, NetScaler: "edge", Desired: wanted(),
+		Plan: sync.Plan{MemberList: true, Changes: []netscaler.Change{
 			{Op: netscaler.AddVServer, Group: "made", Create: front}, {Op: netscaler.AddGroup, Group: "made", Create: front}, {Op: netscaler.BindVServer, Group: "made", Create: front},
 			change(netscaler.Bind, member("10.0.4.1:80", netscaler.Enabled), "node n4"), endless,
 			{Op: netscaler.RemoveServer, Group: "made", Member: member("10.0.4.3:80", netscaler.Disabled), Why: "if nothing else uses it"},
 		}, Draining: []netscaler.Member{member("10.0.4.4:80", netscaler.Draining)}},
 	}
 	if !dryRun {
-		made.Errs = []error{nil, nil, nil, nil, nil, errors.New("NITRO 1043 (HTTP 599): Internal error")}
+		made.Done = outcomes(made.Plan, 0, nil, nil, nil, nil, nil, errors.New("NITRO 1043 (HTTP 599): Internal error"))
 	}
 	down := errors.New("log in: NITRO 354 (HTTP 401): Invalid username or password")
-	unreached := sync.Outcome{App: sync.App{Name: "mail", Group: "mail"}, NetScaler: "core", Err: down}
+	unreached := sync.Outcome{App: sync.App{Name: "mail", Group: "mail"}, NetScaler: "core", Desired: wanted(), Err: down}
 	step := sync.Outcome{
-		App: sync.App{Name: "news", Group: "news"}, NetScaler: "edge",
+		App: sync.App{Name: "news", Group: "news"}, NetScaler: "edge", Desired: wanted(),
 		Plan: sync.Plan{Kept: []netscaler.Member{member("10.0.3.1:80", netscaler.Enabled)}},
 	}
 	return sync.Result{
@@ -160,7 +164,7 @@ func TestReports(t *testing.T) {
 func TestManyAppsInStepAreCountedNotListed(t *testing.T) {
 	r := sync.Result{DryRun: true}
 	for i := range 1000 {
-		r.Outcomes = append(r.Outcomes, sync.Outcome{App: sync.App{Name: fmt.Sprint("app", i), Group: "g"}, NetScaler: "edge"})
+		r.Outcomes = append(r.Outcomes, sync.Outcome{App: sync.App{Name: fmt.Sprint("app", i), Group: "g"}, NetScaler: "edge", Desired: wanted()})
 	}
 	if !r.Quiet() {
 		t.Error("there is nothing to tell")
@@ -189,16 +193,16 @@ func TestExitCodes(t *testing.T) {
 		want   int
 	}{
 		{"nothing", sync.Result{}, true, 0},
-		{"draining, operator-disabled and uncertain members", sync.Result{DryRun: true, Outcomes: []sync.Outcome{{Plan: sync.Plan{Draining: make([]netscaler.Member, 1), Operator: make([]netscaler.Member, 1), Waiting: make([]sources.Endpoint, 1)}}}}, true, 0},
-		{"a dry run with changes", sync.Result{DryRun: true, Outcomes: []sync.Outcome{{Plan: change}}}, false, 0},
-		{"a dry run with changes that count", sync.Result{DryRun: true, Outcomes: []sync.Outcome{{Plan: change}}}, true, 2},
-		{"a paused app's changes are no drift", sync.Result{DryRun: true, Outcomes: []sync.Outcome{{App: sync.App{Policy: sync.Policy{Paused: true}}, Plan: change}}}, true, 0},
-		{"changes made", sync.Result{Outcomes: []sync.Outcome{{Plan: change, Errs: []error{nil}}}}, false, 0},
-		{"a change not made", sync.Result{Outcomes: []sync.Outcome{{Plan: change, Errs: []error{errors.New("x")}}}}, false, 1},
-		{"held before changes", sync.Result{DryRun: true, Outcomes: []sync.Outcome{{Plan: held}, {Plan: change}}}, true, 3},
-		{"held after changes", sync.Result{DryRun: true, Outcomes: []sync.Outcome{{Plan: change}, {Plan: held}}}, true, 3},
-		{"failed before held", sync.Result{Outcomes: []sync.Outcome{{Plan: held}, {Err: errors.New("x")}}}, false, 1},
-		{"doubt", sync.Result{Outcomes: []sync.Outcome{{Desired: sync.Desired{Doubt: errors.New("x")}}}}, false, 1},
+		{"draining, operator-disabled and uncertain members", sync.Result{DryRun: true, Outcomes: []sync.Outcome{{Desired: wanted(), Plan: sync.Plan{Draining: make([]netscaler.Member, 1), Disabled: make([]netscaler.Member, 1), Uncertain: make([]sync.Endpoint, 1)}}}}, true, 0},
+		{"a dry run with changes", sync.Result{DryRun: true, Outcomes: []sync.Outcome{{Plan: change, Desired: wanted()}}}, false, 0},
+		{"a dry run with changes that count", sync.Result{DryRun: true, Outcomes: []sync.Outcome{{Plan: change, Desired: wanted()}}}, true, 2},
+		{"a paused app's changes are no drift", sync.Result{DryRun: true, Outcomes: []sync.Outcome{{App: sync.App{Policy: sync.Policy{Paused: true}}, Plan: change, Desired: wanted()}}}, true, 0},
+		{"changes made", sync.Result{Outcomes: []sync.Outcome{{Plan: change, Desired: wanted(), Done: outcomes(change, 0, nil)}}}, false, 0},
+		{"a change not made", sync.Result{Outcomes: []sync.Outcome{{Plan: change, Desired: wanted(), Done: outcomes(change, 0, errors.New("x"))}}}, false, 1},
+		{"held before changes", sync.Result{DryRun: true, Outcomes: []sync.Outcome{{Desired: wanted(), Plan: held}, {Plan: change, Desired: wanted()}}}, true, 3},
+		{"held after changes", sync.Result{DryRun: true, Outcomes: []sync.Outcome{{Plan: change, Desired: wanted()}, {Plan: held, Desired: wanted()}}}, true, 3},
+		{"failed before held", sync.Result{Outcomes: []sync.Outcome{{Desired: wanted(), Plan: held}, {Err: errors.New("x")}}}, false, 1},
+		{"doubt", sync.Result{Outcomes: []sync.Outcome{{Desired: inDoubt(errors.New("x"))}}}, false, 1},
 		{"a source", sync.Result{Sources: map[string]error{"a": nil, "b": errors.New("x")}}, false, 1},
 		{"a NetScaler", sync.Result{NetScalers: map[string]error{"a": errors.New("x")}}, false, 1},
 	} {

@@ -2,6 +2,7 @@ package sync
 
 import (
 	"errors"
+	"slices"
 	"time"
 
 	"nitrox/netscaler"
@@ -21,9 +22,16 @@ type Outcome struct {
 	Notes []string
 	// Err is why there is no plan.
 	Err error
-	// Errs are nil until the plan is applied; then Errs[i] is why
-	// Plan.Changes[i] was not made, or nil if it was.
-	Errs []error
+	// Done is what became of the plan's changes, in their order; nil until the
+	// plan is applied. What turned out not to be a change is left out.
+	Done []Done
+}
+
+// Done is what became of one change.
+type Done struct {
+	netscaler.Change
+	Err  error         // why it was not made; nil: it was
+	Took time.Duration // how long the calls lasted by which it was tried; 0: none was sent
 }
 
 // Result is what a pass found and did. Reports, exit code and log lines are
@@ -57,13 +65,13 @@ const (
 // Status sums the outcome up.
 func (o Outcome) Status() Status {
 	switch {
-	case o.Err != nil, o.Desired.Doubt != nil, errors.Join(o.Errs...) != nil:
+	case o.Err != nil, o.Desired.Doubt() != nil, slices.ContainsFunc(o.Done, func(d Done) bool { return d.Err != nil }):
 		return Failed
 	case o.Plan.HeldBy != nil:
 		return Held
-	case len(o.Plan.Changes) == 0:
+	case len(o.Changes()) == 0:
 		return InStep
-	case o.Errs == nil:
+	case o.Done == nil:
 		return Pending
 	}
 	return Changed
@@ -107,18 +115,40 @@ func (r Result) Exit(drift bool) int {
 type Tally struct{ Planned, Made int }
 
 // Tally counts the result's changes by kind, but for those of paused apps.
-func (r Result) Tally() [netscaler.Replace]Tally {
-	var t [netscaler.Replace]Tally
+func (r Result) Tally() [netscaler.ReplaceMembers]Tally {
+	var t [netscaler.ReplaceMembers]Tally
 	for _, o := range r.Outcomes {
-		for i, c := range o.Plan.Changes {
-			if o.App.Policy.Paused {
-				continue
-			}
-			t[c.Op].Planned++
-			if o.Errs != nil && o.Errs[i] == nil {
-				t[c.Op].Made++
+		if o.App.Policy.Paused {
+			continue
+		}
+		for _, d := range o.Changes() {
+			t[d.Op].Planned++
+			if d.Made() {
+				t[d.Op].Made++
 			}
 		}
 	}
 	return t
 }
+
+// Changes are what became of the outcome's changes; of a plan that was not
+// applied, why: errPlanned.
+func (o Outcome) Changes() []Done {
+	if o.Done != nil {
+		return o.Done
+	}
+	planned := make([]Done, len(o.Plan.Changes))
+	for i, c := range o.Plan.Changes {
+		planned[i] = Done{Change: c, Err: errPlanned}
+	}
+	return planned
+}
+
+// errPlanned is that of a change of a plan that was not to be applied.
+var errPlanned = errors.New("planned")
+
+// Made: the change was made.
+func (d Done) Made() bool { return d.Err == nil }
+
+// Failed: the change was to be made, and was not.
+func (d Done) Failed() bool { return d.Err != nil && d.Err != errPlanned }

@@ -33,6 +33,9 @@ type From struct {
 	Query any
 	// Weight, 1 to 100, multiplies the weights of the source; 0: not given.
 	Weight int
+	// Order, 1 to 8192, is the priority of its members: the NetScaler sends
+	// traffic to those of the lowest order that are UP; 0: not given.
+	Order int
 }
 
 // Policy says what may be done to an app's service group.
@@ -99,7 +102,7 @@ type NetScaler struct {
 	// SaveEvery is the least time between two saves of a loop.
 	SaveEvery time.Duration
 
-	rest    rest
+	backoff backoff
 	unsaved bool      // changes were made since the last save
 	saved   time.Time // of the last save
 }

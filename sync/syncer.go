@@ -20,7 +20,7 @@ type Syncer struct {
 	NetScalers map[string]*NetScaler
 	Apps       []App
 
-	rests map[string]*rest // of the sources; nil before the first pass
+	backoffs map[string]*backoff // of the sources; nil before the first pass
 }
 
 // Plan looks at the named apps, nil being all, and writes nothing. The result
@@ -53,10 +53,10 @@ func (s *Syncer) Close(ctx context.Context) error {
 func (s *Syncer) pass(ctx context.Context, names []string, apply bool) Result {
 	began := time.Now()
 	apps := s.selected(names)
-	if s.rests == nil {
-		s.rests = make(map[string]*rest, len(s.Sources))
+	if s.backoffs == nil {
+		s.backoffs = make(map[string]*backoff, len(s.Sources))
 		for name := range s.Sources {
-			s.rests[name] = &rest{}
+			s.backoffs[name] = &backoff{}
 		}
 	}
 	all := s.poll(ctx, apps, false)

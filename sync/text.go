@@ -56,7 +56,7 @@ func Text(w io.Writer, r Result) error {
 // silent: the app is in step and there is nothing else to say of it.
 func (o Outcome) silent() bool {
 	p := o.Plan
-	return o.Status() == InStep && !o.App.Policy.Paused && len(p.Draining)+len(p.Operator)+len(p.Waiting)+len(o.Notes) == 0
+	return o.Status() == InStep && !o.App.Policy.Paused && len(p.Draining)+len(p.Disabled)+len(p.Uncertain)+len(o.Notes) == 0
 }
 
 func textApp(b *bytes.Buffer, o Outcome, r Result) {
@@ -73,10 +73,10 @@ func textApp(b *bytes.Buffer, o Outcome, r Result) {
 		fmt.Fprintf(b, "  ? %s\n", oneLine(doubt))
 	}
 	shares := o.shares()
-	for i, c := range p.Changes {
-		textChange(b, marks[c.Op], c, shares)
-		if o.Errs != nil && o.Errs[i] != nil {
-			fmt.Fprintf(b, "      NOT MADE: %s\n", oneLine(o.Errs[i].Error()))
+	for _, d := range o.Changes() {
+		textChange(b, marks[d.Op], d.Change, shares)
+		if d.Failed() {
+			fmt.Fprintf(b, "      NOT MADE: %s\n", oneLine(d.Err.Error()))
 		}
 	}
 	if p.HeldBy != nil {
@@ -86,23 +86,23 @@ func textApp(b *bytes.Buffer, o Outcome, r Result) {
 		textChange(b, "!", c, shares)
 	}
 	for _, m := range p.Draining {
-		left := howLong(m.Left)
-		if m.Left > 0 {
+		left := howLong(m.Remaining)
+		if m.Remaining > 0 {
 			left += " left"
 		}
 		fmt.Fprintf(b, "  . draining %-21s  %s\n", m.Addr, left)
 	}
-	for _, m := range p.Operator {
+	for _, m := range p.Disabled {
 		fmt.Fprintf(b, "  . disabled %-21s  %s\n", m.Addr, byWhom(m))
 	}
-	for _, e := range p.Waiting {
+	for _, e := range p.Uncertain {
 		fmt.Fprintf(b, "  ? not yet  %-21s  %s\n", e.Addr, oneLine(e.Uncertain))
 	}
 	for _, note := range o.Notes {
 		fmt.Fprintf(b, "  . note: %s\n", oneLine(note))
 	}
 	for i, a := range o.Answers {
-		for _, l := range a.Left {
+		for _, l := range a.LeftOut {
 			if !o.silent() {
 				fmt.Fprintf(b, "  . left out %s: %s (source %s)\n", oneLine(l.What), oneLine(l.Why), o.App.From[i].Source)
 			}
@@ -113,7 +113,7 @@ func textApp(b *bytes.Buffer, o Outcome, r Result) {
 // doubts are what the app's doubt consists of. Why a source failed is told
 // once, of the source, and not again for each of its apps.
 func (o Outcome) doubts(failed map[string]error) (all []string) {
-	joined, ok := o.Desired.Doubt.(interface{ Unwrap() []error })
+	joined, ok := o.Desired.Doubt().(interface{ Unwrap() []error })
 	if !ok {
 		return nil
 	}
@@ -130,7 +130,7 @@ func (o Outcome) doubts(failed map[string]error) (all []string) {
 }
 
 func byWhom(m netscaler.Member) string {
-	if m.State == netscaler.Suspended {
+	if m.State == netscaler.DisabledAbove {
 		return "its server or its group is disabled; left as it is"
 	}
 	return "by an operator; left as it is"
@@ -148,14 +148,14 @@ func (o Outcome) headline() string {
 	serving, _, _ := o.Plan.toll()
 	parts = append(parts, fmt.Sprintf("%d serving", serving+len(o.Plan.Held)))
 	switch {
-	case o.Desired.Doubt != nil:
+	case o.Desired.Doubt() != nil:
 		parts = append(parts, "in doubt, so nothing is removed")
 	case o.Status() == InStep:
 		parts = append(parts, "in step")
 	default:
 		parts = append(parts, fmt.Sprintf("%d wanted", len(o.Desired.Endpoints)))
 	}
-	if n := len(o.Plan.Foreign); n > 0 {
+	if n := len(o.Plan.NotOurs); n > 0 {
 		parts = append(parts, fmt.Sprintf("%d not ours", n))
 	}
 	return strings.Join(parts, ", ")
@@ -173,7 +173,7 @@ func textChange(b *bytes.Buffer, mark string, c netscaler.Change, share func(int
 			line += fmt.Sprintf("  weight %d%s", c.Weight, part)
 		}
 	case netscaler.Set:
-		line += fmt.Sprintf("  weight %d -> %d%s", c.Was, c.Weight, share(c.Weight))
+		line += "  " + settings(c, share)
 	case netscaler.Drain:
 		line += "  " + howLong(c.Delay)
 	}

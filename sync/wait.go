@@ -76,11 +76,11 @@ func drainsOf(r Result) drains {
 			continue // nobody would unbind them
 		}
 		for _, m := range o.Plan.Draining {
-			add(m.Left)
+			add(m.Remaining)
 		}
-		for i, c := range o.Plan.Changes {
-			if c.Op == netscaler.Drain && o.Errs != nil && o.Errs[i] == nil {
-				add(c.Delay)
+		for _, d := range o.Done {
+			if d.Op == netscaler.Drain && d.Made() {
+				add(d.Delay)
 			}
 		}
 	}
@@ -90,7 +90,7 @@ func drainsOf(r Result) drains {
 // changed says whether the pass tried to change anything.
 func (r Result) changed() bool {
 	for _, o := range r.Outcomes {
-		if len(o.Errs) > 0 {
+		if len(o.Done) > 0 {
 			return true
 		}
 	}

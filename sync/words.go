@@ -2,6 +2,8 @@ package sync
 
 import (
 	"fmt"
+	"net/netip"
+	"strconv"
 	"strings"
 	"time"
 
@@ -13,7 +15,7 @@ func subject(c netscaler.Change) string {
 	switch c.Op {
 	case netscaler.AddGroup:
 		text := fmt.Sprintf("service group %s %s", c.Group, c.Create.ServiceType)
-		if c.Create.DesiredState {
+		if c.Create.MemberList {
 			text += ", autoscale API"
 			if c.Create.Drain > 0 {
 				text += ", whose members drain for " + short(c.Create.Drain)
@@ -79,4 +81,37 @@ func short(d time.Duration) string {
 		}
 	}
 	return s
+}
+
+// settings says what a Set changes.
+func settings(c netscaler.Change, share func(weight int) string) string {
+	var parts []string
+	if c.Weight != c.Was.Weight {
+		parts = append(parts, fmt.Sprintf("weight %d -> %d%s", c.Was.Weight, c.Weight, share(c.Weight)))
+	}
+	if c.Order != c.Was.Order {
+		parts = append(parts, fmt.Sprintf("order %s -> %s", order(c.Was.Order), order(c.Order)))
+	}
+	return strings.Join(parts, ", ")
+}
+
+// order of a member; one that has none of its own has the NetScaler's default.
+func order(n int) string {
+	if n == 0 {
+		return "default"
+	}
+	return strconv.Itoa(n)
+}
+
+// listOf are addresses in a sentence; of many, the first.
+func listOf(addrs []netip.AddrPort) string {
+	const most = 3
+	var texts []string
+	for _, a := range addrs[:min(len(addrs), most)] {
+		texts = append(texts, a.String())
+	}
+	if n := len(addrs) - most; n > 0 {
+		return fmt.Sprintf("%s and %d more", strings.Join(texts, ", "), n)
+	}
+	return strings.Join(texts, " and ")
 }

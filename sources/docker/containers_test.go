@@ -59,7 +59,7 @@ func TestRecordedSwarmNodeAsAnEngine(t *testing.T) {
 	d := &dockertest.Daemon{Swarm: "active/manager", Containers: recorded(t, "containers-swarm-node")}
 	q := docker.Query{Label: "com.docker.swarm.service.name=web-host"}
 	a := poll(t, docker.Config{Host: serve(t, d), Kind: docker.Engine, HostAddress: netip.MustParseAddr("198.18.77.11")}, q)[0]
-	if a.Doubt != nil || len(a.Endpoints) != 2 {
+	if a.Doubt() != nil || len(a.Endpoints) != 2 {
 		t.Errorf("got %+v, want the two tasks of web-host that run on this node", a)
 	}
 }
@@ -244,7 +244,7 @@ func FuzzContainerList(f *testing.F) {
 			t.Fatalf("%q passes for a list", data)
 		}
 		for _, a := range answers {
-			if len(a.Endpoints)+len(a.Left) == 0 && a.Doubt == nil {
+			if len(a.Endpoints)+len(a.LeftOut) == 0 && a.Doubt() == nil {
 				t.Fatalf("%q: nothing found, and no reason given", data)
 			}
 			for _, e := range a.Endpoints {

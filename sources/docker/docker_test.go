@@ -136,11 +136,11 @@ func describe(a sources.Answer) []string {
 		}
 		lines = append(lines, line)
 	}
-	for _, l := range a.Left {
+	for _, l := range a.LeftOut {
 		lines = append(lines, "left "+l.What+": "+l.Why)
 	}
-	if a.Doubt != nil {
-		lines = append(lines, "doubt: "+a.Doubt.Error())
+	if a.Doubt() != nil {
+		lines = append(lines, "doubt: "+a.Doubt().Error())
 	}
 	return lines
 }
@@ -150,8 +150,8 @@ func check(t *testing.T, a sources.Answer, want ...string) {
 	if got := describe(a); !slices.Equal(got, want) {
 		t.Errorf("got\n  %s\nwant\n  %s", strings.Join(got, "\n  "), strings.Join(want, "\n  "))
 	}
-	if a.Doubt != nil && errors.Is(a.Doubt, sources.ErrAbsent) != strings.Contains(a.Doubt.Error(), sources.ErrAbsent.Error()) {
-		t.Errorf("doubt %v: ErrAbsent is %v", a.Doubt, errors.Is(a.Doubt, sources.ErrAbsent))
+	if a.Doubt() != nil && errors.Is(a.Doubt(), sources.ErrAbsent) != strings.Contains(a.Doubt().Error(), sources.ErrAbsent.Error()) {
+		t.Errorf("doubt %v: ErrAbsent is %v", a.Doubt(), errors.Is(a.Doubt(), sources.ErrAbsent))
 	}
 }
 

@@ -28,9 +28,9 @@ func pollEngine(ctx context.Context, c *connection, h *host, queries []Query) ([
 		var a found
 		list.answer(&a, q, p)
 		answers[i] = a.answer()
-		if c.guessed && errors.Is(answers[i].Doubt, sources.ErrAbsent) {
+		if c.guessed && errors.Is(answers[i].Doubt(), sources.ErrAbsent) {
 			// A manager that has left its swarm looks like this, too.
-			answers[i].Doubt = fmt.Errorf("%v: this engine has none, nor is it a manager of a swarm that might; set kind to say what it is", q)
+			answers[i] = sources.Doubtful(fmt.Errorf("%v: this engine has none, nor is it a manager of a swarm that might; set kind to say what it is", q))
 		}
 	}
 	return answers, nil

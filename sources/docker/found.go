@@ -17,7 +17,7 @@ import (
 type found struct {
 	endpoints []sources.Endpoint
 	at        map[netip.AddrPort]int
-	left      []sources.Left
+	leftOut   []sources.LeftOut
 	doubts    []error
 }
 
@@ -36,17 +36,17 @@ func (a *found) add(e sources.Endpoint) {
 	a.endpoints = append(a.endpoints, e)
 }
 
-func (a *found) leave(what, why string) { a.left = append(a.left, sources.Left{What: what, Why: why}) }
-func (a *found) doubt(err error)        { a.doubts = append(a.doubts, err) }
+func (a *found) leave(what, why string) {
+	a.leftOut = append(a.leftOut, sources.LeftOut{What: what, Why: why})
+}
+func (a *found) doubt(err error) { a.doubts = append(a.doubts, err) }
 
 func (a *found) answer() sources.Answer {
-	answer := sources.Answer{Endpoints: a.endpoints, Left: a.left}
+	doubt := errors.Join(a.doubts...)
 	if len(a.doubts) > 1 {
-		answer.Doubt = fmt.Errorf("%w (and %d more)", a.doubts[0], len(a.doubts)-1)
-	} else {
-		answer.Doubt = errors.Join(a.doubts...)
+		doubt = fmt.Errorf("%w (and %d more)", a.doubts[0], len(a.doubts)-1)
 	}
-	return answer
+	return sources.NewAnswer(a.endpoints, a.leftOut, doubt)
 }
 
 // matchPorts are the published ports of one port of the container: of wanted,

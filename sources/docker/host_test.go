@@ -97,7 +97,7 @@ func TestAManagerThatLeavesItsSwarmIsNoEngine(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if d := answers[0].Doubt; d == nil || errors.Is(d, sources.ErrAbsent) || !strings.Contains(d.Error(), "set kind") {
+	if d := answers[0].Doubt(); d == nil || errors.Is(d, sources.ErrAbsent) || !strings.Contains(d.Error(), "set kind") {
 		t.Errorf("doubt %v, want one that is not ErrAbsent and says to set kind", d)
 	}
 }
@@ -221,7 +221,7 @@ func TestTheHostsAddressIsThatOfItsURL(t *testing.T) {
 	server := httptest.NewServer(d)
 	defer server.Close()
 	answers := poll(t, docker.Config{Host: server.URL, Kind: docker.Engine}, docker.Query{Label: "app=web"})
-	if a := answers[0]; a.Doubt == nil || !strings.Contains(a.Doubt.Error(), "set host_address") {
+	if a := answers[0]; a.Doubt() == nil || !strings.Contains(a.Doubt().Error(), "set host_address") {
 		t.Errorf("got %+v; a loopback address cannot be bound", a)
 	}
 	l, err := net.Listen("tcp", "0.0.0.0:0")

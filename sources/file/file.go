@@ -105,7 +105,7 @@ func (s *Source) Poll(ctx context.Context, queries []Query, fresh bool) ([]sourc
 	for i, q := range queries {
 		answer, ok := apps[q.App]
 		if !ok {
-			answer.Doubt = fmt.Errorf("%s: app %q: %w", path, q.App, sources.ErrAbsent)
+			answer = sources.Doubtful(fmt.Errorf("%s: app %q: %w", path, q.App, sources.ErrAbsent))
 		}
 		answers[i] = answer
 	}

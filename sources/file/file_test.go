@@ -82,10 +82,10 @@ func TestReadsEveryForm(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if want := (sources.Answer{Endpoints: c.want}); !reflect.DeepEqual(answers[0], want) {
+			if want := sources.NewAnswer(c.want, nil, nil); !reflect.DeepEqual(answers[0], want) {
 				t.Errorf("got %+v\nwant %+v", answers[0], want)
 			}
-			if !errors.Is(answers[1].Doubt, sources.ErrAbsent) || answers[1].Endpoints != nil {
+			if !errors.Is(answers[1].Doubt(), sources.ErrAbsent) || answers[1].Endpoints != nil {
 				t.Errorf("an app that the file does not name: %+v, want a doubt that is ErrAbsent", answers[1])
 			}
 		})
@@ -122,10 +122,10 @@ func TestWhatIsWrongWithOneAppHarmsNoOther(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if want := []sources.Endpoint{endpoint("10.0.0.1:80", 0, "e.json:1")}; answers[0].Doubt != nil || !reflect.DeepEqual(answers[0].Endpoints, want) {
+			if want := []sources.Endpoint{endpoint("10.0.0.1:80", 0, "e.json:1")}; answers[0].Doubt() != nil || !reflect.DeepEqual(answers[0].Endpoints, want) {
 				t.Errorf("the good app: %+v, want %+v", answers[0], want)
 			}
-			doubt := answers[1].Doubt
+			doubt := answers[1].Doubt()
 			if doubt == nil {
 				t.Fatalf("the bad app: no doubt, endpoints %v", answers[1].Endpoints)
 			}
@@ -146,7 +146,7 @@ func TestGoodEndpointsBesideABadOneMayBeAdded(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if len(answers[0].Endpoints) != 1 || answers[0].Doubt == nil {
+	if len(answers[0].Endpoints) != 1 || answers[0].Doubt() == nil {
 		t.Errorf("got %+v, want the good endpoint and a doubt", answers[0])
 	}
 }
@@ -167,10 +167,10 @@ func TestConsulFormDoubts(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if answers[0].Doubt != nil {
-				t.Errorf("the good app: %v", answers[0].Doubt)
+			if answers[0].Doubt() != nil {
+				t.Errorf("the good app: %v", answers[0].Doubt())
 			}
-			if d := answers[1].Doubt; d == nil || !strings.Contains(d.Error(), c.doubt) {
+			if d := answers[1].Doubt(); d == nil || !strings.Contains(d.Error(), c.doubt) {
 				t.Errorf("doubt %v does not say %q", d, c.doubt)
 			}
 		})

@@ -91,7 +91,7 @@ func (f reader) consul(item node) error {
 		err = errors.New(`there is no "backends"`)
 	}
 	if err != nil {
-		f.put(name.text, item.line, sources.Answer{}, err)
+		f.put(name.text, item.line, nil, err)
 		return nil
 	}
 	f.add(name.text, item.line, backends, consulEndpoint)
@@ -102,10 +102,10 @@ func (f reader) consul(item node) error {
 // are bad ones beside them: these may be bound, and the doubt keeps all others.
 func (f reader) add(app string, line int, entries node, endpoint func(node) (sources.Endpoint, error)) {
 	if entries.kind != list {
-		f.put(app, line, sources.Answer{}, fmt.Errorf("%v where a list of endpoints belongs", entries.kind))
+		f.put(app, line, nil, fmt.Errorf("%v where a list of endpoints belongs", entries.kind))
 		return
 	}
-	var answer sources.Answer
+	var endpoints []sources.Endpoint
 	var first error
 	bad := 0
 	at := make(map[netip.AddrPort]int)
@@ -118,29 +118,29 @@ func (f reader) add(app string, line int, entries node, endpoint func(node) (sou
 			continue
 		}
 		if before, ok := at[e.Addr]; ok {
-			answer.Endpoints[before].Weight = max(answer.Endpoints[before].Weight, e.Weight)
+			endpoints[before].Weight = max(endpoints[before].Weight, e.Weight)
 			continue
 		}
-		at[e.Addr] = len(answer.Endpoints)
+		at[e.Addr] = len(endpoints)
 		e.Origin = fmt.Sprintf("%s:%d", f.name, entry.line)
-		answer.Endpoints = append(answer.Endpoints, e)
+		endpoints = append(endpoints, e)
 	}
 	if bad > 1 {
 		first = fmt.Errorf("%w (and %d more that cannot be used)", first, bad-1)
 	}
-	f.put(app, line, answer, first)
+	f.put(app, line, endpoints, first)
 }
 
 // put keeps the answer for an app. Of an app that is there twice neither list
 // is the whole truth.
-func (f reader) put(app string, line int, answer sources.Answer, err error) {
+func (f reader) put(app string, line int, endpoints []sources.Endpoint, err error) {
 	if _, twice := f.apps[app]; twice {
-		answer, err = sources.Answer{}, errors.New("the app is there twice")
+		endpoints, err = nil, errors.New("the app is there twice")
 	}
 	if err != nil {
-		answer.Doubt = fmt.Errorf("%s:%d: app %q: %w", f.path, line, app, err)
+		err = fmt.Errorf("%s:%d: app %q: %w", f.path, line, app, err)
 	}
-	f.apps[app] = answer
+	f.apps[app] = sources.NewAnswer(endpoints, nil, err)
 }
 
 // plainEndpoint reads "10.0.3.14:31080" or {"address": …, "weight": …}.

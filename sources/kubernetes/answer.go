@@ -22,8 +22,10 @@ type policy struct {
 type answering struct {
 	*target
 	policy
-	nodes  nodeView
-	answer sources.Answer
+	nodes nodeView
+
+	serving []sources.Endpoint
+	doubts  error
 }
 
 // answer tells the endpoints of a target. It is a pure function of what was
@@ -41,22 +43,20 @@ func (t *target) answer(p policy, nodes nodeView) sources.Answer {
 		a.nodePorts()
 	}
 	a.freeze()
-	if n := len(t.usable()); n > 0 && len(a.answer.Endpoints) == 0 && a.answer.Doubt == nil {
+	if n := len(t.usable()); n > 0 && len(a.serving) == 0 && a.doubts == nil {
 		a.doubt("%s can serve, but at no address that may be bound", count(n, "pod"))
 	}
-	a.answer.Endpoints = distinct(a.answer.Endpoints)
-	a.answer.Left = t.left
-	slices.SortFunc(a.answer.Left, func(x, y sources.Left) int { return cmp.Or(cmp.Compare(x.What, y.What), cmp.Compare(x.Why, y.Why)) })
-	return a.answer
+	slices.SortFunc(t.leftOut, func(x, y sources.LeftOut) int { return cmp.Or(cmp.Compare(x.What, y.What), cmp.Compare(x.Why, y.Why)) })
+	return sources.NewAnswer(distinct(a.serving), t.leftOut, a.doubts)
 }
 
 func (a *answering) doubt(format string, args ...any) {
 	err := fmt.Errorf("service %s: %w", a.query.key(), fmt.Errorf(format, args...))
-	a.answer.Doubt = errors.Join(a.answer.Doubt, err)
+	a.doubts = errors.Join(a.doubts, err)
 }
 
 func (a *answering) add(e sources.Endpoint) {
-	a.answer.Endpoints = append(a.answer.Endpoints, e)
+	a.serving = append(a.serving, e)
 }
 
 func (a *answering) addPod(e endpoint, at netip.AddrPort, uncertain string) {
@@ -153,7 +153,7 @@ func (a *answering) loadBalancer() {
 			a.add(sources.Endpoint{Addr: netip.AddrPortFrom(addr, a.port.Port), Origin: "load balancer of " + a.query.Service})
 		}
 	}
-	if len(a.answer.Endpoints) == 0 && a.answer.Doubt == nil {
+	if len(a.serving) == 0 && a.doubts == nil {
 		a.doubt("its load balancer has given no %s address", a.family)
 	}
 }

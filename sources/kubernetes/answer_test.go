@@ -46,11 +46,11 @@ func told(a sources.Answer) string {
 		}
 		lines = append(lines, line)
 	}
-	for _, l := range a.Left {
+	for _, l := range a.LeftOut {
 		lines = append(lines, "- "+l.What+": "+l.Why)
 	}
-	if a.Doubt != nil {
-		lines = append(lines, "! "+a.Doubt.Error())
+	if a.Doubt() != nil {
+		lines = append(lines, "! "+a.Doubt().Error())
 	}
 	return strings.Join(lines, "\n")
 }

@@ -60,7 +60,7 @@ func BenchmarkPoll(b *testing.B) {
 	for b.Loop() {
 		polls++
 		answers, err := s.Poll(b.Context(), queries, true)
-		if err != nil || answers[0].Doubt != nil || len(answers[0].Endpoints) != 5 {
+		if err != nil || answers[0].Doubt() != nil || len(answers[0].Endpoints) != 5 {
 			b.Fatalf("%v %+v", err, answers[0])
 		}
 	}

@@ -102,7 +102,7 @@ func TestForbidden(t *testing.T) {
 			a.forbidden = func(p, _ string) bool { return p == plural || p == "pods" }
 			answers, err := serve(t, a, Config{}).Poll(t.Context(), []Query{account}, true)
 			if err == nil {
-				err = answers[0].Doubt
+				err = answers[0].Doubt()
 			}
 			if err == nil || !strings.Contains(err.Error(), want) {
 				t.Errorf("got %v, error %v; want %q", answers, err, want)
@@ -188,13 +188,13 @@ func TestNodesFailAlone(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if answers[0].Doubt == nil || answers[3].Doubt == nil {
+	if answers[0].Doubt() == nil || answers[3].Doubt() == nil {
 		t.Errorf("addresses of nodes that could not be read: %+v and %+v, want doubts", answers[0], answers[3])
 	}
-	if answers[1].Doubt != nil || len(answers[1].Endpoints) != 3 {
+	if answers[1].Doubt() != nil || len(answers[1].Endpoints) != 3 {
 		t.Errorf("pods that are all ready: %+v, want 3 endpoints without a doubt", answers[1])
 	}
-	if answers[2].Doubt == nil || len(answers[2].Endpoints) != 1 {
+	if answers[2].Doubt() == nil || len(answers[2].Endpoints) != 1 {
 		t.Errorf("a pod that is perhaps only out of sight: %+v, want 1 endpoint and a doubt", answers[2])
 	}
 }
@@ -210,7 +210,7 @@ func TestPaging(t *testing.T) {
 		a := cluster(many...)
 		a.pageSize = 2
 		answer := ask(t, serve(t, a, Config{}), account)
-		if len(answer.Endpoints) != 9 || answer.Doubt != nil {
+		if len(answer.Endpoints) != 9 || answer.Doubt() != nil {
 			t.Errorf("got %s, want 9 endpoints", told(answer))
 		}
 	})
@@ -367,8 +367,8 @@ func TestLargeClusters(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if a := answers[0]; a.Doubt != nil || len(a.Endpoints) != wantEndpoints {
-			t.Errorf("%d endpoints, doubt %v; want %d", len(a.Endpoints), a.Doubt, wantEndpoints)
+		if a := answers[0]; a.Doubt() != nil || len(a.Endpoints) != wantEndpoints {
+			t.Errorf("%d endpoints, doubt %v; want %d", len(a.Endpoints), a.Doubt(), wantEndpoints)
 		}
 		asked := slices.DeleteFunc(api.requests(), func(r string) bool { return !strings.HasPrefix(r, "/api/v1/nodes") })
 		if len(asked) != wantNodeRequests {
@@ -434,7 +434,7 @@ func TestLargeClusters(t *testing.T) {
 			return true
 		}
 		a := ask(t, serve(t, api, Config{}), account)
-		if a.Doubt == nil || !strings.Contains(a.Doubt.Error(), "list nodes: 500") {
+		if a.Doubt() == nil || !strings.Contains(a.Doubt().Error(), "list nodes: 500") {
 			t.Errorf("got %s, want a doubt", told(a))
 		}
 	})
@@ -462,8 +462,8 @@ func TestOnlyWhatIsNeeded(t *testing.T) {
 			t.Fatal(err)
 		}
 		for _, a := range answers {
-			if a.Doubt != nil {
-				t.Errorf("%v: %v", c.queries, a.Doubt)
+			if a.Doubt() != nil {
+				t.Errorf("%v: %v", c.queries, a.Doubt())
 			}
 		}
 		var asked []string
@@ -493,7 +493,7 @@ func TestManyNames(t *testing.T) {
 		t.Fatal(err)
 	}
 	for i, a := range answers {
-		if len(a.Endpoints) != 1 || a.Doubt != nil {
+		if len(a.Endpoints) != 1 || a.Doubt() != nil {
 			t.Fatalf("%v: %s", queries[i], told(a))
 		}
 	}

@@ -53,7 +53,7 @@ func FuzzAnswers(f *testing.F) {
 			t.Errorf("answers %v beside the error %v", answers, err)
 		}
 		for _, answer := range answers {
-			if errors.Is(answer.Doubt, sources.ErrAbsent) && !strings.Contains(body, "ServiceList") {
+			if errors.Is(answer.Doubt(), sources.ErrAbsent) && !strings.Contains(body, "ServiceList") {
 				t.Errorf("absent because of %q", body)
 			}
 			for _, e := range answer.Endpoints {

@@ -95,7 +95,7 @@ func (s *Source) poll(ctx context.Context, c *client, queries []Query, fresh boo
 	answers := make([]sources.Answer, len(queries))
 	for i, t := range targets {
 		if doubts[i] != nil {
-			answers[i].Doubt = doubts[i]
+			answers[i] = sources.Doubtful(doubts[i])
 			continue
 		}
 		answers[i] = t.answer(s.policy(), known)

@@ -91,7 +91,7 @@ func (a *answering) nodePortsOfPods(ready []endpoint) {
 // left out or a doubt.
 func (a *answering) node(name string, pods int) (addr netip.Addr, uncertain string, ok bool) {
 	left := func(why string) (netip.Addr, string, bool) {
-		a.left = append(a.left, sources.Left{What: origin(name, pods), Why: why})
+		a.leftOut = append(a.leftOut, sources.LeftOut{What: origin(name, pods), Why: why})
 		return netip.Addr{}, "", false
 	}
 	if err := a.nodes.bad[name]; err != nil {
@@ -142,15 +142,15 @@ func (a *answering) weight(pods int) int {
 // scale brings weights to at most 100.
 func (a *answering) scale() {
 	most := 0
-	for _, e := range a.answer.Endpoints {
+	for _, e := range a.serving {
 		most = max(most, e.Weight)
 	}
 	if most <= 100 {
 		return
 	}
-	for i, e := range a.answer.Endpoints {
+	for i, e := range a.serving {
 		if e.Weight > 0 {
-			a.answer.Endpoints[i].Weight = max(1, (e.Weight*100+most/2)/most)
+			a.serving[i].Weight = max(1, (e.Weight*100+most/2)/most)
 		}
 	}
 }

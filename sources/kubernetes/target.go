@@ -17,7 +17,7 @@ type target struct {
 	port      servicePort
 	family    string     // IPv4 or IPv6
 	endpoints []endpoint // each once, of the port and the family
-	left      []sources.Left
+	leftOut   []sources.LeftOut
 	pods      *podView // nil: not read
 }
 
@@ -137,7 +137,7 @@ func (e endpoint) better(old endpoint) bool {
 }
 
 func (t *target) leave(what fmt.Stringer, why string) {
-	t.left = append(t.left, sources.Left{What: what.String(), Why: why})
+	t.leftOut = append(t.leftOut, sources.LeftOut{What: what.String(), Why: why})
 }
 
 // port chooses a port: by its name or number, or the only one.

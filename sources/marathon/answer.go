@@ -21,7 +21,7 @@ const weightLabel = "nitrox.weight"
 type found struct {
 	candidates []candidate
 	weight     int
-	left       []sources.Left
+	leftOut    []sources.LeftOut
 	doubts     []error
 }
 
@@ -32,8 +32,10 @@ type candidate struct {
 	uncertain string
 }
 
-func (f *found) leave(what, why string) { f.left = append(f.left, sources.Left{What: what, Why: why}) }
-func (f *found) doubt(err error)        { f.doubts = append(f.doubts, err) }
+func (f *found) leave(what, why string) {
+	f.leftOut = append(f.leftOut, sources.LeftOut{What: what, Why: why})
+}
+func (f *found) doubt(err error) { f.doubts = append(f.doubts, err) }
 
 // find works out the endpoints that a query means. now is Marathon's time, and
 // elected when its leader was; zero: long ago.
@@ -106,8 +108,8 @@ func (a *app) weight(f *found) int {
 
 // answer is the answer once the names of agents were looked up. Of two tasks
 // with one address the certain one counts.
-func (f found) answer(addresses map[string]netip.Addr, failed map[string]error) sources.Answer {
-	answer := sources.Answer{Left: f.left}
+func (f found) answer(app string, addresses map[string]netip.Addr, failed map[string]error) sources.Answer {
+	var endpoints []sources.Endpoint
 	doubts := f.doubts
 	at := make(map[netip.AddrPort]int)
 	for _, c := range f.candidates {
@@ -126,17 +128,19 @@ func (f found) answer(addresses map[string]netip.Addr, failed map[string]error) 
 		}
 		if i, ok := at[e.Addr]; ok {
 			if e.Uncertain == "" {
-				answer.Endpoints[i] = e
+				endpoints[i] = e
 			}
 			continue
 		}
-		at[e.Addr] = len(answer.Endpoints)
-		answer.Endpoints = append(answer.Endpoints, e)
+		at[e.Addr] = len(endpoints)
+		endpoints = append(endpoints, e)
 	}
+	doubt := errors.Join(doubts...)
 	if len(doubts) > 1 {
-		answer.Doubt = fmt.Errorf("%w (and %d more)", doubts[0], len(doubts)-1)
-	} else {
-		answer.Doubt = errors.Join(doubts...)
+		doubt = fmt.Errorf("%w (and %d more)", doubts[0], len(doubts)-1)
 	}
-	return answer
+	if doubt != nil {
+		doubt = fmt.Errorf("app %s: %w", app, doubt)
+	}
+	return sources.NewAnswer(endpoints, f.leftOut, doubt)
 }

@@ -94,7 +94,7 @@ func TestFailures(t *testing.T) {
 			c := deployed(t, marathontest.Options{URLs: three[:2]}, webApp)
 			s := inProcess(t, c, marathon.Config{URLs: three[:2]})
 			c.Answer(0, test.status, test.body)
-			if got := poll(t, s, web)[0]; got.Doubt != nil || len(got.Endpoints) != 3 {
+			if got := poll(t, s, web)[0]; got.Doubt() != nil || len(got.Endpoints) != 3 {
 				t.Errorf("with another that answers: %+v", got)
 			}
 			c.Answer(1, test.status, test.body)
@@ -108,7 +108,7 @@ func TestFailures(t *testing.T) {
 
 func TestAnAppWithoutTasksIsKnownToHaveNone(t *testing.T) {
 	c := deployed(t, marathontest.Options{}, strings.Replace(webApp, `"instances": 3`, `"instances": 0`, 1))
-	if a := one(t, c, web); a.Doubt != nil || len(a.Endpoints) != 0 {
+	if a := one(t, c, web); a.Doubt() != nil || len(a.Endpoints) != 0 {
 		t.Errorf("got %+v", a)
 	}
 }
@@ -123,13 +123,13 @@ func TestOddAppsHarmThemselves(t *testing.T) {
 	ask := func(want map[string]string) {
 		t.Helper()
 		for app, doubt := range want {
-			if a := one(t, c, marathon.Query{App: app}); a.Doubt == nil || a.Doubt.Error() != doubt || len(a.Endpoints) > 0 {
+			if a := one(t, c, marathon.Query{App: app}); a.Doubt() == nil || a.Doubt().Error() != doubt || len(a.Endpoints) > 0 {
 				t.Errorf("%s: %+v, want the doubt %s", app, a, doubt)
-			} else if errors.Is(a.Doubt, sources.ErrAbsent) != (app == "/gone" && doubt == "app /gone: no such app") {
-				t.Errorf("%s: whether it is absent: %v", app, a.Doubt)
+			} else if errors.Is(a.Doubt(), sources.ErrAbsent) != (app == "/gone" && doubt == "app /gone: no such app") {
+				t.Errorf("%s: whether it is absent: %v", app, a.Doubt())
 			}
 		}
-		if a := one(t, c, web); a.Doubt != nil || len(a.Endpoints) != 3 {
+		if a := one(t, c, web); a.Doubt() != nil || len(a.Endpoints) != 3 {
 			t.Errorf("another app: %+v", a)
 		}
 	}
@@ -153,16 +153,16 @@ func TestAbsentAgainstForbidden(t *testing.T) {
 	c.Requests()
 	gone, hidden := marathon.Query{App: "/gone"}, marathon.Query{App: "/secret"}
 	answers := poll(t, s, web, gone, hidden, gone)
-	if answers[0].Doubt != nil {
-		t.Error(answers[0].Doubt)
+	if answers[0].Doubt() != nil {
+		t.Error(answers[0].Doubt())
 	}
 	for _, i := range []int{1, 3} {
-		if d := answers[i].Doubt; !errors.Is(d, sources.ErrAbsent) {
+		if d := answers[i].Doubt(); !errors.Is(d, sources.ErrAbsent) {
 			t.Errorf("a missing app: %v", d)
 		}
 	}
 	const want = "app /secret: whether it is absent is not known: it is hidden from these credentials: 403 Forbidden: Not Authorized to perform this action!"
-	if d := answers[2].Doubt; d == nil || d.Error() != want || errors.Is(d, sources.ErrAbsent) {
+	if d := answers[2].Doubt(); d == nil || d.Error() != want || errors.Is(d, sources.ErrAbsent) {
 		t.Errorf("a hidden app: %v, want %s", d, want)
 	}
 	if got, want := c.Requests(), []string{"GET /v2/apps", "GET /v2/apps/gone/tasks", "GET /v2/apps/secret/tasks"}; !slices.Equal(got, want) {
@@ -194,7 +194,7 @@ func TestAbsenceIsNotBelievedOfOthers(t *testing.T) {
 			}))
 			defer server.Close()
 			s := opened(t, marathon.Config{URLs: []string{server.URL}, TokenFile: secret(t, "x")}, nil)
-			d := poll(t, s, web)[0].Doubt
+			d := poll(t, s, web)[0].Doubt()
 			if want := "app /shop/web: whether it is absent is not known: " + test.want; d == nil || d.Error() != want || errors.Is(d, sources.ErrAbsent) {
 				t.Errorf("got %v, want %s", d, want)
 			}
@@ -215,7 +215,7 @@ func TestSeveralMarathonsAreTriedInTurn(t *testing.T) {
 	step := func(what string, want ...string) {
 		t.Helper()
 		asked = nil
-		if a := poll(t, s, web)[0]; a.Doubt != nil || len(a.Endpoints) != 3 {
+		if a := poll(t, s, web)[0]; a.Doubt() != nil || len(a.Endpoints) != 3 {
 			t.Errorf("%s: %+v", what, a)
 		}
 		if !slices.Equal(asked, want) {
@@ -327,7 +327,7 @@ func TestCredentials(t *testing.T) {
 	good := func(t *testing.T, s sources.Opened, requests ...string) {
 		t.Helper()
 		c.Requests()
-		if a := poll(t, s, web)[0]; a.Doubt != nil || len(a.Endpoints) != 3 {
+		if a := poll(t, s, web)[0]; a.Doubt() != nil || len(a.Endpoints) != 3 {
 			t.Errorf("got %+v", a)
 		}
 		if got := c.Requests(); !slices.Equal(got, requests) {
@@ -515,7 +515,7 @@ func TestRedirects(t *testing.T) {
 	s := opened(t, config, nil)
 	to = named
 	c.Requests()
-	if a := poll(t, s, web)[0]; a.Doubt != nil || len(a.Endpoints) != 3 {
+	if a := poll(t, s, web)[0]; a.Doubt() != nil || len(a.Endpoints) != 3 {
 		t.Errorf("to a configured host: %+v", a)
 	}
 	if got := c.Requests(); len(got) != 1 { // which the credentials came with

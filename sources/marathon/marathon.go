@@ -265,10 +265,7 @@ func (s *Source) answers(ctx context.Context, c *client, snap *snapshot, queries
 	addresses, failed := s.names.addresses(ctx, slices.Compact(hosts), fresh)
 	answers := make([]sources.Answer, len(queries))
 	for i, f := range all {
-		answers[i] = f.answer(addresses, failed)
-		if d := answers[i].Doubt; d != nil {
-			answers[i].Doubt = fmt.Errorf("app %s: %w", queries[i].App, d)
-		}
+		answers[i] = f.answer(queries[i].App, addresses, failed)
 	}
 	return answers
 }

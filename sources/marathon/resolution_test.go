@@ -65,11 +65,11 @@ func text(a sources.Answer) string {
 		}
 		lines = append(lines, line)
 	}
-	for _, l := range a.Left {
+	for _, l := range a.LeftOut {
 		lines = append(lines, fmt.Sprintf("- %s: %s", l.What, l.Why))
 	}
-	if a.Doubt != nil {
-		lines = append(lines, "! "+a.Doubt.Error())
+	if a.Doubt() != nil {
+		lines = append(lines, "! "+a.Doubt().Error())
 	}
 	return strings.Join(lines, "\n")
 }

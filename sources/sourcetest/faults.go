@@ -256,10 +256,10 @@ func (f Fixture) underFault(t *testing.T, b *breakable, s sources.Opened, fresh 
 			t.Errorf("from a cache: %v", err)
 		}
 		return
-	case err == nil && answers[0].Doubt == nil:
+	case err == nil && answers[0].Doubt() == nil:
 		t.Fatalf("fresh %v: got %+v, want an error or a doubt", fresh, answers[0])
 	case err == nil:
-		err = answers[0].Doubt
+		err = answers[0].Doubt()
 		if err := f.isPart(answers[0]); err != nil {
 			t.Error(err)
 		}

@@ -108,7 +108,7 @@ func (f Fixture) answers(t *testing.T) {
 				t.Errorf("fresh %v: answer %d: %v", fresh, i, err)
 			}
 		}
-		if a := answers[1]; !errors.Is(a.Doubt, sources.ErrAbsent) || len(a.Endpoints) > 0 {
+		if a := answers[1]; !errors.Is(a.Doubt(), sources.ErrAbsent) || len(a.Endpoints) > 0 {
 			t.Errorf("fresh %v: an absent app: got %+v, want no endpoints and a doubt that is ErrAbsent", fresh, a)
 		}
 	}
@@ -236,7 +236,7 @@ func (f Fixture) malformed(t *testing.T) {
 	if err != nil {
 		t.Fatalf("one malformed object harms all: %v", err)
 	}
-	if d := answers[0].Doubt; d == nil {
+	if d := answers[0].Doubt(); d == nil {
 		t.Errorf("the app of the malformed object: %+v, want a doubt", answers[0])
 	} else if errors.Is(d, sources.ErrAbsent) {
 		t.Errorf("the app of the malformed object is not absent: %v", d)
@@ -248,8 +248,8 @@ func (f Fixture) malformed(t *testing.T) {
 
 // isTruth compares an answer with the fixture's.
 func (f Fixture) isTruth(a sources.Answer) error {
-	if a.Doubt != nil {
-		return fmt.Errorf("doubt: %w", a.Doubt)
+	if a.Doubt() != nil {
+		return fmt.Errorf("doubt: %w", a.Doubt())
 	}
 	got, want := byAddr(a.Endpoints), byAddr(f.Want)
 	if !slices.Equal(got, want) {

@@ -90,15 +90,18 @@ func (c *careless) Poll(ctx context.Context, queries []string, fresh bool) ([]so
 	answers := make([]sources.Answer, len(queries))
 	for i, q := range queries {
 		if !slices.Contains(apps, q) {
-			answers[i].Doubt = fmt.Errorf("%s: %w", q, sources.ErrAbsent)
+			answers[i] = sources.Doubtful(fmt.Errorf("%s: %w", q, sources.ErrAbsent))
 			continue
 		}
+		var doubt error
 		if len(addrs) == 0 && c.sin != "swallows errors" && c.sin != "takes null for empty" {
-			answers[i].Doubt = errors.New("no addresses at all")
+			doubt = errors.New("no addresses at all")
 		}
+		var endpoints []sources.Endpoint
 		for _, a := range addrs {
-			answers[i].Endpoints = append(answers[i].Endpoints, sources.Endpoint{Addr: netip.MustParseAddrPort(a)})
+			endpoints = append(endpoints, sources.Endpoint{Addr: netip.MustParseAddrPort(a)})
 		}
+		answers[i] = sources.NewAnswer(endpoints, nil, doubt)
 	}
 	if c.sin == "answers from the poll before" {
 		c.last = answers

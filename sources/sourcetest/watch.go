@@ -145,7 +145,7 @@ func (f Stream) watch(t *testing.T, url string, slow func(call int64)) *watching
 func (f Stream) open(t *testing.T, url string) sources.Opened {
 	t.Helper()
 	s := f.Open(t, url)
-	if answers, err := poll(t, s, true, f.Query); err != nil || answers[0].Doubt != nil {
+	if answers, err := poll(t, s, true, f.Query); err != nil || answers[0].Doubt() != nil {
 		t.Fatalf("the source cannot be polled: %+v, %v", answers, err)
 	}
 	return s

@@ -247,7 +247,7 @@ func dump(t *testing.T, m *config.Mapping) string {
 			fmt.Fprintln(&b, "  cleans servers")
 		}
 		if c := a.Create; c != nil {
-			fmt.Fprintf(&b, "  created as %s, desired state %t, drain %s", c.ServiceType, c.DesiredState, c.Drain)
+			fmt.Fprintf(&b, "  created as %s, desired state %t, drain %s", c.ServiceType, c.MemberList, c.Drain)
 			if c.VServer != nil {
 				fmt.Fprintf(&b, ", vserver %s at %s, method %q", c.VServer.Name, c.VServer.Addr, c.VServer.Method)
 			}
@@ -258,7 +258,7 @@ func dump(t *testing.T, m *config.Mapping) string {
 			if err != nil {
 				t.Fatal(err)
 			}
-			fmt.Fprintf(&b, "  from %s %s: %s, weight %d\n", f.Source, answers[0].Left[0].What, answers[0].Left[0].Why, f.Weight)
+			fmt.Fprintf(&b, "  from %s %s: %s, weight %d\n", f.Source, answers[0].LeftOut[0].What, answers[0].LeftOut[0].Why, f.Weight)
 		}
 	}
 	for _, w := range m.Warnings {

@@ -85,8 +85,8 @@ func (d *decoder) create(n *yaml.Node, of string, app sync.App) *netscaler.Creat
 	if _, given := o.values["service_type"]; !given {
 		d.missing(o, "service_type", "it is what the members speak, such as HTTP, SSL or TCP")
 	}
-	c := &netscaler.Creation{ServiceType: k.ServiceType.upper(), DesiredState: k.Autoscale == desiredState}
-	if c.DesiredState {
+	c := &netscaler.Creation{ServiceType: k.ServiceType.upper(), MemberList: k.Autoscale == desiredState}
+	if c.MemberList {
 		c.Drain = app.Policy.Drain
 	}
 	if k.VServer != nil {

@@ -86,7 +86,7 @@ type told[C, Q any] struct{ config C }
 func (t told[C, Q]) Poll(_ context.Context, queries []Q, _ bool) ([]sources.Answer, error) {
 	answers := make([]sources.Answer, len(queries))
 	for i, q := range queries {
-		answers[i].Left = []sources.Left{{What: fmt.Sprintf("%+v", t.config), Why: fmt.Sprintf("%+v", q)}}
+		answers[i].LeftOut = []sources.LeftOut{{What: fmt.Sprintf("%+v", t.config), Why: fmt.Sprintf("%+v", q)}}
 	}
 	return answers, nil
 }

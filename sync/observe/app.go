@@ -77,15 +77,14 @@ func failures(o sync.Outcome) (all []string) {
 		}
 	}
 	add(o.Err)
-	add(o.Desired.Doubt)
-	for i, err := range o.Errs {
-		if err != nil {
-			c := o.Plan.Changes[i]
+	add(o.Desired.Doubt())
+	for _, d := range o.Done {
+		if c := d.Change; d.Failed() {
 			what := c.Addr.String()
 			if !c.Addr.IsValid() {
 				what = c.Group
 			}
-			add(fmt.Errorf("%v %s: %w", c.Op, what, err))
+			add(fmt.Errorf("%v %s: %w", c.Op, what, d.Err))
 		}
 	}
 	return all
@@ -94,9 +93,9 @@ func failures(o sync.Outcome) (all []string) {
 // drift counts the changes that were found, and not made or held.
 func drift(o sync.Outcome) map[netscaler.Op]int {
 	n := map[netscaler.Op]int{}
-	for i, c := range o.Plan.Changes {
-		if o.Errs == nil || o.Errs[i] != nil {
-			n[c.Op]++
+	for _, d := range o.Changes() {
+		if !d.Made() {
+			n[d.Op]++
 		}
 	}
 	for _, c := range o.Plan.Held {
@@ -106,7 +105,7 @@ func drift(o sync.Outcome) map[netscaler.Op]int {
 }
 
 // ops are the kinds that changes can have; Replace is a way to make others.
-const ops = netscaler.Replace
+const ops = netscaler.ReplaceMembers
 
 // past names the kinds of changes once they are made.
 var past = [ops]string{
@@ -118,9 +117,9 @@ var past = [ops]string{
 // made says in words which changes were made; empty: none.
 func made(o sync.Outcome) string {
 	var n [ops]int
-	for i, err := range o.Errs {
-		if err == nil {
-			n[o.Plan.Changes[i].Op]++
+	for _, d := range o.Done {
+		if d.Made() {
+			n[d.Op]++
 		}
 	}
 	var parts []string

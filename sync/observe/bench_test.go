@@ -24,14 +24,14 @@ func large() ([]sync.App, sync.Result) {
 	r := sync.Result{Sources: map[string]error{"prod": nil}, NetScalers: map[string]error{"edge": nil}}
 	for i := range 1000 {
 		a := sync.App{Name: fmt.Sprintf("app-%04d", i), Group: fmt.Sprintf("sg-%04d", i), NetScalers: []string{"edge"}, From: []sync.From{{Source: "prod"}}}
-		var answer sources.Answer
+		var es []sources.Endpoint
 		var actual []netscaler.Member
 		for j := range 100 {
 			addr := netip.AddrPortFrom(netip.AddrFrom4([4]byte{10, byte(i >> 8), byte(i), byte(j)}), 80)
-			answer.Endpoints = append(answer.Endpoints, sources.Endpoint{Addr: addr, Origin: fmt.Sprintf("node worker-%d", j)})
+			es = append(es, sources.Endpoint{Addr: addr, Origin: fmt.Sprintf("node worker-%d", j)})
 			actual = append(actual, netscaler.Member{Addr: addr, Server: addr.Addr().String(), Weight: 1, Up: true})
 		}
-		o := sync.Outcome{App: a, NetScaler: "edge", Answers: []sources.Answer{answer}, Errs: []error{}}
+		o := sync.Outcome{App: a, NetScaler: "edge", Answers: []sources.Answer{sources.NewAnswer(es, nil, nil)}, Done: []sync.Done{}}
 		o.Desired = sync.Union(a.From, o.Answers, a.Policy)
 		o.Plan = sync.Diff(a.Group, o.Desired, actual, a.Policy)
 		apps, r.Outcomes = append(apps, a), append(r.Outcomes, o)

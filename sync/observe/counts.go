@@ -69,8 +69,8 @@ func (c counts) add(r sync.Result) {
 		c.passes[passOK]++
 	}
 	for _, o := range r.Outcomes {
-		for i, err := range o.Errs {
-			c.changes[change{o.Plan.Changes[i].Op, err == nil}]++
+		for _, d := range o.Done {
+			c.changes[change{d.Op, d.Made()}]++
 		}
 	}
 	for _, p := range phasesOf(r.Phases, r.Took) {

@@ -102,7 +102,7 @@ func TestAReloadForgetsWhatIsGone(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		s := newSite(t, sync.App{Name: "shop"}, sync.App{Name: "cart", NetScalers: []string{"core"}, From: []sync.From{{Source: "dcos"}}})
 		s.say("prod", "shop", 1)
-		s.answers["dcos"]["cart"] = sources.Answer{Doubt: errors.New("half a list")}
+		s.answers["dcos"]["cart"] = sources.Doubtful(errors.New("half a list"))
 		s.Stream("dcos", true)
 		s.pass()
 		has(t, s.get("/metrics"), `source="dcos"`, `netscaler="core"`, `app="cart"`, "nitrox_last_success_timestamp_seconds 0\n")

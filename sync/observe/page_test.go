@@ -84,10 +84,9 @@ func TestNothingThatOthersSayIsMarkup(t *testing.T) {
 		app := s.Apps[0].Name
 		s.sims["edge"].SetFault(simulator.Fault{Method: "GET", Type: "servicegroup_servicegroupmember_binding", ContentType: "application/json", RawBody: `{"errorcode": 0, "message": "Done",
 			"servicegroup_servicegroupmember_binding": [{"servicegroupname": "sg-shop", "ip": "10.0.0.1", "port": 31080, "servername": "<script>alert(3)</script>", "svrstate": "UP", "state": "ENABLED", "weight": "1"}]}`})
-		s.answers["prod"][app] = sources.Answer{
-			Endpoints: []sources.Endpoint{{Addr: host(1), Origin: evil}, {Addr: host(2), Origin: evil, Uncertain: evil}},
-			Left:      []sources.Left{{What: evil, Why: evil}},
-		}
+		s.answers["prod"][app] = sources.NewAnswer(
+			[]sources.Endpoint{{Addr: host(1), Origin: evil}, {Addr: host(2), Origin: evil, Uncertain: evil}},
+			[]sources.LeftOut{{What: evil, Why: evil}}, nil)
 		s.broken["lab"] = fmt.Errorf("no answer: %s", evil)
 		s.sims["core"].SetFault(simulator.Fault{RawBody: evil, Status: 500})
 		s.pass()
@@ -199,7 +198,7 @@ func TestAThousandApps(t *testing.T) {
 		has(t, page, "1000 of 1000 service groups in trouble; source prod failed", "<summary>1000 service groups</summary>")
 
 		for _, a := range s.Apps {
-			s.answers["prod"][a.Name] = sources.Answer{Doubt: fmt.Errorf("half a list of %s", a.Name)}
+			s.answers["prod"][a.Name] = sources.Doubtful(fmt.Errorf("half a list of %s", a.Name))
 		}
 		s.broken["prod"] = nil
 		time.Sleep(every)
@@ -219,7 +218,7 @@ func thousand(t *testing.T) *site {
 	}
 	s.pass()
 	s.say("prod", "app-0777")
-	s.answers["prod"]["app-0333"] = sources.Answer{Doubt: fmt.Errorf("app app-0333: %w", sources.ErrAbsent)}
+	s.answers["prod"]["app-0333"] = sources.Doubtful(fmt.Errorf("app app-0333: %w", sources.ErrAbsent))
 	s.say("prod", "app-0555", 556, 557, 558, 559, 2000)
 	s.pass()
 	return s

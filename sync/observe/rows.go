@@ -74,8 +74,8 @@ func rows(o sync.Outcome) []row {
 		}
 		put(m, state, why)
 	}
-	for i, c := range o.Plan.Changes {
-		done := o.Errs != nil && o.Errs[i] == nil
+	for _, d := range o.Changes() {
+		c, done := d.Change, d.Made()
 		var r *row
 		switch {
 		case c.Op < netscaler.Bind, c.Op > netscaler.Unbind:
@@ -92,8 +92,8 @@ func rows(o sync.Outcome) []row {
 			case done:
 				r.Weight = c.Weight
 			default:
-				r.Weight = c.Was
-				r.Why = line(fmt.Sprintf("weight %d should be %d; %s", c.Was, c.Weight, r.Why))
+				r.Weight = c.Was.Weight
+				r.Why = line(fmt.Sprintf("weight %d should be %d; %s", c.Was.Weight, c.Weight, r.Why))
 			}
 		case c.Op < netscaler.Set && done:
 			r = put(c.Member, Added, cmp.Or(said(c.Addr), c.Why))
@@ -106,8 +106,8 @@ func rows(o sync.Outcome) []row {
 		default:
 			r = put(c.Member, Surplus, c.Why)
 		}
-		if o.Errs != nil && o.Errs[i] != nil {
-			r.Err = line(text(o.Errs[i]))
+		if d.Failed() {
+			r.Err = line(text(d.Err))
 		}
 	}
 	for _, c := range o.Plan.Held {
@@ -115,26 +115,26 @@ func rows(o sync.Outcome) []row {
 	}
 	for _, m := range o.Plan.Draining {
 		why := "until its clients are gone"
-		if m.Left > 0 {
-			why = short(m.Left) + " left"
+		if m.Remaining > 0 {
+			why = short(m.Remaining) + " left"
 		}
 		put(m, Draining, why)
 	}
-	for _, m := range o.Plan.Operator {
+	for _, m := range o.Plan.Disabled {
 		why := "by an operator"
-		if m.State == netscaler.Suspended {
+		if m.State == netscaler.DisabledAbove {
 			why = "its server or its group is disabled"
 		}
 		put(m, Disabled, why+"; left as it is")
 	}
-	for _, m := range o.Plan.Foreign {
-		put(m, NotOurs, cmp.Or(m.Alien, "outside only")+"; left as it is")
+	for _, m := range o.Plan.NotOurs {
+		put(m, NotOurs, cmp.Or(m.NotOurs, "outside only")+"; left as it is")
 	}
-	for _, e := range o.Plan.Waiting {
+	for _, e := range o.Plan.Uncertain {
 		put(netscaler.Member{Addr: e.Addr, Weight: e.Weight}, Uncertain, e.Uncertain+"; "+said(e.Addr))
 	}
 	for i, answer := range o.Answers {
-		for _, l := range answer.Left {
+		for _, l := range answer.LeftOut {
 			all = append(all, row{Name: line(l.What), State: LeftOut, Why: line(l.Why + " (" + o.App.From[i].Source + ")")})
 		}
 	}

@@ -22,15 +22,17 @@ func TestEachAddressIsInOneRow(t *testing.T) {
 	})
 	rapid.Check(t, func(t *rapid.T) {
 		policy := sync.Policy{Drain: time.Duration(rapid.IntRange(0, 1).Draw(t, "drain")) * time.Minute, MaxRemove: sync.Limit{N: 2}}
-		var answer sources.Answer
+		var es []sources.Endpoint
 		for _, a := range rapid.SliceOfN(addr, 0, 6).Draw(t, "endpoints") {
-			answer.Endpoints = append(answer.Endpoints, sources.Endpoint{
+			es = append(es, sources.Endpoint{
 				Addr: a, Weight: rapid.IntRange(0, 2).Draw(t, "weight"), Uncertain: rapid.SampledFrom([]string{"", "", "not known"}).Draw(t, "uncertain"),
 			})
 		}
+		var doubt error
 		if rapid.IntRange(0, 3).Draw(t, "doubt") == 0 {
-			answer.Doubt = errors.New("half a list")
+			doubt = errors.New("half a list")
 		}
+		answer := sources.NewAnswer(es, nil, doubt)
 		var actual []netscaler.Member
 		for _, a := range rapid.SliceOfNDistinct(addr, 0, 6, rapid.ID).Draw(t, "members") {
 			actual = append(actual, netscaler.Member{
@@ -42,11 +44,13 @@ func TestEachAddressIsInOneRow(t *testing.T) {
 		o := sync.Outcome{App: sync.App{Name: "shop", From: from, Policy: policy}, Answers: []sources.Answer{answer}, Desired: sync.Union(from, []sources.Answer{answer}, policy)}
 		o.Plan = sync.Guard(sync.Diff("sg", o.Desired, actual, policy), policy)
 		if rapid.Bool().Draw(t, "applied") {
-			o.Errs = make([]error, len(o.Plan.Changes))
-			for i := range o.Errs {
+			o.Done = []sync.Done{}
+			for _, c := range o.Plan.Changes {
+				d := sync.Done{Change: c}
 				if rapid.Bool().Draw(t, "failed") {
-					o.Errs[i] = errors.New("refused")
+					d.Err = errors.New("refused")
 				}
+				o.Done = append(o.Done, d)
 			}
 		}
 
@@ -57,9 +61,9 @@ func TestEachAddressIsInOneRow(t *testing.T) {
 		for _, e := range o.Desired.Endpoints {
 			want[e.Addr] = true
 		}
-		for i, c := range o.Plan.Changes {
-			if c.Op == netscaler.Unbind && o.Errs != nil && o.Errs[i] == nil {
-				delete(want, c.Addr)
+		for _, d := range o.Done {
+			if d.Op == netscaler.Unbind && d.Err == nil {
+				delete(want, d.Addr)
 			}
 		}
 		enabled := map[netip.AddrPort]bool{}

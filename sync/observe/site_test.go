@@ -77,7 +77,11 @@ func (s *site) open(name string) {
 	s.Sources[name] = sync.Source{Timeout: 15 * time.Second, Opened: sources.Opened{
 		Poll: func(_ context.Context, queries []any, _ bool) (all []sources.Answer, err error) {
 			for _, q := range queries {
-				all = append(all, s.answers[name][q.(entry).App])
+				answer, given := s.answers[name][q.(entry).App]
+				if !given { // a source that has nothing to say of it
+					answer = sources.NewAnswer(nil, nil, nil)
+				}
+				all = append(all, answer)
 			}
 			return all, s.broken[name]
 		},
@@ -106,7 +110,7 @@ func (s *site) say(source, app string, hosts ...int) {
 	for _, i := range hosts {
 		es = append(es, sources.Endpoint{Addr: host(i), Origin: fmt.Sprintf("node worker-%d, 2 pods", i)})
 	}
-	s.answers[source][app] = sources.Answer{Endpoints: es}
+	s.answers[source][app] = sources.NewAnswer(es, nil, nil)
 }
 
 func host(i int) netip.AddrPort {
@@ -198,10 +202,9 @@ func mixed(t *testing.T, wait func()) *site {
 	s.broken["dcos"] = errors.New("GET http://m1:8080/v2/apps: 503 Service Unavailable")
 	s.say("prod", "delivery", 1, 2, 3, 4, 5, 8)
 	s.say("prod", "gateway", 1, 2, 3, 5)
-	s.answers["prod"]["gateway"] = sources.Answer{
-		Endpoints: append(s.answers["prod"]["gateway"].Endpoints, sources.Endpoint{Addr: host(11), Uncertain: "its readiness is not known"}),
-		Left:      []sources.Left{{What: "pod gateway-7f9c", Why: "not ready"}},
-	}
+	s.answers["prod"]["gateway"] = sources.NewAnswer(
+		append(s.answers["prod"]["gateway"].Endpoints, sources.Endpoint{Addr: host(11), Uncertain: "its readiness is not known"}),
+		[]sources.LeftOut{{What: "pod gateway-7f9c", Why: "not ready"}}, nil)
 	s.Stream("prod", true)
 	s.Stream("dcos", false)
 	s.pass()

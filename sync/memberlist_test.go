@@ -13,6 +13,7 @@ import (
 
 	"nitrox/netscaler"
 	"nitrox/netscaler/simulator"
+	"nitrox/sources"
 	"nitrox/sync"
 )
 
@@ -22,7 +23,7 @@ import (
 func TestListsEqualBindsAndUnbinds(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		p, actual := genPolicy().Draw(t, "policy"), genMembers().Draw(t, "actual")
-		want := sync.Desired{Endpoints: within(p, genEndpoints().Draw(t, "desired"))}
+		want := wanted(within(p, genEndpoints().Draw(t, "desired"))...)
 		changes := sync.Guard(sync.Diff("sg", want, actual, p), p).Changes
 		adds, removals := split(changes)
 
@@ -64,7 +65,7 @@ func leaves(m netscaler.Member) bool { return m.Leaving }
 
 func set(members []netscaler.Member) (all []string) {
 	for _, m := range members {
-		enabled := m.State == netscaler.Enabled || m.State == netscaler.Suspended
+		enabled := m.State == netscaler.Enabled || m.State == netscaler.DisabledAbove
 		all = append(all, fmt.Sprintf("%v %d %v", m.Addr, m.Weight, enabled))
 	}
 	slices.Sort(all)
@@ -136,7 +137,7 @@ func TestAGroupWithAutoscaleAPITakesLists(t *testing.T) {
 
 		// Nothing to do while it drains; it comes back; it goes for good.
 		sim.ResetCalls()
-		if r := s.sync(0); len(r.Outcomes[0].Plan.Draining) != 1 || r.Outcomes[0].Plan.Draining[0].Left == 0 || lists(sim) != 0 {
+		if r := s.sync(0); len(r.Outcomes[0].Plan.Draining) != 1 || r.Outcomes[0].Plan.Draining[0].Remaining == 0 || lists(sim) != 0 {
 			t.Errorf("%+v, %d lists", r.Outcomes[0].Plan, lists(sim))
 		}
 		st["shop"] = known(append(hosts(1, 4), hosts(8, 8)...))
@@ -198,10 +199,10 @@ func TestMembersThatAListCannotBindAreTold(t *testing.T) {
 			s.sims["edge"].SetFault(simulator.Fault{Command: `^bind serviceGroup sg-shop 10\.0\.0\.5 80`, Code: 435})
 			o := s.sync(1).Outcomes[0]
 			s.expect("sg-shop", bound(1, 4))
-			if o.Errs[0] != nil {
-				t.Errorf("bind of 10.0.0.4: %v", o.Errs[0])
+			if o.Done[0].Err != nil {
+				t.Errorf("bind of 10.0.0.4: %v", o.Done[0].Err)
 			}
-			if err := o.Errs[1]; err == nil || !strings.Contains(err.Error(), "10.0.0.5:80") || !strings.Contains(err.Error(), "1442") {
+			if err := o.Done[1].Err; err == nil || !strings.Contains(err.Error(), "10.0.0.5:80") || !strings.Contains(err.Error(), "1442") {
 				t.Errorf("bind of 10.0.0.5: %v", err)
 			}
 			s.sims["edge"].ClearFaults()
@@ -245,8 +246,8 @@ func TestWithoutTheDesiredStateCallMembersAreBound(t *testing.T) {
 				st["shop"] = known(hosts(2, 4))
 				r = s.Sync(t.Context(), nil)
 				s.expect("sg-shop", "10.0.0.1:80 GOING OUT OF SERVICE, 10.0.0.2:80, 10.0.0.3:80, 10.0.0.4:80")
-				if got := fmt.Sprint(r.Outcomes[0].Plan.Changes[1].Op, r.Outcomes[0].Plan.Changes[1].Delay); got != "drain 30s" {
-					t.Errorf("the plan says %s", got)
+				if got := fmt.Sprint(r.Outcomes[0].Done[1].Op, r.Outcomes[0].Done[1].Delay); got != "drain 30s" {
+					t.Errorf("what was done is %s", got)
 				}
 				time.Sleep(31 * time.Second)
 				s.end(s.Sync(t.Context(), nil), 0)
@@ -329,8 +330,7 @@ func TestGuardsAndDoubtsHoldForLists(t *testing.T) {
 		s.Apps[0].Policy.MaxRemove = sync.Limit{N: 3}
 		s.sync(sync.ExitHeld)
 		s.expect("sg-shop", bound(1, 8)+", 10.0.0.20:80")
-		half := known(hosts(21, 21))
-		half.Doubt = errors.New("half a list")
+		half := sources.NewAnswer(hosts(21, 21), nil, errors.New("half a list"))
 		st["shop"] = half
 		s.sync(1)
 		s.expect("sg-shop", bound(1, 8)+", 10.0.0.20:80, 10.0.0.21:80")
@@ -378,8 +378,8 @@ func TestAListIsNotGivenWhereADomainNameIsAMember(t *testing.T) {
 				if lists(s.sims["edge"]) != 0 {
 					t.Error("a list was given")
 				}
-				if o := r.Outcomes[0]; !strings.Contains(fmt.Sprint(o.Err, o.Errs), "stands for a domain name") {
-					t.Errorf("%v, %v", o.Err, o.Errs)
+				if o := r.Outcomes[0]; !strings.Contains(fmt.Sprint(o.Err, o.Done), "stands for a domain name") {
+					t.Errorf("%v, %v", o.Err, o.Done)
 				}
 			})
 		})

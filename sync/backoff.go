@@ -6,10 +6,10 @@ import (
 	"time"
 )
 
-// rest spares what keeps failing: a source or a NetScaler that failed is not
+// backoff spares what keeps failing: a source or a NetScaler that failed is not
 // asked again for a second, then two, up to a minute. That matters only to a
 // loop whose passes follow each other quickly. It may be used concurrently.
-type rest struct{ last atomic.Pointer[failure] }
+type backoff struct{ last atomic.Pointer[failure] }
 
 type failure struct {
 	err   error
@@ -18,21 +18,21 @@ type failure struct {
 }
 
 const (
-	firstRest = time.Second
-	lastRest  = time.Minute
+	firstBackoff = time.Second
+	lastBackoff  = time.Minute
 )
 
 // tooSoon is an error while it is too soon to ask again.
-func (r *rest) tooSoon() error {
+func (r *backoff) tooSoon() error {
 	f := r.last.Load()
 	if f == nil || !time.Now().Before(f.until) {
 		return nil
 	}
-	return fmt.Errorf("%w (so it was %s in a row; not asked again before %s)", f.err, count(f.n, "time"), f.until.Format(time.TimeOnly))
+	return fmt.Errorf("%w (failed %s in a row; not asked again before %s)", f.err, count(f.n, "time"), f.until.Format(time.TimeOnly))
 }
 
 // note remembers how asking went.
-func (r *rest) note(err error) {
+func (r *backoff) note(err error) {
 	if err == nil {
 		r.last.Store(nil)
 		return
@@ -41,6 +41,6 @@ func (r *rest) note(err error) {
 	if before := r.last.Load(); before != nil {
 		f.n = before.n + 1
 	}
-	f.until = time.Now().Add(min(firstRest<<min(f.n-1, 10), lastRest))
+	f.until = time.Now().Add(min(firstBackoff<<min(f.n-1, 10), lastBackoff))
 	r.last.Store(f)
 }

@@ -1,0 +1,253 @@
+package sync
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+
+	"nitrox/netscaler"
+	"nitrox/sources"
+)
+
+// draft is an outcome on its way to its plan: what was read for it. There is one
+// only of outcomes whose members are known.
+type draft struct {
+	*Outcome
+	members []netscaler.Member
+	// missing: the service group does not exist, and the mapping says how to
+	// make it.
+	missing bool
+	attrs   *netscaler.Attrs    // nil: nothing that would need them
+	front   *netscaler.FrontEnd // nil: the app has no virtual server, or needs no look at it
+	byList  bool                // the appliance takes member lists for this group
+	// proposal is the plan that follows from all this, before any guard.
+	proposal Plan
+}
+
+// plan makes the outcomes' plans, stage by stage. What cannot have a plan gets an
+// error and leaves the stages; a plan is never changed once it is the outcome's.
+func (v *visit) plan(ctx context.Context, outcomes []*Outcome, groups netscaler.Groups) {
+	drafts := v.begin(outcomes, groups)
+	drafts = v.withAttributes(ctx, drafts)
+	drafts = v.withFrontEnds(ctx, drafts)
+	v.confirm(ctx, drafts)
+	plans := make([]Plan, len(drafts))
+	for i, d := range drafts {
+		plans[i] = Guard(d.proposal, d.App.Policy)
+	}
+	plans = heldIfCollapsed(drafts, plans)
+	inUse := v.serversInUse(plans)
+	for i, d := range drafts {
+		d.Plan = cleaned(plans[i], d.App.Policy, inUse)
+		d.Notes = d.notes(d.Plan)
+	}
+}
+
+// begin takes down what is wanted and what was read.
+func (v *visit) begin(outcomes []*Outcome, groups netscaler.Groups) (drafts []*draft) {
+	for _, o := range outcomes {
+		o.Desired = Union(o.App.From, o.Answers, o.App.Policy)
+		members, err := groups.Members(o.App.Group)
+		o.Actual = members
+		missing := o.App.Create != nil && errors.Is(err, netscaler.ErrNoGroup)
+		if err != nil && !missing {
+			o.Err = err
+			continue
+		}
+		d := &draft{Outcome: o, members: members, missing: missing, byList: v.ns.Client.TakesMemberList(o.App.Group)}
+		d.propose()
+		drafts = append(drafts, d)
+	}
+	return drafts
+}
+
+// withAttributes asks for the attributes of groups that have no member, which may
+// be missing, and of those whose members are to change. In the usual pass there
+// are none.
+func (v *visit) withAttributes(ctx context.Context, drafts []*draft) (left []*draft) {
+	ask := map[string]bool{}
+	for _, d := range drafts {
+		if !d.missing && (len(d.members) == 0 || len(d.proposal.Changes) > 0) {
+			ask[d.App.Group] = true
+		}
+	}
+	if len(ask) == 0 {
+		return drafts
+	}
+	end := clock(&v.phases.Read)
+	all, trouble := v.ns.Client.Attributes(ctx, keys(ask))
+	end()
+	for _, d := range drafts {
+		if !ask[d.App.Group] {
+			left = append(left, d)
+			continue
+		}
+		a, err := all.Of(d.App.Group)
+		switch d.missing = d.App.Create != nil && errors.Is(err, netscaler.ErrNoGroup); {
+		case d.missing && len(d.members) > 0:
+			d.Err = fmt.Errorf("service group %s: its members were read, and now it is said to be missing: %w", d.App.Group, err)
+		case d.missing:
+			d.propose()
+			left = append(left, d)
+		case trouble != nil || err != nil:
+			d.Err = cmp.Or(trouble, err)
+		default:
+			d.attrs = &a
+			d.propose()
+			if d.Err = ruled(d.App.Group, a, d.proposal); d.Err == nil {
+				left = append(left, d)
+			}
+		}
+	}
+	return left
+}
+
+// withFrontEnds looks at the virtual servers of groups that may have to be made
+// or bound. A group that has members is not looked at: its creation was finished
+// before its first member was bound.
+func (v *visit) withFrontEnds(ctx context.Context, drafts []*draft) (left []*draft) {
+	ask := map[string]bool{}
+	for _, d := range drafts {
+		if d.wantsFrontEnd() {
+			ask[d.App.Create.VServer.Name] = true
+		}
+	}
+	if len(ask) == 0 {
+		return drafts
+	}
+	end := clock(&v.phases.Read)
+	all, trouble := v.ns.Client.FrontEnds(ctx, keys(ask))
+	end()
+	for _, d := range drafts {
+		if d.wantsFrontEnd() {
+			f, err := all.Of(d.App.Create.VServer.Name)
+			if trouble != nil || err != nil {
+				d.Err = cmp.Or(trouble, err)
+				continue
+			}
+			if d.Err = makeable(d.App, f); d.Err != nil {
+				continue
+			}
+			d.front = &f
+			d.propose()
+		}
+		left = append(left, d)
+	}
+	return left
+}
+
+func (d *draft) wantsFrontEnd() bool {
+	return d.App.Create != nil && d.App.Create.VServer != nil && len(d.members) == 0
+}
+
+// confirm asks the sources again, once, about the apps whose plans are drastic.
+func (v *visit) confirm(ctx context.Context, drafts []*draft) {
+	var drastic []*draft
+	var apps []App
+	for _, d := range drafts {
+		if Drastic(d.proposal, d.Answers) {
+			drastic = append(drastic, d)
+			apps = append(apps, d.App)
+		}
+	}
+	if len(drastic) == 0 {
+		return
+	}
+	defer clock(&v.phases.Confirm)()
+	_ = pause(ctx, confirmAfter) // a poll with an ended context is a doubt
+	all := v.poll(ctx, apps, true)
+	for _, d := range drastic {
+		second := all.answers(d.App)
+		merged := make([]sources.Answer, len(second))
+		for i := range second {
+			merged[i] = Confirmed(d.Answers[i], second[i])
+		}
+		d.Answers = merged
+		d.Desired = Union(d.App.From, merged, d.App.Policy)
+		d.propose()
+	}
+	for source, err := range all.errors() {
+		if err != nil {
+			v.confirmErrs[source] = err
+		}
+	}
+}
+
+// propose makes the proposal anew, from what is known so far.
+func (d *draft) propose() {
+	plan := Diff(d.App.Group, d.Desired, d.members, d.App.Policy)
+	switch {
+	case d.missing && d.App.Create.MemberList && d.byList:
+		plan.MemberList = true
+	case d.attrs != nil && d.attrs.Autoscale == "API" && d.byList:
+		plan = listed(plan, *d.attrs)
+	}
+	d.proposal = creating(plan, d.App, d.missing, d.front)
+}
+
+// notes are what is worth knowing besides the plan.
+func (d *draft) notes(plan Plan) (all []string) {
+	if d.attrs != nil {
+		all = append(all, unlike(d.App, *d.attrs)...)
+		if plan.MemberList {
+			all = append(all, ownDrain(*d.attrs, d.App)...)
+		}
+	}
+	if d.front != nil {
+		all = append(all, differences(d.App.Create, *d.front)...)
+	}
+	return append(all, remarks(plan)...)
+}
+
+// ruled is why the plan's changes cannot be made to a group of these
+// attributes.
+func ruled(group string, a netscaler.Attrs, plan Plan) error {
+	switch a.Autoscale {
+	case "DNS", "POLICY", "CLOUD":
+		return fmt.Errorf("service group %s: its autoscale is %s, so the NetScaler changes its members by itself; use a group with autoscale DISABLED or API", group, a.Autoscale)
+	case "API":
+		for _, m := range plan.NotOurs {
+			if m.NotOurs != "" && len(plan.Changes) > 0 {
+				return fmt.Errorf("service group %s: its autoscale is API, so its members are given as a list of addresses, and one cannot be in it: %s", group, m.NotOurs)
+			}
+		}
+	}
+	return nil
+}
+
+// heldIfCollapsed holds the removals of the apps whose source answers with
+// nothing for all of them at once.
+func heldIfCollapsed(drafts []*draft, plans []Plan) []Plan {
+	drops := map[string][]bool{} // by source, for each app that it feeds
+	for i, d := range drafts {
+		_, _, lost := plans[i].toll()
+		lost += len(plans[i].Held)
+		for source, nothing := range d.saysNothing() {
+			drops[source] = append(drops[source], nothing && lost > 0)
+		}
+	}
+	held := slices.Clone(plans)
+	for i, d := range drafts {
+		for source, nothing := range d.saysNothing() {
+			if nothing && !d.App.Policy.Forced && held[i].HeldBy == nil && Collapsed(drops[source]) {
+				held[i] = holdCollapsed(held[i], source, len(drops[source]))
+			}
+		}
+	}
+	return held
+}
+
+// saysNothing tells of each source of the app whether it has no endpoint for it.
+func (o *Outcome) saysNothing() map[string]bool {
+	nothing := map[string]bool{}
+	for i, from := range o.App.From {
+		empty := i < len(o.Answers) && len(o.Answers[i].Endpoints) == 0
+		if before, seen := nothing[from.Source]; seen {
+			empty = empty && before
+		}
+		nothing[from.Source] = empty
+	}
+	return nothing
+}

@@ -1,0 +1,257 @@
+package sync
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/netip"
+	"slices"
+	"time"
+
+	"nitrox/netscaler"
+)
+
+// A service group with autoscale API takes its members as one list: what it
+// does not name, leaves. The plan of such a group is a diff like any other, so
+// that it can be read, guarded and confirmed; only applying it differs. What
+// adds is one list, of the members as they are and the new ones, and what
+// removes is another after it.
+
+// listed is the plan of a group that takes a list. How members leave it is the
+// group's own setting.
+func listed(plan Plan, a netscaler.Attrs) Plan {
+	plan.MemberList = true
+	plan.Changes = leaveBy(plan.Changes, a.DrainGraceful, a.DrainDelay)
+	slices.SortFunc(plan.Changes, byOrder)
+	return plan
+}
+
+// leaveBy makes the serving members that are to go be drained, or be unbound at
+// once.
+func leaveBy(changes []netscaler.Change, drain bool, delay time.Duration) []netscaler.Change {
+	changes = slices.Clone(changes)
+	for i, c := range changes {
+		switch {
+		case !loses(c):
+		case drain:
+			changes[i].Op, changes[i].Delay = netscaler.Drain, delay
+		default:
+			changes[i].Op, changes[i].Delay = netscaler.Unbind, 0
+		}
+	}
+	return changes
+}
+
+// inList: the change is made by giving a list. Others, as a mark to lift, are
+// calls of their own.
+func inList(c netscaler.Change) bool {
+	switch c.Op {
+	case netscaler.Bind, netscaler.Set, netscaler.Drain, netscaler.Unbind:
+		return true
+	case netscaler.Enable:
+		return !c.Mark || c.NoMark || c.Leaving
+	}
+	return false
+}
+
+// byList: the outcome's changes are made by giving a list, unless that was
+// refused meanwhile.
+func (v *visit) byList(o *Outcome) bool { return o.Plan.MemberList && !v.ordinary[o] }
+
+// List is what a group's members are to be with some changes made: those that
+// it has now, as they are, but for the changes. Members that are leaving it are
+// not named again. Out are those that the changes take out.
+func List(now []netscaler.Member, changes []netscaler.Change) (list, out []netscaler.Member) {
+	there := map[netip.AddrPort]bool{}
+	for _, m := range now {
+		removed, enabled := false, false
+		for _, c := range changes {
+			switch {
+			case c.Addr != m.Addr:
+			case removes(c):
+				removed = true
+			case c.Op == netscaler.Set:
+				m.Weight, m.Order = c.Weight, c.Order
+			default: // also a member to bind that somebody else has bound
+				enabled = true
+			}
+		}
+		switch {
+		case removed:
+			out = append(out, m)
+			continue
+		case m.Leaving && !enabled:
+			continue
+		case enabled:
+			m.State, m.Leaving = netscaler.Enabled, false
+		}
+		there[m.Addr] = true
+		list = append(list, m)
+	}
+	for _, c := range changes {
+		if c.Op == netscaler.Bind && !there[c.Addr] {
+			list = append(list, netscaler.Member{Addr: c.Addr, Weight: c.Weight, Order: c.Order})
+		}
+	}
+	slices.SortFunc(list, byAddr)
+	return list, out
+}
+
+// Lost are the members that a list leaves out although the plan does not remove
+// them: it keeps, adds or holds them, or leaves them alone. A list that loses
+// one must not be sent, wherever the loss comes from.
+func Lost(plan Plan, removing bool, list []netscaler.Member) (lost []netip.AddrPort) {
+	there := make(map[netip.AddrPort]bool, len(list))
+	for _, m := range list {
+		there[m.Addr] = true
+	}
+	need := func(m netscaler.Member) {
+		if !m.Leaving && !there[m.Addr] {
+			lost = append(lost, m.Addr)
+		}
+	}
+	for _, members := range [][]netscaler.Member{plan.Kept, plan.Draining, plan.Disabled, plan.NotOurs} {
+		for _, m := range members {
+			need(m)
+		}
+	}
+	for _, c := range plan.Held {
+		need(c.Member)
+	}
+	for _, c := range plan.Changes {
+		if !creates(c) && (!removes(c) || !removing) {
+			need(c.Member)
+		}
+	}
+	return lost
+}
+
+var errNotSo = errors.New("the NetScaler accepted the list, but the group does not match it")
+
+// giveLists makes those changes of groups that take a list which add or, if
+// removing, those which remove. A list replaces everything, so the groups are
+// read right before it, lest it undo what somebody just did, and again after
+// it, because its answer does not tell of each member.
+func (v *visit) giveLists(ctx context.Context, outcomes []*Outcome, removing bool) {
+	mine := func(d Done) bool { return inList(d.Change) && removes(d.Change) == removing }
+	var work []*Outcome
+	for _, o := range outcomes {
+		if v.byList(o) && slices.ContainsFunc(o.Done, mine) {
+			work = append(work, o)
+		}
+	}
+	if len(work) == 0 || len(v.errs) > 0 {
+		return
+	}
+	if ctx.Err() != nil {
+		for _, o := range work {
+			o.settle(mine, errStopped)
+		}
+		return
+	}
+	calls := context.WithoutCancel(ctx)
+	groups, err := v.ns.Client.Read(calls, groupsOf(work))
+	if err != nil {
+		v.errs = append(v.errs, err)
+		return
+	}
+	var given, refused []*Outcome
+	var lists []netscaler.Change
+	for _, o := range work {
+		var changes []netscaler.Change
+		for _, d := range o.Done {
+			if mine(d) {
+				changes = append(changes, d.Change)
+			}
+		}
+		now, err := groups.Members(o.App.Group)
+		if err != nil {
+			o.settle(mine, fmt.Errorf("not sent: %w", err))
+			continue
+		}
+		list, out := List(now, changes)
+		if lost := Lost(o.Plan, removing, list); len(lost) > 0 {
+			o.settle(mine, fmt.Errorf("not sent: the service group has changed since it was planned, and a list would leave out %s", listOf(lost)))
+			continue
+		}
+		if len(list) == 0 { // the last members leave one by one: a list is never empty
+			refused = append(refused, o)
+			continue
+		}
+		given = append(given, o)
+		lists = append(lists, netscaler.Change{Op: netscaler.ReplaceMembers, Group: o.App.Group, List: list, Out: out})
+	}
+	began := time.Now()
+	errs := v.ns.Client.Do(calls, netscaler.ReplaceMembers, lists)
+	v.abandon(errs)
+	var now netscaler.Groups
+	if len(given) > 0 {
+		if now, err = v.ns.Client.Read(calls, groupsOf(given)); err != nil && len(v.errs) == 0 {
+			v.errs = append(v.errs, fmt.Errorf("read again after giving a group its members: %w", err))
+		}
+	}
+	for i, o := range given {
+		members, unread := now.Members(o.App.Group)
+		made := 0
+		for j := range o.Done {
+			d := &o.Done[j]
+			if !mine(*d) {
+				continue
+			}
+			switch d.Took = time.Since(began); {
+			case unread == nil && InEffect(d.Change, members):
+				d.Err = nil
+				made++
+			case errs[i] != nil:
+				d.Err = notListed(d.Change, errs[i])
+			case unread != nil:
+				d.Err = notListed(d.Change, fmt.Errorf("%w: %w", netscaler.ErrUnsure, unread))
+			default:
+				d.Err = notListed(d.Change, errNotSo)
+			}
+		}
+		v.ns.unsaved = v.ns.unsaved || made > 0 || unread != nil
+		if made == 0 && errors.Is(errs[i], netscaler.ErrNoMemberList) {
+			o.Notes = append(o.Notes, fmt.Sprintf("changed by ordinary calls: %v", errs[i]))
+			refused = append(refused, o)
+		}
+	}
+	v.byOrdinaryCalls(ctx, refused, removing)
+}
+
+// byOrdinaryCalls makes the changes that a list should have made. How members
+// leave is what the mapping says then.
+func (v *visit) byOrdinaryCalls(ctx context.Context, outcomes []*Outcome, removing bool) {
+	if v.ordinary == nil {
+		v.ordinary = map[*Outcome]bool{}
+	}
+	for _, o := range outcomes {
+		v.ordinary[o] = true
+		for i := range o.Done {
+			if d := &o.Done[i]; inList(d.Change) && removes(d.Change) == removing {
+				d.Err = errNotReached
+			}
+			if d := &o.Done[i]; loses(d.Change) {
+				drain := o.App.Policy.Drain
+				d.Change = leaveBy([]netscaler.Change{d.Change}, drain > 0, drain)[0]
+			}
+		}
+	}
+	ops := []netscaler.Op{netscaler.Bind, netscaler.Enable, netscaler.Set}
+	if removing {
+		ops = []netscaler.Op{netscaler.Drain, netscaler.Unbind}
+	}
+	for _, op := range ops {
+		v.do(ctx, outcomes, op)
+	}
+}
+
+// notListed says why a change that a list should have made was not. If the
+// answer names the members that failed, others were not the reason.
+func notListed(c netscaler.Change, err error) error {
+	var e *netscaler.Error
+	if errors.As(err, &e) && len(e.Failed) > 0 && !slices.Contains(e.Failed, c.Addr) {
+		err = fmt.Errorf("another member of the list failed: %w", err)
+	}
+	return fmt.Errorf("%s %s: %w", c.Op, c.Addr, err)
+}
