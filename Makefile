@@ -1,5 +1,5 @@
 # Everything here needs Go and make, and nothing else but where it says so.
-.PHONY: build demo image dist test check fmt vet lint e2e bench fuzz
+.PHONY: build demo image dist test check fmt vet lint e2e bench fuzz chaos
 
 VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null)
 # The race detector needs a C compiler: used where there is one, required by check.
@@ -26,8 +26,14 @@ dist: ## archives for all platforms, their contents and checksums, in dist/; bui
 demo: build ## the main job on the embedded simulator, in a few seconds
 	bin/nitrox demo
 
-test: ## hermetic; under 3 minutes
+test: ## hermetic; some 7 minutes
 	go test $(RACE) ./...
+	go test ./testdata/faults
+
+CHAOSTIME ?= 2m
+SEED ?= 0
+chaos: ## faults, an operator and failing sources at random for CHAOSTIME, from SEED (0: any; what fails prints its own)
+	go test -count=1 -timeout 0 -v -run Walk ./testdata/faults -walk $(CHAOSTIME) -seed $(SEED)
 
 check: fmt vet lint ## what a change must pass
 	$(MAKE) test RACE=-race
@@ -37,11 +43,11 @@ fmt:
 	if [ -n "$$files" ]; then echo "not gofmt-clean: $$files"; exit 1; fi
 
 vet:
-	go vet ./... ./testdata/dist
+	go vet ./... ./testdata/dist ./testdata/faults
 	go vet -tags e2e $(E2E)
 
 lint:
-	$(TOOL) staticcheck ./... ./testdata/dist
+	$(TOOL) staticcheck ./... ./testdata/dist ./testdata/faults
 	$(TOOL) staticcheck -tags e2e $(E2E)
 	@dead=$$($(TOOL) deadcode -test ./...) && if [ -n "$$dead" ]; then echo "$$dead"; exit 1; fi
 

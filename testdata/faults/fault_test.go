@@ -24,10 +24,12 @@ type fault struct {
 	lies bool
 	// idle: Nitrox is likely to wait.
 	idle bool
-	// each: part of the sweep over every kind of pass, not only the thorough ones.
+	// each: for every kind of pass, not only the thorough ones.
 	each bool
 	// ends: the process does not live on, or is told to end.
 	ends bool
+	// once: not at every call of a kind, since that would be no more than the same.
+	once bool
 }
 
 // seen is what the sweep knows of a call from the pass without a fault.
@@ -122,7 +124,7 @@ func faults() (all []fault) {
 		f = add(did+"no answer in time", func(c *call) answer { first(c); time.Sleep(tooLong); return answer{reset: true} })
 		f.each, f.idle = true, true
 		f = add(did+"killed", func(c *call) answer { first(c); c.signal(syscall.SIGKILL); return answer{reset: true} })
-		f.each, f.ends = true, true
+		f.each, f.ends, f.once = true, true, true
 		f = add(did+"failover", func(c *call) answer {
 			first(c)
 			c.node.lab.failover()
@@ -131,7 +133,7 @@ func faults() (all []fault) {
 			}
 			return c.carry()
 		})
-		f.each, f.idle, f.fits = true, true, func(s seen) bool { return s.pair }
+		f.each, f.idle, f.once, f.fits = true, true, true, func(s seen) bool { return s.pair }
 	}
 	for _, code := range []int{258, 273, 1043} {
 		for n, name := range []string{"first", "second"} {
@@ -140,7 +142,7 @@ func faults() (all []fault) {
 				defer c.node.sim.ClearFaults()
 				return c.carry()
 			})
-			f.fits, f.each = seen.array, true
+			f.fits, f.each, f.once = seen.array, true, true
 		}
 	}
 	f := add("carried out late", func(c *call) answer { time.Sleep(tooLong); c.carry(); return answer{reset: true} })
@@ -150,7 +152,7 @@ func faults() (all []fault) {
 		time.Sleep(50 * time.Millisecond)
 		return c.carry()
 	})
-	f.each, f.ends = true, true
+	f.each, f.ends, f.once = true, true, true
 	add("answer cut off", func(c *call) answer {
 		a := c.carry()
 		a.cut = true
@@ -162,7 +164,7 @@ func faults() (all []fault) {
 			a.body = m.do(a.body)
 			return a
 		})
-		f.fits, f.lies, f.each = m.fits, m.lies, true
+		f.fits, f.lies, f.once, f.each = m.fits, m.lies, m.name != "the list null", slices.Contains(telling, m.name)
 		if f.fits == nil {
 			f.fits = func(s seen) bool { return len(s.body) > 0 }
 		}
@@ -236,6 +238,13 @@ func mangles() []mangle {
 		}
 	}
 	return all
+}
+
+// telling are those for the kinds of passes that are not gone through thoroughly.
+var telling = []string{
+	"half a text", "the list missing", "the list null", "the list an object", "the first row null", "the last row null", "the last row {}",
+	"the first row without a port", "the last row without an address", "the last row of another group",
+	"the last row with an object for a weight", "the first row with null for a state", "the last row with an object for a mark",
 }
 
 func members(s seen) bool { return s.rows() && s.is("member_binding") }

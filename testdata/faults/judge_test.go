@@ -41,7 +41,7 @@ func (l *lab) judge(c *call, a answer, before, after state) {
 	if write && a.done() && c.node.sim != l.primary() {
 		blame("the secondary node is written")
 	}
-	if c.kind == "POST nsconfig?save" && a.done() && before.text == p.start.text && !p.lies {
+	if c.kind == "POST nsconfig?save" && a.done() && before.text == p.start.text && !p.lies && !p.unknown {
 		blame("a save, and nothing was changed")
 	}
 	for _, n := range l.nodes {
@@ -269,10 +269,12 @@ func (l *lab) verdict(r *result, p *pass, i int) {
 // races says that two give lists: one that still adds gives what it has read, with what
 // the other has removed meanwhile, and removes it after. What each says is true of its
 // own moment.
-func (l *lab) races() bool { return !l.alone() && strings.Contains(l.conf, "-autoScale API") }
+func (l *lab) races() bool {
+	return len(l.pass.processes) > 1 && strings.Contains(l.conf, "-autoScale API")
+}
 
 // alone says that nobody else can have changed anything meanwhile.
-func (l *lab) alone() bool { return len(l.pass.processes) == 1 }
+func (l *lab) alone() bool { return len(l.pass.processes) == 1 && !l.pass.late }
 
 func (r *report) plan() (all []string) {
 	for _, app := range r.Apps {

@@ -82,6 +82,8 @@ type pass struct {
 	slow      bool
 	killed    map[int]bool
 	refuse    bool // the next read
+	late      bool // something is carried out when nobody waits for it any more
+	unknown   bool // Nitrox cannot know whether it has changed something
 	processes []*os.Process
 	added     time.Time // when a member was bound last
 	start     state
@@ -249,6 +251,8 @@ func (l *lab) meet(c *call) func(*call) answer {
 	}
 	l.note("   call %d %s: %s", c.n, c.kind, f.name)
 	p.lies = p.lies || f.lies
+	p.late = p.late || strings.HasSuffix(f.name, "late")
+	p.unknown = p.unknown || strings.HasSuffix(f.name, "the next read refused")
 	login := c.kind == "POST login"
 	if (login || c.kind == "POST logout") && !f.ends && !(login && f.slow() && p.slow) {
 		p.lost++
