@@ -9,11 +9,9 @@ import (
 	"io"
 	"log/slog"
 	"os"
-	"os/signal"
 	"runtime"
 	"runtime/debug"
 	"strings"
-	"syscall"
 
 	"github.com/urfave/cli/v2"
 	_ "golang.org/x/crypto/x509roots/fallback" // for an image from scratch: the public CAs, where the system names none
@@ -25,9 +23,7 @@ import (
 )
 
 func main() {
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	context.AfterFunc(ctx, stop) // a second signal ends the process at once
-	os.Exit(run(ctx, os.Args, os.Stdout, os.Stderr, os.LookupEnv))
+	os.Exit(run(untilStopped(context.Background()), os.Args, os.Stdout, os.Stderr, os.LookupEnv))
 }
 
 // program is what a command line is run with.
@@ -203,7 +199,8 @@ func (p *program) terminal() bool {
 	return ok && term.IsTerminal(int(f.Fd()))
 }
 
-func (p *program) logger(c *cli.Context) (*slog.Logger, error) {
+// logger writes to w as the options of the log say.
+func logger(c *cli.Context, w io.Writer) (*slog.Logger, error) {
 	var level slog.Level
 	if err := level.UnmarshalText([]byte(c.String("log-level"))); err != nil {
 		return nil, unknown("log level", c.String("log-level"), []string{"debug", "info", "warn", "error"})
@@ -211,9 +208,9 @@ func (p *program) logger(c *cli.Context) (*slog.Logger, error) {
 	options := &slog.HandlerOptions{Level: level}
 	switch c.String("log-format") {
 	case "text":
-		return slog.New(slog.NewTextHandler(p.stderr, options)), nil
+		return slog.New(slog.NewTextHandler(w, options)), nil
 	case "json":
-		return slog.New(slog.NewJSONHandler(p.stderr, options)), nil
+		return slog.New(slog.NewJSONHandler(w, options)), nil
 	}
 	return nil, unknown("log format", c.String("log-format"), []string{"text", "json"})
 }

@@ -39,6 +39,7 @@ func (j *job) open() (*sync.Syncer, error) {
 			appliances[url] = appliance
 		}
 		n.Config.ReadOnly = j.dryRun
+		n.Config.Every = j.Duration("loop")
 		n.Config.Log = j.log.With("netscaler", name)
 		if j.leading != nil {
 			n.Config.Allow = j.leading.Held
@@ -48,7 +49,7 @@ func (j *job) open() (*sync.Syncer, error) {
 		if err != nil {
 			return nil, fmt.Errorf("netscaler %s: %w", name, err)
 		}
-		s.NetScalers[name] = &sync.NetScaler{Client: client, Appliance: appliance, Save: n.Save, SaveEvery: n.SaveEvery}
+		s.NetScalers[name] = &sync.NetScaler{Client: client, Appliance: appliance, Partition: n.Config.Partition, Save: n.Save, SaveEvery: n.SaveEvery}
 	}
 	j.observer.Reload(slices.DeleteFunc(slices.Clone(s.Apps), func(a sync.App) bool {
 		return j.apps != nil && !slices.Contains(j.apps, a.Name)

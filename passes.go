@@ -4,10 +4,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"os"
-	"os/signal"
-	"syscall"
+	stdsync "sync"
 	"time"
 
 	"github.com/urfave/cli/v2"
@@ -44,6 +44,8 @@ type job struct {
 	observer *observe.Observer
 	leading  *lease.Lease // nil: there is but one
 	log      *slog.Logger
+	// mute: the last report could not be written; unreported: one could not.
+	mute, unreported bool
 }
 
 // sync carries out sync and plan.
@@ -53,7 +55,18 @@ func (p *program) sync(c *cli.Context, dryRun bool) error {
 	if err != nil {
 		return err
 	}
-	if j.log, err = p.logger(c); err != nil {
+	defer survivePipes()()
+	under := "finishing the write under way"
+	if dryRun {
+		under = "logging out"
+	}
+	defer p.hint(c.Context, under)()
+	if !c.IsSet("loop") {
+		ctx, stop := untilHungUp(c.Context)
+		defer stop()
+		c.Context = ctx
+	}
+	if j.log, err = logger(c, &watched{Writer: p.stderr, lost: j.logLost}); err != nil {
 		return err
 	}
 	if c.IsSet("app") {
@@ -133,18 +146,58 @@ func (j *job) pass(s *sync.Syncer, ctx context.Context, apps []string) sync.Resu
 // In a loop a pass without news is no report.
 func (j *job) tell(r sync.Result) {
 	j.observer.Record(r, time.Now())
+	j.code = r.Exit(j.Bool("exit-code"))
 	if !j.IsSet("loop") || !r.Quiet() {
-		if err := j.report(j.stdout, r); err != nil {
-			j.log.Error("the report cannot be written", "error", err)
-		}
+		j.write(r)
 	}
 	r.Log(j.Context.Context, j.log)
 	if file := j.String("metrics-file"); file != "" {
 		if err := j.observer.WriteMetricsFile(file); err != nil {
 			j.log.Error("the metrics cannot be written", "error", err)
+			j.code = sync.ExitFailed
 		}
 	}
-	j.code = r.Exit(j.Bool("exit-code"))
+	if j.unreported {
+		j.code = sync.ExitFailed
+	}
+}
+
+// write writes the report. That it cannot is said once, not with each pass.
+func (j *job) write(r sync.Result) {
+	err := j.report(j.stdout, r)
+	switch {
+	case err != nil && !j.mute && j.IsSet("loop"):
+		j.log.Error("the report cannot be written; the loop goes on", "error", err)
+	case err != nil && !j.mute:
+		j.log.Error("the report cannot be written", "error", err)
+	case err == nil && j.mute:
+		j.log.Info("the report can be written again")
+	}
+	j.mute = err != nil
+	j.unreported = j.unreported || j.mute
+}
+
+// logLost is told when the log cannot be written. A loop says so where a person
+// may read it; a single run has its report and its exit code.
+func (j *job) logLost(err error) {
+	if j.IsSet("loop") && j.String("output") == "text" {
+		_, _ = fmt.Fprintf(j.stdout, "nitrox: the log cannot be written; the loop goes on: %v\n", err) // there is no third place to say it
+	}
+}
+
+// watched tells of the first write that fails: a logger keeps that to itself.
+type watched struct {
+	io.Writer
+	lost func(error)
+	once stdsync.Once
+}
+
+func (w *watched) Write(b []byte) (int, error) {
+	n, err := w.Writer.Write(b)
+	if err != nil {
+		w.once.Do(func() { w.lost(err) })
+	}
+	return n, err
 }
 
 // finish makes passes until nothing drains any more.
@@ -165,15 +218,16 @@ func (j *job) finish(s *sync.Syncer) {
 // loop makes passes until it is told to stop, while this replica leads if there
 // are several.
 func (j *job) loop(s *sync.Syncer, inUse []byte) error {
-	stop, err := j.serve()
+	ctx, end := context.WithCancelCause(j.Context.Context)
+	defer end(nil)
+	j.Context.Context = ctx
+	signals, stop := hangUps(ctx, end)
+	defer stop()
+	served, err := j.serve()
 	if err != nil {
 		return err
 	}
-	defer stop()
-	signals := make(chan os.Signal, 1)
-	signal.Notify(signals, syscall.SIGHUP)
-	defer signal.Stop(signals)
-	ctx := j.Context.Context
+	defer served()
 	run := func(ctx context.Context) {
 		loop := sync.Loop{
 			Every: j.Duration("loop"), Apps: j.apps, Watch: j.Bool("watch"), Pass: j.pass, Report: j.tell, Stream: j.observer.Stream, Log: j.log,

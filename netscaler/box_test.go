@@ -132,7 +132,7 @@ func (b *box) answer(r *http.Request, call sentCall) answer {
 		if r.Header.Get("Cookie") != "" {
 			b.t.Error("a log-in carries a session")
 		}
-		if want := fmt.Sprintf(`{"login":{"password":%q,"username":"nitrox"}}`, b.password); call.body != want {
+		if want := fmt.Sprintf(`{"login":{"password":%q,"timeout":300,"username":"nitrox"}}`, b.password); call.body != want {
 			return nitro(401, 354, "Invalid username or password")
 		}
 		b.logins++

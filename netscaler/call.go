@@ -33,12 +33,14 @@ type call struct {
 	// allowed may refuse a try; nil: never.
 	allowed func() error
 	// impatient: there is another node to try, or nothing to win, so an
-	// appliance that cannot be reached is not called again.
+	// appliance that nothing reached is not called again.
 	impatient bool
 	// own: it is about the session itself, which is the Console's where there
 	// is one.
-	own    bool
-	secret string // what must not be printed
+	own bool
+	// oneTry: its caller makes the other tries, if more says that they are of use.
+	oneTry, more bool
+	secret       string // what must not be printed
 
 	begun  time.Time // the first try
 	tried  time.Time // the last
@@ -226,7 +228,7 @@ func (k *call) outcome(ctx context.Context, base string) error {
 		err = fmt.Errorf("%s: %w", base, err)
 	}
 	switch {
-	case !k.harmless && k.unsure:
+	case !k.harmless && !k.own && k.unsure:
 		return fmt.Errorf("%w: %w", ErrUnsure, err)
 	case e == nil && ctx.Err() != nil:
 		return err

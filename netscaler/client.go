@@ -41,8 +41,12 @@ type Config struct {
 	// Partition is the admin partition to switch to; empty: the default one.
 	Partition string
 	// Timeout is that of connecting and of a single write; 0 is 10 s. Arrays
-	// get 200 ms more for each item, bulk reads and saves 120 s.
+	// get 200 ms more for each item, bulk reads and saves 120 s, and log-ins
+	// three times as long, up to 30 s.
 	Timeout time.Duration
+	// Every is the time between two passes of a loop, which keeps its session
+	// from one to the next; 0: there is no loop.
+	Every time.Duration
 	// ReadOnly refuses every request but GET, log-in, log-out and the switch
 	// of the session to its partition, before it reaches the network.
 	ReadOnly bool
@@ -64,8 +68,8 @@ const (
 	defaultTimeout = 10 * time.Second
 	itemTimeout    = 200 * time.Millisecond
 	longTimeout    = 120 * time.Second
-	// closeTimeout bounds the log-out of Close, which the caller may be
-	// waiting for after a signal.
+	// closeTimeout bounds a log-out, which the caller may be waiting for after
+	// a signal.
 	closeTimeout = 5 * time.Second
 )
 
@@ -81,6 +85,8 @@ type Client struct {
 	turn    chan struct{}
 	session *session
 	refusal refusal
+	lost    map[string]lostLogin // by node
+	left    map[string]leftover  // by node
 
 	// members is the session in which members were last read, and writes the
 	// one in which the pass was found writable.
@@ -88,6 +94,7 @@ type Client struct {
 
 	// What the build of this appliance was found not to have.
 	noBulk, noAttrs atomic.Bool
+	noLife          atomic.Bool // a log-in cannot say how long its session lives
 	noArray         [unmark + 1]atomic.Bool
 	noList          sync.Map // by group, "" for all
 }
@@ -129,7 +136,7 @@ func Open(c Config) (*Client, error) {
 		}
 		t = own
 	}
-	return &Client{cfg: c, http: t, log: c.Log, turn: make(chan struct{}, 1)}, nil
+	return &Client{cfg: c, http: t, log: c.Log, turn: make(chan struct{}, 1), lost: map[string]lostLogin{}, left: map[string]leftover{}}, nil
 }
 
 // baseURL is text without its last slash. The error does not repeat text that
@@ -150,16 +157,20 @@ func baseURL(text string) (string, error) {
 	return u.Scheme + "://" + u.Host, nil
 }
 
-// Close logs out, within 5 s, also if ctx has ended: a session that is left
-// behind counts against the appliance's limit for half an hour. A client that
-// is not logged in has nothing to close. A call after Close logs in again.
+// Close logs out, within 5 s a node, also if ctx has ended: a session that is
+// left behind counts against the appliance's limit until it expires. A log-in
+// that is on its way is waited for. A client that is not logged in has nothing
+// to close. A call after Close logs in again.
 func (c *Client) Close(ctx context.Context) error {
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), closeTimeout)
+	waiting, cancel := context.WithTimeout(context.WithoutCancel(ctx), c.loginLimit()+2*closeTimeout)
 	defer cancel()
-	if err := c.take(ctx); err != nil {
+	if err := c.take(waiting); err != nil {
 		return fmt.Errorf("log out: %w", err)
 	}
 	defer c.give()
+	for _, node := range c.cfg.URLs {
+		_ = c.endLeft(ctx, node) // whoever left it has told of it
+	}
 	err := c.logout(ctx)
 	if t, ok := c.http.(interface{ CloseIdleConnections() }); ok {
 		t.CloseIdleConnections()

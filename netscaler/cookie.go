@@ -9,15 +9,19 @@ import (
 )
 
 // sessionCookies are the names under which a log-in sets its session: that of
-// the appliance ("NITRO documentation, log on") and that of a NetScaler Console
-// ("NetScaler Console as an API proxy server").
-var sessionCookies = []string{"NITRO_AUTH_TOKEN", "SESSID"}
+// the appliance ("NITRO documentation, log on"), another that appliances were
+// recorded with, and that of a NetScaler Console ("NetScaler Console as an API
+// proxy server").
+var sessionCookies = []string{"NITRO_AUTH_TOKEN", "SESSIONID", "SESSID"}
 
 // takeCookies keeps the session that a log-in set as a cookie. Builds differ in
 // whether they send it in the body too.
 func (a *reply) takeCookies(resp *http.Response) {
 	for _, cookie := range resp.Cookies() {
 		if !slices.Contains(sessionCookies, strings.ToUpper(cookie.Name)) {
+			continue
+		}
+		if cookie.MaxAge < 0 || cookie.Value == "deleted" { // an old one is taken back
 			continue
 		}
 		if id, err := url.QueryUnescape(cookie.Value); err == nil {

@@ -42,6 +42,11 @@ type FrontEnd struct {
 	Groups      []string // the service groups that are bound to it
 }
 
+// Bound says whether the service group is bound to the virtual server.
+func (f FrontEnd) Bound(group string) bool {
+	return slices.ContainsFunc(f.Groups, func(name string) bool { return strings.EqualFold(name, group) })
+}
+
 const vserverBinding = "lbvserver_servicegroup_binding"
 
 // checkCreation refuses what does not say what to make.

@@ -96,9 +96,12 @@ const (
 	codeNoSuchArgument    = 1090
 	codeArgumentMissing   = 1095
 	codeTooLong           = 1106
+	codeTooBig            = 1108
+	codeTooSmall          = 1109
 	codeUnchanged         = 1133
 	codeClusterReadOnly   = 1203
 	codeNoBind            = 1208
+	codeSessionTimeout    = 1219
 	codeObjectName        = 1232 // no such type
 	codeMethod            = 1237
 	codeInvalidAction     = 1240

@@ -26,20 +26,10 @@ func (c *Client) TakesMemberList(group string) bool {
 
 // replace gives each group its members as a whole ("NITRO documentation,
 // servicegroup_servicegroupmemberlist_binding"). There is no form for several
-// groups. A list can hold addresses only, so a member whose server has another
-// name is looked up first: it may stand for a domain name.
+// groups.
 func (b *batch) replace(ctx context.Context) {
-	known := map[string]error{}
-	var items []item
+	b.singly(ctx, b.items)
 	for _, it := range b.items {
-		if err := b.leavesDomain(ctx, it.change, known); err != nil {
-			b.errs[it.i] = fmt.Errorf("not sent: %w", err)
-			continue
-		}
-		items = append(items, it)
-	}
-	b.singly(ctx, items)
-	for _, it := range items {
 		e := refused(b.errs[it.i])
 		if e == nil {
 			continue
@@ -61,25 +51,6 @@ func (b *batch) replace(ctx context.Context) {
 			b.client.log.WarnContext(ctx, "the NetScaler does not take members as a list; they are changed by ordinary calls", "group", it.change.Group, "error", e)
 		}
 	}
-}
-
-func (b *batch) leavesDomain(ctx context.Context, ch Change, known map[string]error) error {
-	for _, members := range [][]Member{ch.List, ch.Out} {
-		for _, m := range members {
-			if m.Server == "" || ownName(m) || b.trouble != nil {
-				continue
-			}
-			err, asked := known[m.Server]
-			if !asked {
-				err = b.client.noDomain(ctx, m.Server)
-				known[m.Server] = err
-			}
-			if err != nil {
-				return err
-			}
-		}
-	}
-	return nil
 }
 
 // checkList refuses a list that must not be sent. What NITRO makes of an empty

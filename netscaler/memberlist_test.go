@@ -52,20 +52,6 @@ func TestListThatMustNotBeSent(t *testing.T) {
 	}
 }
 
-// A member that is kept or left out may be a domain name, which only its server
-// tells.
-func TestServersOfAListAreLookedUp(t *testing.T) {
-	web, www := member("10.0.0.1:80"), member("10.0.0.2:80")
-	web.Server, www.Server = "web1", "www"
-	b := newBox(t).on(listCall, ok(done)).
-		on("GET server/web1", rows("server", `{"name":"web1","ipaddress":"10.0.0.1"}`)).
-		on("GET server/www", rows("server", `{"name":"www","domain":"www.example.com"}`))
-	c := b.open()
-	wantNil(t, c.Do(t.Context(), netscaler.ReplaceMembers, replace("sg", []netscaler.Member{web, {Addr: netip.MustParseAddrPort("10.0.0.9:80"), Weight: 1}}, nil)))
-	wantError(t, c.Do(t.Context(), netscaler.ReplaceMembers, replace("sg", []netscaler.Member{web}, []netscaler.Member{www}))[0], nil, "not sent: ", "www.example.com")
-	wantLines(t, b, "GET server/web1", listCall, "GET server/web1", "GET server/www")
-}
-
 func TestRefusedListsAreRemembered(t *testing.T) {
 	for _, test := range []struct {
 		refusal  answer

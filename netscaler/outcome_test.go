@@ -260,8 +260,9 @@ what the client was seen to do. ` + "`make test`" + ` fails if the client does a
 | may be written | the address is that of a cluster, which has no HA role |
 | not written | nothing is written to this NetScaler in this pass |
 
-A code that is not in the table is reported. An answer that is lost after a change was sent is resolved by reading again; a read, a log-in and a
-save are repeated. An answer that is no NITRO answer counts as lost, but for 503 and 429, which are retried.
+A code that is not in the table is reported. An answer that is lost after a change was sent is resolved by reading again; a read, a save and a
+log-out are repeated. A log-in is not, since it may have begun a session: there is no other on that node for 20 s.
+An answer that is no NITRO answer counts as lost, but for 503 and 429, which are retried.
 
 `
 

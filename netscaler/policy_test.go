@@ -99,7 +99,11 @@ func everything(t *testing.T, allowed []string) error {
 			errs = append(errs, detail(c, t.Context(), groups))
 		}
 	}
-	errs = append(errs, c.Writable(t.Context()))
+	servers, err := c.Servers(t.Context(), []string{"web1"})
+	if err == nil {
+		_, err = servers.Domain("web1")
+	}
+	errs = append(errs, err, c.Writable(t.Context()))
 	for _, op := range []netscaler.Op{netscaler.Bind, netscaler.Set, netscaler.Enable, netscaler.Drain, netscaler.Unbind} {
 		addrs := map[netscaler.Op][]string{
 			netscaler.Bind: {"10.0.0.5:80", "10.0.0.6:80"}, netscaler.Enable: {"10.0.0.3:80"}, netscaler.Unbind: {"10.0.0.1:80", "10.0.0.3:80"},

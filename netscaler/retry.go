@@ -67,11 +67,13 @@ func (k *call) check(ctx context.Context, resp *http.Response, err error) (bool,
 // answers and lost connections are worth it; but what may have been carried
 // out is repeated only if that does no harm.
 func (k *call) again(err error) bool {
+	k.more = false
 	if err == nil || !k.worth(err) || k.refused() != nil {
 		return false
 	}
 	k.wait = time.Duration((0.5 + rand.Float64()) * float64(firstWait<<(k.tries-1)))
-	return k.tries < maxTries && time.Since(k.begun)+k.wait < retryWithin
+	k.more = k.tries < maxTries && time.Since(k.begun)+k.wait < retryWithin
+	return k.more && !k.oneTry
 }
 
 func (k *call) worth(err error) bool {
@@ -88,7 +90,7 @@ func (k *call) worth(err error) bool {
 		return errors.Is(err, io.ErrUnexpectedEOF) || errors.As(err, &connection)
 	}
 	_, no := untrusted(err)
-	return !no && !k.impatient
+	return !no && (!k.impatient || k.unsure)
 }
 
 // sent knows whether anything of a request can have reached the appliance.

@@ -6,6 +6,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net/netip"
+	"slices"
 	"sync"
 	"time"
 )
@@ -79,7 +81,7 @@ func (c *Client) writable(ctx context.Context) (*session, error) {
 }
 
 func (c *Client) writableInPartition(ctx context.Context) (*session, error) {
-	s, err := c.enter(ctx, nil)
+	s, err := c.enter(ctx)
 	if err != nil {
 		return nil, err
 	}
@@ -89,7 +91,7 @@ func (c *Client) writableInPartition(ctx context.Context) (*session, error) {
 	if err := c.leave(ctx, s); err != nil {
 		return nil, err
 	}
-	if s, err = c.enter(ctx, nil); err != nil {
+	if s, err = c.enter(ctx); err != nil {
 		return nil, err
 	}
 	_, err = s.role.known()
@@ -170,6 +172,33 @@ func (c *Client) readRole(ctx context.Context, s *session) error {
 		return errors.New("it is the secondary node of the HA pair")
 	}
 	return fmt.Errorf("its HA role is not known (%s, %s)", quote(node.State), quote(node.HACurMasterState))
+}
+
+// Nodes are the addresses (NSIP) of the appliance, or of both nodes of an HA
+// pair, sorted: whatever URL leads to it, and whichever node is the primary, they
+// are the same ("NITRO documentation, hanode": all builds list them). They are
+// none where the appliance does not say, as at a cluster's address.
+func (c *Client) Nodes(ctx context.Context) (nodes []netip.Addr, err error) {
+	_, err = c.do(ctx, c.short(get("config/hanode", func(r io.Reader) (reply, error) {
+		nodes = nil
+		return decodeReply(r, "hanode", list(func(dec *json.Decoder) error {
+			var row struct{ IPAddress json.RawMessage }
+			if err := dec.Decode(&row); err != nil {
+				return err
+			}
+			a, err := netip.ParseAddr(text(row.IPAddress))
+			if err != nil {
+				return fmt.Errorf("a node without an address: %w", err)
+			}
+			nodes = append(nodes, a.Unmap())
+			return nil
+		}))
+	})))
+	if e := refused(err); e != nil {
+		return nil, nil
+	}
+	slices.SortFunc(nodes, netip.Addr.Compare)
+	return nodes, err
 }
 
 // one reads an object, or the first of a list: NITRO answers singletons as

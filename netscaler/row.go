@@ -44,7 +44,7 @@ func (r *row) read(dec *json.Decoder) error {
 // or whether that is enabled.
 func (r *row) member() (Member, error) {
 	m := Member{Weight: 1, Server: text(r.Server)}
-	for _, v := range []json.RawMessage{r.IP, r.Port, r.Server, r.State, r.SvrState} {
+	for _, v := range []json.RawMessage{r.IP, r.Port, r.Server, r.State, r.SvrState, r.Weight, r.Order, r.CustomID, r.Graceful, r.Reason} {
 		if len(v) > 0 && (v[0] == '{' || v[0] == '[') {
 			return m, fmt.Errorf("the member %s has %s in the place of a text or a number", quote(r.Server), quote(v))
 		}
@@ -62,7 +62,11 @@ func (r *row) member() (Member, error) {
 	if strings.ContainsFunc(m.Server, func(c rune) bool { return !unicode.IsPrint(c) }) {
 		m.Server, m.NotOurs = printable(m.Server), "the name of its server cannot be printed"
 	}
-	if n, err := number(r.Weight); err == nil {
+	if weight := plain(r.Weight); len(weight) > 0 {
+		n, err := number(weight)
+		if err != nil {
+			return m, fmt.Errorf("the weight of the member %s: %w", quote(r.Server), err)
+		}
 		m.Weight = min(max(n, 1), 100)
 	}
 	m.State = stateOf(state, svrState)

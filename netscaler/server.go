@@ -8,6 +8,7 @@ import (
 	"io"
 	"net/http"
 	"net/netip"
+	"slices"
 	"strings"
 )
 
@@ -22,47 +23,30 @@ type server struct {
 	TD     json.RawMessage `json:"td"`
 }
 
-// leaveDomains drops the members whose server stands for a domain name: they
-// are not Nitrox's to remove, and only the server tells. A server that is
-// named by its address cannot be one.
-func (b *batch) leaveDomains(ctx context.Context) {
-	known := map[string]error{}
-	var items []item
-	for _, it := range b.items {
-		if ownName(it.change.Member) || b.trouble != nil {
-			items = append(items, it)
-			continue
-		}
-		name := it.change.Server
-		err, ok := known[name]
-		if !ok {
-			if err = b.client.noDomain(ctx, name); err != nil && !errors.Is(err, errDomain) && refused(err) == nil {
-				b.stop(err)
-			}
-			known[name] = err
-		}
-		if err != nil {
-			b.errs[it.i] = fmt.Errorf("not sent: %w", err)
-			continue
-		}
-		items = append(items, it)
-	}
-	b.items = items
-}
+// Servers is what a read found of server entities: the domain name that each
+// stands for; empty: an address.
+type Servers struct{ byName map[string]finding[string] }
 
-var errDomain = errors.New("stands for a domain name, so that the member is not one of Nitrox's")
+// Domain is that of the named server, or why it is not known.
+func (s Servers) Domain(name string) (string, error) { return of(s.byName, name) }
 
-func (c *Client) noDomain(ctx context.Context, name string) error {
-	s, err := c.readServer(ctx, name)
-	switch {
-	case errors.Is(err, ErrGone):
-		return nil // and its members with it
-	case err != nil:
-		return fmt.Errorf("look up the server %q: %w", printable(name), err)
-	case text(s.Domain) != "":
-		return fmt.Errorf("the server %q (%s) %w", printable(name), printable(text(s.Domain)), errDomain)
-	}
-	return nil
+// Servers looks up servers by their names. Only a server tells that a member
+// stands for a domain name, whose address the member's row may show. A server
+// that does not exist any more stands for none, and its members are gone with it.
+func (c *Client) Servers(ctx context.Context, names []string) (Servers, error) {
+	names = slices.Compact(slices.Sorted(slices.Values(names)))
+	all, err := each(ctx, names, func(ctx context.Context, name string) (finding[string], error) {
+		s, err := c.readServer(ctx, name)
+		if err == nil || errors.Is(err, ErrGone) {
+			return found(text(s.Domain)), nil
+		}
+		err = fmt.Errorf("look up the server %q: %w", printable(name), err)
+		if refused(err) != nil || errors.Is(err, errNameless) {
+			return unknown[string](err), nil // a matter of this one
+		}
+		return finding[string]{}, err
+	})
+	return Servers{all}, err
 }
 
 // readServer reads a server's own row. It is [ErrGone] if the appliance says that

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/url"
+	"slices"
 	"time"
 )
 
@@ -41,7 +42,7 @@ func (e sessionError) Unwrap() error { return e.error }
 // movable moves there also if its node cannot be reached. What was planned does
 // not move: see mayWrite.
 func (c *Client) within(ctx context.Context, movable bool, f func(*session) error) error {
-	first, err := c.enter(ctx, nil)
+	first, err := c.enter(ctx)
 	if err != nil {
 		return sessionError{err}
 	}
@@ -49,7 +50,10 @@ func (c *Client) within(ctx context.Context, movable bool, f func(*session) erro
 	if !sessionDead(err) && !(c.unreachable(err) && movable) {
 		return err
 	}
-	s, err := c.enter(ctx, first)
+	// A page with a 401 may be of something in between, and the session alive.
+	var e *Error
+	ended := sessionDead(err) && errors.As(err, &e) && e.Code != 0
+	s, err := c.renew(ctx, first, ended)
 	if err != nil {
 		return sessionError{err}
 	}
@@ -67,15 +71,21 @@ func (c *Client) unreachable(err error) bool {
 
 func (c *Client) pair() bool { return len(c.cfg.URLs) > 1 }
 
-// enter is the client's session, or a new one if there is none or it is the
-// one that turned out dead.
-func (c *Client) enter(ctx context.Context, dead *session) (*session, error) {
+// enter is the client's session, or a new one if there is none.
+func (c *Client) enter(ctx context.Context) (*session, error) { return c.renew(ctx, nil, false) }
+
+// renew is the client's session, or a new one if there is none or it is old. An
+// old one that has not ended is ended first.
+func (c *Client) renew(ctx context.Context, old *session, ended bool) (*session, error) {
 	if err := c.take(ctx); err != nil {
 		return nil, fmt.Errorf("log in: %w", err)
 	}
 	defer c.give()
-	if c.session == dead {
+	if old != nil && c.session == old {
 		c.session = nil
+		if !ended {
+			c.drop(ctx, old)
+		}
 	}
 	if c.session != nil && c.pair() && !c.primaryStill(ctx) {
 		c.session = nil
@@ -162,8 +172,12 @@ func (c *Client) drop(ctx context.Context, s *session) {
 }
 
 // login begins a session ("NITRO documentation, log on"). It is one try unless
-// the appliance is busy: a refused password is kept in mind.
+// the appliance is busy or was not reached: a refused password, and an answer
+// that was lost, are kept in mind.
 func (c *Client) login(ctx context.Context, base string, impatient bool) (*session, error) {
+	if err := ctx.Err(); err != nil {
+		return nil, fmt.Errorf("log in to %s: not sent: %w", base, err)
+	}
 	password, err := c.cfg.Password.Reveal()
 	if err != nil {
 		return nil, fmt.Errorf("log in to %s: %w", base, err)
@@ -172,28 +186,143 @@ func (c *Client) login(ctx context.Context, base string, impatient bool) (*sessi
 	if until := c.refusal.at.Add(loginPause); c.refusal.err != nil && sum == c.refusal.password && time.Now().Before(until) {
 		return nil, fmt.Errorf("%w; not tried again before the password changes, or %s", c.refusal.err, until.Format(time.TimeOnly))
 	}
-	a, err := c.send(ctx, &session{base: base}, &call{
-		method: http.MethodPost, path: "config/login", limit: c.cfg.Timeout,
-		own: true, harmless: true, impatient: impatient, secret: password,
-		body: map[string]any{"login": map[string]string{"username": c.cfg.Username, "password": password}},
-	})
+	if before := c.lost[base]; time.Now().Before(before.until) {
+		return nil, fmt.Errorf("%w; it may have begun a session all the same, so it is not tried again before %s", before.err, before.until.Format(time.TimeOnly))
+	}
+	if err := c.endLeft(ctx, base); err != nil {
+		return nil, fmt.Errorf("log in to %s: a session that was left there must end first: %w", base, err)
+	}
+	s, err := c.askForSession(ctx, base, impatient, password)
 	var e *Error
 	if errors.As(err, &e) && e.badLogin() {
 		c.refusal = refusal{sum, time.Now(), fmt.Errorf("log in to %s as %q: %w: %w", base, c.cfg.Username, ErrLogin, err)}
 		return nil, c.refusal.err
 	}
 	if err != nil {
-		return nil, fmt.Errorf("log in to %s as %q: %w", base, c.cfg.Username, err)
+		err = fmt.Errorf("log in to %s as %q: %w", base, c.cfg.Username, err)
+		if errors.As(err, new(lostAnswer)) {
+			c.lost[base] = lostLogin{time.Now().Add(lostPause), err}
+		}
+		return nil, err
 	}
 	c.refusal = refusal{}
+	delete(c.lost, base)
+	return s, nil
+}
+
+// askForSession logs in, and asks that the session end soon if it is lost. Not
+// every build, nor every policy, lets a client ask for that. A Console is not
+// asked: its sessions are its own matter.
+func (c *Client) askForSession(ctx context.Context, base string, impatient bool, password string) (*session, error) {
+	body := map[string]any{"username": c.cfg.Username, "password": password}
+	if c.noLife.Load() || c.cfg.Instance.IsValid() {
+		return c.tryLogin(ctx, base, impatient, password, body)
+	}
+	body["timeout"] = int(c.cfg.life().Seconds())
+	s, err := c.tryLogin(ctx, base, impatient, password, body)
+	if e := refused(err); e == nil || !e.noLife() {
+		return s, err
+	}
+	why := err
+	delete(body, "timeout")
+	if s, err = c.tryLogin(ctx, base, impatient, password, body); err == nil {
+		c.noLife.Store(true)
+		c.log.WarnContext(ctx, "the NetScaler refuses to limit the life of a session; one that is lost stays until the NetScaler ends it by itself",
+			"netscaler", base, "error", why)
+	}
+	return s, err
+}
+
+// noLife: the build does not know the timeout of a log-in, or does not take
+// this one.
+func (e *Error) noLife() bool {
+	return slices.Contains([]int{codeSessionTimeout, codeInvalidArgument, codeNoSuchArgument, codeTooBig, codeTooSmall}, e.Code)
+}
+
+// tryLogin sends a log-in. One that is on its way is let end, whatever becomes
+// of the caller that happened to need it: given up, it would be a session that
+// nobody can end.
+func (c *Client) tryLogin(ctx context.Context, base string, impatient bool, password string, login map[string]any) (*session, error) {
+	k := &call{
+		method: http.MethodPost, path: "config/login", limit: c.loginLimit(),
+		own: true, oneTry: true, impatient: impatient, secret: password,
+		body: map[string]any{"login": login},
+	}
+	a, err := c.send(context.WithoutCancel(ctx), &session{base: base}, k)
+	for err != nil && k.more && pause(ctx, k.wait) == nil {
+		a, err = c.send(context.WithoutCancel(ctx), &session{base: base}, k)
+	}
 	if a.session == "" {
-		return nil, fmt.Errorf("log in to %s as %q: the answer holds no session", base, c.cfg.Username)
+		switch {
+		case err == nil:
+			err = lostAnswer{errors.New("the answer holds no session")}
+		case k.unsure:
+			err = lostAnswer{err}
+		}
+		return nil, err
 	}
 	cookie := "NITRO_AUTH_TOKEN=" + url.QueryEscape(a.session)
 	if c.cfg.Instance.IsValid() {
 		cookie = a.consoleCookie()
 	}
-	return &session{base: base, id: a.session, cookie: cookie}, nil
+	s := &session{base: base, id: a.session, cookie: cookie}
+	// What broke off behind the session is a log-in still: a call in it will
+	// tell if it was none.
+	if err == nil || errors.Is(err, errUnreadable) && a.code == 0 {
+		return s, nil
+	}
+	c.drop(ctx, s)
+	return nil, err
+}
+
+// lostAnswer is the error of a log-in that may have begun a session of which
+// nothing is known.
+type lostAnswer struct{ error }
+
+func (e lostAnswer) Unwrap() error { return e.error }
+
+// lostLogin remembers one: until when there is no other.
+type lostLogin struct {
+	until time.Time
+	err   error
+}
+
+// lostPause is how long a log-in is not sent again after its answer was lost:
+// longer than a pass goes on after that, and long enough for what is lost to
+// expire before it fills the appliance, which has room for 20.
+const lostPause = 20 * time.Second
+
+// loginMost bounds a log-in, unless the operator's own timeout is longer.
+const loginMost = 30 * time.Second
+
+// loginLimit is how long a log-in may take. Where the users are kept elsewhere
+// (LDAP, RADIUS, TACACS+) it takes as long as that does.
+func (c *Client) loginLimit() time.Duration {
+	return max(c.cfg.Timeout, min(3*c.cfg.Timeout, loginMost))
+}
+
+// A session that nobody uses should end soon, in case it was lost, but outlive
+// the longest pause of a pass (which is over after 5 minutes) or of a loop. The
+// least is also the least that an appliance with restricted timeouts takes. The
+// most is the appliance's own default: a loop slower than that logs in anew.
+const (
+	leastLife = 5 * time.Minute
+	mostLife  = 30 * time.Minute
+)
+
+// life is how long a session may be out of use.
+func (c Config) life() time.Duration { return min(max(2*c.Every, leastLife), mostLife) }
+
+// pause waits, unless ctx ends first.
+func pause(ctx context.Context, d time.Duration) error {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-t.C:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
 }
 
 // badLogin: the username or password is wrong. A 401 without a NITRO code is
@@ -218,7 +347,18 @@ func (c *Client) logout(ctx context.Context) error {
 	return c.end(ctx, s)
 }
 
+// leftover is a session that could not be ended, because its node was not
+// reached, and when it ends by itself.
+type leftover struct {
+	*session
+	until time.Time
+}
+
+// end logs out of a session, also if ctx has ended. One whose node does not
+// answer is left for endLeft. The caller has the turn.
 func (c *Client) end(ctx context.Context, s *session) error {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), closeTimeout)
+	defer cancel()
 	which := map[string]string{}
 	if c.cfg.Instance.IsValid() {
 		which["sessionid"] = s.id
@@ -227,10 +367,29 @@ func (c *Client) end(ctx context.Context, s *session) error {
 		method: http.MethodPost, path: "config/logout", limit: c.cfg.Timeout, own: true, harmless: true, impatient: true,
 		body: map[string]any{"logout": which},
 	})
-	if err != nil && !sessionDead(err) {
-		return fmt.Errorf("log out of %s: %w", s.base, err)
+	if err == nil || sessionDead(err) {
+		delete(c.left, s.base)
+		return nil
 	}
-	return nil
+	if refused(err) != nil { // and would be again
+		delete(c.left, s.base)
+	} else if c.left[s.base].session != s {
+		c.left[s.base] = leftover{s, time.Now().Add(c.cfg.life())}
+	}
+	return fmt.Errorf("log out of %s: %w", s.base, err)
+}
+
+// endLeft ends what is left on a node, if anything is.
+func (c *Client) endLeft(ctx context.Context, base string) error {
+	old, ok := c.left[base]
+	if !ok {
+		return nil
+	}
+	if !time.Now().Before(old.until) {
+		delete(c.left, base)
+		return nil
+	}
+	return c.end(ctx, old.session)
 }
 
 // switchPartition changes what the session sees, and nothing on the appliance

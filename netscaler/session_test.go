@@ -275,7 +275,7 @@ func TestOfAPairThePrimaryIsUsed(t *testing.T) {
 	})
 	t.Run("both are down", func(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
-			p := &pair{t: t, nodes: map[string]http.RoundTripper{"one": broken{refusedConnection}, "two": broken{lost}}}
+			p := &pair{t: t, nodes: map[string]http.RoundTripper{"one": broken{refusedConnection}, "two": broken{refusedConnection}}}
 			_, err := open(t, p, twoNodes).Read(t.Context(), []string{"sg"})
 			wantError(t, err, netscaler.ErrUnavailable, "no node of the pair can be used", "http://one", "connection refused", "http://two", "tried 4 times")
 		})

@@ -28,9 +28,6 @@ func (c *Client) Do(ctx context.Context, op Op, changes []Change) (errs []error)
 			b.items = append(b.items, item{i: i, change: change})
 		}
 	}
-	if op == Drain || op == Unbind {
-		b.leaveDomains(ctx)
-	}
 	switch op {
 	case Drain:
 		b.drain(ctx)
@@ -89,7 +86,7 @@ func (ch Change) check(op Op) error {
 		return ch.checkList()
 	case op < Bind:
 		return ch.checkCreation(op)
-	case op == RemoveServer && !ownName(ch.Member):
+	case op == RemoveServer && !ch.OwnName():
 		return errors.New("not sent: the server is not named by its address")
 	case ch.NotOurs != "":
 		return fmt.Errorf("not sent: %s", ch.NotOurs)
@@ -187,9 +184,7 @@ func (c *Client) holds(op Op, group string, e *Error) error {
 	switch {
 	case op >= Bind && e.noGroup(group):
 		return fmt.Errorf("%w; %w", e, ErrNoGroup)
-	case op < Bind && e.Code == codeExists:
-		return nil
-	case op == Bind && e.Code == codeExists, op == Unbind && e.gone():
+	case op <= Bind && e.Code == codeExists, op == Unbind && e.gone():
 		return fmt.Errorf("%w: %w", ErrUnsure, e)
 	case e.peerFailed():
 		c.log.Warn("the change was made on the primary, and not yet on its peer", "op", op, "group", group, "error", e)
@@ -234,8 +229,8 @@ func (c *Client) Save(ctx context.Context) error {
 	return nil
 }
 
-// ownName: the server is named by its address, so that it can have no domain.
-func ownName(m Member) bool {
+// OwnName: the server is named by its address, so that it has no domain.
+func (m Member) OwnName() bool {
 	a, err := netip.ParseAddr(m.Server)
 	return err == nil && a.Unmap() == m.Addr.Addr().Unmap()
 }

@@ -103,7 +103,7 @@ func TestNamesInPathsAndArguments(t *testing.T) {
 func TestChangeThatDoesNotNameItsMemberIsNeverSent(t *testing.T) {
 	for name, spoil := range map[string]func(*netscaler.Change){
 		"names no service group":      func(c *netscaler.Change) { c.Group = "" },
-		"does not name one port":               func(c *netscaler.Change) { c.Addr = netip.AddrPortFrom(c.Addr.Addr(), 0) },
+		"does not name one port":      func(c *netscaler.Change) { c.Addr = netip.AddrPortFrom(c.Addr.Addr(), 0) },
 		"names no address":            func(c *netscaler.Change) { c.Addr = netip.AddrPort{} },
 		"names no address ":           func(c *netscaler.Change) { c.Addr = netip.MustParseAddrPort("0.0.0.0:80") },
 		"names no address  ":          func(c *netscaler.Change) { c.Addr = netip.MustParseAddrPort("[fe80::1%eth0]:80") },
@@ -367,42 +367,34 @@ func TestAddressThatHasAServerIsBoundByItsName(t *testing.T) {
 	})
 }
 
-func TestMemberWhoseServerIsADomainIsNotRemoved(t *testing.T) {
-	named := func(op netscaler.Op, server, addr string) netscaler.Change {
-		ch := change(op, "sg", addr)
-		ch.Server = server
-		return ch
+// Only its server tells that a member stands for a domain name; an answer without
+// the server's own row does not tell that it does not.
+func TestServersTellDomains(t *testing.T) {
+	b := newBox(t).
+		on("GET server/www", rows("server", `{"name":"www","domain":"shop.example.com"}`)).
+		on("GET server/web1", rows("server", `{"name":"web1","ipaddress":"10.0.0.2"}`)).
+		on("GET server/gone", nitro(404, 258, "No such resource [name, gone]")).
+		on("GET server/none", ok(done)).on("GET server/other", rows("server", `{"name":"web1","ipaddress":"10.0.0.2"}`)).
+		on("GET server/hidden", nitro(403, 2138, "Not authorized to execute this command [show server hidden]"))
+	all, err := b.open().Servers(t.Context(), []string{"www", "web1", "gone", "hidden", "none", "other", "web1"})
+	if err != nil {
+		t.Fatal(err)
 	}
-	for _, op := range []netscaler.Op{netscaler.Drain, netscaler.Unbind} {
-		t.Run(op.String(), func(t *testing.T) {
-			b := newBox(t).on(lineOf(op), ok(done)).
-				on("GET server/www", rows("server", `{"name":"www","domain":"shop.example.com"}`)).
-				on("GET server/web1", rows("server", `{"name":"web1","ipaddress":"10.0.0.2"}`)).
-				on("GET server/gone", nitro(404, 258, "No such resource [name, gone]")).
-				on("GET server/hidden", nitro(403, 2138, "Not authorized to execute this command [show server hidden]"))
-			errs := b.open().Do(t.Context(), op, []netscaler.Change{
-				named(op, "www", "10.0.0.1:80"), named(op, "web1", "10.0.0.2:80"), named(op, "web1", "10.0.0.2:81"),
-				named(op, "gone", "10.0.0.3:80"), named(op, "hidden", "10.0.0.4:80"), change(op, "sg", "10.0.0.5:80"),
-				named(op, "FF00:0:0::6", "[ff00::6]:80"), named(op, "www", "10.0.0.1:81"),
-			})
-			for _, i := range []int{0, 7} {
-				wantError(t, errs[i], nil, `not sent: the server "www" (shop.example.com) stands for a domain name`)
-			}
-			wantError(t, errs[4], nil, `not sent: look up the server "hidden": NITRO 2138`)
-			for _, i := range []int{1, 2, 3, 5, 6} {
-				wantNil(t, errs[i:i+1])
-			}
-			wantLines(t, b, "GET server/www", "GET server/web1", "GET server/gone", "GET server/hidden", lineOf(op))
-			if got := ports(b.bodies(lineOf(op))); !slices.Equal(got, []string{"80,81,80,80,80"}) {
-				t.Errorf("sent %q", got)
-			}
-		})
+	for name, want := range map[string]string{"www": "shop.example.com", "web1": "", "gone": ""} {
+		if got, err := all.Domain(name); got != want || err != nil {
+			t.Errorf("%s: %q, %v", name, got, err)
+		}
 	}
-	b := newBox(t).on("GET server/web1", page(404))
-	errs := b.open().Do(t.Context(), netscaler.Unbind, []netscaler.Change{named(netscaler.Unbind, "web1", "10.0.0.1:80"), change(netscaler.Unbind, "sg", "10.0.0.2:80")})
-	wantError(t, errs[0], nil, `look up the server "web1": HTTP 404`)
-	wantError(t, errs[1], nil, "not sent: ")
-	wantLines(t, b, "GET server/web1")
+	for name, want := range map[string]string{"hidden": "NITRO 2138", "none": "no row of what was asked for", "other": "no row of what was asked for"} {
+		_, err := all.Domain(name)
+		wantError(t, err, nil, `look up the server "`+name+`": `, want)
+	}
+	if n := len(b.lines()); n != 6 {
+		t.Errorf("%d calls: %v", n, b.lines())
+	}
+	b = newBox(t).on("GET server/web1", page(404))
+	_, err = b.open().Servers(t.Context(), []string{"web1"})
+	wantError(t, err, nil, `look up the server "web1": HTTP 404`)
 }
 
 func TestAfterALostAnswerNothingMoreIsSent(t *testing.T) {

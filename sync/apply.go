@@ -36,7 +36,11 @@ func (v *visit) apply(ctx context.Context, outcomes []*Outcome) {
 	if len(work) == 0 || len(v.errs) > 0 {
 		return
 	}
-	if err := v.ns.Client.Writable(ctx); err != nil {
+	err := v.alone(ctx)
+	if err == nil {
+		err = v.ns.Client.Writable(ctx)
+	}
+	if err != nil {
 		v.errs = append(v.errs, err)
 		return
 	}
@@ -152,10 +156,15 @@ func (v *visit) do(ctx context.Context, outcomes []*Outcome, op netscaler.Op) {
 	}
 	ctx = context.WithoutCancel(ctx)
 	began := time.Now()
-	errs := v.resolve(ctx, changes, v.ns.Client.Do(ctx, op, changes))
+	errs := v.ns.Client.Do(ctx, op, changes)
+	for _, err := range errs {
+		// What the NetScaler says was there already, nobody need save.
+		var refusal *netscaler.Error
+		v.ns.unsaved = v.ns.unsaved || err == nil || errors.Is(err, netscaler.ErrUnsure) && !errors.As(err, &refusal)
+	}
+	errs = v.resolve(ctx, changes, errs)
 	for i, d := range all {
 		d.Err, d.Took = errs[i], time.Since(began)
-		v.ns.unsaved = v.ns.unsaved || d.Err == nil || errors.Is(d.Err, netscaler.ErrUnsure)
 	}
 	v.abandon(errs)
 }
@@ -172,29 +181,57 @@ func (v *visit) abandon(errs []error) {
 // resolve finds out, by reading the groups again, which of the changes that are
 // not known to have been made hold all the same.
 func (v *visit) resolve(ctx context.Context, changes []netscaler.Change, errs []error) []error {
-	var unsure []string
+	unsure, fronts := map[string]bool{}, map[string]bool{}
 	for i, err := range errs {
-		if errors.Is(err, netscaler.ErrUnsure) {
-			unsure = append(unsure, changes[i].Group)
+		switch c := changes[i]; {
+		case !errors.Is(err, netscaler.ErrUnsure), c.Op == netscaler.RemoveServer:
+		case c.Op == netscaler.AddVServer, c.Op == netscaler.BindVServer:
+			fronts[c.Create.VServer.Name] = true
+		default:
+			unsure[c.Group] = true
 		}
 	}
-	if len(unsure) == 0 {
+	if len(unsure)+len(fronts) == 0 {
 		return errs
 	}
-	groups, err := v.ns.Client.Read(ctx, distinct(unsure))
+	var groups netscaler.Groups
+	var attrs netscaler.Attributes
+	var ends netscaler.FrontEnds
+	var err error
+	switch {
+	case len(fronts) > 0:
+		ends, err = v.ns.Client.FrontEnds(ctx, keys(fronts))
+	case changes[0].Op == netscaler.AddGroup:
+		attrs, err = v.ns.Client.Attributes(ctx, keys(unsure))
+	default:
+		groups, err = v.ns.Client.Read(ctx, keys(unsure))
+	}
 	if err != nil {
 		v.errs = append(v.errs, fmt.Errorf("read again after an answer that does not say what was done: %w", err))
 		return errs
 	}
 	for i, c := range changes {
-		if !errors.Is(errs[i], netscaler.ErrUnsure) {
+		if !errors.Is(errs[i], netscaler.ErrUnsure) || c.Op == netscaler.RemoveServer {
 			continue
 		}
-		now, err := groups.Members(c.Group)
+		holds := false
+		switch c.Op {
+		case netscaler.AddVServer, netscaler.BindVServer:
+			var f netscaler.FrontEnd
+			f, err = ends.Of(c.Create.VServer.Name)
+			holds = f.Exists && (c.Op == netscaler.AddVServer || f.Bound(c.Group))
+		case netscaler.AddGroup:
+			_, err = attrs.Of(c.Group)
+			holds = err == nil
+		default:
+			var now []netscaler.Member
+			now, err = groups.Members(c.Group)
+			holds = InEffect(c, now)
+		}
 		switch {
 		case err != nil:
 			errs[i] = fmt.Errorf("%w; and look: %w", errs[i], err)
-		case InEffect(c, now):
+		case holds:
 			errs[i] = nil
 		}
 	}

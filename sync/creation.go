@@ -25,7 +25,7 @@ func creating(plan Plan, app App, missing bool, front *netscaler.FrontEnd) Plan 
 	if missing {
 		add(netscaler.AddGroup)
 	}
-	if front != nil && !slices.ContainsFunc(front.Groups, func(name string) bool { return strings.EqualFold(name, app.Group) }) {
+	if front != nil && !front.Bound(app.Group) {
 		add(netscaler.BindVServer)
 	}
 	plan.Changes = slices.Concat(changes, plan.Changes)

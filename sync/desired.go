@@ -35,6 +35,23 @@ func (d Desired) Doubt() error {
 	return cmp.Or(d.doubt, errNotAsked)
 }
 
+// doubting is the same with one more doubt.
+func (d Desired) doubting(doubt error) Desired {
+	return Desired{Endpoints: d.Endpoints, doubt: errors.Join(append(d.doubts(), doubt)...)}
+}
+
+// doubts are those that the doubt joins.
+func (d Desired) doubts() []error {
+	doubt := d.Doubt()
+	if joined, ok := doubt.(interface{ Unwrap() []error }); ok {
+		return joined.Unwrap()
+	}
+	if doubt == nil {
+		return nil
+	}
+	return []error{doubt}
+}
+
 var errNotAsked = errors.New("its sources were not asked")
 
 // Union is what the entries of from together say; answers[i] is that of

@@ -22,6 +22,8 @@ type draft struct {
 	attrs   *netscaler.Attrs    // nil: nothing that would need them
 	front   *netscaler.FrontEnd // nil: the app has no virtual server, or needs no look at it
 	byList  bool                // the appliance takes member lists for this group
+	// unlooked is why it is not known of some members whether they are ours.
+	unlooked error
 	// proposal is the plan that follows from all this, before any guard.
 	proposal Plan
 }
@@ -31,6 +33,7 @@ type draft struct {
 func (v *visit) plan(ctx context.Context, outcomes []*Outcome, groups netscaler.Groups) {
 	drafts := v.begin(outcomes, groups)
 	drafts = v.withAttributes(ctx, drafts)
+	drafts = v.withServers(ctx, drafts)
 	drafts = v.withFrontEnds(ctx, drafts)
 	v.confirm(ctx, drafts)
 	plans := make([]Plan, len(drafts))
@@ -48,12 +51,11 @@ func (v *visit) plan(ctx context.Context, outcomes []*Outcome, groups netscaler.
 // begin takes down what is wanted and what was read.
 func (v *visit) begin(outcomes []*Outcome, groups netscaler.Groups) (drafts []*draft) {
 	for _, o := range outcomes {
-		o.Desired = Union(o.App.From, o.Answers, o.App.Policy)
 		members, err := groups.Members(o.App.Group)
 		o.Actual = members
 		missing := o.App.Create != nil && errors.Is(err, netscaler.ErrNoGroup)
 		if err != nil && !missing {
-			o.Err = err
+			fail([]*Outcome{o}, err)
 			continue
 		}
 		d := &draft{Outcome: o, members: members, missing: missing, byList: v.ns.Client.TakesMemberList(o.App.Group)}
@@ -102,6 +104,71 @@ func (v *visit) withAttributes(ctx context.Context, drafts []*draft) (left []*dr
 		}
 	}
 	return left
+}
+
+// withServers finds the members that stand for a domain name although their rows
+// show its address: they are not Nitrox's to remove, or to be in a list, and only
+// their servers tell. A server that is named by its address is none of them.
+func (v *visit) withServers(ctx context.Context, drafts []*draft) (left []*draft) {
+	ask := map[string]bool{}
+	for _, d := range drafts {
+		for _, m := range d.inQuestion() {
+			ask[m.Server] = true
+		}
+	}
+	if len(ask) == 0 {
+		return drafts
+	}
+	end := clock(&v.phases.Read)
+	all, trouble := v.ns.Client.Servers(ctx, keys(ask))
+	end()
+	for _, d := range drafts {
+		domains := map[string]string{}
+		var doubts []error
+		for _, m := range d.inQuestion() {
+			domain, err := all.Domain(m.Server)
+			if trouble != nil {
+				err = trouble
+			}
+			if err != nil && !slices.ContainsFunc(doubts, func(e error) bool { return e.Error() == err.Error() }) {
+				doubts = append(doubts, err)
+			}
+			if domain != "" {
+				domains[m.Server] = domain
+			}
+		}
+		d.unlooked = errors.Join(doubts...)
+		if len(domains) > 0 {
+			d.members = slices.Clone(d.members)
+			for i, m := range d.members {
+				if domain := domains[m.Server]; domain != "" && m.NotOurs == "" {
+					d.members[i].NotOurs = fmt.Sprintf("its server %s stands for the domain name %s", oneLine(m.Server), oneLine(domain))
+				}
+			}
+		}
+		d.propose()
+		if d.attrs != nil {
+			d.Err = ruled(d.App.Group, *d.attrs, d.proposal)
+		}
+		if d.Err == nil {
+			left = append(left, d)
+		}
+	}
+	return left
+}
+
+// inQuestion are the members whose servers decide about the proposal: of those
+// that are to go or, in a list, of all.
+func (d *draft) inQuestion() (members []netscaler.Member) {
+	if d.proposal.MemberList && len(d.proposal.Changes) > 0 {
+		members = slices.Clone(d.members)
+	}
+	for _, c := range d.proposal.Changes {
+		if removes(c) {
+			members = append(members, c.Member)
+		}
+	}
+	return slices.DeleteFunc(members, func(m netscaler.Member) bool { return m.NotOurs != "" || m.Server == "" || m.OwnName() })
 }
 
 // withFrontEnds looks at the virtual servers of groups that may have to be made
@@ -165,7 +232,6 @@ func (v *visit) confirm(ctx context.Context, drafts []*draft) {
 			merged[i] = Confirmed(d.Answers[i], second[i])
 		}
 		d.Answers = merged
-		d.Desired = Union(d.App.From, merged, d.App.Policy)
 		d.propose()
 	}
 	for source, err := range all.errors() {
@@ -177,6 +243,10 @@ func (v *visit) confirm(ctx context.Context, drafts []*draft) {
 
 // propose makes the proposal anew, from what is known so far.
 func (d *draft) propose() {
+	d.Desired = Union(d.App.From, d.Answers, d.App.Policy)
+	if d.unlooked != nil {
+		d.Desired = d.Desired.doubting(d.unlooked)
+	}
 	plan := Diff(d.App.Group, d.Desired, d.members, d.App.Policy)
 	switch {
 	case d.missing && d.App.Create.MemberList && d.byList:

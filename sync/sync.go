@@ -4,6 +4,7 @@ package sync
 import (
 	"fmt"
 	"net/netip"
+	"sync/atomic"
 	"time"
 
 	"nitrox/netscaler"
@@ -92,10 +93,12 @@ type Source struct {
 // NetScaler is a NetScaler of the mapping.
 type NetScaler struct {
 	Client *netscaler.Client
-	// Appliance is the same for entries of the mapping that are one appliance,
-	// say two of its partitions: they are served one after the other. Empty:
-	// there is no other entry for it.
+	// Appliance is the same for entries of the mapping that have a URL in common,
+	// say two partitions of one appliance: they are served one after the other,
+	// as are those that turn out to lead to one.
 	Appliance string
+	// Partition is that of the entry.
+	Partition string
 	// Save keeps changes over a reboot: the running configuration is saved
 	// after a pass that changed something.
 	Save bool
@@ -103,6 +106,7 @@ type NetScaler struct {
 	SaveEvery time.Duration
 
 	backoff backoff
-	unsaved bool      // changes were made since the last save
-	saved   time.Time // of the last save
+	nodes   atomic.Pointer[string] // that it leads to; nil: not known; empty: it does not say
+	unsaved bool                   // changes were made since the last save
+	saved   time.Time              // of the last save
 }

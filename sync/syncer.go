@@ -8,8 +8,6 @@ import (
 	"maps"
 	"slices"
 	"time"
-
-	"golang.org/x/sync/errgroup"
 )
 
 // Syncer keeps the service groups of the apps in step with their sources. It
@@ -62,32 +60,22 @@ func (s *Syncer) pass(ctx context.Context, names []string, apply bool) Result {
 	all := s.poll(ctx, apps, false)
 
 	visits := map[string]*visit{}
-	turns := map[string][]*visit{} // by appliance
+	var order []*visit
 	for _, app := range apps {
 		for _, name := range app.NetScalers {
 			if visits[name] == nil {
 				ns := s.NetScalers[name]
+				ns.Appliance = cmp.Or(ns.Appliance, name)
 				visits[name] = &visit{Syncer: s, ns: ns, confirmErrs: map[string]error{}}
-				appliance := cmp.Or(ns.Appliance, name)
-				turns[appliance] = append(turns[appliance], visits[name])
+				order = append(order, visits[name])
 			}
 			v := visits[name]
 			v.outcomes = append(v.outcomes, &Outcome{App: app, NetScaler: name})
 		}
 	}
-	var g errgroup.Group
-	for _, visits := range turns {
-		g.Go(func() error {
-			for _, v := range visits {
-				v.run(ctx, all, apply)
-				if len(visits) > 1 {
-					v.leave(ctx)
-				}
-			}
-			return nil
-		})
-	}
-	_ = g.Wait() // a visit keeps its errors to itself
+	s.identify(ctx, visits)
+	claimedTwice(visits)
+	serve(ctx, order, all, apply)
 
 	r := Result{Sources: all.errors(), NetScalers: map[string]error{}, DryRun: !apply, Phases: Phases{Poll: all.took()}}
 	next := map[string]int{}

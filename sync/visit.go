@@ -20,6 +20,8 @@ type visit struct {
 	phases   Phases
 	// confirmErrs are the errors of second polls, by source.
 	confirmErrs map[string]error
+	// others are visits that do not take turns with this one.
+	others []*visit
 	// ordinary are the outcomes whose member lists were refused.
 	ordinary map[*Outcome]bool
 }
@@ -56,6 +58,7 @@ func (v *visit) run(ctx context.Context, all polls, apply bool) {
 			r.groups, r.err = v.ns.Client.Read(ctx, groupsOf(wave))
 			end()
 		}
+		wave = slices.DeleteFunc(wave, func(o *Outcome) bool { return o.Err != nil }) // claimed twice
 		if r.err != nil {
 			fail(wave, r.err)
 			continue

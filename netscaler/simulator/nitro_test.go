@@ -7,6 +7,7 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"net/netip"
 	"net/url"
 	"strings"
 	"testing"
@@ -23,6 +24,9 @@ type box struct {
 
 func start(t *testing.T, o simulator.Options, conf string) *box {
 	t.Helper()
+	if !o.NSIP.IsValid() {
+		o.NSIP = netip.MustParseAddr("192.0.2.10")
+	}
 	sim := simulator.New(o)
 	if err := sim.Load(strings.NewReader(conf)); err != nil {
 		t.Fatal(err)

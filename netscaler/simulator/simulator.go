@@ -13,6 +13,7 @@ package simulator
 
 import (
 	"net/http"
+	"net/netip"
 	"regexp"
 	"slices"
 	"sync"
@@ -121,6 +122,9 @@ type Options struct {
 	// with 1325 (lbparameter allowboundsvcremoval DISABLED).
 	KeepBoundGroups bool
 
+	// NSIP is the appliance's own address, which names it to whoever reaches it
+	// by another. Default: one that no other simulator of the process has.
+	NSIP netip.Addr
 	// HA makes the appliance one node of a pair. Default: it stands alone.
 	HA bool
 	// INC says of the pair that its nodes have network settings of their own, so
@@ -174,6 +178,9 @@ type Call struct {
 
 // New is an appliance with an empty configuration.
 func New(o Options) *Simulator {
+	if !o.NSIP.IsValid() {
+		o.NSIP = nextNSIP()
+	}
 	if o.Users == nil {
 		o.Users = map[string]string{"nsroot": "nsroot"}
 	}

@@ -3,8 +3,10 @@ package simulator
 import (
 	"cmp"
 	"net/http"
+	"net/netip"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"time"
 )
 
@@ -62,23 +64,45 @@ func (s *Simulator) keepConfig(now time.Time) {
 	s.saved = s.dump(now)
 }
 
-const (
-	nodeIP = "192.0.2.10"
-	peerIP = "192.0.2.11"
+// firstNSIP is that of the first simulator; each further one has another, as
+// appliances do.
+var (
+	firstNSIP = netip.MustParseAddr("192.0.2.10")
+	made      atomic.Uint32
 )
 
+func nextNSIP() netip.Addr {
+	ip := firstNSIP.As4()
+	n := uint32(ip[2])<<8 | uint32(ip[3])
+	n += 2 * (made.Add(1) - 1) // the peer has the one between
+	ip[2], ip[3] = byte(n>>8), byte(n)
+	return netip.AddrFrom4(ip)
+}
+
+// nodes are the NSIP of this node and that of its peer.
+func (s *Simulator) nodes() (own, peer netip.Addr) {
+	switch {
+	case s.peer != nil:
+		return s.opt.NSIP, s.peer.opt.NSIP
+	case s.secondary:
+		return s.opt.NSIP.Next(), s.opt.NSIP
+	}
+	return s.opt.NSIP, s.opt.NSIP.Next()
+}
+
 func showConfig(x *exec, q *query, l *listing) *failure {
-	system, own := "Stand-alone", nodeIP
+	system := "Stand-alone"
 	if x.opt.HA {
 		system = "HA"
 	}
-	if x.secondary {
-		own = peerIP
+	own, primary := x.nodes()
+	if !x.secondary {
+		primary = own
 	}
 	l.begin()
-	l.text("ipaddress", own)
+	l.text("ipaddress", own.String())
 	l.text("netmask", "255.255.255.0")
-	l.text("primaryip", nodeIP)
+	l.text("primaryip", primary.String())
 	l.text("systemtype", system)
 	l.flag("configchanged", x.unsaved)
 	l.text("lastconfigchangedtime", x.changedAt.Format(time.ANSIC))
@@ -120,11 +144,11 @@ func showNodes(x *exec, q *query, l *listing) *failure {
 		return fail(codeNoResource, "id", q.name)
 	}
 	peer := map[string]string{rolePrimary: roleSecondary, roleSecondary: rolePrimary}[x.role()]
-	row := func(id int, name, ip, state string) {
+	row := func(id int, name string, ip netip.Addr, state string) {
 		l.begin()
 		l.number("id", id)
 		l.text("name", name)
-		l.text("ipaddress", ip)
+		l.text("ipaddress", ip.String())
 		l.text("hastatus", "UP")
 		l.text("state", state)
 		l.text("hasync", "ENABLED")
@@ -134,10 +158,7 @@ func showNodes(x *exec, q *query, l *listing) *failure {
 		}
 		l.end()
 	}
-	own, other := nodeIP, peerIP
-	if x.secondary {
-		own, other = peerIP, nodeIP
-	}
+	own, other := x.nodes()
 	if !q.named || q.name == "0" {
 		row(0, "self", own, x.role())
 	}

@@ -1,0 +1,109 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/signal"
+	"syscall"
+
+	"golang.org/x/term"
+)
+
+// stoppedBy is the cause of a context that a signal ended.
+type stoppedBy struct{ os.Signal }
+
+func (s stoppedBy) Error() string { return s.String() + " signal received" }
+
+// untilStopped is a context that ends at Ctrl-C or SIGTERM. A second one ends
+// the process at once.
+func untilStopped(ctx context.Context) context.Context {
+	ctx, stop := context.WithCancelCause(ctx)
+	signals := make(chan os.Signal, 1)
+	signal.Notify(signals, os.Interrupt, syscall.SIGTERM)
+	go func() {
+		s := <-signals
+		signal.Stop(signals)
+		stop(stoppedBy{s})
+	}()
+	return ctx
+}
+
+// hint tells a person who pressed Ctrl-C why the program does not end at once.
+// The function that it returns ends that, or waits until it is told.
+func (p *program) hint(ctx context.Context, what string) func() {
+	if f, ok := p.stderr.(*os.File); !ok || !term.IsTerminal(int(f.Fd())) {
+		return func() {}
+	}
+	told := make(chan struct{})
+	forget := context.AfterFunc(ctx, func() {
+		defer close(told)
+		var by stoppedBy
+		if errors.As(context.Cause(ctx), &by) && by.Signal == os.Interrupt {
+			fmt.Fprintf(p.stderr, "%s; Ctrl-C again stops at once\n", what)
+		}
+	})
+	return func() {
+		if !forget() {
+			<-told
+		}
+	}
+}
+
+// survivePipes makes a write to standard output or error whose reader has gone
+// an error like any other: by default the process would end there, and leave
+// its session behind. SIGPIPE is caught and not ignored, since a credential
+// plug-in would inherit that.
+func survivePipes() (restore func()) {
+	broken := make(chan os.Signal, 1)
+	signal.Notify(broken, syscall.SIGPIPE)
+	return func() { signal.Stop(broken) }
+}
+
+// untilHungUp is the context of a single run, which ends when its terminal is
+// closed, unless nohup says otherwise. The signal often comes twice, from the
+// system and from the shell.
+func untilHungUp(ctx context.Context) (context.Context, context.CancelFunc) {
+	if signal.Ignored(syscall.SIGHUP) {
+		return context.WithCancel(ctx)
+	}
+	return signal.NotifyContext(ctx, syscall.SIGHUP)
+}
+
+// hangUps gives the SIGHUPs of a loop that ask for the mapping file to be read
+// again. One that tells that the terminal was closed calls end instead: a loop
+// that somebody runs by hand does not outlive its terminal, but for nohup.
+func hangUps(ctx context.Context, end context.CancelCauseFunc) (again <-chan os.Signal, stop func()) {
+	attended := !signal.Ignored(syscall.SIGHUP) && onTerminal()
+	all, reload := make(chan os.Signal, 1), make(chan os.Signal, 1)
+	signal.Notify(all, syscall.SIGHUP)
+	go func() {
+		for {
+			select {
+			case <-ctx.Done():
+				return
+			case s := <-all:
+				if attended && !onTerminal() {
+					end(stoppedBy{s})
+					return
+				}
+				select {
+				case reload <- s:
+				default: // one that waits is enough
+				}
+			}
+		}
+	}()
+	return reload, func() { signal.Stop(all) }
+}
+
+// onTerminal: the process has a controlling terminal, and it is open.
+func onTerminal() bool {
+	f, err := os.Open("/dev/tty")
+	if err != nil {
+		return false
+	}
+	_ = f.Close() // nothing was written
+	return true
+}

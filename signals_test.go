@@ -1,0 +1,262 @@
+package main
+
+import (
+	"bufio"
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"nitrox/netscaler/simulator"
+)
+
+// process is the program as a process of its own, and the NetScaler that it
+// talks to, which may do something to it in the middle of a call.
+type process struct {
+	t       *testing.T
+	sim     *simulator.Simulator
+	server  *httptest.Server
+	dir     string
+	cmd     *exec.Cmd
+	started chan struct{}
+	once    sync.Once
+
+	at   string // at which call something happens, once: a verb and a type
+	does func()
+}
+
+const signalMapping = `
+netscalers: {edge: {url: %q}}
+sources: {lab: {file: {path: endpoints.json}}}
+apps: [{name: shop, from: [{source: lab, app: shop}]}]
+`
+
+func newProcess(t *testing.T, args ...string) *process {
+	p := &process{t: t, dir: t.TempDir(), started: make(chan struct{})}
+	p.sim = simulator.New(simulator.Options{Users: map[string]string{"nitrox": "secret"}})
+	p.sim.AddGroup("shop")
+	p.server = httptest.NewServer(p)
+	t.Cleanup(p.server.Close)
+	p.write("nitrox.yaml", fmt.Sprintf(signalMapping, p.server.URL))
+	p.write("endpoints.json", `{"apps": {"shop": ["10.0.0.1:80"]}}`)
+	p.cmd = exec.Command("nitrox", append(args, "--config", filepath.Join(p.dir, "nitrox.yaml"))...)
+	p.cmd.Env = append(os.Environ(), "NS_USER=nitrox", "NS_PASSWORD=secret")
+	return p
+}
+
+func (p *process) write(name, text string) {
+	p.t.Helper()
+	path := filepath.Join(p.dir, name)
+	if err := os.WriteFile(path+".new", []byte(text), 0o600); err != nil {
+		p.t.Fatal(err)
+	}
+	if err := os.Rename(path+".new", path); err != nil {
+		p.t.Fatal(err)
+	}
+}
+
+// on does something when a call arrives, and has its answer take a while, so
+// that it is still on its way then.
+func (p *process) on(call string, does func()) {
+	p.at, p.does = call, does
+	verb, typ, _ := strings.Cut(call, " ")
+	p.sim.SetFault(simulator.Fault{Method: verb, Type: typ, Delay: time.Second, Times: 1})
+}
+
+func (p *process) signal(signals ...os.Signal) {
+	for _, s := range signals {
+		if err := p.cmd.Process.Signal(s); err != nil {
+			p.t.Error(err)
+		}
+	}
+}
+
+func (p *process) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	<-p.started
+	if call := r.Method + " " + strings.TrimPrefix(r.URL.Path, "/nitro/v1/config/"); p.at != "" && strings.HasPrefix(call, p.at) {
+		p.once.Do(p.does)
+	}
+	p.sim.ServeHTTP(w, r)
+}
+
+func (p *process) start() {
+	p.t.Helper()
+	if err := p.cmd.Start(); err != nil {
+		p.t.Fatal(err)
+	}
+	close(p.started)
+	p.t.Cleanup(func() {
+		if p.cmd.ProcessState == nil {
+			p.signal(os.Kill)
+			_ = p.cmd.Wait() // it is known to have failed
+		}
+	})
+}
+
+// ends waits until the process ends, and holds it to its exit code and to the
+// sessions that it leaves behind. A process that hangs is killed.
+func (p *process) ends(code int) {
+	p.t.Helper()
+	late := time.AfterFunc(30*time.Second, func() { p.signal(os.Kill) })
+	defer late.Stop()
+	var exit *exec.ExitError
+	if err := p.cmd.Wait(); err != nil && !errors.As(err, &exit) {
+		p.t.Error(err)
+	}
+	if got := p.cmd.ProcessState; got.ExitCode() != code {
+		p.t.Errorf("it ended with %v, not with %d", got, code)
+	}
+	p.server.Close() // waits for the calls that are on their way
+	if n := p.sim.Sessions(); n != 0 {
+		p.t.Errorf("%d sessions are left behind", n)
+	}
+}
+
+// members waits until the group has so many members.
+func (p *process) members(n int) {
+	p.t.Helper()
+	for deadline := time.Now().Add(20 * time.Second); len(p.sim.Members("shop")) != n; <-time.After(10 * time.Millisecond) {
+		if time.Now().After(deadline) {
+			p.t.Fatalf("%d members, not %d", len(p.sim.Members("shop")), n)
+		}
+	}
+}
+
+// nobody is the end of a pipe that nobody reads.
+func nobody(t *testing.T) *os.File {
+	r, w, err := os.Pipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.Close()
+	t.Cleanup(func() { w.Close() })
+	return w
+}
+
+// A single run ends in order also when the reader of its output has gone, as
+// in nitrox plan | head -1. That its report could not be written is a failure.
+func TestSingleRunWhoseOutputGoesAway(t *testing.T) {
+	const unwritten = "the report cannot be written"
+	for _, c := range []struct {
+		args, gone string
+		code       int
+		says       string // where it still can
+		members    int
+	}{
+		{"plan", "stdout", 1, unwritten, 0},
+		{"plan -o json", "stdout", 1, unwritten, 0},
+		{"plan -o nscli", "stdout", 1, unwritten, 0},
+		{"sync", "stdout", 1, unwritten, 1},
+		{"sync", "stdout and stderr", 1, "", 1},
+		{"sync --log-level debug", "stderr", 0, "1 bound", 1},
+		{"sync --wait", "disk space", 1, "no space left", 1},
+	} {
+		t.Run(c.args+" without "+c.gone, func(t *testing.T) {
+			p := newProcess(t, strings.Fields(c.args)...)
+			var out bytes.Buffer
+			p.cmd.Stdout, p.cmd.Stderr = &out, &out
+			if strings.Contains(c.gone, "stdout") {
+				p.cmd.Stdout = nobody(t)
+			}
+			if strings.Contains(c.gone, "stderr") {
+				p.cmd.Stderr = nobody(t)
+			}
+			if c.gone == "disk space" {
+				p.cmd.Stdout = full(t)
+			}
+			p.start()
+			p.ends(c.code)
+			if !strings.Contains(out.String(), c.says) {
+				t.Errorf("it does not say %q:\n%s", c.says, out.String())
+			}
+			if n := len(p.sim.Members("shop")); n != c.members {
+				t.Errorf("%d members", n)
+			}
+			if c.members > 0 && !p.sim.Saved() {
+				t.Error("not saved")
+			}
+		})
+	}
+}
+
+func full(t *testing.T) *os.File {
+	f, err := os.OpenFile("/dev/full", os.O_WRONLY, 0)
+	if err != nil {
+		t.Skip(err)
+	}
+	t.Cleanup(func() { f.Close() })
+	return f
+}
+
+// A loop goes on without its output, and says so once where it still can.
+func TestLoopWhoseOutputGoesAway(t *testing.T) {
+	for _, gone := range []string{"report", "log"} {
+		t.Run(gone, func(t *testing.T) {
+			p := newProcess(t, "sync", "--loop", "1s")
+			r, w, err := os.Pipe()
+			if err != nil {
+				t.Fatal(err)
+			}
+			var left bytes.Buffer // of the other output
+			says := "the report cannot be written; the loop goes on"
+			if p.cmd.Stdout, p.cmd.Stderr = w, &left; gone == "log" {
+				p.cmd.Stdout, p.cmd.Stderr = &left, w
+				says = "nitrox: the log cannot be written; the loop goes on: "
+			}
+			p.start()
+			w.Close()
+			if _, err := bufio.NewReader(r).ReadString('\n'); err != nil {
+				t.Fatal(err)
+			}
+			r.Close()
+			p.write("endpoints.json", `{"apps": {"shop": ["10.0.0.1:80", "10.0.0.2:80"]}}`)
+			p.members(2)
+			p.write("endpoints.json", `{"apps": {"shop": ["10.0.0.1:80", "10.0.0.2:80", "10.0.0.3:80"]}}`)
+			p.members(3)
+			p.signal(syscall.SIGTERM)
+			p.ends(0)
+			if n := strings.Count(left.String(), says); n != 1 {
+				t.Errorf("said %d times:\n%s", n, left.String())
+			}
+		})
+	}
+}
+
+// Whatever signal comes while a call is on its way, the session is ended.
+func TestSignalDuringACall(t *testing.T) {
+	for at, code := range map[string]int{
+		"POST login": 1, "GET servicegroup_servicegroupmember_binding": 1, "PUT servicegroup_servicegroupmember_binding": 0, "POST logout": 0,
+	} {
+		for name, signals := range map[string][]os.Signal{
+			"SIGTERM": {syscall.SIGTERM}, "SIGINT": {os.Interrupt},
+			"SIGHUP":                              {syscall.SIGHUP},
+			"SIGHUP, of the system and the shell": {syscall.SIGHUP, syscall.SIGHUP},
+		} {
+			t.Run(at+" "+name, func(t *testing.T) {
+				t.Parallel()
+				p := newProcess(t, "sync")
+				var log bytes.Buffer
+				p.cmd.Stdout, p.cmd.Stderr = io.Discard, &log
+				p.on(at, func() { p.signal(signals...) })
+				p.start()
+				p.ends(code) // what is begun is finished, and saved
+				if n := len(p.sim.Members("shop")); code == 0 && (n != 1 || !p.sim.Saved()) {
+					t.Errorf("%d members, saved %v:\n%s", n, p.sim.Saved(), log.String())
+				}
+				if strings.Contains(log.String(), "Ctrl-C") {
+					t.Errorf("a log speaks of Ctrl-C:\n%s", log.String())
+				}
+			})
+		}
+	}
+}

@@ -1,0 +1,173 @@
+package sync
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+)
+
+// Two entries of the mapping may lead to one appliance: by a name and its
+// address, by NSIP and SNIP. Only the appliance can tell. So before the first
+// pass visits anything, each entry is asked which nodes it leads to; entries with
+// the same nodes take turns, and what two of them claim is served by neither.
+
+// identifyWithin is how long a pass waits for entries to say which appliance they
+// lead to, once the first has. One that is slower is not written in that pass if
+// it turns out to be another's appliance.
+const identifyWithin = 2 * time.Second
+
+// errTwice is wrapped by the error of what two apps claim.
+var errTwice = errors.New("claimed twice")
+
+// identify asks the NetScalers of the visits, unless there is but one, which
+// appliances they lead to. The answer is good for as long as the program runs: a
+// failover does not change it.
+func (s *Syncer) identify(ctx context.Context, visits map[string]*visit) {
+	var ask []*NetScaler
+	appliances := map[string]bool{}
+	for _, v := range visits {
+		appliances[v.ns.Appliance] = true
+		if v.ns.nodes.Load() == nil && v.ns.backoff.tooSoon() == nil {
+			ask = append(ask, v.ns)
+		}
+	}
+	if len(appliances) < 2 || len(ask) == 0 {
+		return
+	}
+	told := make(chan struct{}, len(ask))
+	for _, ns := range ask {
+		go func() {
+			_ = ns.identify(ctx) // what is wrong with the NetScaler, its visit finds
+			told <- struct{}{}
+		}()
+	}
+	<-told
+	late := time.NewTimer(identifyWithin)
+	defer late.Stop()
+	for range len(ask) - 1 {
+		select {
+		case <-told:
+		case <-late.C:
+			return
+		}
+	}
+}
+
+// identify finds out which nodes the NetScaler's URLs lead to.
+func (n *NetScaler) identify(ctx context.Context) error {
+	if n.nodes.Load() != nil {
+		return nil
+	}
+	nodes, err := n.Client.Nodes(ctx)
+	if err != nil {
+		return err
+	}
+	var texts []string
+	for _, a := range nodes {
+		texts = append(texts, a.String())
+	}
+	text := strings.Join(texts, " and ")
+	n.nodes.Store(&text)
+	return nil
+}
+
+// appliance is the same for entries that are known to be one appliance.
+func (n *NetScaler) appliance() string {
+	if nodes := n.nodes.Load(); nodes != nil && *nodes != "" {
+		return "nodes " + *nodes
+	}
+	return "entry " + n.Appliance
+}
+
+// claimedTwice fails the outcomes whose service group another app claims through
+// another entry that leads to the same appliance and partition. Nobody can know
+// which of them is right, and each would undo the other.
+func claimedTwice(visits map[string]*visit) {
+	type claim struct{ appliance, partition, group string }
+	claims := map[claim][]*Outcome{}
+	for _, v := range visits {
+		for _, o := range v.outcomes {
+			c := claim{v.ns.appliance(), v.ns.Partition, o.App.Group}
+			claims[c] = append(claims[c], o)
+		}
+	}
+	for c, outcomes := range claims {
+		if len(outcomes) < 2 {
+			continue
+		}
+		var names []string
+		for _, o := range outcomes {
+			names = append(names, fmt.Sprintf("app %s on %s", o.App.Name, o.NetScaler))
+		}
+		slices.Sort(names)
+		for _, o := range outcomes {
+			o.Err = fmt.Errorf("service group %s: %w: %s; %s are one appliance (%s); remove one of them from the mapping",
+				c.group, errTwice, strings.Join(names, " and "), entriesOf(outcomes), strings.TrimPrefix(c.appliance, "nodes "))
+		}
+	}
+}
+
+// entriesOf names the entries of outcomes.
+func entriesOf(outcomes []*Outcome) string {
+	var names []string
+	for _, o := range outcomes {
+		names = append(names, o.NetScaler)
+	}
+	return strings.Join(distinct(names), " and ")
+}
+
+// alone says whether a visit may write: it may not if its NetScaler has only now
+// said that it is the appliance of another visit.
+func (v *visit) alone(ctx context.Context) error {
+	if len(v.others) == 0 {
+		return nil
+	}
+	before := v.ns.appliance()
+	if err := v.ns.identify(ctx); err != nil {
+		return err
+	}
+	if now := v.ns.appliance(); now != before {
+		for _, other := range v.others {
+			if other.ns.appliance() == now {
+				return fmt.Errorf("it is the same appliance as another entry of the mapping (%s), and said so too late for this pass; the next serves both", strings.TrimPrefix(now, "nodes "))
+			}
+		}
+	}
+	return nil
+}
+
+// serve makes the visits, those to one appliance one after the other.
+func serve(ctx context.Context, visits []*visit, all polls, apply bool) {
+	turns := map[string][]*visit{} // by appliance
+	for _, v := range visits {
+		turns[v.ns.appliance()] = append(turns[v.ns.appliance()], v)
+	}
+	var g errgroup.Group
+	for _, turn := range turns {
+		for _, v := range visits {
+			if !slices.Contains(turn, v) {
+				for _, mine := range turn {
+					mine.others = append(mine.others, v)
+				}
+			}
+		}
+		g.Go(func() error {
+			for _, v := range turn[1:] {
+				v.leave(ctx) // the session in which it said which appliance it is
+			}
+			for _, v := range turn {
+				v.run(ctx, all, apply)
+				if len(turn) > 1 {
+					v.leave(ctx)
+				}
+			}
+			return nil
+		})
+	}
+	_ = g.Wait() // a visit keeps its errors to itself
+}

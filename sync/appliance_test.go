@@ -1,0 +1,113 @@
+package sync_test
+
+import (
+	"errors"
+	"strings"
+	"testing"
+	"time"
+
+	"nitrox/netscaler"
+	"nitrox/netscaler/simulator"
+	"nitrox/sync"
+)
+
+// twice is a site whose entries edge and alias lead to one appliance.
+func twice(t *testing.T, play players, partitions []string, conf []string, apps ...sync.App) *site {
+	s := newSite(t, play, apps...)
+	sim := s.sims["edge"]
+	for i, name := range []string{"edge", "alias"} {
+		s.sims[name] = sim
+		c, err := netscaler.Open(netscaler.Config{
+			URLs: []string{"http://" + name + ".test"}, Username: "nitrox", Password: netscaler.SecretText("secret"), Transport: sim.Transport(), Partition: partitions[i],
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		s.NetScalers[name] = &sync.NetScaler{Client: c, Save: true, Partition: partitions[i]}
+	}
+	s.command(conf...)
+	return s
+}
+
+// Only the appliance can tell that two entries lead to it. Two apps that claim
+// one group through them would each undo the other's half, and pass every guard.
+func TestTwoAppsThatClaimOneGroupThroughTwoEntriesChangeNothing(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		st := stage{"shop": known(hosts(1, 4)), "cart": known(hosts(5, 8))}
+		s := twice(t, players{"prod": st.play}, []string{"", ""}, []string{"bind serviceGroup sg-x 10.0.0.1 80", "bind serviceGroup sg-x 10.0.0.5 80"},
+			sync.App{Name: "shop", Group: "sg-x", Policy: atOnce}, sync.App{Name: "cart", Group: "sg-x", Policy: atOnce, NetScalers: []string{"alias"}},
+			sync.App{Name: "blog", Group: "sg-blog", Policy: atOnce, From: []sync.From{{Source: "prod", Query: "shop"}}})
+		for range 3 {
+			r := s.sync(sync.ExitFailed)
+			s.expect("sg-x", "10.0.0.1:80, 10.0.0.5:80")
+			s.expect("sg-blog", bound(1, 4)) // others are served
+			for _, o := range r.Outcomes[:2] {
+				if o.Err == nil || !strings.Contains(o.Err.Error(), "claimed twice: app cart on alias and app shop on edge; alias and edge are one appliance (") {
+					t.Errorf("%s: %v", o.App.Name, o.Err)
+				}
+			}
+		}
+		if r := s.Plan(t.Context(), nil); r.Outcomes[0].Err == nil || r.Outcomes[1].Err == nil {
+			t.Error("the plan does not say so")
+		}
+		s.end(sync.Result{}, 0)
+	})
+}
+
+// Entries for one appliance take turns, so that it has one writer and one
+// session; other appliances have the addresses of their own.
+func TestEntriesForOneApplianceTakeTurns(t *testing.T) {
+	for name, partitions := range map[string][]string{"two names": {"", ""}, "two partitions": {"", "web"}} {
+		t.Run(name, func(t *testing.T) {
+			bubble(t, func(t *testing.T) {
+				st := stage{"shop": known(hosts(1, 4)), "cart": known(hosts(5, 8))}
+				s := twice(t, players{"prod": st.play}, partitions, []string{"add serviceGroup sg-cart HTTP", "add ns partition web", "switch ns partition web", "add serviceGroup sg-cart HTTP", "switch ns partition default"},
+					sync.App{Name: "shop", Group: "sg-shop", Policy: atOnce}, sync.App{Name: "cart", Group: "sg-cart", Policy: atOnce, NetScalers: []string{"alias"}})
+				s.sync(0)
+				s.sims["edge"].ResetCalls()
+				s.sync(0) // that it is one appliance is known by now
+				now, most := 0, 0
+				for _, c := range s.sims["edge"].Calls() {
+					switch c.Type {
+					case "login":
+						now++
+					case "logout":
+						now--
+					case "hanode":
+						if c.Path == "/nitro/v1/config/hanode" {
+							t.Error("it was asked again which appliance it is")
+						}
+					}
+					most = max(most, now)
+				}
+				if most != 1 {
+					t.Errorf("%d sessions at a time: %v", most, kinds(s.sims["edge"].Calls()))
+				}
+			})
+		})
+	}
+}
+
+// One that says too late that it is another's appliance is not written in that
+// pass; one that does not say at all holds nobody up for long.
+func TestAnEntryThatSaysLateWhichApplianceItIsIsNotWritten(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		st := stage{"shop": known(hosts(1, 4)), "cart": known(hosts(5, 8))}
+		s := twice(t, players{"prod": st.play}, []string{"", ""}, []string{"add serviceGroup sg-cart HTTP"},
+			sync.App{Name: "shop", Group: "sg-shop", Policy: atOnce}, sync.App{Name: "cart", Group: "sg-cart", Policy: atOnce, NetScalers: []string{"alias"}})
+		s.sims["edge"].SetFault(simulator.Fault{Method: "GET", Type: "hanode", Skip: 1, Times: 1, Delay: 5 * time.Second})
+		began := time.Now()
+		r := s.Sync(t.Context(), nil)
+		if n := len(s.sims["edge"].Members("sg-shop")) + len(s.sims["edge"].Members("sg-cart")); n != 4 {
+			t.Errorf("%d members", n)
+		}
+		late := errors.Join(r.NetScalers["edge"], r.NetScalers["alias"])
+		if late == nil || !strings.Contains(late.Error(), "the same appliance as another entry of the mapping") {
+			t.Errorf("after %v: %v", time.Since(began), late)
+		}
+		s.end(r, sync.ExitFailed)
+		s.sync(0)
+		s.expect("sg-shop", bound(1, 4))
+		s.expect("sg-cart", bound(5, 8))
+	})
+}
