@@ -79,6 +79,7 @@ func faults() (all []fault) {
 			return c.refuse(code)
 		})
 		f.each = slices.Contains(classes, code)
+		f.once = !slices.Contains([]int{258, 273, 444, 446, 1043}, code)
 		f.lies = code == 1133 // there is something to save
 		if code == 1065 {     // no node of a pair is a cluster
 			f.fits = func(s seen) bool { return !s.pair || !s.is("hanode") }

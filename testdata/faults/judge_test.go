@@ -38,10 +38,13 @@ func (l *lab) judge(c *call, a answer, before, after state) {
 	if p.dry && write {
 		blame("a dry run writes")
 	}
+	if l.twice && write {
+		blame("a write, although two apps claim the group")
+	}
 	if write && a.done() && c.node.sim != l.primary() {
 		blame("the secondary node is written")
 	}
-	if c.kind == "POST nsconfig?save" && a.done() && before.text == p.start.text && !p.lies && !p.unknown {
+	if c.kind == "POST nsconfig?save" && a.done() && before.text == p.start.text && !p.lies && !p.unknown && !l.races() {
 		blame("a save, and nothing was changed")
 	}
 	for _, n := range l.nodes {
@@ -216,7 +219,10 @@ func (l *lab) verdict(r *result, p *pass, i int) {
 		l.blame("the password is printed")
 	}
 	now := l.look()
-	if l.races() {
+	if l.twice && r.exit == 0 {
+		l.blame("exit 0, although two apps claim one group")
+	}
+	if l.races() || l.twice {
 		p.lies = true
 	}
 	if r.exit == 0 && !p.dry && !p.lies {

@@ -79,11 +79,11 @@ type pass struct {
 	counts    []int // calls of each process
 	lies      bool
 	lost      int // sessions that Nitrox cannot have known of, or could not end
-	slow      bool
+	slow      map[string]bool // who is answered too late, and should wait instead of asking for another session
 	killed    map[int]bool
 	refuse    bool // the next read
 	late      bool // something is carried out when nobody waits for it any more
-	unknown   bool // Nitrox cannot know whether it has changed something
+	unknown   bool // Nitrox cannot know whether it has changed something, or will have
 	processes []*os.Process
 	added     time.Time // when a member was bound last
 	start     state
@@ -131,6 +131,9 @@ func (l *lab) mapping(copy int) error {
 		l.doors = append(l.doors, d)
 		urls = append(urls, fmt.Sprintf("%q", d.url))
 	}
+	if l.twice {
+		return l.mappingTwice(copy, urls[0])
+	}
 	entry := "url: " + urls[0]
 	if l.pair {
 		entry = "urls: [" + strings.Join(urls, ", ") + "]"
@@ -143,6 +146,21 @@ func (l *lab) mapping(copy int) error {
 	for group := range l.want {
 		text += fmt.Sprintf("  - {name: %s, from: [{source: lab, app: %[1]s}]%s}\n", group, l.app+l.keys[group])
 	}
+	return os.WriteFile(l.config(copy), []byte(text), 0o600)
+}
+
+// mappingTwice knows the NetScaler under two addresses, by each of which an app claims
+// the same group. Only the NetScaler can tell that they are one.
+func (l *lab) mappingTwice(copy int, url string) error {
+	d, err := open(l.nodes[0], copy)
+	if err != nil {
+		return err
+	}
+	l.doors = append(l.doors, d)
+	text := fmt.Sprintf("netscalers: {edge: {url: %s, timeout: %v}, other: {url: %q, timeout: %[2]v}}\n", url, timeout, d.url)
+	text += "sources: {lab: {file: {path: endpoints.json}}}\ndefaults: {wait_up: 0s, drain: 0s}\napps:\n"
+	text += "  - {name: sg-a, netscaler: edge, from: [{source: lab, app: sg-a}]}\n"
+	text += "  - {name: sg-b, service_group: sg-a, netscaler: other, from: [{source: lab, app: sg-b}]}\n"
 	return os.WriteFile(l.config(copy), []byte(text), 0o600)
 }
 
@@ -252,17 +270,18 @@ func (l *lab) meet(c *call) func(*call) answer {
 	l.note("   call %d %s: %s", c.n, c.kind, f.name)
 	p.lies = p.lies || f.lies
 	p.late = p.late || strings.HasSuffix(f.name, "late")
-	p.unknown = p.unknown || strings.HasSuffix(f.name, "the next read refused")
-	login := c.kind == "POST login"
-	if (login || c.kind == "POST logout") && !f.ends && !(login && f.slow() && p.slow) {
+	who := fmt.Sprint(c.copy, c.node.sim.Role())
+	switch {
+	case c.kind == "POST logout" && !f.ends, c.kind == "POST login" && !f.ends && !p.slow[who]:
 		p.lost++
-		p.slow = login && f.slow()
+		p.slow[who] = c.kind == "POST login" && f.slow()
+	case !c.reads() && strings.HasPrefix(f.name, "not carried out, ") || p.late:
+		p.unknown = true
 	}
 	return f.do
 }
 
-// slow says whether Nitrox is answered too late: it should not ask for a second
-// session then, since the appliance is there and busy.
+// slow says whether Nitrox is answered too late.
 func (f *fault) slow() bool {
 	return strings.HasSuffix(f.name, "in time") || strings.HasSuffix(f.name, "late")
 }
@@ -299,7 +318,7 @@ type change struct {
 
 // run makes one pass, by one process or more at once, and judges it.
 func (l *lab) run(args []string, copies int, plant func(*call) *fault) ([]result, *pass) {
-	p := &pass{plant: plant, dry: args[0] == "plan", start: l.look(), floor: map[string]int{}, counts: make([]int, copies), killed: map[int]bool{}}
+	p := &pass{plant: plant, dry: args[0] == "plan", start: l.look(), floor: map[string]int{}, counts: make([]int, copies), killed: map[int]bool{}, slow: map[string]bool{}}
 	for group := range l.want {
 		p.floor[group] = l.least(p.start, group)
 	}

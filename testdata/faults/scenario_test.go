@@ -24,6 +24,7 @@ type scenario struct {
 	pair       bool
 	failedOver bool // the second node of the pair is the primary
 	copies     int
+	twice      bool // one NetScaler under two names, and two apps that claim one group
 	creates    bool // adds what is not there
 	cleans     bool // removes servers
 	slow       bool // waits without any fault
@@ -112,6 +113,7 @@ func scenarios() []*scenario {
 		{name: "two copies", conf: group("sg-a", "1 2 3 4"), want: one("1 2 5"), copies: 2},
 		{name: "two copies, list", conf: list_("sg-a", "1 2 3 4"), want: one("1 2 5"), copies: 2},
 		{name: "two copies, drain", conf: group("sg-a", "1 2 3 4"), want: one("1 2 5"), copies: 2, app: ", drain: 60s"},
+		{name: "one NetScaler twice", conf: group("sg-a", "1 2 3 4"), want: wanted{"sg-a": want("1 2 5"), "sg-b": want("3 4 6")}, twice: true},
 		{name: "plan", conf: others + group("sg-a", "1 2 3 4", domain), want: one("1 2 5"), args: []string{"plan"}},
 		{name: "plan, list", conf: others + list_("sg-a", "1 2 3 4"), want: one("1 2 5"), args: []string{"plan"}},
 		{name: "wildcard", conf: group("sg-a", "1 2 3", everyone), want: one("1 2 4")},
