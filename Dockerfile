@@ -1,15 +1,15 @@
-# An image of one file: the static binary, which brings the roots of public
-# certificate authorities with it. `make image` builds the binary, and from it
-# this; nothing is pulled.
+# An image of one file: the static binary, which includes the root certificates of
+# the public authorities. `make image` builds the binary and then this image, and
+# pulls nothing.
 FROM scratch
 COPY nitrox /nitrox
 
-# A user without a name, a home or rights. It writes nothing: run it read-only.
+# A user without a name, home or rights. It writes nothing: run it read-only.
 USER 65532:65532
 ENV NITROX_CONFIG=/etc/nitrox/nitrox.yaml
 
-# SIGTERM ends the pass: the change in hand is finished, the NetScaler's
-# configuration saved, the session ended. Allow a minute for it.
+# SIGTERM ends the pass: it finishes the change in hand, saves the NetScaler's
+# configuration and logs out. Allow a minute for that.
 STOPSIGNAL SIGTERM
 ENTRYPOINT ["/nitrox"]
 

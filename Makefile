@@ -23,10 +23,10 @@ image: build ## nitrox:VERSION and nitrox:latest, from scratch: one file, nothin
 dist: ## archives for all platforms, their contents and checksums, in dist/; built twice they are the same
 	go run ./testdata/dist -version $(VERSION) -date $(DATE) -out dist
 
-demo: build ## the main job on the embedded simulator, in a few seconds
+demo: build ## the whole story on a simulated NetScaler: 5 seconds, once it is built
 	bin/nitrox demo
 
-test: ## hermetic; some 7 minutes
+test: ## hermetic; several minutes on two cores
 	go test $(RACE) ./...
 	go test ./testdata/faults
 

@@ -67,31 +67,31 @@ func (p *program) app() *cli.App {
 	}
 	a.Commands = []*cli.Command{
 		{
-			Name: "sync", Usage: "bring the service groups in step, once or in a loop",
+			Name: "sync", Usage: "bring the service groups into step, once or in a loop",
 			Flags: append(passFlags(), &cli.BoolFlag{DisableDefaultText: true, Name: "dry-run", Usage: "print what would be done, and do nothing"},
-				&cli.GenericFlag{Name: "wait", Value: &p.wait, Usage: "stay until no member drains any more, and unbind them; a bound `[=BOUND]`, such as --wait=2m, ends it earlier"},
-				&cli.StringSliceFlag{Name: "force", Usage: "lift the guards from the app `NAME` in this run (repeatable)"}),
+				&cli.GenericFlag{Name: "wait", Value: &p.wait, Usage: "wait until no member is draining, and unbind what has drained; `[=BOUND]`, as in --wait=2m, limits the wait"},
+				&cli.StringSliceFlag{Name: "force", Usage: "lift the guards for the app `NAME` in this run (repeatable)"}),
 			Action: func(c *cli.Context) error { return p.sync(c, c.Bool("dry-run")) },
 		},
 		{
 			Name: "plan", Usage: "print what sync would do: the same as sync --dry-run",
 			Flags: append(passFlags(),
-				&cli.StringSliceFlag{Name: "force", Usage: "plan as if the guards were lifted from the app `NAME` (repeatable)"}),
+				&cli.StringSliceFlag{Name: "force", Usage: "plan as if the guards were lifted for the app `NAME` (repeatable)"}),
 			Action: func(c *cli.Context) error { return p.sync(c, true) },
 		},
 		{
-			Name: "validate", Usage: "read the mapping file, contact nothing, and name all its problems",
+			Name: "validate", Usage: "check the mapping file and list all of its problems, without contacting anything",
 			Flags:  []cli.Flag{configFlag()},
 			Action: p.validate,
 		},
 		{
-			Name: "simulator", Usage: "serve a NetScaler in memory, to try a mapping on",
+			Name: "simulator", Usage: "serve a simulated NetScaler to try a mapping on",
 			Flags: []cli.Flag{
-				&cli.StringFlag{Name: "listen", Value: "127.0.0.1:8088", Usage: "the `ADDRESS` to serve NITRO at, over HTTP"},
-				&cli.StringFlag{Name: "config", Aliases: []string{"c"}, Usage: "begin with the servers, service groups and vservers of an ns.conf `FILE`"},
+				&cli.StringFlag{Name: "listen", Value: "127.0.0.1:8088", Usage: "serve NITRO at this `ADDRESS`, over HTTP"},
+				&cli.StringFlag{Name: "config", Aliases: []string{"c"}, Usage: "start with the servers, service groups and vservers of an ns.conf `FILE`"},
 				&cli.StringFlag{Name: "user", Value: "nsroot", Usage: "the user's `NAME`"},
 				&cli.StringFlag{Name: "password", Value: "nsroot", Usage: "the user's `PASSWORD`"},
-				&cli.BoolFlag{DisableDefaultText: true, Name: "control", Usage: "serve /simulator too, where faults are set and calls are seen; anybody may use it"},
+				&cli.BoolFlag{DisableDefaultText: true, Name: "control", Usage: "also serve /simulator, where anybody can set faults and see calls"},
 			},
 			Action: p.simulator,
 		},
@@ -127,7 +127,7 @@ func configFlag() cli.Flag {
 
 func logFlags() []cli.Flag {
 	return []cli.Flag{
-		&cli.StringFlag{Name: "log-format", Value: "text", Usage: "of the log on standard error: text or json"},
+		&cli.StringFlag{Name: "log-format", Value: "text", Usage: "the form of the log on standard error: text or json"},
 		&cli.StringFlag{Name: "log-level", Value: "info", Usage: "debug (each NITRO call), info, warn or error"},
 	}
 }

@@ -204,41 +204,6 @@ func TestQuickstart(t *testing.T) {
 	}
 }
 
-// A block of README.md that begins with
-//
-//	<!-- output: nitrox COMMAND -->
-//
-// is what that command prints.
-func TestOutputBlocksOfREADME(t *testing.T) {
-	text, err := os.ReadFile("README.md")
-	if err != nil {
-		t.Fatal(err)
-	}
-	blocks := regexp.MustCompile("(?s)<!-- output: nitrox (.*?) -->\n```\n(.*?)```\n")
-	seen := 0
-	fresh := blocks.ReplaceAllFunc(text, func(block []byte) []byte {
-		seen++
-		m := blocks.FindSubmatch(block)
-		_, out, log := nitrox(t, t.Context(), nil, strings.Fields(string(m[1]))...)
-		if strings.TrimSpace(log) != "" {
-			t.Errorf("%s: %s", m[1], log)
-		}
-		return fmt.Appendf(nil, "<!-- output: nitrox %s -->\n```\n%s\n```\n", m[1], strings.Trim(out, "\n"))
-	})
-	if seen == 0 {
-		t.Error("README.md shows no output")
-	}
-	if bytes.Equal(text, fresh) {
-		return
-	}
-	if !*update {
-		t.Fatal("README.md shows other output than the commands print; go test -run README -update . rewrites it")
-	}
-	if err := os.WriteFile("README.md", fresh, 0o644); err != nil {
-		t.Fatal(err)
-	}
-}
-
 // Imports point one way: main to sync to the leaves, which know neither each
 // other nor the core; the simulator knows nothing but the standard library, so
 // that it and the client read NITRO independently.

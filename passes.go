@@ -24,12 +24,12 @@ func passFlags() []cli.Flag {
 		configFlag(),
 		&cli.StringSliceFlag{Name: "app", Usage: "only the app `NAME` (repeatable)"},
 		&cli.DurationFlag{Name: "loop", Usage: "run again every `INTERVAL`, such as 30s, until stopped", DefaultText: "once"},
-		&cli.BoolFlag{Name: "watch", DisableDefaultText: true, Usage: "with --loop: make a pass at once when a source tells of a change"},
+		&cli.BoolFlag{Name: "watch", DisableDefaultText: true, Usage: "with --loop: make a pass as soon as a source reports a change"},
 		&cli.StringFlag{Name: "listen", Usage: "with --loop: serve metrics, health and a status page at `ADDRESS`; :9090 is 127.0.0.1:9090"},
-		&cli.StringFlag{Name: "leader-elect", Usage: "with --loop: of several replicas only the one writes that holds the Lease `NAMESPACE/NAME` of a Kubernetes cluster"},
-		&cli.StringFlag{Name: "metrics-file", Usage: "after each pass write the metrics to `FILE`, for node_exporter's textfile collector"},
+		&cli.StringFlag{Name: "leader-elect", Usage: "with --loop: only the replica that holds the Kubernetes Lease `NAMESPACE/NAME` makes changes"},
+		&cli.StringFlag{Name: "metrics-file", Usage: "write the metrics to `FILE` after each pass, for node_exporter's textfile collector"},
 		&cli.StringFlag{Name: "output", Aliases: []string{"o"}, Value: "text", Usage: "text, json, or nscli: the plan as NetScaler commands"},
-		&cli.BoolFlag{DisableDefaultText: true, Name: "exit-code", Usage: "end a dry run that finds changes with 2"},
+		&cli.BoolFlag{DisableDefaultText: true, Name: "exit-code", Usage: "exit with 2 if a dry run finds changes"},
 	}, logFlags()...)
 }
 

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/netip"
 	"slices"
 	"time"
 
@@ -86,6 +87,9 @@ func (v *visit) remove(ctx context.Context, outcomes []*Outcome) {
 		var ready, rest []*Outcome
 		for _, o := range waiting {
 			now, err := groups.Members(o.App.Group)
+			if err == nil {
+				err = shows(o.Plan, now)
+			}
 			late := time.Since(began) >= o.App.Policy.WaitUp
 			switch {
 			case ctx.Err() != nil, err == nil && (late || Ready(o.Plan, now)):
@@ -99,6 +103,30 @@ func (v *visit) remove(ctx context.Context, outcomes []*Outcome) {
 		v.removeNow(ctx, ready)
 		waiting = rest
 	}
+}
+
+// shows is an error if a look at a group lacks members that the plan keeps or has
+// just added: it is not a look then at the group as it is, or as it was planned.
+func shows(plan Plan, now []netscaler.Member) error {
+	there := make(map[netip.AddrPort]bool, len(now))
+	for _, m := range now {
+		there[m.Addr] = true
+	}
+	var lacks []netip.AddrPort
+	for _, m := range plan.Kept {
+		if !there[m.Addr] {
+			lacks = append(lacks, m.Addr)
+		}
+	}
+	for _, c := range plan.Changes {
+		if gains(c) && !there[c.Addr] {
+			lacks = append(lacks, c.Addr)
+		}
+	}
+	if len(lacks) > 0 {
+		return fmt.Errorf("the service group does not show %s", listOf(lacks))
+	}
+	return nil
 }
 
 func (v *visit) removeNow(ctx context.Context, outcomes []*Outcome) {
@@ -156,15 +184,14 @@ func (v *visit) do(ctx context.Context, outcomes []*Outcome, op netscaler.Op) {
 	}
 	ctx = context.WithoutCancel(ctx)
 	began := time.Now()
-	errs := v.ns.Client.Do(ctx, op, changes)
-	for _, err := range errs {
-		// What the NetScaler says was there already, nobody need save.
-		var refusal *netscaler.Error
-		v.ns.unsaved = v.ns.unsaved || err == nil || errors.Is(err, netscaler.ErrUnsure) && !errors.As(err, &refusal)
-	}
-	errs = v.resolve(ctx, changes, errs)
+	said := v.ns.Client.Do(ctx, op, changes)
+	errs := v.resolve(ctx, changes, said)
 	for i, d := range all {
 		d.Err, d.Took = errs[i], time.Since(began)
+		// What the NetScaler says was there already need not be saved.
+		var already *netscaler.Error
+		changed := d.Err == nil || errors.Is(d.Err, netscaler.ErrUnsure)
+		v.ns.unsaved = v.ns.unsaved || changed && !errors.As(said[i], &already)
 	}
 	v.abandon(errs)
 }
@@ -180,7 +207,8 @@ func (v *visit) abandon(errs []error) {
 
 // resolve finds out, by reading the groups again, which of the changes that are
 // not known to have been made hold all the same.
-func (v *visit) resolve(ctx context.Context, changes []netscaler.Change, errs []error) []error {
+func (v *visit) resolve(ctx context.Context, changes []netscaler.Change, said []error) []error {
+	errs := slices.Clone(said)
 	unsure, fronts := map[string]bool{}, map[string]bool{}
 	for i, err := range errs {
 		switch c := changes[i]; {
@@ -233,6 +261,8 @@ func (v *visit) resolve(ctx context.Context, changes []netscaler.Change, errs []
 			errs[i] = fmt.Errorf("%w; and look: %w", errs[i], err)
 		case holds:
 			errs[i] = nil
+		default:
+			errs[i] = fmt.Errorf("not made, as a look at it shows: %v", errs[i]) // and no longer unsure
 		}
 	}
 	return errs

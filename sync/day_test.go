@@ -32,7 +32,7 @@ func TestADayOfFailuresLeavesNothingBehind(t *testing.T) {
 		for i := range 8 {
 			name := fmt.Sprintf("app%d", i)
 			st.set(name, known(hosts(1, 4)))
-			apps = append(apps, sync.App{Name: name, Policy: sync.Policy{Drain: 45 * time.Second, WaitUp: 5 * time.Second, MaxRemove: sync.Limit{N: 75, Percent: true}},
+			apps = append(apps, sync.App{Name: name, Policy: sync.Policy{Drain: 45 * time.Second, WaitUp: 5 * time.Second, MaxRemove: sync.Limit{N: 100, Percent: true}},
 				From: []sync.From{{Source: []string{"prod", "lab"}[i%2], Query: name}}})
 		}
 		play := func(ctx context.Context, app string, fresh bool) (sources.Answer, error) {

@@ -129,10 +129,19 @@ func Lost(plan Plan, removing bool, list []netscaler.Member) (lost []netip.AddrP
 var errNotSo = errors.New("the NetScaler accepted the list, but the group does not match it")
 
 // giveLists makes those changes of groups that take a list which add or, if
-// removing, those which remove. A list replaces everything, so the groups are
-// read right before it, lest it undo what somebody just did, and again after
-// it, because its answer does not tell of each member.
+// removing, those which remove. A group that does not match its list afterwards
+// is given one more: another copy's may have come in between.
 func (v *visit) giveLists(ctx context.Context, outcomes []*Outcome, removing bool) {
+	if unlike := v.giveListsOnce(ctx, outcomes, removing); len(unlike) > 0 {
+		v.giveListsOnce(ctx, unlike, removing)
+	}
+}
+
+// giveListsOnce returns the outcomes whose lists were accepted, and whose groups
+// do not match them. A list replaces everything, so the groups are read right
+// before it, so as not to undo what somebody has just done, and again after it,
+// because its answer does not tell of each member.
+func (v *visit) giveListsOnce(ctx context.Context, outcomes []*Outcome, removing bool) (unlike []*Outcome) {
 	mine := func(d Done) bool { return inList(d.Change) && removes(d.Change) == removing }
 	var work []*Outcome
 	for _, o := range outcomes {
@@ -141,19 +150,19 @@ func (v *visit) giveLists(ctx context.Context, outcomes []*Outcome, removing boo
 		}
 	}
 	if len(work) == 0 || len(v.errs) > 0 {
-		return
+		return nil
 	}
 	if ctx.Err() != nil {
 		for _, o := range work {
 			o.settle(mine, errStopped)
 		}
-		return
+		return nil
 	}
 	calls := context.WithoutCancel(ctx)
 	groups, err := v.ns.Client.Read(calls, groupsOf(work))
 	if err != nil {
 		v.errs = append(v.errs, err)
-		return
+		return nil
 	}
 	var given, refused []*Outcome
 	var lists []netscaler.Change
@@ -208,6 +217,7 @@ func (v *visit) giveLists(ctx context.Context, outcomes []*Outcome, removing boo
 				d.Err = notListed(d.Change, fmt.Errorf("%w: %w", netscaler.ErrUnsure, unread))
 			default:
 				d.Err = notListed(d.Change, errNotSo)
+				unlike = append(unlike, o)
 			}
 		}
 		v.ns.unsaved = v.ns.unsaved || made > 0 || unread != nil
@@ -217,6 +227,7 @@ func (v *visit) giveLists(ctx context.Context, outcomes []*Outcome, removing boo
 		}
 	}
 	v.byOrdinaryCalls(ctx, refused, removing)
+	return slices.Compact(unlike)
 }
 
 // byOrdinaryCalls makes the changes that a list should have made. How members

@@ -25,6 +25,7 @@ var documents = map[string]string{
 	"LICENSE":                   "LICENSE",
 	"README.md":                 "README.md",
 	"CHANGELOG.md":              "CHANGELOG.md",
+	"docs":                      "docs",
 	"examples":                  "examples",
 	"testdata/dist/nitrox.1":    "man/nitrox.1",
 	"testdata/dist/nitrox.bash": "completion/nitrox.bash",

@@ -78,7 +78,7 @@ type pass struct {
 	seen      []seen
 	counts    []int // calls of each process
 	lies      bool
-	lost      int // sessions that Nitrox cannot have known of, or could not end
+	lost      int             // sessions that Nitrox cannot have known of, or could not end
 	slow      map[string]bool // who is answered too late, and should wait instead of asking for another session
 	killed    map[int]bool
 	refuse    bool // the next read
