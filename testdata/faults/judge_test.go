@@ -186,12 +186,13 @@ func (l *lab) tooEarly(k key, m member) bool {
 // must be over.
 func (l *lab) step(s state, group string, over bool) string {
 	for addr, weight := range l.want[group] {
-		m, there := s.at(l.group(group), addr)
+		k, m, there := s.at(l.group(group), addr)
 		switch {
 		case !there:
 			return fmt.Sprintf("%v is not bound", addr)
-		case m.disabled && m.mark != "":
+		case m.disabled && (m.mark != "" || l.leaving[k]):
 			return fmt.Sprintf("%v is drained", addr)
+		case m.disabled: // by an operator
 		case m.mark != "":
 			return fmt.Sprintf("%v carries a mark", addr)
 		case weight > 0 && m.weight != fmt.Sprint(weight):
@@ -302,7 +303,7 @@ func (l *lab) made(s state, group string, c change) string {
 	if err != nil {
 		return s.madeOf(c)
 	}
-	m, there := s.at(l.group(group), addr)
+	_, m, there := s.at(l.group(group), addr)
 	switch {
 	case c.Op == "unbind" && there:
 		return "it is still bound"

@@ -85,13 +85,13 @@ func (s state) enabled(group string) (n int) {
 }
 
 // at finds the group's member at an address.
-func (s state) at(group string, addr netip.AddrPort) (member, bool) {
+func (s state) at(group string, addr netip.AddrPort) (key, member, bool) {
 	for k, m := range s.members {
 		if k.group == group && m.addr == addr {
-			return m, true
+			return k, m, true
 		}
 	}
-	return member{}, false
+	return key{}, member{}, false
 }
 
 // bound says whether a server is in any group.
