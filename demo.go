@@ -67,7 +67,7 @@ func (p *program) demo(c *cli.Context) (err error) {
 	go func() { _ = server.Serve(l) }() // ends with the Close below
 	defer server.Close()
 
-	d := &demo{program: p, ctx: c.Context, dir: dir, sim: sim, slowly: p.terminal(), env: map[string]string{
+	d := &demo{program: p, ctx: c.Context, dir: dir, sim: sim, slowly: isTerminal(p.stdout), env: map[string]string{
 		"DEMO_NETSCALER": "http://" + l.Addr().String(), "DEMO_PASSWORD": "nsroot",
 		"NITROX_CONFIG": filepath.Join(dir, "nitrox.yaml"),
 	}}

@@ -191,19 +191,23 @@ func (p *program) file(c *cli.Context) string {
 // colour: only on a terminal, and not if NO_COLOR says otherwise.
 func (p *program) colour() bool {
 	no, _ := p.lookup("NO_COLOR")
-	return no == "" && p.terminal()
+	return no == "" && isTerminal(p.stdout)
 }
 
-func (p *program) terminal() bool {
-	f, ok := p.stdout.(*os.File)
+func isTerminal(w io.Writer) bool {
+	f, ok := w.(*os.File)
 	return ok && term.IsTerminal(int(f.Fd()))
 }
 
-// logger writes to w as the options of the log say.
-func logger(c *cli.Context, w io.Writer) (*slog.Logger, error) {
+// logger writes to w as the options of the log say; terse: not what the report
+// says too.
+func logger(c *cli.Context, w io.Writer, terse bool) (*slog.Logger, error) {
 	var level slog.Level
 	if err := level.UnmarshalText([]byte(c.String("log-level"))); err != nil {
 		return nil, unknown("log level", c.String("log-level"), []string{"debug", "info", "warn", "error"})
+	}
+	if terse {
+		level = slog.LevelWarn
 	}
 	options := &slog.HandlerOptions{Level: level}
 	switch c.String("log-format") {

@@ -14,19 +14,19 @@ import (
 
 // open makes a syncer of the mapping file as it is now. It contacts nothing.
 func (j *job) open() (*sync.Syncer, error) {
-	m, err := config.Load(j.file(j.Context), all.Kinds, j.lookup)
+	m, err := config.Load(j.file(j.options), all.Kinds, j.lookup)
 	if err != nil {
 		return nil, err
 	}
 	for _, w := range m.Warnings {
 		j.log.Warn(w.Message, "file", w.File, "line", w.Line)
 	}
-	if err := knownApps(m.Apps, slices.Concat(j.StringSlice("app"), j.StringSlice("force"))); err != nil {
+	if err := knownApps(m.Apps, slices.Concat(j.options.StringSlice("app"), j.options.StringSlice("force"))); err != nil {
 		return nil, err
 	}
 	s := &sync.Syncer{Sources: m.Sources, Apps: m.Apps, NetScalers: map[string]*sync.NetScaler{}}
 	for i := range s.Apps {
-		s.Apps[i].Policy.Forced = slices.Contains(j.StringSlice("force"), s.Apps[i].Name)
+		s.Apps[i].Policy.Forced = slices.Contains(j.options.StringSlice("force"), s.Apps[i].Name)
 	}
 	appliances := map[string]string{} // by URL
 	for _, name := range slices.Sorted(maps.Keys(m.NetScalers)) {
@@ -39,7 +39,7 @@ func (j *job) open() (*sync.Syncer, error) {
 			appliances[url] = appliance
 		}
 		n.Config.ReadOnly = j.dryRun
-		n.Config.Every = j.Duration("loop")
+		n.Config.Every = j.options.Duration("loop")
 		n.Config.Log = j.log.With("netscaler", name)
 		if j.leading != nil {
 			n.Config.Allow = j.leading.Held

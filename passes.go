@@ -37,20 +37,23 @@ func passFlags() []cli.Flag {
 // loop.
 type job struct {
 	*program
-	*cli.Context
+	options  *cli.Context
 	dryRun   bool
 	apps     []string // nil: all
 	report   sync.Report
 	observer *observe.Observer
 	leading  *lease.Lease // nil: there is but one
 	log      *slog.Logger
+	// terse: on a terminal the report of a single run says what the log would.
+	terse     bool
+	chronicle sync.Chronicle
 	// mute: the last report could not be written; unreported: one could not.
 	mute, unreported bool
 }
 
 // sync carries out sync and plan.
 func (p *program) sync(c *cli.Context, dryRun bool) error {
-	j := &job{program: p, Context: c, dryRun: dryRun}
+	j := &job{program: p, options: c, dryRun: dryRun}
 	err := j.check()
 	if err != nil {
 		return err
@@ -60,13 +63,15 @@ func (p *program) sync(c *cli.Context, dryRun bool) error {
 	if dryRun {
 		under = "logging out"
 	}
-	defer p.hint(c.Context, under)()
+	ctx := c.Context
+	defer p.hint(ctx, under)()
 	if !c.IsSet("loop") {
-		ctx, stop := untilHungUp(c.Context)
+		var stop context.CancelFunc
+		ctx, stop = untilHungUp(ctx)
 		defer stop()
-		c.Context = ctx
 	}
-	if j.log, err = logger(c, &watched{Writer: p.stderr, lost: j.logLost}); err != nil {
+	j.terse = !c.IsSet("loop") && !c.IsSet("log-level") && c.String("output") == "text" && isTerminal(p.stdout) && isTerminal(p.stderr)
+	if j.log, err = logger(c, &watched{Writer: p.stderr, lost: j.logLost}, j.terse); err != nil {
 		return err
 	}
 	if c.IsSet("app") {
@@ -91,50 +96,50 @@ func (p *program) sync(c *cli.Context, dryRun bool) error {
 	}
 	switch {
 	case c.IsSet("loop"):
-		return j.loop(s, inUse)
+		return j.loop(ctx, s, inUse)
 	case p.wait.given:
-		j.finish(s)
+		j.finish(ctx, s)
 	default:
-		ctx, cancel := sync.WithDeadline(c.Context)
+		limited, cancel := sync.WithDeadline(ctx)
 		defer cancel()
-		j.tell(j.pass(s, ctx, j.apps))
+		j.tell(ctx, j.pass(limited, s, j.apps))
 	}
-	j.end(s)
+	j.end(ctx, s)
 	return nil
 }
 
 // check finds what is wrong with the options by themselves and together.
 func (j *job) check() error {
 	known := false
-	j.report, known = sync.Reports[j.String("output")]
-	loops := j.IsSet("loop")
+	j.report, known = sync.Reports[j.options.String("output")]
+	loops := j.options.IsSet("loop")
 	switch {
 	case !known:
-		return unknown("output", j.String("output"), []string{"text", "json", "nscli"})
-	case loops && j.Duration("loop") < time.Second:
-		return fmt.Errorf("--loop %v is too short; an interval of at least 1s is needed", j.Duration("loop"))
+		return unknown("output", j.options.String("output"), []string{"text", "json", "nscli"})
+	case loops && j.options.Duration("loop") < time.Second:
+		return fmt.Errorf("--loop %v is too short; an interval of at least 1s is needed", j.options.Duration("loop"))
 	case loops && j.wait.given:
 		return errors.New("--wait is for one run: a loop unbinds what is drained by itself")
 	case j.dryRun && j.wait.given:
 		return errors.New("--wait is for a run that does something: it cannot be had with --dry-run")
-	case loops && j.IsSet("force"):
+	case loops && j.options.IsSet("force"):
 		return errors.New("--force is for one run: it cannot be had with --loop")
-	case loops && j.Bool("exit-code"):
+	case loops && j.options.Bool("exit-code"):
 		return errors.New("--exit-code is for one run: it cannot be had with --loop")
-	case !loops && j.Bool("watch"):
+	case !loops && j.options.Bool("watch"):
 		return errors.New("--watch needs --loop: events only shorten its wait")
-	case !loops && j.IsSet("listen"):
+	case !loops && j.options.IsSet("listen"):
 		return errors.New("--listen needs --loop; one run leaves its metrics in a --metrics-file")
-	case !loops && j.IsSet("leader-elect"):
+	case !loops && j.options.IsSet("leader-elect"):
 		return errors.New("--leader-elect needs --loop; two single runs do each other no harm")
-	case !j.dryRun && j.Bool("exit-code"):
+	case !j.dryRun && j.options.Bool("exit-code"):
 		return errors.New("--exit-code is for a dry run: add --dry-run, or say plan")
 	}
 	return nil
 }
 
 // pass makes a pass.
-func (j *job) pass(s *sync.Syncer, ctx context.Context, apps []string) sync.Result {
+func (j *job) pass(ctx context.Context, s *sync.Syncer, apps []string) sync.Result {
 	j.observer.Begin(time.Now())
 	if j.dryRun {
 		return s.Plan(ctx, apps)
@@ -142,16 +147,23 @@ func (j *job) pass(s *sync.Syncer, ctx context.Context, apps []string) sync.Resu
 	return s.Sync(ctx, apps)
 }
 
-// tell tells of a pass: in the report, the log, the metrics and the exit code.
-// In a loop a pass without news is no report.
-func (j *job) tell(r sync.Result) {
+// tell makes a pass known: in the report, the log, the metrics and the exit code.
+// In a loop, one without news is not reported.
+func (j *job) tell(ctx context.Context, r sync.Result) {
 	j.observer.Record(r, time.Now())
-	j.code = r.Exit(j.Bool("exit-code"))
-	if !j.IsSet("loop") || !r.Quiet() {
+	j.code = r.Exit(j.options.Bool("exit-code"))
+	log := j.log
+	if j.terse {
+		log = slog.New(slog.DiscardHandler)
+	}
+	news := j.chronicle.Log(ctx, log, r, time.Now())
+	if j.options.String("output") != "text" {
+		news = !r.Quiet()
+	}
+	if news || !j.options.IsSet("loop") {
 		j.write(r)
 	}
-	r.Log(j.Context.Context, j.log)
-	if file := j.String("metrics-file"); file != "" {
+	if file := j.options.String("metrics-file"); file != "" {
 		if err := j.observer.WriteMetricsFile(file); err != nil {
 			j.log.Error("the metrics cannot be written", "error", err)
 			j.code = sync.ExitFailed
@@ -166,7 +178,7 @@ func (j *job) tell(r sync.Result) {
 func (j *job) write(r sync.Result) {
 	err := j.report(j.stdout, r)
 	switch {
-	case err != nil && !j.mute && j.IsSet("loop"):
+	case err != nil && !j.mute && j.options.IsSet("loop"):
 		j.log.Error("the report cannot be written; the loop goes on", "error", err)
 	case err != nil && !j.mute:
 		j.log.Error("the report cannot be written", "error", err)
@@ -180,7 +192,7 @@ func (j *job) write(r sync.Result) {
 // logLost is told when the log cannot be written. A loop says so where a person
 // may read it; a single run has its report and its exit code.
 func (j *job) logLost(err error) {
-	if j.IsSet("loop") && j.String("output") == "text" {
+	if j.options.IsSet("loop") && j.options.String("output") == "text" {
 		_, _ = fmt.Fprintf(j.stdout, "nitrox: the log cannot be written; the loop goes on: %v\n", err) // there is no third place to say it
 	}
 }
@@ -201,14 +213,14 @@ func (w *watched) Write(b []byte) (int, error) {
 }
 
 // finish makes passes until nothing drains any more.
-func (j *job) finish(s *sync.Syncer) {
-	err := sync.Finish(j.Context.Context, j.wait.bound, func(ctx context.Context) sync.Result {
-		r := j.pass(s, ctx, j.apps)
+func (j *job) finish(ctx context.Context, s *sync.Syncer) {
+	err := sync.Finish(ctx, j.wait.bound, func(ctx context.Context) sync.Result {
+		r := j.pass(ctx, s, j.apps)
 		for i := range s.Apps {
 			s.Apps[i].Policy.Forced = false // --force is for one pass
 		}
 		return r
-	}, j.tell)
+	}, func(r sync.Result) { j.tell(ctx, r) })
 	if err != nil {
 		j.log.Error("not finished", "error", err)
 		j.code = sync.ExitFailed
@@ -217,24 +229,23 @@ func (j *job) finish(s *sync.Syncer) {
 
 // loop makes passes until it is told to stop, while this replica leads if there
 // are several.
-func (j *job) loop(s *sync.Syncer, inUse []byte) error {
-	ctx, end := context.WithCancelCause(j.Context.Context)
+func (j *job) loop(ctx context.Context, s *sync.Syncer, inUse []byte) error {
+	ctx, end := context.WithCancelCause(ctx)
 	defer end(nil)
-	j.Context.Context = ctx
 	signals, stop := hangUps(ctx, end)
 	defer stop()
-	served, err := j.serve()
+	served, err := j.serve(ctx)
 	if err != nil {
 		return err
 	}
 	defer served()
 	run := func(ctx context.Context) {
 		loop := sync.Loop{
-			Every: j.Duration("loop"), Apps: j.apps, Watch: j.Bool("watch"), Pass: j.pass, Report: j.tell, Stream: j.observer.Stream, Log: j.log,
-			Reload: reloads(ctx, j.file(j.Context), inUse, signals, j.open, j.log),
+			Every: j.options.Duration("loop"), Apps: j.apps, Watch: j.options.Bool("watch"), Pass: j.pass, Report: func(r sync.Result) { j.tell(ctx, r) }, Stream: j.observer.Stream, Log: j.log,
+			Reload: reloads(ctx, j.file(j.options), inUse, signals, j.open, j.log),
 		}
 		s = loop.Run(ctx, s)
-		j.end(s) // while this replica still leads
+		j.end(ctx, s) // while this replica still leads
 	}
 	if j.leading == nil {
 		run(ctx)
@@ -243,12 +254,12 @@ func (j *job) loop(s *sync.Syncer, inUse []byte) error {
 		j.leading.Run(ctx, func(term context.Context) {
 			// The mapping may have changed while another replica led, and no
 			// pass may be made by the old one.
-			text, err := os.ReadFile(j.file(j.Context))
+			text, err := os.ReadFile(j.file(j.options))
 			if err == nil {
 				inUse = text
 			}
 			if fresh, err := j.open(); err != nil {
-				j.log.Error("the mapping file cannot be used; the old one stays in use", "file", j.file(j.Context), "error", err)
+				j.log.Error("the mapping file cannot be used; the old one stays in use", "file", j.file(j.options), "error", err)
 			} else {
 				s = fresh
 			}
@@ -262,18 +273,18 @@ func (j *job) loop(s *sync.Syncer, inUse []byte) error {
 }
 
 // end saves what is not saved and logs out.
-func (j *job) end(s *sync.Syncer) {
-	if err := s.Close(context.WithoutCancel(j.Context.Context)); err != nil {
-		j.log.Error("the end was not clean", "error", err)
+func (j *job) end(ctx context.Context, s *sync.Syncer) {
+	if err := s.Close(context.WithoutCancel(ctx)); err != nil {
+		j.log.Error("could not save or log out cleanly", "error", err)
 	}
 }
 
 // serve tells of the loop to systemd and, if it is asked for, over HTTP, until
 // end is called, which is when the loop has ended.
-func (j *job) serve() (end func(), err error) {
-	ctx, cancel := context.WithCancel(context.WithoutCancel(j.Context.Context))
+func (j *job) serve(loop context.Context) (end func(), err error) {
+	ctx, cancel := context.WithCancel(context.WithoutCancel(loop))
 	var g errgroup.Group
-	if addr := j.String("listen"); addr != "" {
+	if addr := j.options.String("listen"); addr != "" {
 		l, err := observe.Listen(addr)
 		if err != nil {
 			cancel()
@@ -284,7 +295,7 @@ func (j *job) serve() (end func(), err error) {
 	}
 	g.Go(func() error {
 		// Until the loop is told to stop: systemd hears of that at once.
-		j.observer.Notify(j.Context.Context, j.log)
+		j.observer.Notify(loop, j.log)
 		return nil
 	})
 	return func() {

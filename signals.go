@@ -7,8 +7,6 @@ import (
 	"os"
 	"os/signal"
 	"syscall"
-
-	"golang.org/x/term"
 )
 
 // stoppedBy is the cause of a context that a signal ended.
@@ -33,7 +31,7 @@ func untilStopped(ctx context.Context) context.Context {
 // hint tells a person who pressed Ctrl-C why the program does not end at once.
 // The function that it returns ends that, or waits until it is told.
 func (p *program) hint(ctx context.Context, what string) func() {
-	if f, ok := p.stderr.(*os.File); !ok || !term.IsTerminal(int(f.Fd())) {
+	if !isTerminal(p.stderr) {
 		return func() {}
 	}
 	told := make(chan struct{})

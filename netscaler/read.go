@@ -155,6 +155,8 @@ func (l *memberRows) finding(name string) finding[[]Member] {
 // other trouble is returned as the error.
 func notFound[T any](name string, err error) (finding[T], error) {
 	switch e := refused(err); {
+	case errors.As(err, new(sessionError)):
+		return finding[T]{}, err // it says nothing of the group
 	case e == nil:
 		return finding[T]{}, fmt.Errorf("read service group %s: %w", name, err)
 	case e.Code == codeNoSuchResource, e.Status == http.StatusNotFound:

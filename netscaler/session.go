@@ -227,7 +227,7 @@ func (c *Client) askForSession(ctx context.Context, base string, impatient bool,
 	delete(body, "timeout")
 	if s, err = c.tryLogin(ctx, base, impatient, password, body); err == nil {
 		c.noLife.Store(true)
-		c.log.WarnContext(ctx, "the NetScaler refuses to limit the life of a session; one that is lost stays until the NetScaler ends it by itself",
+		c.log.WarnContext(ctx, "the NetScaler refuses to limit the life of a session",
 			"netscaler", base, "error", why)
 	}
 	return s, err

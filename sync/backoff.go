@@ -9,13 +9,20 @@ import (
 // backoff spares what keeps failing: a source or a NetScaler that failed is not
 // asked again for a second, then two, up to a minute. That matters only to a
 // loop whose passes follow each other quickly. It may be used concurrently.
-type backoff struct{ last atomic.Pointer[failure] }
+type backoff struct{ last atomic.Pointer[spared] }
 
-type failure struct {
+// spared is the error of what is not asked because it failed just before.
+type spared struct {
 	err   error
-	n     int
+	n     int // how many times in a row
 	until time.Time
 }
+
+func (s *spared) Error() string {
+	return fmt.Sprintf("%v (failed %s in a row; not asked again before %s)", s.err, Count(s.n, "time"), s.until.Format(time.TimeOnly))
+}
+
+func (s *spared) Unwrap() error { return s.err }
 
 const (
 	firstBackoff = time.Second
@@ -23,24 +30,23 @@ const (
 )
 
 // tooSoon is an error while it is too soon to ask again.
-func (r *backoff) tooSoon() error {
-	f := r.last.Load()
-	if f == nil || !time.Now().Before(f.until) {
-		return nil
+func (b *backoff) tooSoon() error {
+	if s := b.last.Load(); s != nil && time.Now().Before(s.until) {
+		return s
 	}
-	return fmt.Errorf("%w (failed %s in a row; not asked again before %s)", f.err, count(f.n, "time"), f.until.Format(time.TimeOnly))
+	return nil
 }
 
 // note remembers how asking went.
-func (r *backoff) note(err error) {
+func (b *backoff) note(err error) {
 	if err == nil {
-		r.last.Store(nil)
+		b.last.Store(nil)
 		return
 	}
-	f := &failure{err: err, n: 1}
-	if before := r.last.Load(); before != nil {
-		f.n = before.n + 1
+	s := &spared{err: err, n: 1}
+	if before := b.last.Load(); before != nil {
+		s.n = before.n + 1
 	}
-	f.until = time.Now().Add(min(firstBackoff<<min(f.n-1, 10), lastBackoff))
-	r.last.Store(f)
+	s.until = time.Now().Add(min(firstBackoff<<min(s.n-1, 10), lastBackoff))
+	b.last.Store(s)
 }

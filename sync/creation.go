@@ -88,7 +88,7 @@ func autoscale(c *netscaler.Creation) string {
 	return "DISABLED"
 }
 
-var errNotMade = errors.New("not attempted: what it would be bound to was not created")
+var errNotCreated = errors.New("not attempted: what it would be bound to was not created")
 
 // created says whether all that was to be made for an outcome was. If not, the
 // rest of its changes is not attempted, so that the next pass finds the group
@@ -97,7 +97,7 @@ func (o *Outcome) created() bool {
 	failed := slices.ContainsFunc(o.Done, func(d Done) bool { return creates(d.Change) && d.Err != nil })
 	for i := range o.Done {
 		if d := &o.Done[i]; failed && !creates(d.Change) {
-			d.Err = errNotMade
+			d.Err = errNotCreated
 		}
 	}
 	return !failed

@@ -41,16 +41,7 @@ func (d Desired) doubting(doubt error) Desired {
 }
 
 // doubts are those that the doubt joins.
-func (d Desired) doubts() []error {
-	doubt := d.Doubt()
-	if joined, ok := doubt.(interface{ Unwrap() []error }); ok {
-		return joined.Unwrap()
-	}
-	if doubt == nil {
-		return nil
-	}
-	return []error{doubt}
-}
+func (d Desired) doubts() []error { return split(d.Doubt()) }
 
 var errNotAsked = errors.New("its sources were not asked")
 

@@ -142,7 +142,7 @@ func (v *visit) withServers(ctx context.Context, drafts []*draft) (left []*draft
 			d.members = slices.Clone(d.members)
 			for i, m := range d.members {
 				if domain := domains[m.Server]; domain != "" && m.NotOurs == "" {
-					d.members[i].NotOurs = fmt.Sprintf("its server %s stands for the domain name %s", oneLine(m.Server), oneLine(domain))
+					d.members[i].NotOurs = fmt.Sprintf("its server %s stands for the domain name %s", OneLine(m.Server), OneLine(domain))
 				}
 			}
 		}

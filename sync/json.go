@@ -24,16 +24,27 @@ type (
 		Apps       []jsonApp             `json:"apps"`       // one for each app and NetScaler
 		Sources    map[string]jsonHealth `json:"sources"`    // those that were asked
 		NetScalers map[string]jsonHealth `json:"netscalers"` // those that were asked
+		Troubles   []jsonTrouble         `json:"troubles"`   // all that failed, is in doubt or is held, each cause once
 	}
 	jsonHealth struct {
-		Error string `json:"error,omitempty"`
-		Saved bool   `json:"saved,omitempty"` // the configuration was saved or, in a dry run, would be
+		Error     string `json:"error,omitempty"`
+		Saved     bool   `json:"saved,omitempty"`      // the configuration was saved
+		WouldSave bool   `json:"would_save,omitempty"` // in a dry run: it would be
+	}
+	jsonTrouble struct {
+		Of      TroubleOf `json:"of"`                // source, netscaler or app
+		Name    string    `json:"name,omitempty"`    // of the source or the NetScaler
+		What    string    `json:"what"`              // failed, not served, bind failed, in doubt, removals held …
+		Cause   string    `json:"cause,omitempty"`   // why
+		Held    bool      `json:"held,omitempty"`    // nothing failed: a guard holds removals
+		Members []string  `json:"members,omitempty"` // what could not be changed
+		Apps    []string  `json:"apps"`              // that it harms
 	}
 	jsonApp struct {
 		Name         string         `json:"name"`
 		ServiceGroup string         `json:"service_group"`
 		NetScaler    string         `json:"netscaler"`
-		Status       Status         `json:"status"`                // failed, held, pending, changed, in step
+		Status       Status         `json:"status"`                // failed, held, pending, changed, not serving, in step
 		Paused       bool           `json:"paused,omitempty"`      // planned, never applied
 		Error        string         `json:"error,omitempty"`       // why there is no plan
 		Doubt        string         `json:"doubt,omitempty"`       // why nothing is removed
@@ -45,7 +56,7 @@ type (
 		HeldBy       string         `json:"held_by,omitempty"`
 		Kept         []jsonMember   `json:"kept"`     // serving, and staying
 		Draining     []jsonMember   `json:"draining"` // on their way out
-		Disabled     []jsonMember   `json:"disabled"` // by an operator: left as they are
+		Disabled     []jsonMember   `json:"disabled"` // by somebody else: left as they are
 		NotOurs      []jsonMember   `json:"not_ours"` // domain names, and addresses outside only
 		Notes        []string       `json:"notes"`    // worth knowing, and neither a change nor a failure
 	}
@@ -92,7 +103,7 @@ type (
 func JSON(w io.Writer, r Result) error {
 	out := jsonResult{
 		Version: JSONVersion, DryRun: r.DryRun, Seconds: r.Took.Round(time.Millisecond).Seconds(),
-		Exit: r.Exit(false), Summary: r.Summary(), Apps: []jsonApp{},
+		Exit: r.Exit(false), Summary: r.Summary(), Apps: []jsonApp{}, Troubles: []jsonTrouble{},
 		Sources: map[string]jsonHealth{}, NetScalers: map[string]jsonHealth{},
 	}
 	for name, err := range r.Sources {
@@ -103,11 +114,18 @@ func JSON(w io.Writer, r Result) error {
 	}
 	for _, name := range r.Saved {
 		h := out.NetScalers[name]
-		h.Saved = true
+		h.Saved, h.WouldSave = !r.DryRun, r.DryRun
 		out.NetScalers[name] = h
 	}
 	for _, o := range r.Outcomes {
 		out.Apps = append(out.Apps, jsonOutcome(o))
+	}
+	for _, t := range r.Troubles() {
+		apps := t.Apps()
+		if apps == nil {
+			apps = []string{}
+		}
+		out.Troubles = append(out.Troubles, jsonTrouble{t.Of, t.Name, t.What, t.Cause, t.Held, t.Members, apps})
 	}
 	e := json.NewEncoder(w)
 	e.SetIndent("", "  ")
@@ -125,7 +143,7 @@ func jsonOutcome(o Outcome) jsonApp {
 		Notes: []string{},
 	}
 	for _, note := range o.Notes {
-		a.Notes = append(a.Notes, oneLine(note))
+		a.Notes = append(a.Notes, OneLine(note))
 	}
 	for _, e := range o.Desired.Endpoints {
 		a.Endpoints = append(a.Endpoints, jsonEndpoint{e.Addr.String(), e.Weight, e.Order, e.Uncertain, e.Origin})
@@ -150,8 +168,8 @@ func jsonOutcome(o Outcome) jsonApp {
 }
 
 func jsonOf(c netscaler.Change) jsonChange {
-	if creates(c) || c.Op == netscaler.RemoveServer {
-		return jsonChange{Op: c.Op.String(), What: oneLine(subject(c)), Server: c.Server, Why: c.Why}
+	if !OfMember(c.Op) {
+		return jsonChange{Op: c.Op.String(), What: OneLine(Subject(c)), Server: c.Server, Why: c.Why}
 	}
 	j := jsonChange{
 		Op: c.Op.String(), Address: c.Addr.String(), Server: c.Server, Weight: c.Weight, Order: c.Order,
@@ -173,11 +191,4 @@ func jsonMembers(members []netscaler.Member) []jsonMember {
 		out = append(out, j)
 	}
 	return out
-}
-
-func text(err error) string {
-	if err == nil {
-		return ""
-	}
-	return oneLine(err.Error())
 }

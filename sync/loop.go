@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"log/slog"
 	"math/rand/v2"
+	"net/netip"
 	"slices"
 	"time"
 )
@@ -39,7 +40,7 @@ type Loop struct {
 	// Watch follows the event streams of the sources that have one.
 	Watch bool
 	// Pass makes a pass: Syncer.Sync or Syncer.Plan.
-	Pass func(s *Syncer, ctx context.Context, apps []string) Result
+	Pass func(ctx context.Context, s *Syncer, apps []string) Result
 	// Report is called after each pass.
 	Report func(Result)
 	// Stream is called when the event stream of a source comes up or ends; nil:
@@ -48,6 +49,8 @@ type Loop struct {
 	// Reload gives a syncer that replaces the one in use.
 	Reload <-chan *Syncer
 	Log    *slog.Logger
+
+	draining map[Place][]netip.AddrPort // what the last passes left to be unbound
 }
 
 // Run loops until ctx ends. The pass that runs then finishes the change in
@@ -58,8 +61,9 @@ func (l *Loop) Run(ctx context.Context, s *Syncer) *Syncer {
 		if next == nil {
 			return s
 		}
+		l.farewell(ctx, next.Apps)
 		if err := s.Close(context.WithoutCancel(ctx)); err != nil {
-			l.Log.ErrorContext(ctx, "the end of the old mapping was not clean", "error", err)
+			l.Log.ErrorContext(ctx, "could not save or log out cleanly", "error", err)
 		}
 		s = next
 	}
@@ -97,11 +101,12 @@ func (l *Loop) follow(ctx context.Context, s *Syncer) (replacement *Syncer) {
 			go func() {
 				limited, cancel := WithDeadline(ctx)
 				defer cancel()
-				done <- l.Pass(s, limited, apps)
+				done <- l.Pass(limited, s, apps)
 			}()
 		case r := <-done:
 			done = nil
 			due.drains(r, time.Now())
+			l.note(r)
 			for _, change := range history.note(r, time.Now(), l.Every) {
 				l.Log.WarnContext(ctx, "the same change is made again and again: something else undoes it, or its source flaps", "change", change)
 			}
@@ -115,6 +120,45 @@ func (l *Loop) follow(ctx context.Context, s *Syncer) (replacement *Syncer) {
 		}
 		if timer != nil {
 			timer.Stop()
+		}
+	}
+}
+
+// note remembers which members are on their way out of which app.
+func (l *Loop) note(r Result) {
+	if l.draining == nil {
+		l.draining = map[Place][]netip.AddrPort{}
+	}
+	for _, o := range r.Outcomes {
+		if o.Err != nil {
+			continue // what is known is old, and still the best
+		}
+		var left []netip.AddrPort
+		for _, row := range o.Rows() {
+			if row.Standing == Draining || row.Standing == Drained {
+				left = append(left, row.Addr)
+			}
+		}
+		l.draining[Place{o.App.Name, o.NetScaler}] = left
+	}
+}
+
+// farewell logs what the apps leave behind that a new mapping does not have: their
+// groups stay as they are, and nobody unbinds what drains.
+func (l *Loop) farewell(ctx context.Context, apps []App) {
+	stay := map[Place]bool{}
+	for _, app := range apps {
+		for _, name := range app.NetScalers {
+			stay[Place{app.Name, name}] = true
+		}
+	}
+	for place, left := range l.draining {
+		if stay[place] {
+			continue
+		}
+		delete(l.draining, place)
+		if len(left) > 0 {
+			l.Log.WarnContext(ctx, "an app has left the mapping, and its draining members stay bound", "app", place.App, "netscaler", place.NetScaler, "members", listOf(left))
 		}
 	}
 }
@@ -211,7 +255,7 @@ func (c repeats) note(r Result, now time.Time, every time.Duration) (again []str
 			if !d.Made() {
 				continue
 			}
-			key := fmt.Sprintf("%s of %s in %s on %s", d.Op, subject(d.Change), d.Group, o.NetScaler)
+			key := fmt.Sprintf("%s of %s in %s on %s", d.Op, Subject(d.Change), d.Group, o.NetScaler)
 			c[key] = append(c[key], now)
 			if len(c[key]) == often {
 				again = append(again, key)

@@ -41,7 +41,7 @@ func newRun(s *site, every time.Duration) *run {
 	r.Loop = &sync.Loop{
 		Every: every,
 		Log:   slog.New(slog.NewTextHandler(&r.log, nil)),
-		Pass: func(s *sync.Syncer, ctx context.Context, apps []string) sync.Result {
+		Pass: func(ctx context.Context, s *sync.Syncer, apps []string) sync.Result {
 			if running {
 				r.site.t.Error("two passes at once")
 			}

@@ -14,7 +14,7 @@ func ownDrain(a netscaler.Attrs, app App) []string {
 	if a.DrainGraceful {
 		is = "drains them until their clients are gone (autodisabledelay 0)"
 		if a.DrainDelay > 0 {
-			is = fmt.Sprintf("drains them for %s (autodisabledelay)", short(a.DrainDelay))
+			is = fmt.Sprintf("drains them for %s (autodisabledelay)", Short(a.DrainDelay))
 		}
 	}
 	want := app.Policy.Drain
@@ -24,7 +24,7 @@ func ownDrain(a netscaler.Attrs, app App) []string {
 	case want == 0:
 		remedy = fmt.Sprintf("set serviceGroup %s -autoDisablegraceful NO -autoDisabledelay 0", quote(app.Group))
 	}
-	return []string{fmt.Sprintf("how members leave is the service group's own setting, because its autoscale is API: it %s, and drain: %s is not heeded; to change it: %s", is, short(want), remedy)}
+	return []string{fmt.Sprintf("how members leave is the service group's own setting, because its autoscale is API: it %s, and drain: %s is not heeded; to change it: %s", is, Short(want), remedy)}
 }
 
 // remarks are what a plan leaves to be said of its group.

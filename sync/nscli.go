@@ -43,7 +43,7 @@ func NSCLI(w io.Writer, r Result) error {
 				comment("its members are given as a list, for which there is no command; these come to the same")
 			}
 			for _, note := range o.Notes {
-				comment("note: %s", oneLine(note))
+				comment("note: %s", OneLine(note))
 			}
 			for _, c := range o.Plan.Held {
 				for _, line := range commandsOf(c) {
@@ -139,7 +139,7 @@ func commandsOf(c netscaler.Change) (lines []string) {
 // quote puts a name into quotes if the command line would take it apart. A
 // name from outside never ends a line or a quote.
 func quote(name string) string {
-	name = strings.ReplaceAll(oneLine(name), `"`, `\"`)
+	name = strings.ReplaceAll(OneLine(name), `"`, `\"`)
 	if strings.ContainsAny(name, " \t#;\"'\\") || name == "" {
 		return `"` + name + `"`
 	}

@@ -114,12 +114,12 @@ func everything(dryRun bool) sync.Result {
 
 func TestReports(t *testing.T) {
 	log := func(w io.Writer, r sync.Result) error {
-		r.Log(context.Background(), slog.New(slog.NewTextHandler(w, &slog.HandlerOptions{ReplaceAttr: func(_ []string, a slog.Attr) slog.Attr {
+		new(sync.Chronicle).Log(context.Background(), slog.New(slog.NewTextHandler(w, &slog.HandlerOptions{ReplaceAttr: func(_ []string, a slog.Attr) slog.Attr {
 			if a.Key == slog.TimeKey {
 				return slog.Attr{}
 			}
 			return a
-		}})))
+		}})), r, time.Now())
 		return nil
 	}
 	for _, c := range []struct {
@@ -164,7 +164,7 @@ func TestReports(t *testing.T) {
 func TestManyAppsInStepAreCountedNotListed(t *testing.T) {
 	r := sync.Result{DryRun: true}
 	for i := range 1000 {
-		r.Outcomes = append(r.Outcomes, sync.Outcome{App: sync.App{Name: fmt.Sprint("app", i), Group: "g"}, NetScaler: "edge", Desired: wanted()})
+		r.Outcomes = append(r.Outcomes, sync.Outcome{App: sync.App{Name: fmt.Sprint("app", i), Group: "g"}, NetScaler: "edge", Desired: wanted(), Plan: sync.Plan{Kept: make([]netscaler.Member, 1)}})
 	}
 	if !r.Quiet() {
 		t.Error("there is nothing to tell")

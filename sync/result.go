@@ -2,6 +2,7 @@ package sync
 
 import (
 	"errors"
+	"fmt"
 	"slices"
 	"time"
 
@@ -59,7 +60,10 @@ const (
 	Held    Status = "held"    // a guard held removals
 	Pending Status = "pending" // there are changes that were not to be made: a dry run, or paused
 	Changed Status = "changed" // changes were made
-	InStep  Status = "in step" // nothing to do; members may still be draining
+	// NotServing: nothing to do, and no member serves, because of what somebody
+	// else disabled, or because nothing is wanted or known to be healthy.
+	NotServing Status = "not serving"
+	InStep     Status = "in step" // nothing to do; members may still be draining
 )
 
 // Status sums the outcome up.
@@ -69,6 +73,8 @@ func (o Outcome) Status() Status {
 		return Failed
 	case o.Plan.HeldBy != nil:
 		return Held
+	case len(o.Changes()) == 0 && o.Serving() == 0:
+		return NotServing
 	case len(o.Changes()) == 0:
 		return InStep
 	case o.Done == nil:
@@ -77,9 +83,35 @@ func (o Outcome) Status() Status {
 	return Changed
 }
 
+// Serving is how many members serve before any change: those that a guard holds
+// too.
+func (o Outcome) Serving() int {
+	serving, _, _ := o.Plan.toll()
+	return serving + len(o.Plan.Held)
+}
+
+// idle says why no member of the group serves although there is nothing to do.
+func (o Outcome) idle() string {
+	above := func(m netscaler.Member) bool { return m.State == netscaler.DisabledAbove }
+	switch n := len(o.Plan.Disabled); {
+	case n > 0 && !slices.ContainsFunc(o.Plan.Disabled, func(m netscaler.Member) bool { return !above(m) }):
+		return "the service group, or the server of each member, is disabled"
+	case n > 0:
+		return fmt.Sprintf("%s disabled by somebody else", Count(n, "member"))
+	case len(o.Desired.Endpoints) == 0:
+		return "nothing is wanted"
+	case len(o.Plan.Uncertain) > 0:
+		return "the health of its endpoints is not known"
+	}
+	return "its members are on their way out"
+}
+
 // The exit codes. A pass ends with the first that fits, in the order 1, 3, 2, 0.
 const (
-	ExitInStep = 0 // every app is in step, or a dry run finished
+	// ExitInStep: all that is Nitrox's to do is done, or a dry run finished. That
+	// a group does not serve because of what somebody else disabled, or because
+	// nothing is wanted, is said, and is not a failure.
+	ExitInStep = 0
 	ExitFailed = 1 // something failed; what could be served was served
 	ExitDrift  = 2 // --exit-code, and a dry run found changes
 	ExitHeld   = 3 // nothing failed, and a guard held a change

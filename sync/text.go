@@ -5,7 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"maps"
+	"net/netip"
 	"slices"
 	"strings"
 
@@ -14,12 +14,6 @@ import (
 
 // fewApps is up to how many apps that are in step are listed one by one.
 const fewApps = 20
-
-// The marks in front of a line tell what it is about without colour.
-var marks = [...]string{
-	netscaler.AddVServer: "+", netscaler.AddGroup: "+", netscaler.BindVServer: "+", netscaler.RemoveServer: "-",
-	netscaler.Bind: "+", netscaler.Enable: "^", netscaler.Set: "~", netscaler.Drain: "v", netscaler.Unbind: "-",
-}
 
 // Text writes a diff for people: what there is to say about each app, and a
 // summary. A dry run and a run print the same lines; a run adds what was not
@@ -33,18 +27,17 @@ func Text(w io.Writer, r Result) error {
 		}
 	}
 	for _, o := range r.Outcomes {
-		if !o.silent() || quiet <= fewApps {
+		if o.speaks(r) && (!o.silent() || quiet <= fewApps) {
 			textApp(&b, o, r)
 		}
 	}
-	for _, name := range slices.Sorted(maps.Keys(r.Sources)) {
-		if err := r.Sources[name]; err != nil {
-			fmt.Fprintf(&b, "source %s failed: %s\n", name, oneLine(err.Error()))
-		}
-	}
-	for _, name := range slices.Sorted(maps.Keys(r.NetScalers)) {
-		if err := r.NetScalers[name]; err != nil {
-			fmt.Fprintf(&b, "netscaler %s failed: %s\n", name, oneLine(err.Error()))
+	for _, t := range r.Troubles() {
+		if t.Of != OfApp {
+			harmed := ""
+			if apps := t.Apps(); len(apps) > 0 {
+				harmed = fmt.Sprintf(" (%s: %s)", Count(len(apps), "app"), someOf(apps))
+			}
+			fmt.Fprintf(&b, "! %s%s\n", t, harmed)
 		}
 	}
 	b.WriteString(r.Summary())
@@ -59,81 +52,72 @@ func (o Outcome) silent() bool {
 	return o.Status() == InStep && !o.App.Policy.Paused && len(p.Draining)+len(p.Disabled)+len(p.Uncertain)+len(o.Notes) == 0
 }
 
+// speaks: there is something to say of the app that is not said of its NetScaler.
+func (o Outcome) speaks(r Result) bool {
+	return o.Err == nil || r.NetScalers[o.NetScaler] == nil || !errors.Is(r.NetScalers[o.NetScaler], o.Err)
+}
+
 func textApp(b *bytes.Buffer, o Outcome, r Result) {
 	p := o.Plan
 	fmt.Fprintf(b, "%s: %s on %s: %s\n", o.App.Name, o.App.Group, o.NetScaler, o.headline())
 	if o.Err != nil {
-		why := oneLine(o.Err.Error())
-		if err := r.NetScalers[o.NetScaler]; err != nil && errors.Is(err, o.Err) {
-			why = "netscaler " + o.NetScaler + " failed" // why is told once, of it
-		}
-		fmt.Fprintf(b, "  ! %s\n", why)
+		fmt.Fprintf(b, "  ! %s\n", text(o.Err))
 	}
-	for _, doubt := range o.doubts(r.Sources) {
-		fmt.Fprintf(b, "  ? %s\n", oneLine(doubt))
+	for _, doubt := range o.doubtTexts(r.Sources) {
+		fmt.Fprintf(b, "  ? %s\n", doubt)
 	}
 	shares := o.shares()
 	for _, d := range o.Changes() {
-		textChange(b, marks[d.Op], d.Change, shares)
+		textChange(b, kinds[d.Op].mark, d.Change, shares)
 		if d.Failed() {
-			fmt.Fprintf(b, "      NOT MADE: %s\n", oneLine(d.Err.Error()))
+			fmt.Fprintf(b, "      NOT MADE: %s\n", text(d.Err))
 		}
 	}
 	if p.HeldBy != nil {
-		fmt.Fprintf(b, "  ! held: %s\n", oneLine(p.HeldBy.Error()))
+		fmt.Fprintf(b, "  ! held: %s\n", text(p.HeldBy))
 	}
 	for _, c := range p.Held {
 		textChange(b, "!", c, shares)
 	}
-	for _, m := range p.Draining {
-		left := howLong(m.Remaining)
-		if m.Remaining > 0 {
-			left += " left"
+	changed := map[netip.AddrPort]bool{}
+	for _, d := range o.Changes() {
+		changed[d.Addr] = true
+	}
+	for _, row := range o.Rows() {
+		switch row.Standing {
+		case Draining, Drained, Disabled:
+			if !changed[row.Addr] {
+				fmt.Fprintf(b, "  . %-8s %-21s  %s\n", row.Standing, row.Addr, row.Why)
+			}
+		case Uncertain:
+			fmt.Fprintf(b, "  ? %-8s %-21s  %s\n", row.Standing, row.Addr, row.Why)
 		}
-		fmt.Fprintf(b, "  . draining %-21s  %s\n", m.Addr, left)
-	}
-	for _, m := range p.Disabled {
-		fmt.Fprintf(b, "  . disabled %-21s  %s\n", m.Addr, byWhom(m))
-	}
-	for _, e := range p.Uncertain {
-		fmt.Fprintf(b, "  ? not yet  %-21s  %s\n", e.Addr, oneLine(e.Uncertain))
 	}
 	for _, note := range o.Notes {
-		fmt.Fprintf(b, "  . note: %s\n", oneLine(note))
+		fmt.Fprintf(b, "  . note: %s\n", OneLine(note))
 	}
-	for i, a := range o.Answers {
-		for _, l := range a.LeftOut {
-			if !o.silent() {
-				fmt.Fprintf(b, "  . left out %s: %s (source %s)\n", oneLine(l.What), oneLine(l.Why), o.App.From[i].Source)
+	if !o.silent() {
+		for _, row := range o.Rows() {
+			if row.Standing == LeftOut {
+				fmt.Fprintf(b, "  . %s %s: %s\n", row.Standing, row.Name, row.Why)
 			}
 		}
 	}
 }
 
-// doubts are what the app's doubt consists of. Why a source failed is told
+// doubtTexts are what the app's doubt consists of. Why a source failed is said
 // once, of the source, and not again for each of its apps.
-func (o Outcome) doubts(failed map[string]error) (all []string) {
-	joined, ok := o.Desired.Doubt().(interface{ Unwrap() []error })
-	if !ok {
-		return nil
-	}
-	for _, doubt := range joined.Unwrap() {
-		text := doubt.Error()
+func (o Outcome) doubtTexts(failed map[string]error) (all []string) {
+	for _, doubt := range o.Desired.doubts() {
+		said := text(doubt)
 		for _, from := range o.App.From {
 			if err := failed[from.Source]; err != nil && errors.Is(doubt, err) {
-				text = "source " + from.Source + " failed"
+				said = "source " + from.Source + " failed"
 			}
 		}
-		all = append(all, text)
+		all = append(all, said)
 	}
 	return slices.Compact(all)
-}
-
-func byWhom(m netscaler.Member) string {
-	if m.State == netscaler.DisabledAbove {
-		return "its server or its group is disabled; left as it is"
-	}
-	return "by an operator; left as it is"
 }
 
 // headline says how the group is and how it should be.
@@ -145,13 +129,24 @@ func (o Outcome) headline() string {
 	if o.Err != nil {
 		return strings.Join(append(parts, "failed"), ", ")
 	}
-	serving, _, _ := o.Plan.toll()
-	parts = append(parts, fmt.Sprintf("%d serving", serving+len(o.Plan.Held)))
+	serving := fmt.Sprintf("%d serving", o.Serving())
+	down := 0
+	for _, row := range o.Rows() {
+		if row.Standing == Down {
+			down++
+		}
+	}
+	if down > 0 {
+		serving += fmt.Sprintf(" (%d down)", down)
+	}
+	parts = append(parts, serving)
 	switch {
 	case o.Desired.Doubt() != nil:
 		parts = append(parts, "in doubt, so nothing is removed")
 	case o.Status() == InStep:
 		parts = append(parts, "in step")
+	case o.Status() == NotServing:
+		parts = append(parts, o.idle())
 	default:
 		parts = append(parts, fmt.Sprintf("%d wanted", len(o.Desired.Endpoints)))
 	}
@@ -162,8 +157,8 @@ func (o Outcome) headline() string {
 }
 
 func textChange(b *bytes.Buffer, mark string, c netscaler.Change, share func(int) string) {
-	if creates(c) || c.Op == netscaler.RemoveServer {
-		fmt.Fprintf(b, "  %s %s\n", mark, oneLine(strings.TrimSuffix(subject(c)+", "+c.Why, ", ")))
+	if !OfMember(c.Op) {
+		fmt.Fprintf(b, "  %s %s\n", mark, OneLine(strings.TrimSuffix(Subject(c)+", "+c.Why, ", ")))
 		return
 	}
 	line := fmt.Sprintf("  %s %-8s %-21s", mark, c.Op, c.Addr)
@@ -177,7 +172,7 @@ func textChange(b *bytes.Buffer, mark string, c netscaler.Change, share func(int
 	case netscaler.Drain:
 		line += "  " + howLong(c.Delay)
 	}
-	line += "  " + oneLine(c.Why)
+	line += "  " + OneLine(c.Why)
 	fmt.Fprintln(b, strings.TrimRight(line, " "))
 }
 
@@ -217,9 +212,9 @@ func (r Result) Summary() string {
 	for op, t := range r.Tally() {
 		switch {
 		case r.DryRun && t.Planned > 0:
-			changes = append(changes, toDo(netscaler.Op(op), t.Planned))
+			changes = append(changes, Counted(netscaler.Op(op), t.Planned, false))
 		case t.Made > 0:
-			changes = append(changes, done(netscaler.Op(op), t.Made))
+			changes = append(changes, Counted(netscaler.Op(op), t.Made, true))
 		}
 		notMade += t.Planned - t.Made
 	}
@@ -234,7 +229,7 @@ func (r Result) Summary() string {
 		statuses[o.Status()]++
 	}
 	var groups []string
-	for _, s := range []Status{InStep, Changed, Pending, Held, Failed} {
+	for _, s := range []Status{InStep, NotServing, Changed, Pending, Held, Failed} {
 		if n := statuses[s]; n > 0 {
 			word := string(s)
 			if s == Pending && r.DryRun {
@@ -247,7 +242,7 @@ func (r Result) Summary() string {
 	if r.DryRun {
 		head = "plan"
 	}
-	return fmt.Sprintf("%s: %s (%s: %s)", head, strings.Join(changes, ", "), count(len(r.Outcomes), "service group"), strings.Join(groups, ", "))
+	return fmt.Sprintf("%s: %s (%s: %s)", head, strings.Join(changes, ", "), Count(len(r.Outcomes), "service group"), strings.Join(groups, ", "))
 }
 
 // Quiet says that there is nothing to tell of the pass: every app is in step,

@@ -64,6 +64,12 @@ func (v *visit) run(ctx context.Context, all polls, apply bool) {
 			continue
 		}
 		v.plan(ctx, wave, r.groups)
+		if !apply && len(v.errs) == 0 && slices.ContainsFunc(wave, (*Outcome).pending) {
+			// What a run would fail at, a plan must say.
+			if err := v.ns.Client.Writable(ctx); err != nil {
+				v.errs = append(v.errs, err)
+			}
+		}
 		if apply {
 			end := clock(&v.phases.Apply)
 			v.apply(ctx, wave)
@@ -78,9 +84,7 @@ func (v *visit) run(ctx context.Context, all polls, apply bool) {
 	}
 	switch {
 	case !apply:
-		v.saved = v.ns.Save && slices.ContainsFunc(v.outcomes, func(o *Outcome) bool {
-			return len(o.Plan.Changes) > 0 && !o.App.Policy.Paused
-		})
+		v.saved = v.ns.Save && slices.ContainsFunc(v.outcomes, (*Outcome).pending)
 	case v.ns.saveDue():
 		end := clock(&v.phases.Save)
 		err := v.ns.save(ctx)
@@ -122,6 +126,11 @@ func fail(outcomes []*Outcome, err error) {
 // confirmAfter is the time between an answer that is hard to believe and the
 // second question.
 const confirmAfter = 2 * time.Second
+
+// pending: there are changes to make.
+func (o *Outcome) pending() bool {
+	return o.Err == nil && len(o.Plan.Changes) > 0 && !o.App.Policy.Paused
+}
 
 // groupsOf names each service group of the outcomes once.
 func groupsOf(outcomes []*Outcome) []string {

@@ -42,10 +42,10 @@ func Finish(ctx context.Context, bound time.Duration, pass func(context.Context)
 	for left.members > 0 {
 		wait := min(cmp.Or(left.soonest, drainLook), drainLook, time.Until(end))
 		if wait <= 0 {
-			return fmt.Errorf("%s still draining after %s; a later run unbinds what is drained by then", count(left.members, "member"), short(bound))
+			return fmt.Errorf("%s still draining after %s; a later run unbinds what is drained by then", Count(left.members, "member"), Short(bound))
 		}
 		if err := pause(ctx, wait); err != nil {
-			return fmt.Errorf("stopped with %s still draining: %w", count(left.members, "member"), err)
+			return fmt.Errorf("stopped with %s still draining: %w", Count(left.members, "member"), err)
 		}
 		if r, left = one(); left.members == 0 || r.changed() {
 			tell(r)

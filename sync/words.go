@@ -6,81 +6,78 @@ import (
 	"strconv"
 	"strings"
 	"time"
+	"unicode"
 
 	"nitrox/netscaler"
 )
 
-// subject is what a change is about, in the words of the NetScaler.
-func subject(c netscaler.Change) string {
+// kind is what all reports say of a kind of change.
+type kind struct {
+	mark string // before its line
+	done string // of one that was made
+	noun string // what is counted; empty: members
+	todo string // in a plan; empty: the kind's own name
+}
+
+// kinds are the words for changes, in every report.
+var kinds = [...]kind{
+	netscaler.AddVServer:   {mark: "+", done: "added", noun: "lb vserver", todo: "add"},
+	netscaler.AddGroup:     {mark: "+", done: "added", noun: "service group", todo: "add"},
+	netscaler.BindVServer:  {mark: "+", done: "bound", noun: "lb vserver", todo: "bind"},
+	netscaler.Bind:         {mark: "+", done: "bound"},
+	netscaler.Enable:       {mark: "^", done: "enabled"},
+	netscaler.Set:          {mark: "~", done: "set"},
+	netscaler.Drain:        {mark: "v", done: "sent to drain"},
+	netscaler.Unbind:       {mark: "-", done: "unbound"},
+	netscaler.RemoveServer: {mark: "-", done: "removed", noun: "server", todo: "remove if unused"},
+}
+
+// OfMember says whether a kind of change is to a member; the others are to a
+// service group, a virtual server or a server.
+func OfMember(op netscaler.Op) bool { return kinds[op].noun == "" }
+
+// Counted is n changes of a kind in words: planned, "2 to bind", or made, "2
+// bound".
+func Counted(op netscaler.Op, n int, made bool) string {
+	k := kinds[op]
+	things := strconv.Itoa(n)
+	if k.noun != "" {
+		things = Count(n, k.noun)
+	}
+	switch {
+	case made:
+		return things + " " + k.done
+	case k.todo != "":
+		return things + " to " + k.todo
+	}
+	return things + " to " + op.String()
+}
+
+// Subject is what a change is about, in the words of the NetScaler.
+func Subject(c netscaler.Change) string {
 	switch c.Op {
 	case netscaler.AddGroup:
 		text := fmt.Sprintf("service group %s %s", c.Group, c.Create.ServiceType)
 		if c.Create.MemberList {
 			text += ", autoscale API"
 			if c.Create.Drain > 0 {
-				text += ", whose members drain for " + short(c.Create.Drain)
+				text += ", whose members drain for " + Short(c.Create.Drain)
 			}
 		}
-		return text
+		return OneLine(text)
 	case netscaler.AddVServer:
 		v := c.Create.VServer
 		text := fmt.Sprintf("lb vserver %s %s %s", v.Name, c.Create.ServiceType, v.Addr)
 		if v.Method != "" {
 			text += ", method " + v.Method
 		}
-		return text
+		return OneLine(text)
 	case netscaler.BindVServer:
-		return fmt.Sprintf("binding of lb vserver %s to %s", c.Create.VServer.Name, c.Group)
+		return OneLine(fmt.Sprintf("binding of lb vserver %s to %s", c.Create.VServer.Name, c.Group))
 	case netscaler.RemoveServer:
-		return "server " + c.Server
+		return OneLine("server " + c.Server)
 	}
 	return c.Addr.String()
-}
-
-// past names the kinds of changes once they are made.
-var past = [...]string{
-	netscaler.AddVServer: "added", netscaler.AddGroup: "added", netscaler.BindVServer: "bound", netscaler.RemoveServer: "removed",
-	netscaler.Bind: "bound", netscaler.Enable: "enabled", netscaler.Set: "set", netscaler.Drain: "sent to drain", netscaler.Unbind: "unbound",
-}
-
-// nouns are what is counted of the kinds that are not of members.
-var nouns = map[netscaler.Op]struct{ what, todo string }{
-	netscaler.AddVServer: {"lb vserver", "add"}, netscaler.AddGroup: {"service group", "add"},
-	netscaler.BindVServer: {"lb vserver", "bind"}, netscaler.RemoveServer: {"server", "remove if unused"},
-}
-
-// toDo and done count changes of a kind.
-func toDo(op netscaler.Op, n int) string {
-	if noun, ok := nouns[op]; ok {
-		return count(n, noun.what) + " to " + noun.todo
-	}
-	return fmt.Sprintf("%d to %s", n, op)
-}
-
-func done(op netscaler.Op, n int) string {
-	if noun, ok := nouns[op]; ok {
-		return count(n, noun.what) + " " + past[op]
-	}
-	return fmt.Sprintf("%d %s", n, past[op])
-}
-
-// howLong a drain takes.
-func howLong(d time.Duration) string {
-	if d == 0 {
-		return "until its clients are gone"
-	}
-	return short(d)
-}
-
-// short is a duration in whole seconds, as one would write it: 1m, not 1m0s.
-func short(d time.Duration) string {
-	s := d.Round(time.Second).String()
-	for _, zero := range []string{"m0s", "h0m"} {
-		if strings.HasSuffix(s, zero) {
-			s = s[:len(s)-2]
-		}
-	}
-	return s
 }
 
 // settings says what a Set changes.
@@ -105,13 +102,94 @@ func order(n int) string {
 
 // listOf are addresses in a sentence; of many, the first.
 func listOf(addrs []netip.AddrPort) string {
+	texts := make([]string, len(addrs))
+	for i, a := range addrs {
+		texts[i] = a.String()
+	}
+	return someOf(texts)
+}
+
+// someOf are names in a sentence; of many, the first.
+func someOf(names []string) string {
 	const most = 3
-	var texts []string
-	for _, a := range addrs[:min(len(addrs), most)] {
-		texts = append(texts, a.String())
+	if n := len(names) - most; n > 0 {
+		return fmt.Sprintf("%s and %d more", strings.Join(names[:most], ", "), n)
 	}
-	if n := len(addrs) - most; n > 0 {
-		return fmt.Sprintf("%s and %d more", strings.Join(texts, ", "), n)
+	return strings.Join(names, ", ")
+}
+
+// Count is n of something: "1 app", "2 apps".
+func Count(n int, noun string) string {
+	if n == 1 {
+		return "1 " + noun
 	}
-	return strings.Join(texts, " and ")
+	return fmt.Sprintf("%d %ss", n, noun)
+}
+
+// howLong a drain takes.
+func howLong(d time.Duration) string {
+	if d == 0 {
+		return "until its clients are gone"
+	}
+	return Short(d)
+}
+
+// Short is a duration in its one or two largest units, as one would write it:
+// 250ms, 1.5s, 41s, 1m30s, 2h, 3d.
+func Short(d time.Duration) string {
+	two := func(large time.Duration, name string, small time.Duration, rest string) string {
+		text := fmt.Sprintf("%d%s", d/large, name)
+		if n := d % large / small; n > 0 && d < 10*large {
+			text += fmt.Sprintf("%d%s", n, rest)
+		}
+		return text
+	}
+	switch {
+	case d == 0:
+		return "0s"
+	case d < time.Millisecond:
+		return "<1ms"
+	case d < time.Second:
+		return fmt.Sprintf("%dms", d.Milliseconds())
+	case d < 10*time.Second:
+		return strings.TrimSuffix(fmt.Sprintf("%.1f", d.Seconds()), ".0") + "s"
+	case d < time.Minute:
+		return fmt.Sprintf("%.0fs", d.Seconds())
+	case d < time.Hour:
+		return two(time.Minute, "m", time.Second, "s")
+	case d < 48*time.Hour:
+		return two(time.Hour, "h", time.Minute, "m")
+	}
+	return two(24*time.Hour, "d", time.Hour, "h")
+}
+
+// OneLine makes text that came from outside fit to print: one line, not too
+// long, without characters that cannot be seen and could forge log lines, steer
+// terminals or make text look like other text.
+func OneLine(s string) string {
+	const most = 400
+	plain := func(r rune) bool { return r != unicode.ReplacementChar && unicode.IsPrint(r) }
+	s = strings.ReplaceAll(s, "\n", "; ")
+	if strings.ContainsFunc(s, func(r rune) bool { return !plain(r) }) || strings.Contains(s, "  ") {
+		s = strings.Join(strings.Fields(strings.Map(func(r rune) rune {
+			if plain(r) {
+				return r
+			}
+			return ' '
+		}, s)), " ")
+	}
+	if s = strings.TrimSpace(s); len(s) > most {
+		if runes := []rune(s); len(runes) > most {
+			s = string(runes[:most-1]) + "…"
+		}
+	}
+	return s
+}
+
+// text is an error fit to print; empty for none.
+func text(err error) string {
+	if err == nil {
+		return ""
+	}
+	return OneLine(err.Error())
 }

@@ -44,7 +44,7 @@ func TestTenThousandEventsInTenSeconds(t *testing.T) {
 		}
 		loop := &sync.Loop{
 			Every: time.Hour, Watch: true, Log: slog.New(slog.DiscardHandler), Report: func(sync.Result) {},
-			Pass: func(s *sync.Syncer, ctx context.Context, apps []string) sync.Result {
+			Pass: func(ctx context.Context, s *sync.Syncer, apps []string) sync.Result {
 				passes <- time.Now()
 				return s.Sync(ctx, apps)
 			},

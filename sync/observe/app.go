@@ -1,8 +1,6 @@
 package observe
 
 import (
-	"fmt"
-	"slices"
 	"strings"
 	"time"
 
@@ -16,12 +14,12 @@ type app struct {
 	Name, Group, NetScaler string
 	Paused                 bool
 	Status                 sync.Status // empty: no pass has looked yet
-	// Failures and Held are why the status is what it is, each one line.
-	Failures []string
+	// Failures and Held are why the status is what it is.
+	Failures []sync.Trouble
 	Held     string
 	Remarks  []string             // what is worth knowing, and no failure
 	Drift    map[netscaler.Op]int // changes by kind that were found, and not made
-	Rows     []row
+	Rows     []sync.Row
 	Seen     time.Time // when Rows were so; older than Looked if the NetScaler failed since
 	Looked   time.Time // the last pass
 	// The last change, the last trouble, and the last time without any.
@@ -29,25 +27,32 @@ type app struct {
 	Change, Failure     string
 }
 
-// after is the app after one more pass, which found o and ended at the given
-// time.
-func (a app) after(o sync.Outcome, at time.Time) app {
+// after is the app after one more pass, which found o, met the troubles and ended
+// at the given time.
+func (a app) after(o sync.Outcome, troubles []sync.Trouble, at time.Time) app {
 	a.Name, a.Group, a.NetScaler, a.Paused = o.App.Name, o.App.Group, o.NetScaler, o.App.Policy.Paused
 	a.Status, a.Looked = o.Status(), at
-	a.Failures, a.Held = failures(o), line(text(o.Plan.HeldBy))
+	a.Failures, a.Held = nil, ""
+	for _, t := range troubles {
+		if t.Held {
+			a.Held = t.Cause
+		} else {
+			a.Failures = append(a.Failures, t)
+		}
+	}
 	a.Drift, a.Remarks = drift(o), nil
 	for _, note := range o.Notes {
-		a.Remarks = append(a.Remarks, line(note))
+		a.Remarks = append(a.Remarks, sync.OneLine(note))
 	}
 	if o.Err == nil {
-		a.Rows, a.Seen = rows(o), at
+		a.Rows, a.Seen = o.Rows(), at
 	}
 	if change := made(o); change != "" {
 		a.Changed, a.Change = at, change
 	}
 	switch {
 	case len(a.Failures) > 0:
-		a.Failed, a.Failure = at, a.Failures[0]
+		a.Failed, a.Failure = at, a.Failures[0].String()
 	case a.Held != "":
 		a.Failed, a.Failure = at, "held: "+a.Held
 	default:
@@ -57,37 +62,13 @@ func (a app) after(o sync.Outcome, at time.Time) app {
 }
 
 // count is how many of its rows are in the state.
-func (a app) count(state State) (n int) {
+func (a app) count(state sync.Standing) (n int) {
 	for _, r := range a.Rows {
-		if r.State == state {
+		if r.Standing == state {
 			n++
 		}
 	}
 	return n
-}
-
-// failures are why the outcome failed: what was in the way of a plan, each
-// doubt, and each kind of trouble that changes met.
-func failures(o sync.Outcome) (all []string) {
-	add := func(err error) {
-		for _, text := range strings.Split(text(err), "\n") {
-			if text = line(text); text != "" && !slices.Contains(all, text) {
-				all = append(all, text)
-			}
-		}
-	}
-	add(o.Err)
-	add(o.Desired.Doubt())
-	for _, d := range o.Done {
-		if c := d.Change; d.Failed() {
-			what := c.Addr.String()
-			if !c.Addr.IsValid() {
-				what = c.Group
-			}
-			add(fmt.Errorf("%v %s: %w", c.Op, what, d.Err))
-		}
-	}
-	return all
 }
 
 // drift counts the changes that were found, and not made or held.
@@ -104,15 +85,8 @@ func drift(o sync.Outcome) map[netscaler.Op]int {
 	return n
 }
 
-// ops are the kinds that changes can have; Replace is a way to make others.
+// ops are the kinds that changes can have.
 const ops = netscaler.ReplaceMembers
-
-// past names the kinds of changes once they are made.
-var past = [ops]string{
-	netscaler.AddVServer: "virtual server made", netscaler.AddGroup: "service group made", netscaler.BindVServer: "bound to a virtual server",
-	netscaler.Bind: "bound", netscaler.Enable: "enabled", netscaler.Set: "weighted anew", netscaler.Drain: "sent to drain", netscaler.Unbind: "unbound",
-	netscaler.RemoveServer: "server removed",
-}
 
 // made says in words which changes were made; empty: none.
 func made(o sync.Outcome) string {
@@ -125,7 +99,7 @@ func made(o sync.Outcome) string {
 	var parts []string
 	for op, n := range n {
 		if n > 0 {
-			parts = append(parts, fmt.Sprintf("%d %s", n, past[op]))
+			parts = append(parts, sync.Counted(netscaler.Op(op), n, true))
 		}
 	}
 	return strings.Join(parts, ", ")

@@ -32,13 +32,13 @@ type card struct {
 	Tone, Word  string
 	Link        string
 	Counts      string
-	Dots        []State
+	Dots        []sync.Standing
 	MoreDots    int
 	Reasons     []string
 	MoreReasons int
-	Rows        []row // those that are not simply serving
+	Rows        []sync.Row // those that are not simply serving
 	MoreRows    int
-	Calm        []row // the others
+	Calm        []sync.Row // the others
 	MoreCalm    int
 	Served      int
 	Full        bool // nothing is left out
@@ -48,7 +48,7 @@ type card struct {
 
 // sections are the apps that the filter leaves, those in trouble first. A
 // single app is shown with all that is known of it.
-func sections(all []app, name, status string, told map[string]string) (out []section, filtered string) {
+func sections(all []app, name, status string) (out []section, filtered string) {
 	var chosen []app
 	for _, a := range all {
 		if (name == "" || strings.Contains(strings.ToLower(a.Name), strings.ToLower(name))) && (status == "" || word(a.Status) == status) {
@@ -60,13 +60,13 @@ func sections(all []app, name, status string, told map[string]string) (out []sec
 		chosen = slices.DeleteFunc(chosen, func(a app) bool { return !exact(a) })
 	}
 	if name != "" || status != "" {
-		filtered = fmt.Sprintf("%d of %s", len(chosen), plural(len(all), "service group"))
+		filtered = fmt.Sprintf("%d of %s", len(chosen), sync.Count(len(all), "service group"))
 	}
 	one := len(chosen) > 0 && !slices.ContainsFunc(chosen, func(a app) bool { return a.Name != chosen[0].Name })
 	if name != "" && one {
 		s := section{Title: "App"}
 		for _, a := range chosen {
-			s.Cards = append(s.Cards, cardOf(a, true, nil))
+			s.Cards = append(s.Cards, cardOf(a, true))
 		}
 		return []section{s}, filtered
 	}
@@ -75,14 +75,14 @@ func sections(all []app, name, status string, told map[string]string) (out []sec
 		return slices.IndexFunc(statuses, func(w statusWord) bool { return w.status == a.Status })
 	}
 	slices.SortStableFunc(chosen, func(a, b app) int {
-		return cmp.Or(cmp.Compare(urgency(a), urgency(b)), cmp.Compare(b.count(Down), a.count(Down)))
+		return cmp.Or(cmp.Compare(urgency(a), urgency(b)), cmp.Compare(b.count(sync.Down), a.count(sync.Down)))
 	})
 	for _, a := range chosen {
 		part := &parts[partOf(a)]
-		if part.ID != "step" && part.ID != "unknown" && len(part.Cards) < fullCards && !a.toldOf(told) {
-			part.Cards = append(part.Cards, cardOf(a, false, told))
+		if part.ID != "step" && part.ID != "unknown" && len(part.Cards) < fullCards && !a.harmedOnly() {
+			part.Cards = append(part.Cards, cardOf(a, false))
 		} else {
-			part.Lines = append(part.Lines, lineOf(a, told))
+			part.Lines = append(part.Lines, lineOf(a))
 		}
 	}
 	for _, part := range parts {
@@ -94,11 +94,11 @@ func sections(all []app, name, status string, told map[string]string) (out []sec
 	return out, filtered
 }
 
-// toldOf: all trouble of the app was told of its source or NetScaler, and its
-// members tell no more.
-func (a app) toldOf(told map[string]string) bool {
-	return a.Status == sync.Failed && a.count(Serving) == len(a.Rows) &&
-		!slices.ContainsFunc(a.Failures, func(reason string) bool { return told[reason] == "" })
+// harmedOnly: all trouble of the app is its source's or its NetScaler's, which the
+// page shows, and its members show no more.
+func (a app) harmedOnly() bool {
+	return a.Status == sync.Failed && a.count(sync.Serving) == len(a.Rows) &&
+		!slices.ContainsFunc(a.Failures, func(t sync.Trouble) bool { return t.Of == sync.OfApp })
 }
 
 // partOf is the section of an app: trouble, motion, in step, or unknown.
@@ -106,7 +106,7 @@ func partOf(a app) int {
 	switch {
 	case a.Status == sync.Failed, a.Status == sync.Held:
 		return 0
-	case a.Status == sync.Pending, a.Status == sync.Changed, slices.ContainsFunc(a.Rows, func(r row) bool { return r.State == Draining || r.State == Uncertain }):
+	case a.Status == sync.Pending, a.Status == sync.Changed, slices.ContainsFunc(a.Rows, func(r sync.Row) bool { return r.Standing == sync.Draining || r.Standing == sync.Uncertain }):
 		return 1
 	case a.Status == "":
 		return 3
@@ -114,30 +114,33 @@ func partOf(a app) int {
 	return 2
 }
 
-// lineOf is an app in one line. Of failures that were told it gives the short
-// form.
-func lineOf(a app, told map[string]string) card {
+// lineOf is an app in one line. Of the trouble of sources and NetScalers it gives
+// the short form.
+func lineOf(a app) card {
 	c := card{app: a, Word: label(word(a.Status)), Tone: tones[a.Status], Link: "?" + url.Values{"app": {a.Name}}.Encode()}
-	if a.Status == sync.InStep && a.count(Down) > 0 {
+	if a.Status == sync.InStep && a.count(sync.Down) > 0 {
 		c.Tone = "warn"
 	}
 	if a.Paused {
 		c.Word = "paused, " + c.Word
 	}
-	for _, reason := range a.Failures {
-		c.Reasons = append(c.Reasons, cmp.Or(told[reason], reason))
+	for _, t := range a.Failures {
+		if t.Of != sync.OfApp {
+			t.Cause = "" // the page says it of the source or the NetScaler
+		}
+		c.Reasons = append(c.Reasons, t.String())
 	}
-	var n [len(stateNames)]int
+	var n [sync.Standings]int
 	for _, r := range a.Rows {
-		n[r.State]++
+		n[r.Standing]++
 	}
 	var counts []string
 	if !a.Seen.IsZero() {
-		counts = append(counts, fmt.Sprintf("%d %s", n[Serving], Serving))
+		counts = append(counts, fmt.Sprintf("%d %s", n[sync.Serving], sync.Serving))
 	}
 	for state, n := range n {
-		if n > 0 && State(state) != Serving {
-			counts = append(counts, fmt.Sprintf("%d %s", n, State(state)))
+		if n > 0 && sync.Standing(state) != sync.Serving {
+			counts = append(counts, fmt.Sprintf("%d %s", n, sync.Standing(state)))
 		}
 	}
 	c.Counts = strings.Join(counts, " · ")
@@ -145,22 +148,22 @@ func lineOf(a app, told map[string]string) card {
 }
 
 // cardOf is an app as a card; full: with all that is known.
-func cardOf(a app, full bool, told map[string]string) card {
-	c := lineOf(a, told)
+func cardOf(a app, full bool) card {
+	c := lineOf(a)
 	c.Full, c.Stale = full, !a.Seen.IsZero() && a.Seen.Before(a.Looked)
 	if !full && len(c.Reasons) > cardReasons {
 		c.Reasons, c.MoreReasons = c.Reasons[:cardReasons], len(c.Reasons)-cardReasons
 	}
 	for _, r := range a.Rows {
 		switch {
-		case r.State == LeftOut:
+		case r.Standing == sync.LeftOut:
 		case len(c.Dots) < mostDots:
-			c.Dots = append(c.Dots, r.State)
+			c.Dots = append(c.Dots, r.Standing)
 		default:
 			c.MoreDots++
 		}
 		rows, more := &c.Rows, &c.MoreRows
-		if r.State == Serving {
+		if r.Standing == sync.Serving {
 			rows, more = &c.Calm, &c.MoreCalm
 			c.Served++
 		}
@@ -183,4 +186,4 @@ func cardOf(a app, full bool, told map[string]string) card {
 	return c
 }
 
-var tones = map[sync.Status]string{sync.Failed: "bad", sync.Held: "warn", sync.Pending: "busy", sync.Changed: "busy", sync.InStep: "good", "": "none"}
+var tones = map[sync.Status]string{sync.Failed: "bad", sync.Held: "warn", sync.Pending: "busy", sync.Changed: "busy", sync.NotServing: "warn", sync.InStep: "good", "": "none"}

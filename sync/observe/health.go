@@ -39,18 +39,18 @@ func (s *state) alive(now time.Time) error {
 	patience := missed * s.Every
 	if s.began.After(s.finished) {
 		if runs := now.Sub(s.began); runs > sync.Deadline+patience {
-			return fmt.Errorf("the pass that began %s ago has not ended; its deadline was %s", short(runs), short(sync.Deadline))
+			return fmt.Errorf("the pass that began %s ago has not ended; its deadline was %s", sync.Short(runs), sync.Short(sync.Deadline))
 		}
 		return nil
 	}
 	if s.finished.Before(s.born) {
 		if waited := now.Sub(s.born); waited > patience {
-			return fmt.Errorf("no pass has ended since the start %s ago; one is due every %s", short(waited), short(s.Every))
+			return fmt.Errorf("no pass has ended since the start %s ago; one is due every %s", sync.Short(waited), sync.Short(s.Every))
 		}
 		return nil
 	}
 	if waited := now.Sub(s.finished); waited > patience {
-		return fmt.Errorf("the last pass ended %s ago; one is due every %s", short(waited), short(s.Every))
+		return fmt.Errorf("the last pass ended %s ago; one is due every %s", sync.Short(waited), sync.Short(s.Every))
 	}
 	return nil
 }

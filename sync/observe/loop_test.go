@@ -18,7 +18,7 @@ func TestALoopIsObserved(t *testing.T) {
 		over := make(chan struct{})
 		loop := sync.Loop{
 			Every: every, Log: slog.New(slog.DiscardHandler), Stream: s.Stream,
-			Pass: func(syncer *sync.Syncer, ctx context.Context, apps []string) sync.Result {
+			Pass: func(ctx context.Context, syncer *sync.Syncer, apps []string) sync.Result {
 				s.Begin(time.Now())
 				return syncer.Sync(ctx, apps)
 			},

@@ -27,9 +27,9 @@ var (
 
 	leading = describe("leading", "1 if this replica makes the passes, 0 if it stands by.")
 
-	apps      = describe("apps", "Apps on NetScalers by the status that the last pass gave them: failed, held, pending, changed, in_step, or unknown if no pass has looked yet.", "status")
+	apps      = describe("apps", "Apps on NetScalers by the status that the last pass gave them: failed, held, pending, changed, not_serving, in_step, or unknown if no pass has looked yet.", "status")
 	appStatus = describe("app_status", "1; the label says the status of the app on the NetScaler.", "app", "netscaler", "group", "status")
-	members   = describe("members", "Members and endpoints of an app by state. Only serving, down, added, held, surplus, draining, disabled and not_ours are bound. None are given while the NetScaler cannot be read.", "app", "netscaler", "group", "state")
+	members   = describe("members", "Members and endpoints of an app by state. Only serving, down, added, draining, drained, disabled and not_ours are bound; a member whose removal is held, or failed, is what it was. None are given while the NetScaler cannot be read.", "app", "netscaler", "group", "state")
 	drifted   = describe("drift_changes", "Changes that the last pass found and did not make, because of a dry run, a pause, a guard or a failure.", "netscaler", "op")
 
 	sourceUp      = describe("source_up", "1 if the source answered the last time that it was asked, 0 if not.", "source")
@@ -77,7 +77,7 @@ type statusWord struct {
 }
 
 // statuses are in the order in which people should see them.
-var statuses = []statusWord{{sync.Failed, "failed"}, {sync.Held, "held"}, {sync.Pending, "pending"}, {sync.Changed, "changed"}, {sync.InStep, "in_step"}, {"", "unknown"}}
+var statuses = []statusWord{{sync.Failed, "failed"}, {sync.Held, "held"}, {sync.Pending, "pending"}, {sync.Changed, "changed"}, {sync.NotServing, "not_serving"}, {sync.InStep, "in_step"}, {"", "unknown"}}
 
 // collector makes metrics of the observer's state when they are asked for.
 type collector struct{ *Observer }
@@ -131,9 +131,9 @@ func (c collector) Collect(ch chan<- prometheus.Metric) {
 		if a.Seen.IsZero() || a.Seen.Before(a.Looked) {
 			continue
 		}
-		byState := map[State]int{Serving: 0} // a group that lost its last one must not just vanish
+		byState := map[sync.Standing]int{sync.Serving: 0} // a group that lost its last one must not just vanish
 		for _, r := range a.Rows {
-			byState[r.State]++
+			byState[r.Standing]++
 		}
 		for state, n := range byState {
 			gauge(members, float64(n), append(at, oneWord(state.String()))...)

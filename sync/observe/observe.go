@@ -44,7 +44,7 @@ type state struct {
 	Options
 	born       time.Time // or since when this replica leads
 	standby    bool
-	apps       map[place]app
+	apps       map[sync.Place]app
 	sources    map[string]health
 	netscalers map[string]health
 	streams    map[string]stream
@@ -57,9 +57,6 @@ type state struct {
 	success         time.Time // the last time that nothing was wrong anywhere
 	counts          counts
 }
-
-// place is an app on a NetScaler.
-type place struct{ app, netscaler string }
 
 // health is how a source or a NetScaler fared.
 type health struct {
@@ -80,7 +77,7 @@ type stream struct {
 func New(o Options) *Observer {
 	return &Observer{
 		state: state{
-			Options: o, born: time.Now(), apps: map[place]app{}, sources: map[string]health{},
+			Options: o, born: time.Now(), apps: map[sync.Place]app{}, sources: map[string]health{},
 			netscalers: map[string]health{}, streams: map[string]stream{}, counts: newCounts(),
 		},
 		news:  make(chan struct{}, 1),
@@ -100,16 +97,16 @@ func (o *Observer) Reload(apps []sync.App) {
 // prune forgets what is not in the mapping: a pass over an older one may have
 // told of more.
 func (s *state) prune() {
-	places, sources, netscalers := map[place]bool{}, map[string]bool{}, map[string]bool{}
+	places, sources, netscalers := map[sync.Place]bool{}, map[string]bool{}, map[string]bool{}
 	for _, a := range s.Apps {
 		for _, name := range a.NetScalers {
-			places[place{a.Name, name}], netscalers[name] = true, true
+			places[sync.Place{App: a.Name, NetScaler: name}], netscalers[name] = true, true
 		}
 		for _, from := range a.From {
 			sources[from.Source] = true
 		}
 	}
-	maps.DeleteFunc(s.apps, func(p place, _ app) bool { return !places[p] })
+	maps.DeleteFunc(s.apps, func(p sync.Place, _ app) bool { return !places[p] })
 	maps.DeleteFunc(s.sources, func(name string, _ health) bool { return !sources[name] })
 	maps.DeleteFunc(s.streams, func(name string, _ stream) bool { return !sources[name] })
 	maps.DeleteFunc(s.netscalers, func(name string, _ health) bool { return !netscalers[name] })
@@ -135,9 +132,15 @@ func (o *Observer) Record(r sync.Result, at time.Time) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	s := &o.state
+	harmed := map[sync.Place][]sync.Trouble{}
+	for _, t := range r.Troubles() {
+		for _, p := range t.Places {
+			harmed[p] = append(harmed[p], t)
+		}
+	}
 	for _, outcome := range r.Outcomes {
-		p := place{outcome.App.Name, outcome.NetScaler}
-		s.apps[p] = s.apps[p].after(outcome, at)
+		p := sync.Place{App: outcome.App.Name, NetScaler: outcome.NetScaler}
+		s.apps[p] = s.apps[p].after(outcome, harmed[p], at)
 	}
 	for name, err := range r.Sources {
 		s.sources[name] = s.sources[name].after(err, at)
@@ -201,7 +204,7 @@ func (h health) after(err error, at time.Time) health {
 	if h.Asked.IsZero() || failed != (h.Err != "") {
 		h.Since = at
 	}
-	h.Asked, h.Err = at, line(text(err))
+	h.Asked, h.Err = at, sync.OneLine(text(err))
 	if failed && h.Err == "" {
 		h.Err = "failed"
 	}
@@ -245,7 +248,7 @@ func (s *state) list() []app {
 	var all []app
 	for _, a := range s.Apps {
 		for _, name := range a.NetScalers {
-			known := s.apps[place{a.Name, name}]
+			known := s.apps[sync.Place{App: a.Name, NetScaler: name}]
 			known.Name, known.Group, known.NetScaler, known.Paused = a.Name, a.Group, name, a.Policy.Paused
 			all = append(all, known)
 		}

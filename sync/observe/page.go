@@ -76,7 +76,7 @@ func (s *state) view(now time.Time, query url.Values) view {
 		App: strings.TrimSpace(query.Get("app")), Status: query.Get("status"),
 	}
 	if err := s.alive(now); err != nil {
-		v.Alive = line(err.Error())
+		v.Alive = sync.OneLine(err.Error())
 	}
 	all := s.list()
 	counts := map[string]int{}
@@ -99,11 +99,11 @@ func (s *state) view(now time.Time, query url.Values) view {
 	v.Title = v.Headline + " – Nitrox"
 	if !s.finished.IsZero() {
 		v.Ended = s.finished
-		v.Pass = "took " + short(s.took)
+		v.Pass = "took " + sync.Short(s.took)
 		var parts []string
 		for _, p := range phasesOf(s.phases, 0) {
 			if p.took >= time.Millisecond {
-				parts = append(parts, p.name+" "+short(p.took))
+				parts = append(parts, p.name+" "+sync.Short(p.took))
 			}
 		}
 		if len(parts) > 0 {
@@ -111,21 +111,8 @@ func (s *state) view(now time.Time, query url.Values) view {
 		}
 	}
 	v.Boxes = s.boxes()
-	v.Sections, v.Filtered = sections(all, v.App, v.Status, s.told())
+	v.Sections, v.Filtered = sections(all, v.App, v.Status)
 	return v
-}
-
-// told are the failures that the page tells of a source or a NetScaler, and what
-// is enough to say of them for each app.
-func (s *state) told() map[string]string {
-	told := map[string]string{}
-	for name, h := range s.netscalers {
-		told[h.Err] = "netscaler " + name + " failed"
-	}
-	for name, h := range s.sources {
-		told["source "+name+": "+h.Err] = "source " + name + " failed"
-	}
-	return told
 }
 
 func word(status sync.Status) string {
@@ -165,28 +152,21 @@ func (s *state) headline(all int, counts map[string]int) (text, tone string) {
 	case s.finished.Before(s.born):
 		return "The first pass is under way", "busy"
 	case trouble > 0 && len(broken) == 1:
-		return fmt.Sprintf("%d of %s in trouble; %s failed", trouble, plural(all, "service group"), broken[0]), "bad"
+		return fmt.Sprintf("%d of %s in trouble; %s failed", trouble, sync.Count(all, "service group"), broken[0]), "bad"
 	case trouble > 0:
-		return fmt.Sprintf("%d of %s in trouble", trouble, plural(all, "service group")), "bad"
+		return fmt.Sprintf("%d of %s in trouble", trouble, sync.Count(all, "service group")), "bad"
 	case len(broken) > 0:
 		return strings.Join(broken, ", ") + " failed", "bad"
 	case counts["pending"] > 0:
-		return fmt.Sprintf("%d of %s with changes that are not made", counts["pending"], plural(all, "service group")), "busy"
+		return fmt.Sprintf("%d of %s with changes that are not made", counts["pending"], sync.Count(all, "service group")), "busy"
 	case all == 0:
 		return "The mapping has no apps", "busy"
 	case counts["unknown"] > 0:
-		return fmt.Sprintf("%d of %s not looked at yet", counts["unknown"], plural(all, "service group")), "busy"
+		return fmt.Sprintf("%d of %s not looked at yet", counts["unknown"], sync.Count(all, "service group")), "busy"
 	case all == 1:
 		return "The service group is in step", "good"
 	}
-	return fmt.Sprintf("All %s in step", plural(all, "service group")), "good"
-}
-
-func plural(n int, noun string) string {
-	if n == 1 {
-		return "1 " + noun
-	}
-	return fmt.Sprintf("%d %ss", n, noun)
+	return fmt.Sprintf("All %s in step", sync.Count(all, "service group")), "good"
 }
 
 // boxes are the NetScalers and the sources with their health.
@@ -211,7 +191,7 @@ func (s *state) boxes() []group {
 	for _, name := range netscalers {
 		h := s.netscalers[name]
 		b := boxOf(name, h)
-		b.Notes = append([]note{{Text: plural(serves[name], "service group")}}, b.Notes...)
+		b.Notes = append([]note{{Text: sync.Count(serves[name], "service group")}}, b.Notes...)
 		if !h.Saved.IsZero() {
 			b.Notes = append(b.Notes, note{Label: "last save", At: h.Saved})
 		}
@@ -219,7 +199,7 @@ func (s *state) boxes() []group {
 	}
 	for _, name := range sources {
 		b := boxOf(name, s.sources[name])
-		b.Notes = append([]note{{Text: plural(feeds[name], "app")}}, b.Notes...)
+		b.Notes = append([]note{{Text: sync.Count(feeds[name], "app")}}, b.Notes...)
 		if stream, known := s.streams[name]; known {
 			word := "events arrive since"
 			if !stream.Up {
@@ -249,12 +229,12 @@ func boxOf(name string, h health) box {
 }
 
 var pageTemplate = template.Must(template.New("page.html").Funcs(template.FuncMap{
-	"plural": plural,
-	"ago":    func(now, at time.Time) string { return short(max(0, now.Sub(at).Round(time.Second))) + " ago" },
-	"since":  func(now, at time.Time) string { return short(max(0, now.Sub(at).Round(time.Second))) },
+	"plural": sync.Count,
+	"ago":    func(now, at time.Time) string { return sync.Short(max(0, now.Sub(at).Round(time.Second))) + " ago" },
+	"since":  func(now, at time.Time) string { return sync.Short(max(0, now.Sub(at).Round(time.Second))) },
 	"stamp":  func(at time.Time) string { return at.UTC().Format("2006-01-02 15:04:05 UTC") },
 	"iso":    func(at time.Time) string { return at.UTC().Format(time.RFC3339) },
-	"class":  func(s State) string { return strings.ReplaceAll(s.String(), " ", "-") },
+	"class":  func(s sync.Standing) string { return strings.ReplaceAll(s.String(), " ", "-") },
 	// What other templates get beside the present time.
 	"when": func(now, at time.Time) map[string]time.Time { return map[string]time.Time{"Now": now, "At": at} },
 	"card": func(now time.Time, c card) map[string]any { return map[string]any{"Now": now, "Card": c} },

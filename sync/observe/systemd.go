@@ -34,7 +34,7 @@ func (o *Observer) Notify(ctx context.Context, log *slog.Logger) {
 // status is a line about how things are.
 func (o *Observer) status() string {
 	if s := o.snapshot(); !s.standby {
-		return line(s.summary)
+		return sync.OneLine(s.summary)
 	}
 	return "standing by: another replica leads"
 }

@@ -1,4 +1,4 @@
-package observe
+package sync_test
 
 import (
 	"errors"
@@ -70,17 +70,17 @@ func TestEachAddressIsInOneRow(t *testing.T) {
 		for _, m := range actual {
 			enabled[m.Addr] = m.State == netscaler.Enabled
 		}
-		all := rows(o)
+		all := o.Rows()
 		for _, r := range all {
 			if !want[r.Addr] {
 				t.Errorf("%v is in a row too many: %+v", r.Addr, all)
 			}
 			delete(want, r.Addr)
-			if (r.State == Serving || r.State == Held || r.State == Surplus || r.State == Down) && !enabled[r.Addr] {
-				t.Errorf("%v is said to be %s, and is not enabled", r.Addr, r.State)
+			if (r.Standing == sync.Serving || r.Standing == sync.Down) && !enabled[r.Addr] {
+				t.Errorf("%v is said to be %s, and is not enabled", r.Addr, r.Standing)
 			}
-			if (r.State == Missing || r.State == Added) && enabled[r.Addr] {
-				t.Errorf("%v is said to be %s, and serves", r.Addr, r.State)
+			if (r.Standing == sync.Missing || r.Standing == sync.Added) && enabled[r.Addr] {
+				t.Errorf("%v is said to be %s, and serves", r.Addr, r.Standing)
 			}
 		}
 		for a := range want {
@@ -89,12 +89,12 @@ func TestEachAddressIsInOneRow(t *testing.T) {
 	})
 }
 
-func TestDurationsAreSaidAsPeopleDo(t *testing.T) {
+func TestDurationsAreShort(t *testing.T) {
 	for d, want := range map[time.Duration]string{
-		0: "0 s", 250 * time.Millisecond: "250 ms", 1500 * time.Millisecond: "1.5 s", 12 * time.Second: "12 s", time.Minute: "1 min",
-		90 * time.Second: "1 min 30 s", 25*time.Minute + 30*time.Second: "25 min", time.Hour: "1 h", 90 * time.Minute: "1 h 30 min", 47 * time.Hour: "47 h", 72*time.Hour + time.Minute: "3 d",
+		0: "0s", 250 * time.Millisecond: "250ms", 1500 * time.Millisecond: "1.5s", 12 * time.Second: "12s", time.Minute: "1m",
+		90 * time.Second: "1m30s", 25*time.Minute + 30*time.Second: "25m", time.Hour: "1h", 90 * time.Minute: "1h30m", 47 * time.Hour: "47h", 72*time.Hour + time.Minute: "3d",
 	} {
-		if got := short(d); got != want {
+		if got := sync.Short(d); got != want {
 			t.Errorf("%v is %q, want %q", d, got, want)
 		}
 	}
