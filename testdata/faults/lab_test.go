@@ -82,6 +82,7 @@ type pass struct {
 	slow      map[string]bool // who is answered too late, and should wait instead of asking for another session
 	killed    map[int]bool
 	refuse    bool // the next read
+	met       int  // faults
 	late      bool // something is carried out when nobody waits for it any more
 	unknown   bool // Nitrox cannot know whether it has changed something, or will have
 	processes []*os.Process
@@ -275,9 +276,10 @@ func (l *lab) meet(c *call) func(*call) answer {
 	case c.kind == "POST logout" && !f.ends, c.kind == "POST login" && !f.ends && !p.slow[who]:
 		p.lost++
 		p.slow[who] = c.kind == "POST login" && f.slow()
-	case !c.reads() && strings.HasPrefix(f.name, "not carried out, ") || p.late:
+	case !c.reads() && strings.HasPrefix(f.name, "not carried out, ") || p.late || p.met > 0:
 		p.unknown = true
 	}
+	p.met++
 	return f.do
 }
 
