@@ -61,17 +61,17 @@ func (v *visit) apply(ctx context.Context, outcomes []*Outcome) {
 // no capacity; one that cannot be looked at meanwhile keeps its members.
 func (v *visit) remove(ctx context.Context, outcomes []*Outcome) {
 	began := time.Now()
-	var waiting, ready []*Outcome
+	var waiting, now []*Outcome
 	for _, o := range outcomes {
 		switch {
 		case !o.mayRemove():
-		case Ready(o.Plan, o.Actual):
-			ready = append(ready, o)
+		case ready(o.Plan, o.Actual):
+			now = append(now, o)
 		default:
 			waiting = append(waiting, o)
 		}
 	}
-	v.removeNow(ctx, ready)
+	v.removeNow(ctx, now)
 	for looks := 0; len(waiting) > 0; looks++ {
 		if looks > 0 {
 			_ = pause(ctx, time.Second) // do sees that ctx has ended
@@ -84,23 +84,23 @@ func (v *visit) remove(ctx context.Context, outcomes []*Outcome) {
 				return
 			}
 		}
-		var ready, rest []*Outcome
+		var due, rest []*Outcome
 		for _, o := range waiting {
-			now, err := groups.Members(o.App.Group)
+			members, err := groups.Members(o.App.Group)
 			if err == nil {
-				err = shows(o.Plan, now)
+				err = shows(o.Plan, members)
 			}
 			late := time.Since(began) >= o.App.Policy.WaitUp
 			switch {
-			case ctx.Err() != nil, err == nil && (late || Ready(o.Plan, now)):
-				ready = append(ready, o)
+			case ctx.Err() != nil, err == nil && (late || ready(o.Plan, members)):
+				due = append(due, o)
 			case late:
 				o.settle(isRemoval, fmt.Errorf("not removed: whether its successors are UP is not known: %w", err))
 			default:
 				rest = append(rest, o)
 			}
 		}
-		v.removeNow(ctx, ready)
+		v.removeNow(ctx, due)
 		waiting = rest
 	}
 }
@@ -267,7 +267,7 @@ func (v *visit) resolve(ctx context.Context, changes []netscaler.Change, said []
 		default:
 			var now []netscaler.Member
 			now, err = groups.Members(c.Group)
-			holds = InEffect(c, now)
+			holds = inEffect(c, now)
 		}
 		switch {
 		case err != nil:
@@ -281,8 +281,8 @@ func (v *visit) resolve(ctx context.Context, changes []netscaler.Change, said []
 	return errs
 }
 
-// InEffect says whether a group is as the change would have it.
-func InEffect(c netscaler.Change, now []netscaler.Member) bool {
+// inEffect says whether a group is as the change would have it.
+func inEffect(c netscaler.Change, now []netscaler.Member) bool {
 	for _, m := range now {
 		if m.Addr != c.Addr {
 			continue

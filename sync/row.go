@@ -39,10 +39,6 @@ const Standings = len(standings)
 
 func (s Standing) String() string { return standings[s] }
 
-// Serves: it is enabled, so that the NetScaler sends it traffic once it is
-// healthy.
-func (s Standing) Serves() bool { return s == Serving || s == Down || s == Added }
-
 // Row is one endpoint or member of an app, and why it is in or out.
 type Row struct {
 	Addr   netip.AddrPort // not valid for those left out, and for domain names
@@ -83,7 +79,7 @@ func (o Outcome) Rows() []Row {
 		enabled(m, cmp.Or(said(m.Addr), "kept: the endpoints are in doubt, so nothing is removed"))
 	}
 	for _, d := range o.Changes() {
-		if !OfMember(d.Op) {
+		if !ofMember(d.Op) {
 			continue
 		}
 		var r *Row

@@ -1,4 +1,3 @@
-// Package sync is the core of Nitrox.
 package sync
 
 import (

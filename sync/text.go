@@ -157,7 +157,7 @@ func (o Outcome) headline() string {
 }
 
 func textChange(b *bytes.Buffer, mark string, c netscaler.Change, share func(netscaler.Member) string) {
-	if !OfMember(c.Op) {
+	if !ofMember(c.Op) {
 		fmt.Fprintf(b, "  %s %s\n", mark, OneLine(strings.TrimSuffix(Subject(c)+", "+c.Why, ", ")))
 		return
 	}
