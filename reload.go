@@ -66,7 +66,7 @@ func reloads(ctx context.Context, file string, inUse []byte, signals <-chan os.S
 				refuse(err)
 				continue
 			}
-			log.Info("the mapping file was read again", "file", file)
+			log.Info("the mapping file was reloaded", "file", file)
 			select {
 			case fresh <- s:
 			case <-ctx.Done():

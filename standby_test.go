@@ -122,7 +122,7 @@ func TestStandbyOnABuildWithoutOrder(t *testing.T) {
 	sim, _, run := standbySite(t, simulator.Options{Lacks: []string{"order"}})
 	before := serving(sim)
 	out := run(1, "sync")
-	if strings.Count(out, "upgrade the NetScaler to 13.1 or later, or take order out of the mapping") != 1 {
+	if strings.Count(out, "upgrade the NetScaler to 13.1 or later, or remove order from the mapping") != 1 {
 		t.Errorf("why and what to do is not told once:\n%s", out)
 	}
 	if got := serving(sim); !slices.Equal(got, before) {

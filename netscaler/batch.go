@@ -173,7 +173,7 @@ func (b *batch) settle(items []item, err error) {
 // They are not unsure, whatever the one before was.
 func (b *batch) stop(err error) {
 	if errors.Is(err, ErrUnsure) {
-		err = fmt.Errorf("the answer to the change before was lost: %w", ErrUnavailable)
+		err = fmt.Errorf("the answer to the previous change was lost: %w", ErrUnavailable)
 	}
 	b.trouble = fmt.Errorf("not sent: %w", err)
 }

@@ -273,7 +273,7 @@ func byName(group string) string { return "GET servicegroup_servicegroupmember_b
 func settled(errs []error) []error {
 	return slices.DeleteFunc(slices.Clone(errs), func(err error) bool {
 		var e *netscaler.Error
-		return errors.Is(err, netscaler.ErrUnsure) && (errors.As(err, &e) || strings.Contains(err.Error(), "does not say that it was carried out"))
+		return errors.Is(err, netscaler.ErrUnsure) && (errors.As(err, &e) || strings.Contains(err.Error(), "does not say that it was done"))
 	})
 }
 

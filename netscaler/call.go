@@ -142,7 +142,7 @@ func (c *Client) send(ctx context.Context, s *session, k *call) (reply, error) {
 		k.err = err
 	}
 	if k.err == nil && k.reply.code != 0 {
-		c.log.WarnContext(ctx, "the NetScaler did it, with a warning", "netscaler", s.base, "method", k.method, "path", k.path,
+		c.log.WarnContext(ctx, "the NetScaler accepted the call, with a warning", "netscaler", s.base, "method", k.method, "path", k.path,
 			"errorcode", k.reply.code, "message", printable(k.reply.message, k.secret))
 	}
 	return k.reply, k.outcome(ctx, s.base)
@@ -189,7 +189,7 @@ func (k *call) read(resp *http.Response) (reply, error) {
 	var page notNITRO
 	switch {
 	case errors.As(err, &page):
-		failed.Message = "not an answer of NITRO: " + printable(plainText(string(page)), k.secret)
+		failed.Message = "not a NITRO answer: " + printable(plainText(string(page)), k.secret)
 		return a, failed
 	case err != nil && resp.StatusCode >= 400 && a.code == 0:
 		failed.Message = "the answer cannot be read: " + printable(err.Error(), k.secret)

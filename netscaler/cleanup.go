@@ -13,11 +13,11 @@ import (
 
 // ErrInUse is wrapped by the error of a RemoveServer that was not sent, because
 // something uses the server, or it is not what binding an address makes.
-var ErrInUse = errors.New("left, because something uses it")
+var ErrInUse = errors.New("kept, because something still uses it")
 
 // ErrGone is wrapped by the error of a RemoveServer of a server that is not
 // there any more.
-var ErrGone = errors.New("gone by now")
+var ErrGone = errors.New("already gone")
 
 // removeServers removes the servers that nothing uses. The appliance removes
 // the members of a server with it, without a word, so each is looked at right
@@ -46,7 +46,7 @@ func (c *Client) removeServer(ctx context.Context, ch Change) error {
 		return err
 	}
 	if ip, err := netip.ParseAddr(text(s.IP)); err != nil || ip.Unmap() != ch.Addr.Addr() || text(s.Domain) != "" {
-		return fmt.Errorf("%w: it is not a server of this address", ErrInUse)
+		return fmt.Errorf("%w: its server has another address", ErrInUse)
 	}
 	var bindings map[string]json.RawMessage
 	_, err = c.do(ctx, get("config/server_binding/"+segment(ch.Server), func(r io.Reader) (reply, error) {

@@ -102,7 +102,7 @@ type Client struct {
 // Open checks the configuration. It contacts nothing; the first call does.
 func Open(c Config) (*Client, error) {
 	if len(c.URLs) == 0 {
-		return nil, errors.New("no URL of the NetScaler is given")
+		return nil, errors.New("no URL is given for the NetScaler")
 	}
 	bases := make([]string, len(c.URLs))
 	for i, text := range c.URLs {
@@ -114,10 +114,10 @@ func Open(c Config) (*Client, error) {
 	}
 	c.URLs = bases
 	if c.Username == "" {
-		return nil, errors.New("no username for the NetScaler is given")
+		return nil, errors.New("no username is given for the NetScaler")
 	}
 	if c.Instance.IsValid() && (len(c.URLs) > 1 || c.Partition != "") {
-		return nil, errors.New("a NetScaler Console is one URL, and keeps no partition for its clients")
+		return nil, errors.New("a NetScaler Console has one URL, and keeps no partition for its clients")
 	}
 	if c.Timeout < 0 {
 		return nil, fmt.Errorf("the timeout %v is negative", c.Timeout)
@@ -148,7 +148,7 @@ func baseURL(text string) (string, error) {
 	}
 	switch {
 	case u.User != nil:
-		return "", fmt.Errorf("the URL %s holds a username or password; give them apart from it", u.Redacted())
+		return "", fmt.Errorf("the URL %s contains a username or password; give them separately", u.Redacted())
 	case u.Scheme != "http" && u.Scheme != "https", u.Host == "":
 		return "", fmt.Errorf("the URL %q is not of the form https://HOST", text)
 	case strings.Trim(u.Path, "/") != "", u.RawQuery != "", u.Fragment != "":

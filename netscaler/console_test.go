@@ -217,6 +217,6 @@ func TestConsoleIsOneURLWithoutPartitions(t *testing.T) {
 		behind(&cfg)
 		change(&cfg)
 		_, err := netscaler.Open(cfg)
-		wantError(t, err, nil, "a NetScaler Console is one URL")
+		wantError(t, err, nil, "a NetScaler Console has one URL")
 	}
 }

@@ -53,7 +53,7 @@ const vserverBinding = "lbvserver_servicegroup_binding"
 func (ch Change) checkCreation(op Op) error {
 	switch c := ch.Create; {
 	case c == nil, op != AddGroup && (c.VServer == nil || c.VServer.Name == ""):
-		return errors.New("not sent: it does not say what to make")
+		return errors.New("not sent: it does not say what to create")
 	case c.VServer != nil && strings.ContainsAny(c.VServer.Name, "[]"):
 		return errRange
 	case op != BindVServer && c.ServiceType == "":

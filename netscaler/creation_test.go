@@ -93,7 +93,7 @@ func TestFrontEnds(t *testing.T) {
 		}
 	}
 	_, err = got.Of("empty") // an answer without its row does not say that there is none
-	wantError(t, err, nil, "read lb vserver empty: the answer has no row of what was asked for")
+	wantError(t, err, nil, "read lb vserver empty: the answer has no entry for what was asked")
 	_, err = got.Of("never asked for")
 	wantError(t, err, nil, "not read")
 	b = newBox(t).on("GET lbvserver/a", nitro(403, 2138, "Not authorized to execute this command [show lb vserver a]"))
@@ -135,9 +135,9 @@ func TestServerIsRemovedOnlyIfNothingUsesIt(t *testing.T) {
 		{"unused", made, free, ok(done), nil, "", true},
 		{"empty lists", made, rows("server_binding", `{"name":"10.0.0.9","server_servicegroup_binding":[ ]}`), ok(done), nil, "", true},
 		{"a null for a list", made, rows("server_binding", `{"name":"10.0.0.9","server_servicegroup_binding":null}`), ok(done), netscaler.ErrInUse, "", false},
-		{"bindings without its own row", made, ok(done), ok(done), nil, "no row of what was asked for", false},
-		{"bindings of another", made, rows("server_binding", `{"name":"10.0.0.8"}`), ok(done), nil, "no row of what was asked for", false},
-		{"without its own row", ok(done), free, ok(done), nil, "no row of what was asked for", false},
+		{"bindings without its own row", made, ok(done), ok(done), nil, "no entry for what was asked", false},
+		{"bindings of another", made, rows("server_binding", `{"name":"10.0.0.8"}`), ok(done), nil, "no entry for what was asked", false},
+		{"without its own row", ok(done), free, ok(done), nil, "no entry for what was asked", false},
 		{"in a group", made, rows("server_binding", `{"name":"10.0.0.9","server_servicegroup_binding":[{"servicegroupname":"other"}]}`), ok(done), netscaler.ErrInUse, "server_servicegroup_binding", false},
 		{"a service", made, rows("server_binding", `{"name":"10.0.0.9","server_service_binding":[{"servicename":"s"}]}`), ok(done), netscaler.ErrInUse, "server_service_binding", false},
 		{"something new", made, rows("server_binding", `{"name":"10.0.0.9","server_gslbservicegroup_binding":[{"x":"s"}]}`), ok(done), netscaler.ErrInUse, "", false},

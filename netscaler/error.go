@@ -138,14 +138,14 @@ func (e *Error) advice() string {
 	case codeOnSecondary, codeOnlyPrimary:
 		return "this node is a secondary; give the URLs of both nodes"
 	case codeLoginChallenged:
-		return "the user needs a second factor; use one that does not"
+		return "the user needs a second factor; use a user that does not"
 	case codeAcceptEULA, codeForcePassword:
 		return "log in once by hand"
 	case codeClusterNode, codeClusterReadOnly:
 		return "use the cluster's address"
 	case 0:
 		if e.Status == http.StatusServiceUnavailable {
-			return "the management of the NetScaler is starting or overloaded"
+			return "the NetScaler's management service is starting or overloaded"
 		}
 	}
 	return ""

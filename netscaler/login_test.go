@@ -156,7 +156,7 @@ func TestSlowLogInIsSentOnce(t *testing.T) {
 			_, err := c.Read(t.Context(), fourGroups)
 			wantError(t, err, netscaler.ErrUnavailable, "http://ns.example: no answer within 30s")
 			err = c.Save(t.Context()) // of what an earlier pass left unsaved
-			wantError(t, err, netscaler.ErrUnavailable, "it may have begun a session all the same, so it is not tried again before ")
+			wantError(t, err, netscaler.ErrUnavailable, "it may have opened a session anyway, so it is not tried again before ")
 			for _, err := range c.Do(t.Context(), netscaler.Bind, changes(netscaler.Bind, "10.0.0.1:80")) {
 				wantError(t, err, netscaler.ErrUnavailable, "not tried again")
 				if strings.Contains(err.Error(), "sent, but the answer was lost") {
@@ -423,7 +423,7 @@ func TestApplianceThatRefusesTheTimeoutIsUsed(t *testing.T) {
 				if n := logins(sim); n != 4 {
 					t.Errorf("%d log-ins for three sessions, of which one was refused", n)
 				}
-				if n := strings.Count(log.String(), "refuses to limit the life of a session"); n != 1 {
+				if n := strings.Count(log.String(), "refuses to limit the lifetime of a session"); n != 1 {
 					t.Errorf("said %d times:\n%s", n, log.String())
 				}
 				noneLeft(t, c, sim)

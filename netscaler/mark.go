@@ -78,7 +78,7 @@ func (b *batch) drain(ctx context.Context) {
 	done = append(done, b.see(ctx, unmarked, func(m Member) bool { return m.Mark })...)
 	for _, it := range unmarked {
 		if e := refused(b.errs[it.i]); e != nil && !e.noGroup(it.change.Group) {
-			b.errs[it.i] = fmt.Errorf("not begun, because the member cannot be marked, and a later run would take it for an operator's: %w; drain: 0s unbinds without a mark", e)
+			b.errs[it.i] = fmt.Errorf("not drained, because the member cannot be marked and a later run would take the disable for an operator's: %w; drain: 0s unbinds without a mark", e)
 		}
 	}
 	b.step(ctx, Drain, append(marked, done...))
@@ -93,7 +93,7 @@ func (b *batch) enable(ctx context.Context) {
 	b.step(ctx, unmark, marked)
 	for _, it := range marked {
 		if err := b.errs[it.i]; err != nil {
-			b.errs[it.i] = fmt.Errorf("it is enabled, and its mark could not be lifted: %w", err)
+			b.errs[it.i] = fmt.Errorf("it is enabled, but its mark could not be removed: %w", err)
 		}
 	}
 }
@@ -123,9 +123,9 @@ func (b *batch) see(ctx context.Context, items []item, made func(Member) bool) (
 		members, wrong := groups.Members(it.change.Group)
 		switch {
 		case err != nil:
-			b.errs[it.i] = fmt.Errorf("%w; and look: %w", b.errs[it.i], err)
+			b.errs[it.i] = fmt.Errorf("%w; reading it again: %w", b.errs[it.i], err)
 		case wrong != nil:
-			b.errs[it.i] = fmt.Errorf("%w; and look: %w", b.errs[it.i], wrong)
+			b.errs[it.i] = fmt.Errorf("%w; reading it again: %w", b.errs[it.i], wrong)
 		case slices.ContainsFunc(members, func(m Member) bool { return m.Addr == it.change.Addr && made(m) }):
 			b.errs[it.i] = nil
 			seen = append(seen, it)

@@ -95,7 +95,7 @@ func TestMemberThatCannotBeMarkedIsNotDrained(t *testing.T) {
 	b := newBox(t).on(setCall, bulkFailed(itemDone, result(278, "Invalid argument [customserverid]"), itemNoGroup)).on(disableCall, ok(done))
 	errs := b.open().Do(t.Context(), netscaler.Drain, drains(member("10.0.0.1:80"), member("10.0.0.2:80"), member("10.0.0.3:80")))
 	wantNil(t, errs[:1])
-	wantError(t, errs[1], nil, "sg: drain 10.0.0.2:80: not begun, because the member cannot be marked", "278", "drain: 0s")
+	wantError(t, errs[1], nil, "sg: drain 10.0.0.2:80: not drained, because the member cannot be marked", "278", "drain: 0s")
 	wantError(t, errs[2], netscaler.ErrNoGroup)
 	if got := b.bodies(disableCall); len(got) != 1 || ports(got)[0] != "80" {
 		t.Errorf("disabled %q", got)
@@ -137,7 +137,7 @@ func TestEnableLiftsTheMark(t *testing.T) {
 
 	b = newBox(t).on(enableCall, ok(done)).on(setCall, nitro(599, 1043, "Internal error"))
 	errs := b.open().Do(t.Context(), netscaler.Enable, list[:1])
-	wantError(t, errs[0], nil, "enable 10.0.0.1:80: it is enabled, and its mark could not be lifted", "1043")
+	wantError(t, errs[0], nil, "enable 10.0.0.1:80: it is enabled, but its mark could not be removed", "1043")
 }
 
 // Mark, drain, return and restore on a whole appliance, also the longest mark.

@@ -66,9 +66,9 @@ func (ch Change) checkList() error {
 		case !m.Addr.IsValid(), m.Addr.Addr().IsUnspecified(), m.Addr.Addr().Zone() != "", m.Addr.Port() == 0, m.NotOurs != "":
 			return fmt.Errorf("not sent: %s cannot be in a list of addresses", ch.memberName())
 		case m.Weight < 1 || m.Weight > 100:
-			return fmt.Errorf("not sent: the weight %d of %s is not one of 1 to 100", m.Weight, m.Addr)
+			return fmt.Errorf("not sent: the weight %d of %s is not between 1 and 100", m.Weight, m.Addr)
 		case m.Order < 0 || m.Order > maxOrder:
-			return fmt.Errorf("not sent: the order %d of %s is not one of 1 to %d", m.Order, m.Addr, maxOrder)
+			return fmt.Errorf("not sent: the order %d of %s is not between 1 and %d", m.Order, m.Addr, maxOrder)
 		case seen[m.Addr]:
 			return fmt.Errorf("not sent: %s is in the list twice", m.Addr)
 		}

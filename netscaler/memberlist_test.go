@@ -40,7 +40,7 @@ func TestListThatMustNotBeSent(t *testing.T) {
 		"10.0.0.1:80 is in the list twice": func(c *netscaler.Change) { c.List = append(c.List, c.List[0]) },
 		"the weight 0 of":                  func(c *netscaler.Change) { c.List[0].Weight = 0 },
 		"the order 8193 of 10.0.0.1:80":    func(c *netscaler.Change) { c.List[0].Order = 8193 },
-		"cannot be in a list":              func(c *netscaler.Change) { c.List[0].NotOurs = "it stands for all ports" },
+		"cannot be in a list":              func(c *netscaler.Change) { c.List[0].NotOurs = "it is bound to all ports" },
 		`"www" cannot be in a list`:        func(c *netscaler.Change) { c.List[0] = netscaler.Member{Server: "www", Weight: 1} },
 	} {
 		b := newBox(t)

@@ -267,7 +267,7 @@ func list(value func(*json.Decoder) error) func(*json.Decoder) error {
 		case err != nil:
 			return err
 		case start != json.Delim('['):
-			return fmt.Errorf("%q where a list is due", printable(fmt.Sprint(start)))
+			return fmt.Errorf("%q where a list is expected", printable(fmt.Sprint(start)))
 		}
 		for dec.More() {
 			if err := value(dec); err != nil {

@@ -58,13 +58,13 @@ func TestRows(t *testing.T) {
 		{"name that steers terminals", `{"ip":"20.0.0.1","port":80,"servername":"a\u001b[31m\nb","state":"ENABLED"}`,
 			netscaler.Member{Addr: at("20.0.0.1:80"), Server: "a [31m b", Weight: 1, NotOurs: "the name of its server cannot be printed"}},
 		{"domain that does not resolve", `{"ip":"0.0.0.0","port":80,"servername":"www","state":"ENABLED","svrstate":"DOWN"}`,
-			netscaler.Member{Server: "www", Weight: 1, NotOurs: `its server "www" stands for a domain name`}},
+			netscaler.Member{Server: "www", Weight: 1, NotOurs: `its server "www" is domain-based`}},
 		{"nonsense for an address", `{"ip":"10.0.0\u0007.1","port":80,"servername":"a","state":"ENABLED"}`,
 			netscaler.Member{Server: "a", Weight: 1, NotOurs: `its address "10.0.0 .1" cannot be read`}},
 		{"all ports", `{"ip":"10.0.0.1","port":"*","servername":"a","state":"ENABLED"}`,
-			netscaler.Member{Addr: at("10.0.0.1:65535"), Server: "a", Weight: 1, NotOurs: "it stands for all ports"}},
+			netscaler.Member{Addr: at("10.0.0.1:65535"), Server: "a", Weight: 1, NotOurs: "it is bound to all ports"}},
 		{"all ports, as rows have it", `{"ip":"10.0.0.1","port":65535,"servername":"a","state":"ENABLED"}`,
-			netscaler.Member{Addr: at("10.0.0.1:65535"), Server: "a", Weight: 1, NotOurs: "it stands for all ports"}},
+			netscaler.Member{Addr: at("10.0.0.1:65535"), Server: "a", Weight: 1, NotOurs: "it is bound to all ports"}},
 		{"port 65534", `{"ip":"10.0.0.1","port":65534,"servername":"a","state":"ENABLED"}`,
 			netscaler.Member{Addr: at("10.0.0.1:65534"), Server: "a", Weight: 1}},
 		{"port 65536", `{"ip":"10.0.0.1","port":65536,"servername":"a","state":"ENABLED"}`,
@@ -299,7 +299,7 @@ func TestRefusedBulkReadIsRememberedAndGroupsReadByName(t *testing.T) {
 func TestOneGroupsTroubleByNameIsEverybodysIfItIsTheAppliances(t *testing.T) {
 	b := newBox(t).on(byName("a"), rows(binding, "")).on(byName("b"), page(404))
 	groups, err := look(b.open(), t.Context(), []string{"a", "b"})
-	wantError(t, err, nil, "read service group b: HTTP 404: not an answer of NITRO: Sorry & bye")
+	wantError(t, err, nil, "read service group b: HTTP 404: not a NITRO answer: Sorry & bye")
 	if groups != nil {
 		t.Errorf("a result: %v", groups)
 	}

@@ -24,11 +24,11 @@ var (
 	errUnreadable = errors.New("the answer cannot be read")
 	// errNameless: a read of one object was answered without the object's own row,
 	// which says nothing of it, not even that it is not there.
-	errNameless = errors.New("the answer has no row of what was asked for")
+	errNameless = errors.New("the answer has no entry for what was asked")
 	// errUnsaid: a write was answered without an errorcode, by something other
 	// than the 201 that NITRO gives for what was added, so that a proxy or a web
 	// server may have said it. Some builds answer actions like that.
-	errUnsaid = errors.New("the answer does not say that it was carried out")
+	errUnsaid = errors.New("the answer does not say that it was done")
 )
 
 // reply is what all answers of NITRO have in common.
@@ -57,7 +57,7 @@ func (r reply) done() bool {
 // notNITRO is an answer that is no JSON object; it holds the first of it.
 type notNITRO string
 
-func (e notNITRO) Error() string { return "not an answer of NITRO: " + string(e) }
+func (e notNITRO) Error() string { return "not a NITRO answer: " + string(e) }
 
 // decodeReply reads an answer. What stands under key is given to value, which
 // must read it whole; it may come before or after the errorcode. An empty

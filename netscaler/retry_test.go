@@ -147,7 +147,7 @@ func TestTimeoutGrowsWithTheArray(t *testing.T) {
 				t.Fatal(err)
 			}
 		}
-		wantError(t, bindOne(t.Context(), c), netscaler.ErrUnsure, "service group sg: bind 10.0.0.1:80: sent, and not known to have been made: http://ns.example")
+		wantError(t, bindOne(t.Context(), c), netscaler.ErrUnsure, "service group sg: bind 10.0.0.1:80: sent, but it is not known whether it took effect: http://ns.example")
 	})
 }
 
@@ -380,7 +380,7 @@ func TestCertificateIsVerified(t *testing.T) {
 		t.Fatal(err)
 	}
 
-	wantError(t, readOne(t.Context(), overTCP(t, s.URL)), netscaler.ErrUnavailable, "certificate", "give the certificate to trust as ca_file")
+	wantError(t, readOne(t.Context(), overTCP(t, s.URL)), netscaler.ErrUnavailable, "certificate", "name the file of the certificate to trust in ca_file")
 	if n := refused.Load(); n != 1 {
 		t.Errorf("%d connections to an appliance that is not trusted", n)
 	}
@@ -418,12 +418,12 @@ func TestOpenSaysWhatIsWrong(t *testing.T) {
 		{func(c *netscaler.Config) { c.URLs = []string{"192.0.2.10"} }, `"192.0.2.10" is not of the form https://HOST`},
 		{func(c *netscaler.Config) { c.URLs = []string{"ftp://192.0.2.10"} }, "not of the form"},
 		{func(c *netscaler.Config) { c.URLs = []string{"https://"} }, "not of the form"},
-		{func(c *netscaler.Config) { c.URLs = []string{"https://u:hunter2@h"} }, "https://u:xxxxx@h holds a username or password"},
+		{func(c *netscaler.Config) { c.URLs = []string{"https://u:hunter2@h"} }, "https://u:xxxxx@h contains a username or password"},
 		{func(c *netscaler.Config) { c.URLs = []string{"https://u:hunter2@h\x00"} }, "cannot be parsed"},
 		{func(c *netscaler.Config) { c.URLs = []string{"https://h/nitro/v1"} }, "more than a scheme and a host"},
 		{func(c *netscaler.Config) { c.Username = "" }, "no username"},
 		{func(c *netscaler.Config) { c.Timeout = -1 }, "negative"},
-		{func(c *netscaler.Config) { c.CAFile = empty }, "empty.pem holds no certificate"},
+		{func(c *netscaler.Config) { c.CAFile = empty }, "empty.pem contains no PEM certificate"},
 		{func(c *netscaler.Config) { c.CAFile = empty + "x" }, "read the CA file: "},
 	} {
 		cfg := good

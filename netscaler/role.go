@@ -40,7 +40,7 @@ func (c *Client) mayWrite(ctx context.Context, s *session, planned bool) error {
 // failedOver ends a pass that began on one node of a pair and finds itself on
 // the other.
 func failedOver(from, to *session) error {
-	return sessionError{fmt.Errorf("%w: the HA pair failed over in the middle of the pass, from %s to %s; the next pass goes on there", ErrUnavailable, from.base, to.base)}
+	return sessionError{fmt.Errorf("%w: the HA pair failed over in the middle of the pass, from %s to %s; the next pass continues there", ErrUnavailable, from.base, to.base)}
 }
 
 // Writable asks the appliance for its role, and is an error unless it is a

@@ -47,7 +47,7 @@ func (r *row) member() (m Member, err error) {
 	m = Member{Weight: 1, Server: text(r.Server)}
 	for _, v := range []json.RawMessage{r.IP, r.Port, r.Server, r.State, r.SvrState, r.Weight, r.Order, r.CustomID, r.Graceful, r.Reason} {
 		if len(v) > 0 && (v[0] == '{' || v[0] == '[') {
-			return m, fmt.Errorf("the member %s has %s in the place of a text or a number", quote(r.Server), quote(v))
+			return m, fmt.Errorf("the member %s has %s where a text or a number is expected", quote(r.Server), quote(v))
 		}
 	}
 	state, svrState := plain(r.State), plain(r.SvrState)
@@ -110,7 +110,7 @@ func orderOf(raw []byte) (int, error) {
 	}
 	n, err := number(raw)
 	if err == nil && (n < 0 || n > maxOrder) {
-		err = fmt.Errorf("the order %d is not one of 1 to %d", n, maxOrder)
+		err = fmt.Errorf("the order %d is not between 1 and %d", n, maxOrder)
 	}
 	return n, err
 }
@@ -126,14 +126,14 @@ func (r *row) addr() (addr netip.AddrPort, notOurs string) {
 	switch {
 	case err == nil && a.IsUnspecified():
 		// An FQDN member whose name does not resolve shows 0.0.0.0.
-		return addr, "its server " + quote(r.Server) + " stands for a domain name"
+		return addr, "its server " + quote(r.Server) + " is domain-based"
 	case err != nil:
 		return addr, "its address " + quote(r.IP) + " cannot be read"
 	}
 	a = a.Unmap()
 	port, err := number(r.Port)
 	if string(plain(r.Port)) == "*" || err == nil && port == wildcardPort {
-		return netip.AddrPortFrom(a, wildcardPort), "it stands for all ports"
+		return netip.AddrPortFrom(a, wildcardPort), "it is bound to all ports"
 	}
 	if err != nil || port < 1 || port > 65535 {
 		return addr, "its port " + quote(r.Port) + " cannot be read"

@@ -82,7 +82,7 @@ func (b *batch) bindByName(ctx context.Context) {
 	names, err := b.client.servers(ctx)
 	if err != nil {
 		for _, it := range conflicts {
-			b.errs[it.i] = fmt.Errorf("%w; and look up its server: %w", b.errs[it.i], err)
+			b.errs[it.i] = fmt.Errorf("%w; looking up its server: %w", b.errs[it.i], err)
 		}
 		return
 	}

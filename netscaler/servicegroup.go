@@ -165,9 +165,9 @@ var ErrNoGroup = errors.New("no such service group")
 
 // ErrNoOrder is wrapped by the error of a change that would give a member an
 // order on a build that has none. It is not made without: a standby would serve.
-var ErrNoOrder = errors.New("this build has no order of members; upgrade the NetScaler to 13.1 or later, or take order out of the mapping")
+var ErrNoOrder = errors.New("this build does not support order; upgrade the NetScaler to 13.1 or later, or remove order from the mapping")
 
 // ErrUnsure is wrapped by the error of a change that was sent and whose answer
 // does not show that it holds: the answer was lost, says nothing, or says that
 // there was nothing to do. Only reading again tells whether it was made.
-var ErrUnsure = errors.New("sent, and not known to have been made")
+var ErrUnsure = errors.New("sent, but it is not known whether it took effect")

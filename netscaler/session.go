@@ -158,7 +158,7 @@ func (c *Client) primaryStill(ctx context.Context) bool {
 		if err = c.askRole(ctx, s); err == nil || ctx.Err() != nil {
 			return true
 		}
-		c.log.WarnContext(ctx, "the node is left", "netscaler", s.base, "error", err)
+		c.log.WarnContext(ctx, "the node is no longer used", "netscaler", s.base, "error", err)
 	}
 	c.drop(ctx, s)
 	return false
@@ -187,10 +187,10 @@ func (c *Client) login(ctx context.Context, base string, impatient bool) (*sessi
 		return nil, fmt.Errorf("%w; not tried again before the password changes, or %s", c.refusal.err, until.Format(time.TimeOnly))
 	}
 	if before := c.lost[base]; time.Now().Before(before.until) {
-		return nil, fmt.Errorf("%w; it may have begun a session all the same, so it is not tried again before %s", before.err, before.until.Format(time.TimeOnly))
+		return nil, fmt.Errorf("%w; it may have opened a session anyway, so it is not tried again before %s", before.err, before.until.Format(time.TimeOnly))
 	}
 	if err := c.endLeft(ctx, base); err != nil {
-		return nil, fmt.Errorf("log in to %s: a session that was left there must end first: %w", base, err)
+		return nil, fmt.Errorf("log in to %s: the session left there must end first: %w", base, err)
 	}
 	s, err := c.askForSession(ctx, base, impatient, password)
 	var e *Error
@@ -227,7 +227,7 @@ func (c *Client) askForSession(ctx context.Context, base string, impatient bool,
 	delete(body, "timeout")
 	if s, err = c.tryLogin(ctx, base, impatient, password, body); err == nil {
 		c.noLife.Store(true)
-		c.log.WarnContext(ctx, "the NetScaler refuses to limit the life of a session",
+		c.log.WarnContext(ctx, "the NetScaler refuses to limit the lifetime of a session",
 			"netscaler", base, "error", why)
 	}
 	return s, err
@@ -255,7 +255,7 @@ func (c *Client) tryLogin(ctx context.Context, base string, impatient bool, pass
 	if a.session == "" {
 		switch {
 		case err == nil:
-			err = lostAnswer{errors.New("the answer holds no session")}
+			err = lostAnswer{errors.New("the answer contains no session")}
 		case k.unsure:
 			err = lostAnswer{err}
 		}

@@ -79,7 +79,7 @@ func TestSessionOfTheCookieIsUsedWhenTheBodyHasNone(t *testing.T) {
 	}
 	b.on("POST login", answer{status: 201, body: done})
 	_, err := b.open().Read(t.Context(), []string{"sg"})
-	wantError(t, err, nil, "holds no session")
+	wantError(t, err, nil, "contains no session")
 }
 
 // The session of scenario 19 dies in the middle of a run, in each of the ways

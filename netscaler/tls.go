@@ -26,7 +26,7 @@ func newTransport(c Config) (*http.Transport, error) {
 		}
 		settings.RootCAs = x509.NewCertPool()
 		if !settings.RootCAs.AppendCertsFromPEM(pem) {
-			return nil, fmt.Errorf("the CA file %s holds no certificate in PEM", c.CAFile)
+			return nil, fmt.Errorf("the CA file %s contains no PEM certificate", c.CAFile)
 		}
 	}
 	return &http.Transport{
@@ -53,11 +53,11 @@ func untrusted(err error) (advice string, yes bool) {
 	)
 	switch {
 	case errors.As(err, &authority):
-		return "give the certificate to trust as ca_file", true
+		return "name the file of the certificate to trust in ca_file", true
 	case errors.As(err, &name):
-		return "give the name in the certificate as server_name", true
+		return "put the name in the certificate into server_name", true
 	case errors.Is(err, http.ErrSchemeMismatch), errors.As(err, &record):
-		return "the port does not speak TLS: is it https?", true
+		return "the port does not speak TLS; is it the https port?", true
 	case errors.As(err, &cert):
 		return "the certificate is not valid", true
 	}

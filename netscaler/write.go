@@ -78,7 +78,7 @@ func (ch Change) memberName() string {
 func (ch Change) check(op Op) error {
 	switch {
 	case ch.Op != op:
-		return fmt.Errorf("not sent: it is a %s among %ss", ch.Op, op)
+		return fmt.Errorf("not sent: a %s among %ss", ch.Op, op)
 	case ch.Group == "":
 		return errors.New("not sent: it names no service group")
 	case strings.ContainsAny(ch.Group, "[]"):
@@ -88,7 +88,7 @@ func (ch Change) check(op Op) error {
 	case op < Bind:
 		return ch.checkCreation(op)
 	case op == RemoveServer && !ch.OwnName():
-		return errors.New("not sent: the server is not named by its address")
+		return errors.New("not sent: the server's name is not its address")
 	case ch.NotOurs != "":
 		return fmt.Errorf("not sent: %s", ch.NotOurs)
 	case !ch.Addr.IsValid(), ch.Addr.Addr().IsUnspecified(), ch.Addr.Addr().Zone() != "":
@@ -98,9 +98,9 @@ func (ch Change) check(op Op) error {
 	case op != Bind && ch.Server == "":
 		return errors.New("not sent: it names no server")
 	case (op == Bind || op == Set) && (ch.Weight < 1 || ch.Weight > 100):
-		return fmt.Errorf("not sent: the weight %d is not one of 1 to 100", ch.Weight)
+		return fmt.Errorf("not sent: the weight %d is not between 1 and 100", ch.Weight)
 	case ch.Order < 0 || ch.Order > maxOrder:
-		return fmt.Errorf("not sent: the order %d is not one of 1 to %d", ch.Order, maxOrder)
+		return fmt.Errorf("not sent: the order %d is not between 1 and %d", ch.Order, maxOrder)
 	case op == Drain && ch.Delay <= 0:
 		return errors.New("not sent: a drain needs a delay")
 	case op != Bind && strings.ContainsAny(ch.Server, "[]"):
@@ -110,7 +110,7 @@ func (ch Change) check(op Op) error {
 }
 
 // The command line of the appliance reads a range of names in brackets.
-var errRange = errors.New("not sent: a name with brackets stands for several")
+var errRange = errors.New("not sent: a name with brackets means several")
 
 // item is a change on its way. NITRO takes either an address or a server's
 // name, never both (error 1092).
@@ -198,7 +198,7 @@ func (c *Client) holds(op Op, group string, e *Error) error {
 	case op <= Bind && e.Code == codeExists, op == Unbind && e.gone():
 		return fmt.Errorf("%w: %w", ErrUnsure, e)
 	case e.peerFailed():
-		c.log.Warn("the change was made on the primary, and not yet on its peer", "op", op, "group", group, "error", e)
+		c.log.Warn("the change was made on the primary, but not yet on its peer", "op", op, "group", group, "error", e)
 		return nil
 	}
 	return e
@@ -231,7 +231,7 @@ func (c *Client) Save(ctx context.Context) error {
 	case e != nil && e.Code == codeUnchanged:
 		return nil
 	case e != nil && e.peerFailed():
-		c.log.WarnContext(ctx, "the configuration was saved on the primary, and not on its peer", "error", e)
+		c.log.WarnContext(ctx, "the configuration was saved on the primary, but not on its peer", "error", e)
 		return nil
 	}
 	if err != nil {

@@ -112,20 +112,20 @@ func TestNamesInPathsAndArguments(t *testing.T) {
 // A member operation without group, server or port is one on the whole group.
 func TestChangeThatDoesNotNameItsMemberIsNeverSent(t *testing.T) {
 	for name, spoil := range map[string]func(*netscaler.Change){
-		"names no service group":      func(c *netscaler.Change) { c.Group = "" },
-		"does not name one port":      func(c *netscaler.Change) { c.Addr = netip.AddrPortFrom(c.Addr.Addr(), 0) },
-		"names no address":            func(c *netscaler.Change) { c.Addr = netip.AddrPort{} },
-		"names no address ":           func(c *netscaler.Change) { c.Addr = netip.MustParseAddrPort("0.0.0.0:80") },
-		"names no address  ":          func(c *netscaler.Change) { c.Addr = netip.MustParseAddrPort("[fe80::1%eth0]:80") },
-		"names no server":             func(c *netscaler.Change) { c.Server = "" },
-		"weight 0 is not one":         func(c *netscaler.Change) { c.Weight = 0 },
-		"weight 101 is not one":       func(c *netscaler.Change) { c.Weight = 101 },
-		"order 8193 is not one":       func(c *netscaler.Change) { c.Order = 8193 },
-		"a drain needs a delay":       func(c *netscaler.Change) { c.Delay = 0 },
-		"brackets stands for several": func(c *netscaler.Change) { c.Group = "sg[1-9]" },
-		"with brackets stands for":    func(c *netscaler.Change) { c.Server = "10.0.0.[1-9]" },
-		"stands for a domain name":    func(c *netscaler.Change) { c.NotOurs = "its server stands for a domain name" },
-		"among":                       func(c *netscaler.Change) { c.Op = netscaler.RemoveServer },
+		"names no service group":    func(c *netscaler.Change) { c.Group = "" },
+		"does not name one port":    func(c *netscaler.Change) { c.Addr = netip.AddrPortFrom(c.Addr.Addr(), 0) },
+		"names no address":          func(c *netscaler.Change) { c.Addr = netip.AddrPort{} },
+		"names no address ":         func(c *netscaler.Change) { c.Addr = netip.MustParseAddrPort("0.0.0.0:80") },
+		"names no address  ":        func(c *netscaler.Change) { c.Addr = netip.MustParseAddrPort("[fe80::1%eth0]:80") },
+		"names no server":           func(c *netscaler.Change) { c.Server = "" },
+		"weight 0 is not between":   func(c *netscaler.Change) { c.Weight = 0 },
+		"weight 101 is not between": func(c *netscaler.Change) { c.Weight = 101 },
+		"order 8193 is not between": func(c *netscaler.Change) { c.Order = 8193 },
+		"a drain needs a delay":     func(c *netscaler.Change) { c.Delay = 0 },
+		"brackets means several":    func(c *netscaler.Change) { c.Group = "sg[1-9]" },
+		"with brackets means":       func(c *netscaler.Change) { c.Server = "10.0.0.[1-9]" },
+		"is domain-based":           func(c *netscaler.Change) { c.NotOurs = "its server is domain-based" },
+		"among":                     func(c *netscaler.Change) { c.Op = netscaler.RemoveServer },
 	} {
 		for _, op := range allOps {
 			server := op != netscaler.Bind
@@ -338,7 +338,7 @@ func TestABuildWithoutOrder(t *testing.T) {
 				errs := b.open().Do(t.Context(), op, list)
 				for _, i := range []int{0, 2} {
 					wantError(t, errs[i], netscaler.ErrNoOrder, fmt.Sprintf("service group sg: %s 10.0.0.1:%d: NITRO ", op, i+1),
-						"upgrade the NetScaler to 13.1 or later, or take order out of the mapping")
+						"upgrade the NetScaler to 13.1 or later, or remove order from the mapping")
 				}
 				wantNil(t, []error{errs[1], errs[3]})
 				if got := ports(b.bodies(lineOf(op))); !slices.Equal(got, test.sent) {
@@ -419,7 +419,7 @@ func TestAddressThatHasAServerIsBoundByItsName(t *testing.T) {
 		b := newBox(t).on("GET server", nitro(403, 2138, "Not authorized to execute this command [show server]")).
 			on("PUT "+binding, nitro(409, 1335, "Server already exists [10.0.0.1]"))
 		errs := b.open().Do(t.Context(), netscaler.Bind, list[:1])
-		wantError(t, errs[0], nil, "NITRO 1335 (HTTP 409): Server already exists [10.0.0.1]; and look up its server: NITRO 2138", `must allow "show server"`)
+		wantError(t, errs[0], nil, "NITRO 1335 (HTTP 409): Server already exists [10.0.0.1]; looking up its server: NITRO 2138", `must allow "show server"`)
 	})
 }
 
@@ -441,7 +441,7 @@ func TestServersTellDomains(t *testing.T) {
 			t.Errorf("%s: %q, %v", name, got, err)
 		}
 	}
-	for name, want := range map[string]string{"hidden": "NITRO 2138", "none": "no row of what was asked for", "other": "no row of what was asked for"} {
+	for name, want := range map[string]string{"hidden": "NITRO 2138", "none": "no entry for what was asked", "other": "no entry for what was asked"} {
 		_, err := all.Domain(name)
 		wantError(t, err, nil, `look up the server "`+name+`": `, want)
 	}
@@ -470,7 +470,7 @@ func TestAfterALostAnswerNothingMoreIsSent(t *testing.T) {
 		if errors.Is(err, netscaler.ErrUnsure) {
 			t.Fatalf("it was never sent: %v", err)
 		}
-		wantError(t, err, netscaler.ErrUnavailable, "not sent: the answer to the change before was lost")
+		wantError(t, err, netscaler.ErrUnavailable, "not sent: the answer to the previous change was lost")
 	}
 	if n := b.count("PUT " + binding); n != 2 {
 		t.Errorf("%d calls", n)

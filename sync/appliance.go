@@ -158,7 +158,7 @@ func (v *visit) alone(ctx context.Context) error {
 	if now := v.ns.appliance(); now != before {
 		for _, other := range v.others {
 			if other.ns.appliance() == now {
-				return fmt.Errorf("it is the same appliance as another entry of the mapping (%s), and said so too late for this pass; the next serves both", strings.TrimPrefix(now, "nodes "))
+				return fmt.Errorf("it turned out during this pass to be the same appliance as another entry of the mapping (%s); the next pass serves both", strings.TrimPrefix(now, "nodes "))
 			}
 		}
 	}

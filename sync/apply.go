@@ -15,7 +15,7 @@ import (
 var (
 	errNotReached = errors.New("not attempted")
 	errStopped    = errors.New("not attempted: the run was stopped")
-	errAddFirst   = errors.New("not removed: what should have been added or set before it was not")
+	errAddFirst   = errors.New("not removed: what had to be added or set first was not")
 )
 
 // apply makes the changes of the outcomes' plans: first what adds, all groups
@@ -95,7 +95,7 @@ func (v *visit) remove(ctx context.Context, outcomes []*Outcome) {
 			case ctx.Err() != nil, err == nil && (late || ready(o.Plan, members)):
 				due = append(due, o)
 			case late:
-				o.settle(isRemoval, fmt.Errorf("not removed: whether its successors are UP is not known: %w", err))
+				o.settle(isRemoval, fmt.Errorf("not removed: it is not known whether its successors are UP: %w", err))
 			default:
 				rest = append(rest, o)
 			}
@@ -203,7 +203,7 @@ func (v *visit) abandon(errs []error) {
 	}
 }
 
-var errNoOrder = errors.New("this build has no order of members")
+var errNoOrder = errors.New("this build does not support order")
 
 // once keeps what is to be told once a pass from being told of each member: that
 // the build has no order, and what to do about it.
@@ -248,7 +248,7 @@ func (v *visit) resolve(ctx context.Context, changes []netscaler.Change, said []
 		groups, err = v.ns.Client.Read(ctx, keys(unsure))
 	}
 	if err != nil {
-		v.errs = append(v.errs, fmt.Errorf("read again after an answer that does not say what was done: %w", err))
+		v.errs = append(v.errs, fmt.Errorf("read again after an answer that does not say what was changed: %w", err))
 		return errs
 	}
 	for i, c := range changes {
@@ -271,11 +271,11 @@ func (v *visit) resolve(ctx context.Context, changes []netscaler.Change, said []
 		}
 		switch {
 		case err != nil:
-			errs[i] = fmt.Errorf("%w; and look: %w", errs[i], err)
+			errs[i] = fmt.Errorf("%w; reading it again: %w", errs[i], err)
 		case holds:
 			errs[i] = nil
 		default:
-			errs[i] = fmt.Errorf("not made, as a look at it shows: %v", errs[i]) // and no longer unsure
+			errs[i] = fmt.Errorf("not made, as reading it again shows: %v", errs[i]) // and no longer unsure
 		}
 	}
 	return errs
@@ -319,7 +319,7 @@ func (n *NetScaler) save(ctx context.Context) error {
 		defer cancel()
 	}
 	if err := n.Client.Save(ctx); err != nil {
-		return fmt.Errorf("the changes are made, and would be lost in a reboot: %w", err)
+		return fmt.Errorf("the changes are made, but a reboot would lose them: %w", err)
 	}
 	n.unsaved, n.saved = false, time.Now()
 	return nil

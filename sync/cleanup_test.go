@@ -58,7 +58,7 @@ plan: 4 to unbind, 2 servers to remove if unused (2 service groups: 1 in step, 1
 		if got := s.servers(); got != "web4 10.0.0.3 10.0.0.1 10.0.0.2 10.0.0.6" {
 			t.Errorf("servers %s", got)
 		}
-		if got := strings.Join(r.Outcomes[0].Notes, "\n"); strings.Count(got, "left, because something uses it") != 1 || !strings.Contains(got, "remove server 10.0.0.3: ") {
+		if got := strings.Join(r.Outcomes[0].Notes, "\n"); strings.Count(got, "kept, because something still uses it") != 1 || !strings.Contains(got, "remove server 10.0.0.3: ") {
 			t.Errorf("notes:\n%s", got)
 		}
 		if tally := r.Tally(); tally[netscaler.RemoveServer] != (sync.Tally{Planned: 1, Made: 1}) {

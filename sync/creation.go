@@ -36,7 +36,7 @@ func creating(plan Plan, app App, missing bool, front *netscaler.FrontEnd) Plan 
 // says where to make it.
 func makeable(app App, front netscaler.FrontEnd) error {
 	if want := app.Create.VServer; !front.Exists && !want.Addr.IsValid() {
-		return fmt.Errorf("lb vserver %s does not exist, and create does not say its ip and port; create it, or correct its name in the mapping", want.Name)
+		return fmt.Errorf("lb vserver %s does not exist, and create gives no ip and port for it; create it, or correct its name in the mapping", want.Name)
 	}
 	return nil
 }
@@ -46,7 +46,7 @@ func makeable(app App, front netscaler.FrontEnd) error {
 func differences(c *netscaler.Creation, is netscaler.FrontEnd) (all []string) {
 	want := c.VServer
 	differ := func(what string, is, want any) {
-		all = append(all, fmt.Sprintf("lb vserver %s is there with the %s %v, and create says %v; it is left as it is", c.VServer.Name, what, is, want))
+		all = append(all, fmt.Sprintf("lb vserver %s exists with the %s %v, but create says %v; it is left as it is", c.VServer.Name, what, is, want))
 	}
 	if !is.Exists || !want.Addr.IsValid() {
 		return nil
@@ -70,7 +70,7 @@ func unlike(app App, is netscaler.Attrs) (all []string) {
 		return nil
 	}
 	differ := func(what, is, want string) {
-		all = append(all, fmt.Sprintf("service group %s is there with the %s %s, and create says %s; it is left as it is", app.Group, what, is, want))
+		all = append(all, fmt.Sprintf("service group %s exists with the %s %s, but create says %s; it is left as it is", app.Group, what, is, want))
 	}
 	if is.ServiceType != "" && !strings.EqualFold(is.ServiceType, app.Create.ServiceType) {
 		differ("service type", is.ServiceType, app.Create.ServiceType)

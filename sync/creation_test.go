@@ -141,16 +141,16 @@ func TestWhatIsThereIsComparedAndLeft(t *testing.T) {
 	}{
 		"an empty group of another type, and another vserver": {
 			[]string{group, vserver}, lb, "bind vserver, bind",
-			[]string{"service group sg-shop is there with the service type SSL, and create says HTTP; it is left as it is",
-				"lb vserver lb-shop is there with the address 192.0.2.9:443, and create says 192.0.2.5:80; it is left as it is",
-				"lb vserver lb-shop is there with the service type SSL, and create says HTTP; it is left as it is",
-				"lb vserver lb-shop is there with the method LEASTCONNECTION, and create says ROUNDROBIN; it is left as it is"}},
+			[]string{"service group sg-shop exists with the service type SSL, but create says HTTP; it is left as it is",
+				"lb vserver lb-shop exists with the address 192.0.2.9:443, but create says 192.0.2.5:80; it is left as it is",
+				"lb vserver lb-shop exists with the service type SSL, but create says HTTP; it is left as it is",
+				"lb vserver lb-shop exists with the method LEASTCONNECTION, but create says ROUNDROBIN; it is left as it is"}},
 		"a vserver of which the mapping says its name": {[]string{vserver}, netscaler.VServer{Name: "lb-shop"}, "add group, bind vserver, bind", nil},
 		"bound already": {[]string{"add serviceGroup sg-shop HTTP", vserver, "bind lb vserver lb-shop sg-shop"}, netscaler.VServer{Name: "lb-shop"}, "bind", nil},
 		"a group with members": {[]string{group, "bind serviceGroup sg-shop 10.0.0.9 80"}, lb, "bind, unbind",
-			[]string{"service group sg-shop is there with the service type SSL, and create says HTTP; it is left as it is"}},
+			[]string{"service group sg-shop exists with the service type SSL, but create says HTTP; it is left as it is"}},
 		"a group of another autoscale": {[]string{"add serviceGroup sg-shop HTTP -autoScale API", vserver, "bind lb vserver lb-shop sg-shop"}, netscaler.VServer{Name: "lb-shop"}, "bind",
-			[]string{"service group sg-shop is there with the autoscale API, and create says DISABLED; it is left as it is"}},
+			[]string{"service group sg-shop exists with the autoscale API, but create says DISABLED; it is left as it is"}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			bubble(t, func(t *testing.T) {

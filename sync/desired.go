@@ -90,7 +90,7 @@ func unfit(a netip.AddrPort, only []netip.Prefix) string {
 	ip := a.Addr()
 	switch {
 	case !ip.IsValid():
-		return "it is no address"
+		return "it is not an address"
 	case ip.Is4In6():
 		return "it is an IPv4 address in IPv6 form"
 	case ip.Zone() != "":
@@ -106,9 +106,9 @@ func unfit(a netip.AddrPort, only []netip.Prefix) string {
 	case a.Port() == 0:
 		return "it has no port"
 	case a.Port() == 65535:
-		return "the port 65535 stands for all ports on a NetScaler"
+		return "port 65535 means all ports on a NetScaler"
 	case !inside(ip, only):
-		return "it is outside only"
+		return "it is outside the networks in only"
 	}
 	return ""
 }

@@ -89,7 +89,7 @@ func (v *visit) withAttributes(ctx context.Context, drafts []*draft) (left []*dr
 		a, err := all.Of(d.App.Group)
 		switch d.missing = d.App.Create != nil && errors.Is(err, netscaler.ErrNoGroup); {
 		case d.missing && len(d.members) > 0:
-			d.Err = fmt.Errorf("service group %s: its members were read, and now it is said to be missing: %w", d.App.Group, err)
+			d.Err = fmt.Errorf("service group %s: its members were read, but now it is reported missing: %w", d.App.Group, err)
 		case d.missing:
 			d.propose()
 			left = append(left, d)
@@ -142,7 +142,7 @@ func (v *visit) withServers(ctx context.Context, drafts []*draft) (left []*draft
 			d.members = slices.Clone(d.members)
 			for i, m := range d.members {
 				if domain := domains[m.Server]; domain != "" && m.NotOurs == "" {
-					d.members[i].NotOurs = fmt.Sprintf("its server %s stands for the domain name %s", OneLine(m.Server), OneLine(domain))
+					d.members[i].NotOurs = fmt.Sprintf("its server %s is domain-based (%s)", OneLine(m.Server), OneLine(domain))
 				}
 			}
 		}

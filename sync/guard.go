@@ -41,7 +41,7 @@ func guard(plan Plan, p Policy) Plan {
 		if serving > 1 {
 			which = fmt.Sprintf("all %d serving members", serving)
 		}
-		return hold(plan, fmt.Errorf("would remove %s; if the app is meant to have none, say allow_empty: true or --force it once", which))
+		return hold(plan, fmt.Errorf("would remove %s; if the app is meant to have none, set allow_empty: true or --force it once", which))
 	case serving >= guardedSize && p.MaxRemove.Percent && net*100 > p.MaxRemove.N*serving,
 		serving >= guardedSize && !p.MaxRemove.Percent && net > p.MaxRemove.N:
 		return hold(plan, fmt.Errorf("would remove %d of %d serving members net, over max_remove %v; if that is right, --force it once", net, serving, p.MaxRemove))
@@ -62,7 +62,7 @@ func collapsed(drops []bool) bool {
 
 // holdCollapsed holds the removals of an app whose source has collapsed.
 func holdCollapsed(plan Plan, source string, apps int) Plan {
-	return hold(plan, fmt.Errorf("source %s answers with nothing for all its %d apps at once, which looks like its own fault; if they are really gone, --force them once", source, apps))
+	return hold(plan, fmt.Errorf("source %s returned nothing for all of its %d apps at once, which looks like a fault of the source; if they are really gone, --force them once", source, apps))
 }
 
 // hold moves the changes that cost serving members from Changes to Held.

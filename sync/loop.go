@@ -158,7 +158,7 @@ func (l *Loop) farewell(ctx context.Context, apps []App) {
 		}
 		delete(l.draining, place)
 		if len(left) > 0 {
-			l.Log.WarnContext(ctx, "an app has left the mapping, and its draining members stay bound", "app", place.App, "netscaler", place.NetScaler, "members", listOf(left))
+			l.Log.WarnContext(ctx, "an app was removed from the mapping, but its draining members stay bound", "app", place.App, "netscaler", place.NetScaler, "members", listOf(left))
 		}
 	}
 }

@@ -180,7 +180,7 @@ func (v *visit) giveListsOnce(ctx context.Context, outcomes []*Outcome, removing
 		}
 		list, out := memberList(now, changes)
 		if lost := lost(o.Plan, removing, list); len(lost) > 0 {
-			o.settle(mine, fmt.Errorf("not sent: the service group has changed since it was planned, and a list would leave out %s", listOf(lost)))
+			o.settle(mine, fmt.Errorf("not sent: the service group has changed since the plan was made, and the list would drop %s", listOf(lost)))
 			continue
 		}
 		if len(list) == 0 { // the last members leave one by one: a list is never empty
@@ -196,7 +196,7 @@ func (v *visit) giveListsOnce(ctx context.Context, outcomes []*Outcome, removing
 	var now netscaler.Groups
 	if len(given) > 0 {
 		if now, err = v.ns.Client.Read(calls, groupsOf(given)); err != nil && len(v.errs) == 0 {
-			v.errs = append(v.errs, fmt.Errorf("read again after giving a group its members: %w", err))
+			v.errs = append(v.errs, fmt.Errorf("read again after setting the members of a group: %w", err))
 		}
 	}
 	for i, o := range given {
@@ -222,7 +222,7 @@ func (v *visit) giveListsOnce(ctx context.Context, outcomes []*Outcome, removing
 		}
 		v.ns.unsaved = v.ns.unsaved || made > 0 || unread != nil
 		if made == 0 && errors.Is(errs[i], netscaler.ErrNoMemberList) {
-			o.Notes = append(o.Notes, fmt.Sprintf("changed by ordinary calls: %v", errs[i]))
+			o.Notes = append(o.Notes, fmt.Sprintf("its members were changed by ordinary calls: %v", errs[i]))
 			refused = append(refused, o)
 		}
 	}

@@ -379,7 +379,7 @@ func TestAListIsNotGivenWhereADomainNameIsAMember(t *testing.T) {
 				if lists(s.sims["edge"]) != 0 {
 					t.Error("a list was given")
 				}
-				if o := r.Outcomes[0]; !strings.Contains(fmt.Sprint(o.Err), "stands for ") {
+				if o := r.Outcomes[0]; !strings.Contains(fmt.Sprint(o.Err), "domain-based") {
 					t.Errorf("%v, %v", o.Err, o.Done)
 				}
 			})

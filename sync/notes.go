@@ -27,7 +27,7 @@ func ownDrain(a netscaler.Attrs, app App) []string {
 	case want == 0:
 		remedy = fmt.Sprintf("set serviceGroup %s -autoDisablegraceful NO -autoDisabledelay 0", quote(app.Group))
 	}
-	return []string{fmt.Sprintf("how members leave is the service group's own setting, because its autoscale is API: it %s, and drain: %s is not heeded; to change it: %s", is, Short(want), remedy)}
+	return []string{fmt.Sprintf("the service group itself decides how members leave, because its autoscale is API: it %s, and drain: %s is ignored; to change it: %s", is, Short(want), remedy)}
 }
 
 // ordersLost are the orders that members take with them when they go, and that
@@ -45,7 +45,7 @@ func ordersLost(plan Plan, from []From) (all []string) {
 	}
 	for _, n := range slices.Sorted(maps.Keys(lost)) {
 		all = append(all, fmt.Sprintf("unbinding %s loses order %d, which the mapping does not set: "+
-			"a member that comes back has the default order", listOf(lost[n]), n))
+			"a member that comes back gets the default order", listOf(lost[n]), n))
 	}
 	return all
 }
@@ -67,7 +67,7 @@ func remarks(plan Plan) (all []string) {
 		}
 	}
 	if len(unmarked) > 0 {
-		all = append(all, fmt.Sprintf("%s cannot carry Nitrox's mark, because the custom server ID is in use or the build has none; a graceful disable is taken for Nitrox's own there", strings.Join(distinct(unmarked), ", ")))
+		all = append(all, fmt.Sprintf("%s cannot carry Nitrox's mark, because the custom server ID is in use or the build has none; a graceful disable there counts as Nitrox's own", strings.Join(distinct(unmarked), ", ")))
 	}
 	return all
 }

@@ -36,7 +36,7 @@ func NSCLI(w io.Writer, r Result) error {
 				comments = append(comments, fmt.Sprintf("# %s: ", o.App.Name)+fmt.Sprintf(format, args...))
 			}
 			if o.Plan.MemberList && len(o.Plan.Changes) > 0 {
-				comment("its members are given as a list, for which there is no command; these come to the same")
+				comment("its members are set as a list, for which there is no command; these commands have the same effect")
 			}
 			for _, note := range o.Notes {
 				comment("note: %s", OneLine(note))
@@ -98,7 +98,7 @@ func commandsOf(c netscaler.Change) (lines []string) {
 		say("bind lb vserver %s %s", quote(c.Create.VServer.Name), quote(c.Group))
 	case netscaler.RemoveServer:
 		// The command asks nobody, and takes the server's members with it.
-		say("# rm server %s   (if show server %s tells of no binding)", quote(c.Server), quote(c.Server))
+		say("# rm server %s   (only if show server %s lists no bindings)", quote(c.Server), quote(c.Server))
 	case netscaler.Bind:
 		say("bind serviceGroup %s %s %d%s", quote(c.Group), c.Addr.Addr(), c.Addr.Port(), options(c.Settings(), netscaler.Settings{Weight: 1}))
 	case netscaler.Enable:

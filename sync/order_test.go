@@ -94,7 +94,7 @@ func writesOf(sim *simulator.Simulator) (n int) {
 // An order of which the mapping says nothing stays with its member, also over a
 // drain; what loses it is told.
 func TestAnOrderThatTheMappingDoesNotSetIsLeft(t *testing.T) {
-	const lost = "unbinding 10.0.0.3:80 loses order 5, which the mapping does not set: a member that comes back has the default order"
+	const lost = "unbinding 10.0.0.3:80 loses order 5, which the mapping does not set: a member that comes back gets the default order"
 	bubble(t, func(t *testing.T) {
 		st := stage{"shop": known(hosts(1, 4))}
 		s := newSite(t, players{"prod": st.play}, sync.App{Name: "shop", Policy: slowly})
@@ -198,7 +198,7 @@ func TestABuildWithoutOrder(t *testing.T) {
 						t.Fatal(err)
 					}
 					for text, n := range map[string]int{
-						"upgrade the NetScaler to 13.1 or later, or take order out of the mapping": 1, "NITRO 278": 1, "NOT MADE": 7,
+						"upgrade the NetScaler to 13.1 or later, or remove order from the mapping": 1, "NITRO 278": 1, "NOT MADE": 7,
 					} {
 						if got := strings.Count(out.String(), text); got != n {
 							t.Errorf("%q is told %d times, want %d:\n%s", text, got, n, out.String())

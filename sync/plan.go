@@ -40,7 +40,7 @@ const (
 	whyGone    = "no longer an endpoint"
 	whyDrained = "drained"
 	whyBack    = "an endpoint again"
-	whyMarked  = "marked by a run that was cut off"
+	whyMarked  = "marked by a run that was interrupted"
 )
 
 // Diff compares what is desired with what is actual. Its result depends on its

@@ -101,11 +101,11 @@ func (o Outcome) idle() string {
 	case n > 0:
 		return fmt.Sprintf("%s disabled by somebody else", Count(n, "member"))
 	case len(o.Desired.Endpoints) == 0:
-		return "nothing is wanted"
+		return "no members are wanted"
 	case len(o.Plan.Uncertain) > 0:
 		return "the health of its endpoints is not known"
 	}
-	return "its members are on their way out"
+	return "its members are leaving"
 }
 
 // The exit codes. A pass ends with the first that fits, in the order 1, 3, 2, 0.

@@ -122,7 +122,7 @@ func (o Outcome) Rows() []Row {
 	for _, m := range o.Plan.Draining {
 		switch {
 		case m.State == netscaler.Disabled:
-			put(m, Drained, "waits to be unbound")
+			put(m, Drained, "waiting to be unbound")
 		case m.Remaining > 0:
 			put(m, Draining, Short(m.Remaining)+" left")
 		default:
@@ -137,7 +137,7 @@ func (o Outcome) Rows() []Row {
 		put(m, Disabled, why+"; left as it is")
 	}
 	for _, m := range o.Plan.NotOurs {
-		put(m, NotOurs, cmp.Or(m.NotOurs, "outside only")+"; left as it is")
+		put(m, NotOurs, cmp.Or(m.NotOurs, "outside the networks in only")+"; left as it is")
 	}
 	for _, e := range o.Plan.Uncertain {
 		put(netscaler.Member{Addr: e.Addr, Weight: e.Weight, Order: e.Order}, Uncertain, strings.TrimSuffix(e.Uncertain+"; "+said(e.Addr), "; "))

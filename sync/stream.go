@@ -23,7 +23,7 @@ func (l *Loop) streams(ctx context.Context, s *Syncer, hints chan<- string) <-ch
 	if l.Watch {
 		for name := range s.feeds(l.Apps) {
 			if s.Sources[name].Watch == nil {
-				l.Log.InfoContext(ctx, "the source tells no changes; it is polled at the interval", "source", name)
+				l.Log.InfoContext(ctx, "the source does not report changes; it is polled at the interval", "source", name)
 				continue
 			}
 			g.Go(func() error {

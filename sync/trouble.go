@@ -143,7 +143,7 @@ func (r Result) Troubles() []Trouble {
 			case !d.Failed(), errors.Is(d.Err, errAddFirst), errors.Is(d.Err, errNotCreated), ofNetScaler(d.Err):
 				// made, or not attempted because of another
 			case errors.Is(d.Err, errStopped):
-				harms(Trouble{Of: OfApp, What: "stopped", Cause: "the run was told to stop before all was done"}, o)
+				harms(Trouble{Of: OfApp, What: "stopped", Cause: "the run was stopped before everything was done"}, o)
 			default:
 				t := harms(Trouble{Of: OfApp, What: d.Op.String() + " failed", Cause: cause(inner(d.Err))}, o)
 				t.Members = append(t.Members, Subject(d.Change))

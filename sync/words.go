@@ -27,7 +27,7 @@ var kinds = [...]kind{
 	netscaler.Bind:         {mark: "+", done: "bound"},
 	netscaler.Enable:       {mark: "^", done: "enabled"},
 	netscaler.Set:          {mark: "~", done: "set"},
-	netscaler.Drain:        {mark: "v", done: "sent to drain"},
+	netscaler.Drain:        {mark: "v", done: "started draining"},
 	netscaler.Unbind:       {mark: "-", done: "unbound"},
 	netscaler.RemoveServer: {mark: "-", done: "removed", noun: "server", todo: "remove if unused"},
 }

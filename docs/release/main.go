@@ -35,8 +35,8 @@ var documents = map[string]string{
 func main() {
 	log.SetFlags(0)
 	log.SetPrefix("release: ")
-	version := flag.String("version", "", "the `VERSION` that the binaries tell")
-	date := flag.Int64("date", 0, "the `SECONDS` since 1970 that all files are dated with")
+	version := flag.String("version", "", "the `VERSION` that the binaries report")
+	date := flag.Int64("date", 0, "the date of all files, in `SECONDS` since 1970")
 	out := flag.String("out", "dist", "the `FOLDER` to write to; what is in it is removed")
 	targets := flag.String("targets", "linux/amd64 linux/arm64 darwin/amd64 darwin/arm64 windows/amd64", "the `PLATFORMS`")
 	flag.Parse()

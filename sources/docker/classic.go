@@ -78,11 +78,11 @@ func parseStatus(rows [][2]string) ([]engine, error) {
 	}
 	switch {
 	case total < 0:
-		return nil, errors.New("there is no number of nodes; is this a manager of a classic Swarm?")
+		return nil, errors.New("the number of nodes is missing; is this a manager of a classic Swarm?")
 	case total == 0:
 		return nil, errors.New("the Swarm has no nodes")
 	case len(nodes) != total:
-		return nil, fmt.Errorf("%s, of which %d are listed", sources.Count(total, "node"), len(nodes))
+		return nil, fmt.Errorf("%s, but %d are listed", sources.Count(total, "node"), len(nodes))
 	}
 	return nodes, nil
 }
@@ -102,5 +102,5 @@ func unhealthy(nodes []engine) error {
 	if len(bad) == 0 {
 		return nil
 	}
-	return fmt.Errorf("%s: its containers are not all known (a node that is gone for good must be taken out of the Swarm's discovery)", strings.Join(bad, ", "))
+	return fmt.Errorf("%s: not all of its containers are known (remove a node that is gone for good from the Swarm's discovery)", strings.Join(bad, ", "))
 }

@@ -45,9 +45,9 @@ func (c Config) Check() error {
 	var problems sources.Problems
 	switch {
 	case c.Host != "" && len(c.Hosts) > 0:
-		problems.Add("hosts", "give either host or hosts")
+		problems.Add("hosts", "give either host or hosts, not both")
 	case c.Host == "" && len(c.Hosts) == 0:
-		problems.Add("host", "where the Docker daemon listens is needed, such as unix:///var/run/docker.sock or tcp://10.0.0.5:2376")
+		problems.Add("host", "give the address of the Docker daemon, such as unix:///var/run/docker.sock or tcp://10.0.0.5:2376")
 	}
 	for i, text := range c.hosts() {
 		key := "host"
@@ -59,11 +59,11 @@ func (c Config) Check() error {
 		case err != nil:
 			problems.Add(key, "%w", err)
 		case c.tls() && a.network == "unix":
-			problems.Add(key, "a socket on this machine has no TLS: ca_file, cert_file, key_file and server_name are for tcp:// and https://")
+			problems.Add(key, "a local socket has no TLS: ca_file, cert_file, key_file and server_name are for tcp:// and https://")
 		case c.tls() && a.url.Scheme == "http":
 			problems.Add(key, "http:// contradicts ca_file, cert_file, key_file or server_name; write tcp:// or https://")
 		case slices.Contains(c.hosts()[:i], text):
-			problems.Add(key, "%s is there twice", text)
+			problems.Add(key, "%s is listed twice", text)
 		}
 	}
 	if (c.CertFile == "") != (c.KeyFile == "") {
@@ -71,13 +71,13 @@ func (c Config) Check() error {
 		if c.KeyFile == "" {
 			key = "key_file"
 		}
-		problems.Add(key, "cert_file and key_file are of use only together")
+		problems.Add(key, "cert_file and key_file must be given together")
 	}
 	if !slices.Contains([]Kind{"", Swarm, Classic, Engine}, c.Kind) {
-		problems.Add("kind", "%q is none of swarm, classic and engine", c.Kind)
+		problems.Add("kind", "%q is not swarm, classic or engine", c.Kind)
 	}
 	if c.Kind == Engine && len(c.Hosts) > 1 {
-		problems.Add("hosts", "hosts are managers of one swarm; engines are a source each")
+		problems.Add("hosts", "hosts are the managers of one swarm; give each engine a source of its own")
 	}
 	if c.NodeLabel != "" && (c.Kind == Classic || c.Kind == Engine) {
 		problems.Add("node_label", "only nodes in swarm mode have labels that can hold an address")
@@ -125,11 +125,11 @@ func (q Query) Check() error {
 	var problems sources.Problems
 	switch key, _, ok := strings.Cut(q.Label, "="); {
 	case q.Service == "" && q.Label == "":
-		problems.Add("service", "a service or a label is needed")
+		problems.Add("service", "give a service or a label")
 	case q.Service != "" && q.Label != "":
-		problems.Add("label", "give either service or label")
+		problems.Add("label", "give either service or label, not both")
 	case q.Label != "" && (!ok || key == ""):
-		problems.Add("label", "a label is written key=value")
+		problems.Add("label", "a label has the form key=value")
 	}
 	if q.Port < 0 || q.Port > 65535 {
 		problems.Add("port", "a port is a number from 1 to 65535")

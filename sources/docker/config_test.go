@@ -15,8 +15,8 @@ func TestConfig(t *testing.T) {
 		config docker.Config
 		want   string // key: message
 	}{
-		"nothing":             {docker.Config{}, "host: where the Docker daemon listens is needed"},
-		"host and hosts":      {docker.Config{Host: "tcp://a:1", Hosts: []string{"tcp://b:1"}}, "hosts: give either host or hosts"},
+		"nothing":             {docker.Config{}, "host: give the address of the Docker daemon"},
+		"host and hosts":      {docker.Config{Host: "tcp://a:1", Hosts: []string{"tcp://b:1"}}, "hosts: give either host or hosts, not both"},
 		"no scheme":           {docker.Config{Host: "10.0.0.5:2375"}, `host: "10.0.0.5:2375" does not begin with unix://`},
 		"ssh":                 {docker.Config{Host: "ssh://10.0.0.5"}, "host: ssh:// would start a program"},
 		"npipe":               {docker.Config{Host: "npipe:////./pipe/docker"}, "host: npipe:// is not supported"},
@@ -25,13 +25,13 @@ func TestConfig(t *testing.T) {
 		"a query":             {docker.Config{Host: "http://10.0.0.5:2375/?a=b"}, "more than a host, a port and a path"},
 		"a relative socket":   {docker.Config{Host: "unix://docker.sock"}, "is not unix:// and an absolute path"},
 		"a second bad one":    {docker.Config{Hosts: []string{"tcp://a:1", "b"}}, `hosts[1]: "b" does not begin with`},
-		"twice the same":      {docker.Config{Hosts: []string{"tcp://a:1", "tcp://a:1"}}, "hosts[1]: tcp://a:1 is there twice"},
-		"TLS on a socket":     {docker.Config{Host: "unix:///d.sock", CAFile: "ca.pem"}, "host: a socket on this machine has no TLS"},
+		"twice the same":      {docker.Config{Hosts: []string{"tcp://a:1", "tcp://a:1"}}, "hosts[1]: tcp://a:1 is listed twice"},
+		"TLS on a socket":     {docker.Config{Host: "unix:///d.sock", CAFile: "ca.pem"}, "host: a local socket has no TLS"},
 		"TLS and http":        {docker.Config{Host: "http://a:1", ServerName: "b"}, "host: http:// contradicts ca_file"},
-		"a key alone":         {docker.Config{Host: "tcp://a:1", KeyFile: "key.pem"}, "cert_file: cert_file and key_file are of use only together"},
+		"a key alone":         {docker.Config{Host: "tcp://a:1", KeyFile: "key.pem"}, "cert_file: cert_file and key_file must be given together"},
 		"a certificate alone": {docker.Config{Host: "tcp://a:1", CertFile: "cert.pem"}, "key_file: cert_file and key_file"},
-		"an unknown kind":     {docker.Config{Host: "tcp://a:1", Kind: "Swarm"}, `kind: "Swarm" is none of swarm, classic and engine`},
-		"several engines":     {docker.Config{Hosts: []string{"tcp://a:1", "tcp://b:1"}, Kind: docker.Engine}, "hosts: hosts are managers of one swarm; engines are a source each"},
+		"an unknown kind":     {docker.Config{Host: "tcp://a:1", Kind: "Swarm"}, `kind: "Swarm" is not swarm, classic or engine`},
+		"several engines":     {docker.Config{Hosts: []string{"tcp://a:1", "tcp://b:1"}, Kind: docker.Engine}, "hosts: hosts are the managers of one swarm; give each engine a source of its own"},
 		"a label, no nodes":   {docker.Config{Host: "tcp://a:1", Kind: docker.Engine, NodeLabel: "ip"}, "node_label: only nodes in swarm mode"},
 		"an address, nodes":   {docker.Config{Host: "tcp://a:1", Kind: docker.Swarm, HostAddress: netip.MustParseAddr("10.0.0.1")}, "host_address: it is for a single engine"},
 		"a loopback address":  {docker.Config{Host: "tcp://a:1", HostAddress: netip.MustParseAddr("127.0.0.1")}, "host_address: 127.0.0.1 cannot be bound"},
@@ -53,10 +53,10 @@ func TestConfig(t *testing.T) {
 		query docker.Query
 		want  string
 	}{
-		{docker.Query{}, "service: a service or a label is needed"},
-		{docker.Query{Service: "a", Label: "b=c"}, "label: give either service or label"},
-		{docker.Query{Label: "app"}, "label: a label is written key=value"},
-		{docker.Query{Label: "=web"}, "label: a label is written key=value"},
+		{docker.Query{}, "service: give a service or a label"},
+		{docker.Query{Service: "a", Label: "b=c"}, "label: give either service or label, not both"},
+		{docker.Query{Label: "app"}, "label: a label has the form key=value"},
+		{docker.Query{Label: "=web"}, "label: a label has the form key=value"},
 		{docker.Query{Service: "a", Port: 65536}, "port: a port is a number from 1 to 65535"},
 		{docker.Query{Service: "a", Port: -1}, "port: a port is a number"},
 	} {

@@ -60,7 +60,7 @@ func readContainers(ctx context.Context, c *connection, queries []Query) (*conta
 			Labels map[string]string
 		}
 		if err := json.Unmarshal(b.raw, &known); err != nil {
-			return nil, fmt.Errorf("a container that cannot be read, not even its labels: %w", err)
+			return nil, fmt.Errorf("a container cannot be read, not even its labels: %w", err)
 		}
 		err := fmt.Errorf("%s cannot be read: %w", containerName(container.Summary{ID: known.ID, Names: known.Names}), b.err)
 		for key, value := range known.Labels {
@@ -71,7 +71,7 @@ func readContainers(ctx context.Context, c *connection, queries []Query) (*conta
 	}
 	for _, c := range list {
 		if c.ID == "" {
-			return nil, errors.New("there is a container without ID in the list of containers")
+			return nil, errors.New("the list of containers has one without an ID")
 		}
 		for key, value := range c.Labels {
 			if label := key + "=" + value; wanted[label] {
@@ -232,7 +232,7 @@ func containerAddr(c container.Summary, wanted int, p published) (addr netip.Add
 	if len(ports) == 0 {
 		switch mode := c.HostConfig.NetworkMode; {
 		case mode == "host":
-			return addr, "", errors.New("it uses its host's network, of which Docker lists no ports; publish the port instead")
+			return addr, "", errors.New("it uses its host's network, for which Docker lists no ports; publish the port instead")
 		case strings.HasPrefix(mode, "container:"):
 			return addr, "", errors.New("it uses another container's network; put the label on the container that publishes the port")
 		}
@@ -266,7 +266,7 @@ func containerAddr(c container.Summary, wanted int, p published) (addr netip.Add
 			return cmp.Or(cmp.Compare(x.Port(), y.Port()), x.Addr().Compare(y.Addr()))
 		}), "", nil
 	case everywhere && p.wildcard.IsValid():
-		return addr, "", fmt.Errorf("its port is published for IPv6 only, and the host's address is %v", p.wildcard)
+		return addr, "", fmt.Errorf("its port is published for IPv6 only, but the host's address is %v", p.wildcard)
 	case everywhere:
 		return addr, "", errors.New("its port is published on all addresses of its host; " + p.remedy)
 	}

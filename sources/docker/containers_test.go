@@ -51,7 +51,7 @@ func TestRecordedEngine(t *testing.T) {
 		"left container paused: paused",
 		"left container web2: its port is published on its host's loopback address only",
 		"doubt: container noport: it publishes no port (and 1 more)")
-	check(t, answers[1], `doubt: label "com.citrix.lb.appname=wed": this engine has none, nor is it a manager of a swarm that might; set kind to say what it is`)
+	check(t, answers[1], `doubt: label "com.citrix.lb.appname=wed": this engine has none, and it is not the manager of a swarm that might; set kind to say what it is`)
 }
 
 // On a node of a swarm the containers of its tasks are containers like others.
@@ -85,18 +85,18 @@ func TestContainerRules(t *testing.T) {
 		"other ports for IPv4 and IPv6, the host has an address v6": {container: on(at("0.0.0.0", 80, 7001), at("::", 80, 8001)), config: docker.Config{HostAddress: v6}, want: []string{"[2001:db8::7]:8001 container a"}},
 		"an old engine that lists 0.0.0.0 for both":                 {container: on(at("0.0.0.0", 80, 8001)), config: docker.Config{HostAddress: v6}, want: []string{"[2001:db8::7]:8001 container a"}},
 		"published for IPv6 only": {container: on(at("::", 80, 8001)),
-			want: []string{"doubt: " + ourPort + "for IPv6 only, and the host's address is 10.0.0.7"}},
+			want: []string{"doubt: " + ourPort + "for IPv6 only, but the host's address is 10.0.0.7"}},
 		"published on one address":                                {container: on(at("192.0.2.1", 80, 8001)), want: []string{"192.0.2.1:8001 container a"}},
 		"published on an address that is written as IPv4 in IPv6": {container: on(at("::ffff:192.0.2.1", 80, 8001)), want: []string{"192.0.2.1:8001 container a"}},
 		"published on loopback":                                   {container: on(at("127.0.0.1", 80, 8001), at("::1", 80, 8001)), want: []string{"left " + ourPort + "on its host's loopback address only"}},
 		"published on loopback and elsewhere":                     {container: on(at("127.0.0.1", 80, 8001), at("192.0.2.1", 80, 8001)), want: []string{"192.0.2.1:8001 container a"}},
 		"published twice: the lower port":                         {container: on(at("0.0.0.0", 80, 8009), at("0.0.0.0", 80, 8002)), want: []string{"10.0.0.7:8002 container a"}},
-		"several ports: one must be chosen":                       {container: on(at("0.0.0.0", 80, 8001), at("0.0.0.0", 443, 8443)), want: []string{"doubt: container a: it publishes 80/tcp, 443/tcp; say which with port"}},
+		"several ports: one must be chosen":                       {container: on(at("0.0.0.0", 80, 8001), at("0.0.0.0", 443, 8443)), want: []string{"doubt: container a: it publishes 80/tcp, 443/tcp; choose one with port"}},
 		"several ports: by the container's":                       {container: on(at("0.0.0.0", 80, 8001), at("0.0.0.0", 443, 8443)), query: docker.Query{Port: 443}, want: []string{"10.0.0.7:8443 container a"}},
 		"TCP before UDP":                                          {container: on(at("0.0.0.0", 80, 8001).edit("Type", "udp"), at("0.0.0.0", 80, 8002)), want: []string{"10.0.0.7:8002 container a"}},
-		"not by the published port":                               {container: web, query: docker.Query{Port: 8001}, want: []string{"doubt: container a: it does not publish port 8001, but 80/tcp"}},
+		"not by the published port":                               {container: web, query: docker.Query{Port: 8001}, want: []string{"doubt: container a: it does not publish port 8001; it publishes 80/tcp"}},
 		"a port that is exposed only":                             {container: on(object{"PrivatePort": 443, "Type": "tcp"}), want: []string{"doubt: container a: it publishes no port"}},
-		"host network":                                            {container: on().edit("HostConfig.NetworkMode", "host"), want: []string{"doubt: container a: it uses its host's network, of which Docker lists no ports; publish the port instead"}},
+		"host network":                                            {container: on().edit("HostConfig.NetworkMode", "host"), want: []string{"doubt: container a: it uses its host's network, for which Docker lists no ports; publish the port instead"}},
 		"another container's network":                             {container: on().edit("HostConfig.NetworkMode", "container:abc"), want: []string{"doubt: container a: it uses another container's network; put the label on the container that publishes the port"}},
 		"stopped: the whole truth":                                {container: on().edit("State", "exited", "Status", "Exited (0) 2 hours ago"), want: []string{"left container a: exited"}},
 		"paused":                                                  {container: web.edit("State", "paused", "Status", "Up 1 hour (Paused)"), want: []string{"left container a: paused"}},
@@ -170,25 +170,25 @@ func TestClassicRules(t *testing.T) {
 		"IPv4 and IPv6 of one port are one endpoint": {containers: one, want: []string{"10.0.0.1:8001 container web0 on node-1"}},
 		"an engine that does not answer": {containers: append(one, at("/node-2/web1", "10.0.0.2", 8001).edit("Status", "Host Down")), rows: status("Unhealthy"), want: []string{
 			"10.0.0.1:8001 container web0 on node-1", "10.0.0.2:8001 container web1 on node-2, uncertain: its engine does not answer the Swarm",
-			"doubt: node node-2 (10.0.0.2:2375) is Unhealthy: its containers are not all known (a node that is gone for good must be taken out of the Swarm's discovery)"}},
+			"doubt: node node-2 (10.0.0.2:2375) is Unhealthy: not all of its containers are known (remove a node that is gone for good from the Swarm's discovery)"}},
 		"a container that was stopped when its engine was lost": {containers: append(one, at("/node-2/web1", "10.0.0.2", 8001).edit("Status", "Host Down", "State", "exited")), want: []string{
 			"10.0.0.1:8001 container web0 on node-1", "left container web1 on node-2: exited"}},
 		"API 1.22: an engine that does not answer": {containers: []object{at("/node-2/web1", "10.0.0.2", 8001).edit("Status", "Host Down", "State", nil)}, want: []string{
 			"10.0.0.2:8001 container web1 on node-2, uncertain: its engine does not answer the Swarm"}},
 		"a manager that has just started": {containers: one, rows: status("Pending"), want: []string{"10.0.0.1:8001 container web0 on node-1",
-			"doubt: node node-2 (10.0.0.2:2375) is Pending: its containers are not all known (a node that is gone for good must be taken out of the Swarm's discovery)"}},
+			"doubt: node node-2 (10.0.0.2:2375) is Pending: not all of its containers are known (remove a node that is gone for good from the Swarm's discovery)"}},
 		"a node without status": {containers: one, rows: rows(func(r [][2]string) [][2]string { return r[:10] }), want: []string{"10.0.0.1:8001 container web0 on node-1",
-			"doubt: node node-2 (10.0.0.2:2375) is of unknown status: its containers are not all known (a node that is gone for good must be taken out of the Swarm's discovery)"}},
+			"doubt: node node-2 (10.0.0.2:2375) is of unknown status: not all of its containers are known (remove a node that is gone for good from the Swarm's discovery)"}},
 		"an address that the manager does not know": {containers: []object{container("/node-1/web0", 8001)},
 			want: []string{"doubt: container web0 on node-1: its port is published on all addresses of its host; the Swarm does not know its engine's address"}},
 		"keys of an old manager": {containers: one, want: []string{"10.0.0.1:8001 container web0 on node-1"},
 			rows: rows(func(r [][2]string) [][2]string { r[3][0] = "\bNodes"; return r })},
-		"fewer nodes than there are":  {rows: rows(func(r [][2]string) [][2]string { return r[:8] }), err: "2 nodes, of which 1 are listed"},
+		"fewer nodes than there are":  {rows: rows(func(r [][2]string) [][2]string { return r[:8] }), err: "2 nodes, but 1 are listed"},
 		"no nodes":                    {rows: [][2]string{{"Nodes", "0"}}, err: "the Swarm has no nodes"},
-		"an engine, not a Swarm":      {rows: [][2]string{{"Role", "primary"}}, err: "there is no number of nodes"},
+		"an engine, not a Swarm":      {rows: [][2]string{{"Role", "primary"}}, err: "the number of nodes is missing"},
 		"a number that is none":       {rows: [][2]string{{"Nodes", "many"}}, err: `the number of nodes is "many"`},
 		"a number that is negative":   {rows: [][2]string{{"Nodes", "-1"}}, err: `the number of nodes is "-1"`},
-		"an attribute without a node": {rows: [][2]string{{"Nodes", "1"}, {"  └ Status", "Healthy"}}, err: "1 node, of which 0 are listed"},
+		"an attribute without a node": {rows: [][2]string{{"Nodes", "1"}, {"  └ Status", "Healthy"}}, err: "1 node, but 0 are listed"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			d := &dockertest.Daemon{Classic: true, API: "1.30", SystemStatus: healthyNodes}

@@ -97,9 +97,9 @@ func advised(err error) error {
 	var authority x509.UnknownAuthorityError
 	switch {
 	case errors.As(err, &name):
-		return fmt.Errorf("%w; if it is the right host, give the name in its certificate as server_name", err)
+		return fmt.Errorf("%w; if it is the right host, put the name in its certificate into server_name", err)
 	case errors.As(err, &authority):
-		return fmt.Errorf("%w; give the certificates to trust as ca_file", err)
+		return fmt.Errorf("%w; name the file of the certificates to trust in ca_file", err)
 	}
 	return err
 }

@@ -30,7 +30,7 @@ func pollEngine(ctx context.Context, c *connection, h *host, queries []Query) ([
 		answers[i] = a.Answer()
 		if c.guessed && errors.Is(answers[i].Doubt(), sources.ErrAbsent) {
 			// A manager that has left its swarm looks like this, too.
-			answers[i] = sources.Doubtful(fmt.Errorf("%v: this engine has none, nor is it a manager of a swarm that might; set kind to say what it is", q))
+			answers[i] = sources.Doubtful(fmt.Errorf("%v: this engine has none, and it is not the manager of a swarm that might; set kind to say what it is", q))
 		}
 	}
 	return answers, nil

@@ -133,7 +133,7 @@ func (h *host) negotiate(ctx context.Context, c *connection, version string) err
 			return err
 		case c.kind == "":
 			// A classic Swarm is older than all that can be negotiated.
-			old = fmt.Errorf("it speaks version %s of Docker's API, and %s (Docker 19.03) is the oldest that is supported", ping.APIVersion, client.MinAPIVersion)
+			old = fmt.Errorf("it speaks version %s of Docker's API; the oldest supported is %s (Docker 19.03)", ping.APIVersion, client.MinAPIVersion)
 			if c.client, err = h.client(c.transport, classicVersion); err != nil {
 				return err
 			}

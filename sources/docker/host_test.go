@@ -51,7 +51,7 @@ func TestKindIsFoundOut(t *testing.T) {
 		"a locked manager":          {handler: &dockertest.Daemon{Swarm: "locked"}, err: `its swarm is in state "locked"; name a manager`},
 		"a manager in trouble":      {handler: info(`{"Swarm": {"LocalNodeState": "error", "Error": "cannot join"}}`), err: `its swarm is in state "error" (cannot join)`},
 		"a silent proxy":            {handler: info(`{"ServerVersion": "27.0"}`), err: "does not say whether it belongs to a swarm; set kind"},
-		"an engine that is too old": {handler: &dockertest.Daemon{API: "1.39"}, err: "it speaks version 1.39 of Docker's API, and 1.40 (Docker 19.03) is the oldest that is supported"},
+		"an engine that is too old": {handler: &dockertest.Daemon{API: "1.39"}, err: "it speaks version 1.39 of Docker's API; the oldest supported is 1.40 (Docker 19.03)"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			r := &recorder{Handler: c.handler}

@@ -31,9 +31,9 @@ func matchPorts[P any](ports []P, wanted int, of func(P) (uint32, network.IPProt
 	slices.SortFunc(names, func(x, y string) int { return cmp.Or(cmp.Compare(len(x), len(y)), cmp.Compare(x, y)) })
 	switch published := strings.Join(names, ", "); {
 	case len(matching) == 0:
-		return nil, fmt.Errorf("it does not publish port %d, but %s", wanted, published)
+		return nil, fmt.Errorf("it does not publish port %d; it publishes %s", wanted, published)
 	case wanted == 0 && len(targets) > 1:
-		return nil, fmt.Errorf("it publishes %s; say which with port", published)
+		return nil, fmt.Errorf("it publishes %s; choose one with port", published)
 	}
 	return slices.DeleteFunc(matching, func(p P) bool {
 		_, protocol := of(p)

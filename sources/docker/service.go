@@ -43,7 +43,7 @@ type placed struct {
 
 func (s *cluster) serviceEndpoints(a *sources.Finding, service swarm.Service, wanted int, config Config) error {
 	if mode := service.Spec.Mode; mode.ReplicatedJob != nil || mode.GlobalJob != nil {
-		return errors.New("it is a job, which runs to its end and serves nobody")
+		return errors.New("it is a job, which runs to completion and serves no traffic")
 	}
 	if err := s.badTasks[service.ID]; err != nil {
 		a.Doubt(fmt.Errorf("service %s: %w", service.Spec.Name, err))
@@ -58,7 +58,7 @@ func (s *cluster) serviceEndpoints(a *sources.Finding, service swarm.Service, wa
 		if st.RunningTasks > 0 {
 			// The count is the manager's own. It includes tasks that are to
 			// end, but where others are wanted these are in the list.
-			a.Doubt(fmt.Errorf("%s: the manager counts %s and lists none", name, sources.Count(int(st.RunningTasks), "running task")))
+			a.Doubt(fmt.Errorf("%s: the manager counts %s but lists none", name, sources.Count(int(st.RunningTasks), "running task")))
 		} else {
 			wanted := sources.Count(int(st.DesiredTasks), "task")
 			a.Leave(name, fmt.Sprintf("it wants %s and runs none (they may be waiting to be restarted)", wanted))
@@ -106,7 +106,7 @@ func (s *cluster) running(a *sources.Finding, service swarm.Service) []placed {
 		default:
 			// All nodes are "unknown" for a while after a new leader has been
 			// elected, until they report to it.
-			p.uncertain = fmt.Sprintf("node %s is %s", nodeName(node), cmp.Or(string(node.Status.State), "in no known state"))
+			p.uncertain = fmt.Sprintf("node %s is %s", nodeName(node), cmp.Or(string(node.Status.State), "in an unknown state"))
 		}
 		list = append(list, p)
 	}
@@ -147,7 +147,7 @@ func hostPort(task swarm.Task, port swarm.PortConfig, addr netip.Addr) (uint16, 
 	}
 	switch {
 	case len(opened) == 0:
-		return 0, fmt.Errorf("it is running, but not said to have published %s", portName(port))
+		return 0, fmt.Errorf("it is running, but the swarm does not say where it published %s", portName(port))
 	case addr.Is4():
 		return uint16(opened[0]), nil
 	}
@@ -209,7 +209,7 @@ func servicePort(service swarm.Service, wanted int) (swarm.PortConfig, error) {
 	port := slices.MinFunc(matching, func(x, y swarm.PortConfig) int { return cmp.Compare(x.PublishedPort, y.PublishedPort) })
 	for _, p := range matching {
 		if (p.PublishMode == swarm.PortConfigPublishModeHost) != (port.PublishMode == swarm.PortConfigPublishModeHost) {
-			return swarm.PortConfig{}, fmt.Errorf("it publishes %s in both modes, ingress and host; keep one", portName(port))
+			return swarm.PortConfig{}, fmt.Errorf("it publishes %s in both modes, ingress and host; keep one of them", portName(port))
 		}
 	}
 	if port.PublishMode != swarm.PortConfigPublishModeHost && (port.PublishedPort == 0 || port.PublishedPort > 65535) {
@@ -221,7 +221,7 @@ func servicePort(service swarm.Service, wanted int) (swarm.PortConfig, error) {
 // nodeAddr is where a node is to be reached. A swarm takes a node's address
 // from the connection it comes by, which for a manager may be a local one.
 func nodeAddr(node swarm.Node, label string) (netip.Addr, error) {
-	const remedy = "; put the one to bind into a label of the node, and name the label in node_label"
+	const remedy = "; put the address to bind into a label of the node, and name that label in node_label"
 	if label != "" {
 		text, ok := node.Spec.Labels[label]
 		if !ok {
@@ -242,7 +242,7 @@ func nodeAddr(node swarm.Node, label string) (netip.Addr, error) {
 			return addr.Unmap(), nil
 		}
 	}
-	return netip.Addr{}, fmt.Errorf("node %s: the swarm knows no address of it but %q"+remedy, nodeName(node), strings.Join(texts, ", "))
+	return netip.Addr{}, fmt.Errorf("node %s: the swarm knows no other address than %q"+remedy, nodeName(node), strings.Join(texts, ", "))
 }
 
 // hostPart is the address in 10.0.0.1:2377 or [2001:db8::1]:2377.

@@ -97,9 +97,9 @@ func (x *exchange) accept(body []byte) error {
 	}
 	switch {
 	case len(text) == 0:
-		return fmt.Errorf("200 with an empty body, not %s", kind)
+		return fmt.Errorf("200 with an empty body instead of %s", kind)
 	case text[0] != x.open:
-		return fmt.Errorf("200 with %s, not %s", sources.Excerpt(text), kind)
+		return fmt.Errorf("200 with %s instead of %s", sources.Excerpt(text), kind)
 	case !json.Valid(text):
 		return fmt.Errorf("200 with %d bytes that are not one whole JSON value", len(text))
 	}

@@ -73,7 +73,7 @@ func (s *cluster) readServices(ctx context.Context, c *connection) error {
 			Spec swarm.Annotations
 		}
 		if err := json.Unmarshal(b.raw, &known); err != nil {
-			return fmt.Errorf("a service that cannot be read, not even its name: %w", err)
+			return fmt.Errorf("a service cannot be read, not even its name: %w", err)
 		}
 		s.badServices[len(s.services)] = fmt.Errorf("service %s cannot be read: %w", known.Spec.Name, b.err)
 		s.services = append(s.services, swarm.Service{ID: known.ID, Spec: swarm.ServiceSpec{Annotations: known.Spec}})
@@ -81,7 +81,7 @@ func (s *cluster) readServices(ctx context.Context, c *connection) error {
 	s.byName, s.byLabel = make(map[string]int), make(map[string][]int)
 	for i, service := range s.services {
 		if service.ID == "" || service.Spec.Name == "" {
-			return errors.New("there is a service without ID or name in the list of services")
+			return errors.New("the list of services has one without an ID or a name")
 		}
 		s.byName[service.Spec.Name] = i
 		for key, value := range service.Spec.Labels {
@@ -105,13 +105,13 @@ func (s *cluster) readTasks(ctx context.Context, c *connection) error {
 	for _, b := range bad {
 		var known struct{ ID, ServiceID string }
 		if err := json.Unmarshal(b.raw, &known); err != nil || known.ServiceID == "" {
-			return fmt.Errorf("a task that cannot be read, not even whose it is: %w", b.err)
+			return fmt.Errorf("a task cannot be read, not even whose it is: %w", b.err)
 		}
 		s.badTasks[known.ServiceID] = fmt.Errorf("task %s cannot be read: %w", known.ID, b.err)
 	}
 	for _, task := range list {
 		if task.ID == "" {
-			return errors.New("there is a task without ID in the list of tasks")
+			return errors.New("the list of tasks has one without an ID")
 		}
 		s.tasks[task.ServiceID] = append(s.tasks[task.ServiceID], task)
 	}
@@ -130,18 +130,18 @@ func (s *cluster) readNodes(ctx context.Context, c *connection) error {
 	for _, b := range bad {
 		var known struct{ ID string }
 		if err := json.Unmarshal(b.raw, &known); err != nil || known.ID == "" {
-			return fmt.Errorf("a node that cannot be read, not even its ID: %w", b.err)
+			return fmt.Errorf("a node cannot be read, not even its ID: %w", b.err)
 		}
 		s.badNodes[known.ID] = fmt.Errorf("node %s cannot be read: %w", known.ID, b.err)
 	}
 	for _, node := range list {
 		if node.ID == "" {
-			return errors.New("there is a node without ID in the list of nodes")
+			return errors.New("the list of nodes has one without an ID")
 		}
 		s.nodes[node.ID] = node
 	}
 	if len(list)+len(bad) == 0 {
-		return errors.New("the list of nodes is empty, although the manager that gives it is a node")
+		return errors.New("the list of nodes is empty, although the manager itself is a node")
 	}
 	return nil
 }

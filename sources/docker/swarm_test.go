@@ -66,7 +66,7 @@ func TestRecordedSwarm(t *testing.T) {
 			"198.18.149.12:32768 task web-host.1 on node2, uncertain: node node2 is unknown",
 			"198.18.149.13:32768 task web-host.2 on node3, uncertain: node node3 is unknown"}},
 		"a job serves nobody": {"services", "tasks", "nodes", docker.Query{Service: "migrate"}, []string{
-			"doubt: service migrate: it is a job, which runs to its end and serves nobody"}},
+			"doubt: service migrate: it is a job, which runs to completion and serves no traffic"}},
 		"a service that publishes nothing": {"services", "tasks", "nodes", docker.Query{Service: "web-overlay"}, []string{
 			"doubt: service web-overlay: it publishes no port; publish the one to bind"}},
 		"no such service": {"services", "tasks", "nodes", docker.Query{Service: "web"}, []string{
@@ -74,7 +74,7 @@ func TestRecordedSwarm(t *testing.T) {
 		"no service has the label": {"services", "tasks", "nodes", docker.Query{Label: "a=b"}, []string{
 			`doubt: label "a=b": no such app`}},
 		"another port than is published": {"services", "tasks", "nodes", docker.Query{Service: "web-host", Port: 81}, []string{
-			"doubt: service web-host: it does not publish port 81, but 80/tcp"}},
+			"doubt: service web-host: it does not publish port 81; it publishes 80/tcp"}},
 		"the history of tasks does no harm": {"services", "tasks-history", "nodes", docker.Query{Service: "web-host"}, []string{
 			"198.18.77.11:32774 task web-host.2 on node1", "198.18.77.12:32770 task web-host.1 on node2"}},
 	} {
@@ -107,7 +107,7 @@ func TestSwarmRules(t *testing.T) {
 		"scaled to zero while the last tasks end": {objects: []object{mesh.edit("ServiceStatus", object{"RunningTasks": 2, "DesiredTasks": 0})},
 			want: []string{}},
 		"no tasks although the manager counts some": {objects: []object{mesh},
-			want: []string{"doubt: service web: the manager counts 2 running tasks and lists none"}},
+			want: []string{"doubt: service web: the manager counts 2 running tasks but lists none"}},
 		"all tasks wait to be restarted": {objects: []object{mesh.edit("ServiceStatus", object{"RunningTasks": 0, "DesiredTasks": 2})},
 			want: []string{"left service web: it wants 2 tasks and runs none (they may be waiting to be restarted)"}},
 		"a pending task is in the list, and is none that runs": {objects: []object{mesh, task("web", 1, "").edit("Status.State", "pending", "Status.Message", "pending task scheduling")},
@@ -121,11 +121,11 @@ func TestSwarmRules(t *testing.T) {
 		"a node that has lost its connection": {objects: []object{mesh, n1.edit("Status.State", "disconnected"), n2, task("web", 1, "n1"), task("web", 2, "n2")},
 			want: []string{"10.0.0.1:8080 node worker-n1, 1 task, uncertain: node worker-n1 is disconnected", "10.0.0.2:8080 node worker-n2, 1 task"}},
 		"several ports: one must be chosen": {objects: []object{two, n1, task("web", 1, "n1")},
-			want: []string{"doubt: service web: it publishes 80/tcp, 443/tcp; say which with port"}},
+			want: []string{"doubt: service web: it publishes 80/tcp, 443/tcp; choose one with port"}},
 		"several ports: by the container's": {objects: []object{two, n1, task("web", 1, "n1")}, query: docker.Query{Service: "web", Port: 443},
 			want: []string{"10.0.0.1:8443 node worker-n1, 1 task"}},
 		"not by the published port": {objects: []object{two, n1, task("web", 1, "n1")}, query: docker.Query{Service: "web", Port: 8443},
-			want: []string{"doubt: service web: it does not publish port 8443, but 80/tcp, 443/tcp"}},
+			want: []string{"doubt: service web: it does not publish port 8443; it publishes 80/tcp, 443/tcp"}},
 		"one of a range": {objects: []object{service("web", port(7000, 17000, "ingress"), port(7001, 17001, "ingress"), port(7002, 17002, "ingress")), n1, task("web", 1, "n1")},
 			query: docker.Query{Service: "web", Port: 7001}, want: []string{"10.0.0.1:17001 node worker-n1, 1 task"}},
 		"TCP before UDP": {objects: []object{service("web", port(53, 5353, "ingress").edit("Protocol", "udp"), port(53, 5354, "ingress")), n1, task("web", 1, "n1")},
@@ -135,7 +135,7 @@ func TestSwarmRules(t *testing.T) {
 		"published twice: the lower port": {objects: []object{service("web", port(80, 8081, "ingress"), port(80, 8080, "ingress")), n1, task("web", 1, "n1")},
 			want: []string{"10.0.0.1:8080 node worker-n1, 1 task"}},
 		"published in both modes": {objects: []object{service("web", port(80, 8080, "ingress"), port(80, 8080, "host")), n1, task("web", 1, "n1")},
-			want: []string{"doubt: service web: it publishes port 80/tcp in both modes, ingress and host; keep one"}},
+			want: []string{"doubt: service web: it publishes port 80/tcp in both modes, ingress and host; keep one of them"}},
 		"ports that are not allocated yet": {objects: []object{mesh.edit("Endpoint.Ports", nil), n1, task("web", 1, "n1")},
 			want: []string{"doubt: service web: the swarm has not yet allocated its published ports"}},
 		"a port without a number yet": {objects: []object{service("web", port(80, 0, "ingress")), n1, task("web", 1, "n1")},
@@ -143,7 +143,7 @@ func TestSwarmRules(t *testing.T) {
 		"dnsrr": {objects: []object{service("web").edit("Spec.EndpointSpec", object{"Mode": "dnsrr"}, "Endpoint", nil), n1, task("web", 1, "n1")},
 			want: []string{"doubt: service web: it publishes no port and its endpoint mode is dnsrr; publish the port with mode=host"}},
 		"host mode: a task that does not say its port": {objects: []object{host, n1, task("web", 1, "n1"), task("web", 2, "n1", port(80, 32768, "host"))},
-			want: []string{"10.0.0.1:32768 task web.2 on worker-n1", "doubt: task web.1: it is running, but not said to have published port 80/tcp"}},
+			want: []string{"10.0.0.1:32768 task web.2 on worker-n1", "doubt: task web.1: it is running, but the swarm does not say where it published port 80/tcp"}},
 		"host mode: the port for IPv6, where the node has such an address": {
 			objects: []object{host, node("n1", "2001:db8::1"), task("web", 1, "n1", port(80, 32769, "host"), port(80, 32768, "host"))},
 			want:    []string{"[2001:db8::1]:32768 task web.1 on worker-n1"}},
@@ -153,7 +153,7 @@ func TestSwarmRules(t *testing.T) {
 			want: []string{"[2001:db8::1]:8080 node worker-n1, 1 task"}},
 		"a node without a usable address": {objects: []object{mesh, n2, node("n1", ""), task("web", 1, "n1"), task("web", 2, "n2")},
 			want: []string{"10.0.0.2:8080 node worker-n2, 1 task",
-				`doubt: node worker-n1: the swarm knows no address of it but ""; put the one to bind into a label of the node, and name the label in node_label`}},
+				`doubt: node worker-n1: the swarm knows no other address than ""; put the address to bind into a label of the node, and name that label in node_label`}},
 		"node_label says the address": {objects: []object{mesh, n1.edit("Spec.Labels", object{"lb": "192.0.2.1"}), n2, node("n3", "10.0.0.3").edit("Spec.Labels", object{"lb": "n3"}),
 			task("web", 1, "n1"), task("web", 2, "n2"), task("web", 3, "n3")}, label: "lb",
 			want: []string{"192.0.2.1:8080 node worker-n1, 1 task", "doubt: node worker-n2 has no label lb (and 1 more)"}},
@@ -168,7 +168,7 @@ func TestSwarmRules(t *testing.T) {
 			want:  []string{"10.0.0.1:8080 node worker-n1, 1 task", "doubt: service web-v2: it publishes no port; publish the one to bind"}},
 		"a task that cannot be read": {objects: []object{mesh, n1, task("web", 1, "n1"), task("web", 2, "n1").edit("Slot", "two")},
 			want: []string{"10.0.0.1:8080 node worker-n1, 1 task", "doubt: service web: task task-web-2-n1 cannot be read: json: cannot unmarshal string into Go struct field Task.Slot of type int"}},
-		"a node that cannot be read": {objects: []object{mesh, n1, n2.edit("Status.State", 7), task("web", 1, "n1"), task("web", 2, "n2")},
+		"a node cannot be read": {objects: []object{mesh, n1, n2.edit("Status.State", 7), task("web", 1, "n1"), task("web", 2, "n2")},
 			want: []string{"10.0.0.1:8080 node worker-n1, 1 task", "doubt: task web.2: node n2 cannot be read: json: cannot unmarshal number into Go struct field NodeStatus.Status.State of type swarm.NodeState"}},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -211,13 +211,13 @@ func TestListsThatCannotBeTold(t *testing.T) {
 		want   string
 	}{
 		"no nodes":         {&dockertest.Daemon{Swarm: "active/manager"}, "the list of nodes is empty"},
-		"a service, null":  {&dockertest.Daemon{Swarm: "active/manager", Services: []string{"null"}}, "a service without ID or name"},
-		"a service, text":  {&dockertest.Daemon{Swarm: "active/manager", Services: []string{`"web"`}}, "a service that cannot be read, not even its name"},
-		"a service, bare":  {&dockertest.Daemon{Swarm: "active/manager", Services: []string{`{"ID": "x", "Spec": {"Name": ""}}`}}, "a service without ID or name"},
-		"a task, null":     {&dockertest.Daemon{Swarm: "active/manager", Tasks: []string{"null"}}, "a task without ID"},
+		"a service, null":  {&dockertest.Daemon{Swarm: "active/manager", Services: []string{"null"}}, "the list of services has one without an ID or a name"},
+		"a service, text":  {&dockertest.Daemon{Swarm: "active/manager", Services: []string{`"web"`}}, "a service cannot be read, not even its name"},
+		"a service, bare":  {&dockertest.Daemon{Swarm: "active/manager", Services: []string{`{"ID": "x", "Spec": {"Name": ""}}`}}, "the list of services has one without an ID or a name"},
+		"a task, null":     {&dockertest.Daemon{Swarm: "active/manager", Tasks: []string{"null"}}, "the list of tasks has one without an ID"},
 		"a task, nobody's": {&dockertest.Daemon{Swarm: "active/manager", Tasks: []string{`{"ID": "x", "Slot": "y", "DesiredState": "running"}`}}, "not even whose it is"},
-		"a node, null":     {&dockertest.Daemon{Swarm: "active/manager", Nodes: []string{"null"}}, "a node without ID"},
-		"a node, a number": {&dockertest.Daemon{Swarm: "active/manager", Nodes: []string{"7"}}, "a node that cannot be read, not even its ID"},
+		"a node, null":     {&dockertest.Daemon{Swarm: "active/manager", Nodes: []string{"null"}}, "the list of nodes has one without an ID"},
+		"a node, a number": {&dockertest.Daemon{Swarm: "active/manager", Nodes: []string{"7"}}, "a node cannot be read, not even its ID"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			answers, err := open(t, docker.Config{Host: serve(t, c.daemon)}).Poll(t.Context(), []docker.Query{{Service: "web"}}, false)

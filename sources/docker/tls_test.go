@@ -131,14 +131,14 @@ func TestTLS(t *testing.T) {
 		change func(*docker.Config)
 		err    string
 	}{
-		"another name": {func(c *docker.Config) { c.ServerName = "" }, "give the name in its certificate as server_name"},
+		"another name": {func(c *docker.Config) { c.ServerName = "" }, "put the name in its certificate into server_name"},
 		"another authority": {func(c *docker.Config) {
 			c.CAFile = writePEM(t, filepath.Join(dir, "other.pem"), "CERTIFICATE", other.cert.Raw)
-		}, "give the certificates to trust as ca_file"},
-		"the system's":          {func(c *docker.Config) { c.CAFile = "" }, "give the certificates to trust as ca_file"},
+		}, "name the file of the certificates to trust in ca_file"},
+		"the system's":          {func(c *docker.Config) { c.CAFile = "" }, "name the file of the certificates to trust in ca_file"},
 		"no client certificate": {func(c *docker.Config) { c.CertFile, c.KeyFile = "", "" }, "tls: "},
 		"no TLS":                {func(c *docker.Config) { c.CAFile, c.CertFile, c.KeyFile, c.ServerName = "", "", "", "" }, "400 Bad Request: Client sent an HTTP request to an HTTPS server."},
-		"no certificates":       {func(c *docker.Config) { c.CAFile = garbage }, "garbage.pem: no certificate in it"},
+		"no certificates":       {func(c *docker.Config) { c.CAFile = garbage }, "garbage.pem contains no certificate"},
 		"no certificate":        {func(c *docker.Config) { c.CertFile = garbage }, "garbage.pem and "},
 	} {
 		t.Run(name, func(t *testing.T) {

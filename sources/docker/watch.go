@@ -107,7 +107,7 @@ func (h *host) watch(ctx context.Context, hint func()) (connected bool, err erro
 			return nil
 		})
 		if err == nil {
-			err = errors.New("the daemon has ended the stream of events")
+			err = errors.New("the daemon ended the event stream")
 		}
 		return err
 	})

@@ -21,7 +21,7 @@ func parseAddress(text string) (netip.AddrPort, error) {
 func parseHostPort(host, port string) (netip.AddrPort, error) {
 	addr, err := netip.ParseAddr(host)
 	if err != nil {
-		return netip.AddrPort{}, fmt.Errorf("%q is not an IP address (names are not looked up, write the address)", host)
+		return netip.AddrPort{}, fmt.Errorf("%q is not an IP address (host names are not resolved; write the address)", host)
 	}
 	if addr.Zone() != "" {
 		return netip.AddrPort{}, fmt.Errorf("%q has a zone, which means nothing on another machine", host)

@@ -50,7 +50,7 @@ type Config struct {
 func (c Config) Check() error {
 	var problems sources.Problems
 	if c.Path == "" {
-		problems.Add("path", "the name of a file is needed")
+		problems.Add("path", "give the name of a file")
 	}
 	if c.MaxAge < 0 {
 		problems.Add("max_age", "%v is negative", c.MaxAge)
@@ -67,7 +67,7 @@ type Query struct {
 // Check implements [sources.Checker].
 func (q Query) Check() error {
 	if q.App == "" {
-		return &sources.KeyError{Key: "app", Err: errors.New("the app's name in the file is needed")}
+		return &sources.KeyError{Key: "app", Err: errors.New("give the app's name in the file")}
 	}
 	return nil
 }

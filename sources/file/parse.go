@@ -22,7 +22,7 @@ func parse(path string, data []byte) (map[string]sources.Answer, error) {
 	switch root.kind {
 	case list:
 		if len(root.items) == 0 {
-			return nil, errors.New("an empty list names no app; an app without endpoints is one with an empty list of backends")
+			return nil, errors.New("an empty list names no app; an app without endpoints has an empty list of backends")
 		}
 		for i, item := range root.items {
 			if err := f.consul(item); err != nil {
@@ -40,7 +40,7 @@ func parse(path string, data []byte) (map[string]sources.Answer, error) {
 			return nil, err
 		}
 	default:
-		return nil, fmt.Errorf("line %d: %v where an object with apps belongs", root.line, root.kind)
+		return nil, fmt.Errorf("line %d: found %v, expected an object with apps", root.line, root.kind)
 	}
 	return f.apps, nil
 }
@@ -62,7 +62,7 @@ func (f reader) plain(root node) error {
 		return err
 	}
 	if !ok {
-		return errors.New(`there is no "apps"`)
+		return errors.New(`"apps" is missing`)
 	}
 	if apps.kind != object {
 		return fmt.Errorf(`line %d: "apps" is %v, not an object`, apps.line, apps.kind)
@@ -77,18 +77,18 @@ func (f reader) plain(root node) error {
 // Without its name an object could be any app's, so this fails for all.
 func (f reader) consul(item node) error {
 	if item.kind != object {
-		return fmt.Errorf("line %d: %v where an object with servicename and backends belongs", item.line, item.kind)
+		return fmt.Errorf("line %d: found %v, expected an object with servicename and backends", item.line, item.kind)
 	}
 	name, ok, err := item.get("servicename")
 	switch {
 	case err != nil:
 		return fmt.Errorf("line %d: %w", item.line, err)
 	case !ok || name.kind != scalar || name.text == "":
-		return fmt.Errorf(`line %d: there is no "servicename"`, item.line)
+		return fmt.Errorf(`line %d: "servicename" is missing`, item.line)
 	}
 	backends, ok, err := item.get("backends")
 	if err == nil && !ok {
-		err = errors.New(`there is no "backends"`)
+		err = errors.New(`"backends" is missing`)
 	}
 	if err != nil {
 		f.put(name.text, item.line, nil, err)
@@ -102,7 +102,7 @@ func (f reader) consul(item node) error {
 // are bad ones beside them: these may be bound, and the doubt keeps all others.
 func (f reader) add(app string, line int, entries node, endpoint func(node) (sources.Endpoint, error)) {
 	if entries.kind != list {
-		f.put(app, line, nil, fmt.Errorf("%v where a list of endpoints belongs", entries.kind))
+		f.put(app, line, nil, fmt.Errorf("found %v, expected a list of endpoints", entries.kind))
 		return
 	}
 	var endpoints []sources.Endpoint
@@ -135,7 +135,7 @@ func (f reader) add(app string, line int, entries node, endpoint func(node) (sou
 // is the whole truth.
 func (f reader) put(app string, line int, endpoints []sources.Endpoint, err error) {
 	if _, twice := f.apps[app]; twice {
-		endpoints, err = nil, errors.New("the app is there twice")
+		endpoints, err = nil, errors.New("the app is listed twice")
 	}
 	if err != nil {
 		err = fmt.Errorf("%s:%d: app %q: %w", f.path, line, app, err)
@@ -176,14 +176,14 @@ func plainEndpoint(entry node) (sources.Endpoint, error) {
 		}
 		return sources.Endpoint{Addr: addr, Weight: weight}, nil
 	default:
-		return sources.Endpoint{}, fmt.Errorf("%v where an address and port belong", entry.kind)
+		return sources.Endpoint{}, fmt.Errorf("found %v, expected an address and port", entry.kind)
 	}
 }
 
 // consulEndpoint reads {"host": "10.0.3.14", "port": "31080"}.
 func consulEndpoint(entry node) (sources.Endpoint, error) {
 	if entry.kind != object {
-		return sources.Endpoint{}, fmt.Errorf("%v where an object with host and port belongs", entry.kind)
+		return sources.Endpoint{}, fmt.Errorf("found %v, expected an object with host and port", entry.kind)
 	}
 	host, err := entry.textOf("host")
 	if err != nil {
@@ -204,7 +204,7 @@ func (n node) textOf(key string) (string, error) {
 	case err != nil:
 		return "", err
 	case !ok:
-		return "", fmt.Errorf("there is no %q", key)
+		return "", fmt.Errorf("%q is missing", key)
 	case v.kind != scalar:
 		return "", fmt.Errorf("%q is %v", key, v.kind)
 	}

@@ -48,7 +48,7 @@ func (n node) get(key string) (value node, ok bool, err error) {
 			continue
 		}
 		if ok {
-			return node{}, false, fmt.Errorf("%q is there twice", key)
+			return node{}, false, fmt.Errorf("%q is given twice", key)
 		}
 		value, ok = p.value, true
 	}
@@ -141,7 +141,7 @@ func parseJSON(data []byte) (node, error) {
 		return node{}, err
 	}
 	if rest := bytes.TrimSpace(data[d.InputOffset():]); len(rest) > 0 {
-		return node{}, fmt.Errorf("line %d: something follows the end of the JSON value", line)
+		return node{}, fmt.Errorf("line %d: there is more after the end of the JSON value", line)
 	}
 	return root, nil
 }
@@ -149,7 +149,7 @@ func parseJSON(data []byte) (node, error) {
 func parseYAML(data []byte) (node, error) {
 	text := strings.TrimRight(string(data), " \t\r\n")
 	if at := strings.LastIndexByte(text, '\n'); strings.TrimRight(text[at+1:], "\r") != "..." {
-		return node{}, errors.New(`a YAML file must end in a line of three dots ("..."), without which a file that was cut off looks whole`)
+		return node{}, errors.New(`a YAML file must end with a line of three dots ("..."); without it a truncated file looks complete`)
 	}
 	d := yaml.NewDecoder(strings.NewReader(text))
 	var document yaml.Node
@@ -158,7 +158,7 @@ func parseYAML(data []byte) (node, error) {
 	}
 	if err := d.Decode(&yaml.Node{}); !errors.Is(err, io.EOF) {
 		if err == nil {
-			err = errors.New("there is a second document")
+			err = errors.New("there is another one")
 		}
 		return node{}, fmt.Errorf("after the first YAML document: %w", err)
 	}
@@ -198,7 +198,7 @@ func fromYAML(y *yaml.Node, depth int) (node, error) {
 			n.pairs = append(n.pairs, pair{key.Line, key.Value, v})
 		}
 	default:
-		return node{}, fmt.Errorf("line %d: anchors and aliases are not read in a file of endpoints", y.Line)
+		return node{}, fmt.Errorf("line %d: anchors and aliases are not supported in a file of endpoints", y.Line)
 	}
 	return n, nil
 }

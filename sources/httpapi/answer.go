@@ -39,7 +39,7 @@ func NewStatusError(resp *http.Response) *StatusError {
 	}
 	switch to, err := resp.Location(); {
 	case resp.StatusCode < 300:
-		return fail(": only 200 is a whole answer")
+		return fail(": only 200 is a complete answer")
 	case resp.StatusCode < 400 && err != nil:
 		return fail(": redirects are not followed")
 	case resp.StatusCode < 400:

@@ -51,7 +51,7 @@ func (c Certificates) TLS(pem PEM) (*tls.Config, error) {
 	if c.CAFile != "" {
 		config.RootCAs = x509.NewCertPool()
 		if !config.RootCAs.AppendCertsFromPEM([]byte(pem.ca)) {
-			return nil, fmt.Errorf("%s: no certificate in it", c.CAFile)
+			return nil, fmt.Errorf("%s contains no certificate", c.CAFile)
 		}
 	}
 	if c.CertFile != "" {

@@ -19,7 +19,7 @@ import (
 func TestAStatusThatIsNot200(t *testing.T) {
 	long := strings.Repeat("word ", 1000)
 	for want, answer := range map[string]http.HandlerFunc{
-		"204 No Content: only 200 is a whole answer": func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(204) },
+		"204 No Content: only 200 is a complete answer": func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(204) },
 		"302 Found to https://sso.example.com: redirects are not followed": func(w http.ResponseWriter, r *http.Request) {
 			http.Redirect(w, r, "https://user:pass@sso.example.com/login?token=s3cret", http.StatusFound)
 		},

@@ -126,9 +126,9 @@ func choose(kubeconfig *api.Config, wanted string) (string, error) {
 	case wanted != "" && slices.Contains(names, wanted):
 		return wanted, nil
 	case len(names) == 0:
-		return "", errors.New("there is no such file, or no context in it")
+		return "", errors.New("the file does not exist, or has no context in it")
 	case wanted != "":
-		return "", fmt.Errorf("there is no context %q; there are %s", wanted, strings.Join(names, ", "))
+		return "", fmt.Errorf("there is no context %q; choose from %s", wanted, strings.Join(names, ", "))
 	case len(names) > 1:
 		return "", fmt.Errorf("%w (%s)", ErrSeveral, strings.Join(names, ", "))
 	}

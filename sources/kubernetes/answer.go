@@ -41,7 +41,7 @@ func (t *target) answer(p policy, nodes nodeView) sources.Answer {
 	}
 	a.freeze()
 	if n := len(t.usable()); n > 0 && len(a.Endpoints) == 0 && len(a.Doubts) == 0 {
-		a.doubt("%s can serve, but at no address that may be bound", sources.Count(n, "pod"))
+		a.doubt("%s can serve, but not at an address that may be bound", sources.Count(n, "pod"))
 	}
 	slices.SortFunc(t.LeftOut, func(x, y sources.LeftOut) int { return cmp.Or(cmp.Compare(x.What, y.What), cmp.Compare(x.Why, y.Why)) })
 	return t.Answer()
@@ -53,7 +53,7 @@ func (a *answering) doubt(format string, args ...any) {
 
 func (a *answering) addPod(e endpoint, at netip.AddrPort, uncertain string) {
 	if at.Port() == 0 {
-		a.doubt("the EndpointSlice does not say the port of %v", e)
+		a.doubt("the EndpointSlice does not give the port of %v", e)
 		return
 	}
 	origin := e.String()
@@ -74,13 +74,13 @@ func (a *answering) podIPs() {
 	}
 	// Without the right to list nodes, what the slices say has to be enough.
 	if err := a.nodes.err; err != nil && !httpapi.Forbidden(err) && slices.ContainsFunc(a.endpoints, a.wantsNode) {
-		a.doubt("whether the nodes of pods that are not ready are out of sight is not known: %w", err)
+		a.doubt("it is not known whether the nodes of pods that are not ready still report: %w", err)
 	}
 }
 
 // unheard says why the health of what runs on a node is not known.
 func unheard(node string) string {
-	return "node " + node + " has not been heard of (its condition Ready is Unknown)"
+	return "node " + node + " has not been heard from (its condition Ready is Unknown)"
 }
 
 // split divides the endpoints: those that get traffic, and those that are not
@@ -122,7 +122,7 @@ func (a *answering) freeze() {
 		}
 	}
 	if silent > 0 && silent*2 >= len(running) {
-		a.doubt("%d of the %s that run its pods have not been heard of, so nothing is removed", silent, sources.Count(len(running), "node"))
+		a.doubt("%d of the %s that run its pods have not been heard from, so nothing is removed", silent, sources.Count(len(running), "node"))
 	}
 }
 
@@ -134,18 +134,18 @@ func (a *answering) loadBalancer() {
 		case i.IP != "":
 			ips = append(ips, i.IP)
 		default:
-			a.doubt("its load balancer has the name %s, and names are not looked up", i.Hostname)
+			a.doubt("its load balancer has the host name %s, and host names are not resolved", i.Hostname)
 		}
 	}
 	for _, ip := range ips {
 		addr, err := netip.ParseAddr(ip)
 		if err != nil {
-			a.doubt("its load balancer has given %q, which is no IP address", ip)
+			a.doubt("its load balancer has %q, which is not an IP address", ip)
 		} else if addr = addr.Unmap(); addr.Is4() == (a.family == "IPv4") {
 			a.Add(sources.Endpoint{Addr: netip.AddrPortFrom(addr, a.port.Port), Origin: "load balancer of " + a.query.Service})
 		}
 	}
 	if len(a.Endpoints) == 0 && len(a.Doubts) == 0 {
-		a.doubt("its load balancer has given no %s address", a.family)
+		a.doubt("its load balancer has no %s address", a.family)
 	}
 }

@@ -68,7 +68,7 @@ func four() manifest {
 var (
 	local   = with("spec.externalTrafficPolicy", "Local")
 	account = Query{Service: "shop/account"}
-	silent  = "has not been heard of (its condition Ready is Unknown)"
+	silent  = "has not been heard from (its condition Ready is Unknown)"
 )
 
 func together(lists ...[]manifest) []manifest {
@@ -169,11 +169,11 @@ func TestAnswer(t *testing.T) {
 		{"pods that serve on no node that may be bound are a doubt", append(one(), aNode("n1", "192.0.2.1"), aNode("n2", "192.0.2.2")), Config{NodeSelector: "pool=edge"}, account, `
 - node n1, 3 pods: not chosen by node_selector
 - node n2, 1 pod: not chosen by node_selector
-! service shop/account: 4 pods can serve, but at no address that may be bound`},
+! service shop/account: 4 pods can serve, but not at an address that may be bound`},
 		{"pods without any node are a doubt", one(), Config{}, account, `
 - node n1, 3 pods: gone
 - node n2, 1 pod: gone
-! service shop/account: 4 pods can serve, but at no address that may be bound`},
+! service shop/account: 4 pods can serve, but not at an address that may be bound`},
 
 		// Node ports: which address of a node.
 		{"the address types are tried in order", append(one(), aNode("n1", "192.0.2.1", addresses("InternalIP", "192.0.2.1", "ExternalIP", "198.51.100.1")), aNode("n2", "192.0.2.2")),
@@ -189,7 +189,7 @@ func TestAnswer(t *testing.T) {
 192.0.2.2:31080 x1 node n2, 1 pod`},
 		{"an address that is none is a doubt", append(one(), aNode("n1", "n1.example"), aNode("n2", "192.0.2.2")), Config{}, account, `
 192.0.2.2:31080 x1 node n2, 1 pod
-! service shop/account: node n1: "n1.example" is no IP address of type InternalIP`},
+! service shop/account: node n1: "n1.example" is not an IP address of type InternalIP`},
 
 		// Readiness.
 		{"only ready pods count", append(pods(aPod("a1", "10.244.1.1", "n1"), aPod("a2", "10.244.2.1", "n2").but(unready), aPod("a3", "10.244.3.1", "n3").but(dead)), nodeGroup()...), Config{}, account, `
@@ -224,7 +224,7 @@ func TestAnswer(t *testing.T) {
 			aSlice("dmz/account", aPod("x1", "10.244.2.1", "n2")), aSlice("shop/cart", aPod("x2", "10.244.3.1", "n3"))}, nodeGroup()...), Config{}, account, `
 192.0.2.1:31080 x1 node n1, 1 pod`},
 		{"a selector and no slice is a doubt", append([]manifest{aService("shop/account")}, nodeGroup()...), Config{}, account, `
-! service shop/account has no EndpointSlice of IPv4: its pods are not known yet`},
+! service shop/account has no IPv4 EndpointSlice; its pods are not known yet`},
 		{"no selector and no slice is the whole truth", []manifest{aService("shop/account", with("spec.selector", nil))}, Config{}, account, ``},
 		{"pods without the port do not serve it", append([]manifest{aService("shop/account", ports(port("http", 80, 31080, "TCP"), port("admin", 81, 31081, "TCP"))),
 			aSlice("shop/account", aPod("a1", "10.244.1.1", "n1"), aPod("a2", "10.244.1.2", "n2")),
@@ -234,14 +234,14 @@ func TestAnswer(t *testing.T) {
 - pod a1: without the port admin (81)`},
 		{"endpoints that do not say their node need nodes: all", append([]manifest{aService("shop/account", with("spec.selector", nil)),
 			aSlice("shop/account", manifest{"addresses": []string{"10.9.9.9"}, "conditions": manifest{}})}, nodeGroup()...), Config{}, account, `
-! service shop/account: pod 10.9.9.9 does not say on which node it is: address pod_ip or nodes: all is for such a service`},
+! service shop/account: pod 10.9.9.9 does not say which node it is on; for such a service use address: pod_ip or nodes: all`},
 		{"with nodes: all they serve", append([]manifest{aService("shop/account", with("spec.selector", nil)),
 			aSlice("shop/account", manifest{"addresses": []string{"10.9.9.9"}, "conditions": manifest{}})}, aNode("n1", "192.0.2.1")), Config{}, Query{Service: "shop/account", Nodes: AllNodes}, `
 192.0.2.1:31080 x1 node n1`},
 		{"an endpoint without an address is a doubt", append(pods(manifest{"addresses": []string{}, "nodeName": "n1"}), nodeGroup()...), Config{}, account, `
 ! service shop/account has an endpoint without an address in EndpointSlice account-1`},
 		{"an endpoint with a name for an address is a doubt", append(pods(aPod("a1", "db.example", "n1")), nodeGroup()...), Config{}, account, `
-! service shop/account has an endpoint "db.example" in EndpointSlice account-1, which is no IP address`},
+! service shop/account has an endpoint "db.example" in EndpointSlice account-1, which is not an IP address`},
 		{"slices of names are no pods", append([]manifest{aService("shop/account"), aSlice("shop/account", aPod("a1", "10.244.1.1", "n1")),
 			aSlice("shop/account", aPod("a2", "a2.example", "n2")).but(with("addressType", "FQDN"))}, nodeGroup()...), Config{}, account, `
 192.0.2.1:31080 x1 node n1, 1 pod`},
@@ -256,14 +256,14 @@ func TestAnswer(t *testing.T) {
 192.0.2.1:31080 x1 node n1, 3 pods
 192.0.2.2:31080 x1 node n2, 1 pod`},
 		{"one of several must be chosen", one(ports(port("http", 80, 31080, "TCP"), port("", 443, 31443, ""))), Config{}, account, `
-! service shop/account has several ports: say which one, http (80)/TCP, 443/TCP`},
+! service shop/account has several ports; choose one: http (80)/TCP, 443/TCP`},
 		{"a port that is not there is a doubt", one(), Config{}, Query{Service: "shop/account", Port: "htpp"}, `
-! service shop/account has no port htpp; there are http (80)/TCP`},
+! service shop/account has no port htpp; its ports are http (80)/TCP`},
 		{"a number of two protocols is TCP's", append([]manifest{aService("shop/account", ports(port("dns", 53, 31053, "UDP"), port("http", 53, 31054, "TCP"))), four()}, nodeGroup()...), Config{}, Query{Service: "shop/account", Port: "53"}, `
 192.0.2.1:31054 x1 node n1, 3 pods
 192.0.2.2:31054 x1 node n2, 1 pod`},
 		{"two that are not TCP are chosen by name", one(ports(port("a", 53, 31053, "UDP"), port("b", 53, 31054, "SCTP"))), Config{}, Query{Service: "shop/account", Port: "53"}, `
-! service shop/account has several ports 53: choose one by its name, of a (53)/UDP, b (53)/SCTP`},
+! service shop/account has several ports 53; choose one by name: a (53)/UDP, b (53)/SCTP`},
 		{"protocols are told apart", append([]manifest{aService("shop/account", ports(port("", 53, 31053, "UDP"))),
 			aSlice("shop/account", aPod("a1", "10.244.1.1", "n1")).but(with("ports", []manifest{{"port": 53}})),
 			aSlice("shop/account", aPod("a2", "10.244.1.2", "n2")).but(with("ports", []manifest{{"port": 53, "name": "", "protocol": "UDP"}}))}, nodeGroup()...), Config{}, account, `
@@ -274,16 +274,16 @@ func TestAnswer(t *testing.T) {
 
 		// Kinds of service.
 		{"ClusterIP has no node port", []manifest{aService("shop/account", with("spec.type", "ClusterIP"), ports(port("http", 80, 0, "TCP"))), four()}, Config{}, account, `
-! service shop/account is of type ClusterIP and its port http (80) has no node port: make it a NodePort, or choose another address`},
+! service shop/account is of type ClusterIP and its port http (80) has no node port; make it a NodePort, or choose another address`},
 		{"a LoadBalancer may have none", []manifest{aService("shop/account", with("spec.type", "LoadBalancer"), ports(port("http", 80, 0, "TCP"))), four()}, Config{}, account, `
-! service shop/account is of type LoadBalancer and its port http (80) has no node port: make it a NodePort, or choose another address`},
+! service shop/account is of type LoadBalancer and its port http (80) has no node port; make it a NodePort, or choose another address`},
 		{"a LoadBalancer mostly has one", append(one(with("spec.type", "LoadBalancer")), nodeGroup()...), Config{}, account, `
 192.0.2.1:31080 x1 node n1, 3 pods
 192.0.2.2:31080 x1 node n2, 1 pod`},
 		{"a headless service has no node port", []manifest{aService("shop/account", with("spec.type", "ClusterIP"), with("spec.clusterIP", "None"), ports(port("http", 80, 0, "TCP"))), four()}, Config{}, account, `
-! service shop/account is headless and has no node port: address pod_ip is for it`},
+! service shop/account is headless and has no node port; use address: pod_ip`},
 		{"ExternalName has no endpoints", []manifest{aService("shop/account", with("spec.type", "ExternalName"))}, Config{}, podIP, `
-! service shop/account is of type ExternalName: it is a DNS name and has no endpoints`},
+! service shop/account is of type ExternalName: it is a DNS name, without endpoints`},
 		{"a service that is not there is absent", nodeGroup(), Config{}, account, `
 ! service shop/account: no such app`},
 
@@ -300,7 +300,7 @@ func TestAnswer(t *testing.T) {
 			Config{}, Query{Service: "shop/account", Family: IPv6}, `
 ! service shop/account: node n1: no IPv6 address of type InternalIP`},
 		{"a family without slices is a doubt", []manifest{aService("shop/account", dual), four()}, Config{}, Query{Service: "shop/account", Family: IPv6}, `
-! service shop/account has no EndpointSlice of IPv6: its pods are not known yet`},
+! service shop/account has no IPv6 EndpointSlice; its pods are not known yet`},
 		{"a service from before there was a choice is IPv4", append(one(with("spec.ipFamilies", nil)), nodeGroup()...), Config{}, account, `
 192.0.2.1:31080 x1 node n1, 3 pods
 192.0.2.2:31080 x1 node n2, 1 pod`},
@@ -322,7 +322,7 @@ func TestAnswer(t *testing.T) {
 		{"endpoints that someone wrote by hand", []manifest{aService("shop/account", with("spec.selector", nil)), aSlice("shop/account", manifest{"addresses": []string{"203.0.113.9", "203.0.113.10"}})}, Config{}, podIP, `
 203.0.113.9:8080 x0 pod 203.0.113.9`},
 		{"a slice that does not say its port is a doubt", []manifest{aService("shop/account"), aSlice("shop/account", aPod("a1", "10.244.1.1", "n1")).but(with("ports", []manifest{{"name": "http", "port": nil}}))}, Config{}, podIP, `
-! service shop/account: the EndpointSlice does not say the port of pod a1`},
+! service shop/account: the EndpointSlice does not give the port of pod a1`},
 		{"a host network pod is where its node is", []manifest{aService("shop/account"), aSlice("shop/account", aPod("a1", "192.0.2.1", "n1"))}, Config{}, podIP, `
 192.0.2.1:8080 x0 pod a1 on node n1`},
 
@@ -339,19 +339,19 @@ func TestAnswer(t *testing.T) {
 192.0.2.2:9000 x0 pod a2 on node n2
 198.51.100.1:9000 x0 pod a1 on node n1`},
 		{"a pod without a host port is a doubt", append(pods(aPod("a1", "10.244.1.1", "n1")), append(nodeGroup(), aRunning("shop/a1", "192.0.2.1", 0))...), Config{}, hostPort, `
-! service shop/account: pod a1 publishes its port 8080 at no host port`},
+! service shop/account: pod a1 does not publish its port 8080 on a host port`},
 		{"a pod that is gone by now is left out", append(pods(aPod("a1", "10.244.1.1", "n1"), aPod("a2", "10.244.2.1", "n2")), append(nodeGroup(), aRunning("shop/a1", "192.0.2.1", 9000))...), Config{}, hostPort, `
 192.0.2.1:9000 x0 pod a1 on node n1
 - pod a2: gone`},
 		{"pods that are not there at all are a doubt", append(pods(aPod("a1", "10.244.1.1", "n1")), nodeGroup()...), Config{}, hostPort, `
 - pod a1: gone
-! service shop/account: 1 pod can serve, but at no address that may be bound`},
+! service shop/account: 1 pod can serve, but not at an address that may be bound`},
 		{"an excluded node's host port goes", append(pods(aPod("a1", "10.244.1.1", "n1"), aPod("a2", "10.244.2.1", "n2")),
 			aNode("n1", "192.0.2.1", label("node.kubernetes.io/exclude-from-external-load-balancers", "true")), aNode("n2", "192.0.2.2"), aRunning("shop/a1", "192.0.2.1", 9000), aRunning("shop/a2", "192.0.2.2", 9000)), Config{}, hostPort, `
 192.0.2.2:9000 x0 pod a2 on node n2
 - node n1, 1 pod: labelled exclude-from-external-load-balancers`},
 		{"endpoints that are no pods have no host port", []manifest{aService("shop/account", with("spec.selector", nil)), aSlice("shop/account", manifest{"addresses": []string{"203.0.113.9"}})}, Config{}, hostPort, `
-! service shop/account: pod 203.0.113.9 is no pod that the service's selector has chosen, and has no host port`},
+! service shop/account: pod 203.0.113.9 is not a pod that the service's selector chose, so it has no host port`},
 		{"a pod that cannot be read is a doubt", append(pods(aPod("a1", "10.244.1.1", "n1"), aPod("a2", "10.244.2.1", "n2")), append(nodeGroup(), aRunning("shop/a1", "192.0.2.1", 9000), aRunning("shop/a2", "192.0.2.2", 0, with("spec.containers", "none")))...), Config{}, hostPort, `
 192.0.2.1:9000 x0 pod a1 on node n1
 ! service shop/account: pod a2: the answer cannot be read: unexpected string at spec.containers`},
@@ -362,14 +362,14 @@ func TestAnswer(t *testing.T) {
 		{"of the family that is asked for", []manifest{aService("shop/account", with("spec.type", "LoadBalancer"), dual, ingress(manifest{"ip": "203.0.113.7"}, manifest{"ip": "2001:db8:7::7"}))}, Config{}, Query{Service: "shop/account", Address: LoadBalancer, Family: IPv6}, `
 [2001:db8:7::7]:80 x0 load balancer of shop/account`},
 		{"no address yet is a doubt", []manifest{aService("shop/account", with("spec.type", "LoadBalancer"))}, Config{}, balancer, `
-! service shop/account: its load balancer has given no IPv4 address`},
+! service shop/account: its load balancer has no IPv4 address`},
 		{"a host name is a doubt", []manifest{aService("shop/account", with("spec.type", "LoadBalancer"), ingress(manifest{"hostname": "lb.example"}))}, Config{}, balancer, `
-! service shop/account: its load balancer has the name lb.example, and names are not looked up`},
+! service shop/account: its load balancer has the host name lb.example, and host names are not resolved`},
 		{"an address that is none is a doubt of a load balancer", []manifest{aService("shop/account", with("spec.type", "LoadBalancer"), ingress(manifest{"ip": "203.0.113.7"}, manifest{"ip": "203.0.113"}))}, Config{}, balancer, `
 203.0.113.7:80 x0 load balancer of shop/account
-! service shop/account: its load balancer has given "203.0.113", which is no IP address`},
+! service shop/account: its load balancer has "203.0.113", which is not an IP address`},
 		{"a NodePort service has no load balancer", one(), Config{}, balancer, `
-! service shop/account is of type NodePort: only a LoadBalancer has addresses of a load balancer`},
+! service shop/account is of type NodePort; only a LoadBalancer has load balancer addresses`},
 
 		// Nodes out of sight.
 		{"one silent node of three keeps its member and gets no new one", append(pods(aPod("a1", "10.244.1.1", "n1"), aPod("a2", "10.244.2.1", "n2"), aPod("a3", "10.244.3.1", "n3").but(unready)),
@@ -390,12 +390,12 @@ func TestAnswer(t *testing.T) {
 			aNode("n1", "192.0.2.1"), aNode("n2", "192.0.2.2", nodeReady("Unknown"))), Config{}, account, `
 192.0.2.1:31080 x1 node n1, 1 pod
 ? 192.0.2.2:31080 x0 node n2: node n2 ` + silent + `
-! service shop/account: 1 of the 2 nodes that run its pods have not been heard of, so nothing is removed`},
+! service shop/account: 1 of the 2 nodes that run its pods have not been heard from, so nothing is removed`},
 		{"all of them silent and all pods not ready: nothing is removed", append(pods(aPod("a1", "10.244.1.1", "n1").but(unready), aPod("a2", "10.244.2.1", "n2").but(unready)),
 			aNode("n1", "192.0.2.1", nodeReady("Unknown")), aNode("n2", "192.0.2.2", nodeReady("Unknown"))), Config{}, account, `
 ? 192.0.2.1:31080 x0 node n1: node n1 ` + silent + `
 ? 192.0.2.2:31080 x0 node n2: node n2 ` + silent + `
-! service shop/account: 2 of the 2 nodes that run its pods have not been heard of, so nothing is removed`},
+! service shop/account: 2 of the 2 nodes that run its pods have not been heard from, so nothing is removed`},
 		{"silent before the pods are declared not ready", append(pods(aPod("a1", "10.244.1.1", "n1"), aPod("a2", "10.244.2.1", "n2"), aPod("a3", "10.244.3.1", "n3")),
 			aNode("n1", "192.0.2.1"), aNode("n2", "192.0.2.2"), aNode("n3", "192.0.2.3", with("status.conditions", nil))), Config{}, account, `
 192.0.2.1:31080 x1 node n1, 1 pod
@@ -406,7 +406,7 @@ func TestAnswer(t *testing.T) {
 ? 10.244.2.1:8080 x0 pod a2 on node n2: node n2 ` + silent + `
 ? 10.244.3.1:8080 x0 pod a3 on node n3: node n3 ` + silent + `
 - pod a1: not ready
-! service shop/account: 2 of the 3 nodes that run its pods have not been heard of, so nothing is removed`},
+! service shop/account: 2 of the 3 nodes that run its pods have not been heard from, so nothing is removed`},
 		{"host ports on a silent node", append(pods(aPod("a1", "10.244.1.1", "n1"), aPod("a2", "10.244.2.1", "n2"), aPod("a3", "10.244.3.1", "n3").but(unready)),
 			aNode("n1", "192.0.2.1"), aNode("n2", "192.0.2.2"), aNode("n3", "192.0.2.3", nodeReady("Unknown")),
 			aRunning("shop/a1", "192.0.2.1", 9000), aRunning("shop/a2", "192.0.2.2", 9000), aRunning("shop/a3", "192.0.2.3", 9000)), Config{}, hostPort, `

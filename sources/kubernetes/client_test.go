@@ -290,10 +290,10 @@ func TestContexts(t *testing.T) {
 	file := write(t, two)
 	works(t, open(t, Config{Kubeconfig: file, Context: "test"}))
 	fails(t, open(t, Config{Kubeconfig: file}), "kubeconfig "+string(file)+": it has several contexts (prod, test); say which one with context")
-	fails(t, open(t, Config{Kubeconfig: file, Context: "tset"}), `there is no context "tset"; there are prod, test`)
+	fails(t, open(t, Config{Kubeconfig: file, Context: "tset"}), `there is no context "tset"; choose from prod, test`)
 	fails(t, open(t, Config{Kubeconfig: file, Context: "prod"}), "401 Unauthorized") // its user is not there
-	fails(t, open(t, Config{Kubeconfig: write(t, "{}")}), "there is no such file, or no context in it")
-	fails(t, open(t, Config{Kubeconfig: write(t, "{}"), Context: "test"}), "there is no such file, or no context in it")
+	fails(t, open(t, Config{Kubeconfig: write(t, "{}")}), "the file does not exist, or has no context in it")
+	fails(t, open(t, Config{Kubeconfig: write(t, "{}"), Context: "test"}), "the file does not exist, or has no context in it")
 	fails(t, open(t, Config{Kubeconfig: write(t, "clusters: 7")}), "kubeconfig: error loading config file")
 	fails(t, open(t, Config{Kubeconfig: "/nonexistent/config"}), "kubeconfig: stat /nonexistent/config")
 	fails(t, open(t, Config{Kubeconfig: write(t, strings.Replace(two, api.ca, "bm90IGEgY2VydGlmaWNhdGU=", 1)), Context: "test"}), "unable to load root certificates")
@@ -304,24 +304,24 @@ func TestContexts(t *testing.T) {
 	works(t, open(t, Config{Context: "test"}))
 	fails(t, open(t, Config{}), "it has several contexts")
 	t.Setenv("KUBECONFIG", filepath.Join(t.TempDir(), "none"))
-	fails(t, open(t, Config{}), "none: there is no such file, or no context in it, and this is not a pod with a service account")
+	fails(t, open(t, Config{}), "none: the file does not exist, or has no context in it, and this is not a pod with a service account")
 }
 
 func TestCheck(t *testing.T) {
 	for want, c := range map[string]interface{ Check() error }{
-		`node_address[1]: "Hostname" is neither InternalIP nor ExternalIP (host names are not looked up)`: Config{NodeAddress: []AddressType{InternalIP, "Hostname"}},
-		`node_address[1]: InternalIP is there twice`:                                                      Config{NodeAddress: []AddressType{InternalIP, InternalIP}},
-		`node_selector: this is no label selector like pool=edge or pool in (edge, dmz)`:                  Config{NodeSelector: "pool in edge"},
-		`service: "account" is not a namespace and the name of a service, such as shop/account`:           Query{Service: "account"},
-		`service: "shop/account/x" is not`:                                                                Query{Service: "shop/account/x"},
-		`service: "" is not`:                                                                              Query{},
-		`service: "Shop/account" is not`:                                                                  Query{Service: "Shop/account"},
-		`port: 70000 is not a port number from 1 to 65535`:                                                Query{Service: "shop/account", Port: "70000"},
-		`port: "http!" is neither the number nor the name of a port of a service`:                         Query{Service: "shop/account", Port: "http!"},
-		`address: "nodeport" is none of node_port, pod_ip, host_port and load_balancer`:                   Query{Service: "shop/account", Address: "nodeport"},
-		`nodes: "some" is neither with_pods nor all`:                                                      Query{Service: "shop/account", Nodes: "some"},
-		`nodes: it is for address: node_port`:                                                             Query{Service: "shop/account", Nodes: AllNodes, Address: PodIP},
-		`family: "inet" is neither ipv4 nor ipv6`:                                                         Query{Service: "shop/account", Family: "inet"},
+		`node_address[1]: "Hostname" is neither InternalIP nor ExternalIP (host names are not resolved)`: Config{NodeAddress: []AddressType{InternalIP, "Hostname"}},
+		`node_address[1]: InternalIP is listed twice`:                                                    Config{NodeAddress: []AddressType{InternalIP, InternalIP}},
+		`node_selector: this is not a label selector like pool=edge or pool in (edge, dmz)`:              Config{NodeSelector: "pool in edge"},
+		`service: "account" is not a namespace and the name of a service, such as shop/account`:          Query{Service: "account"},
+		`service: "shop/account/x" is not`:                                                               Query{Service: "shop/account/x"},
+		`service: "" is not`:                                                                             Query{},
+		`service: "Shop/account" is not`:                                                                 Query{Service: "Shop/account"},
+		`port: 70000 is not a port number from 1 to 65535`:                                               Query{Service: "shop/account", Port: "70000"},
+		`port: "http!" is neither the number nor the name of a port of a service`:                        Query{Service: "shop/account", Port: "http!"},
+		`address: "nodeport" is not node_port, pod_ip, host_port or load_balancer`:                       Query{Service: "shop/account", Address: "nodeport"},
+		`nodes: "some" is neither with_pods nor all`:                                                     Query{Service: "shop/account", Nodes: "some"},
+		`nodes: it only applies to address: node_port`:                                                   Query{Service: "shop/account", Nodes: AllNodes, Address: PodIP},
+		`family: "inet" is neither ipv4 nor ipv6`:                                                        Query{Service: "shop/account", Family: "inet"},
 	} {
 		err := c.Check()
 		if err == nil || !strings.HasPrefix(err.Error(), want) {

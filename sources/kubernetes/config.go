@@ -48,13 +48,13 @@ func (c Config) Check() error {
 		key := fmt.Sprintf("node_address[%d]", i)
 		switch {
 		case t != InternalIP && t != ExternalIP:
-			problems.Add(key, "%q is neither InternalIP nor ExternalIP (host names are not looked up)", t)
+			problems.Add(key, "%q is neither InternalIP nor ExternalIP (host names are not resolved)", t)
 		case slices.Contains(c.NodeAddress[:i], t):
-			problems.Add(key, "%s is there twice", t)
+			problems.Add(key, "%s is listed twice", t)
 		}
 	}
 	if _, err := labels.Parse(c.NodeSelector); err != nil {
-		problems.Add("node_selector", "this is no label selector like pool=edge or pool in (edge, dmz): %w", err)
+		problems.Add("node_selector", "this is not a label selector like pool=edge or pool in (edge, dmz): %w", err)
 	}
 	return problems.Err()
 }
@@ -134,13 +134,13 @@ func (q Query) Check() error {
 		problems.Add("port", "%q is neither the number nor the name of a port of a service", q.Port)
 	}
 	if !slices.Contains([]Address{"", NodePort, PodIP, HostPort, LoadBalancer}, q.Address) {
-		problems.Add("address", "%q is none of node_port, pod_ip, host_port and load_balancer", q.Address)
+		problems.Add("address", "%q is not node_port, pod_ip, host_port or load_balancer", q.Address)
 	}
 	switch {
 	case !slices.Contains([]Nodes{"", WithPods, AllNodes}, q.Nodes):
 		problems.Add("nodes", "%q is neither with_pods nor all", q.Nodes)
 	case q.Nodes != "" && q.address() != NodePort:
-		problems.Add("nodes", "it is for address: node_port")
+		problems.Add("nodes", "it only applies to address: node_port")
 	}
 	if !slices.Contains([]Family{"", IPv4, IPv6}, q.Family) {
 		problems.Add("family", "%q is neither ipv4 nor ipv6", q.Family)

@@ -70,7 +70,7 @@ func TestUnknownIsNotEmpty(t *testing.T) {
 		{"a slow server", "/endpointslices", status(504, "Timeout", "Too large resource version: 9, current: 7"), "504 Gateway Timeout: Too large resource version"},
 		{"an object that is no object", "/endpointslices", text(`{"kind":"EndpointSliceList","apiVersion":"discovery.k8s.io/v1","metadata":{"resourceVersion":"7"},"items":["web"]}`),
 			"cannot unmarshal string"},
-		{"a page that is its own next", "/services", text(`{"kind":"ServiceList","apiVersion":"v1","metadata":{"resourceVersion":"7","continue":"again"},"items":[]}`), "page 2: the page names itself as the next"},
+		{"a page that is its own next", "/services", text(`{"kind":"ServiceList","apiVersion":"v1","metadata":{"resourceVersion":"7","continue":"again"},"items":[]}`), "page 2: the page names itself as the next one"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			a := cluster(shop()...)
@@ -95,7 +95,7 @@ func TestForbidden(t *testing.T) {
 	for plural, want := range map[string]string{
 		"endpointslices": `list endpointslices.discovery.k8s.io in namespace shop: 403 Forbidden: endpointslices.discovery.k8s.io is forbidden: User "nitrox" cannot list resource "endpointslices" in API group "discovery.k8s.io" in the namespace "shop"`,
 		"services":       `list services in namespace shop: 403 Forbidden: services is forbidden: User "nitrox" cannot list resource "services" in API group "" in the namespace "shop"`,
-		"nodes":          `list nodes: 403 Forbidden: nodes is forbidden: User "nitrox" cannot list resource "nodes" in API group "" at the cluster scope; and instead of the nodes, the pods: list pods in namespace shop: 403 Forbidden: pods is forbidden`,
+		"nodes":          `list nodes: 403 Forbidden: nodes is forbidden: User "nitrox" cannot list resource "nodes" in API group "" at the cluster scope; and when trying the pods instead: list pods in namespace shop: 403 Forbidden: pods is forbidden`,
 	} {
 		t.Run(plural, func(t *testing.T) {
 			a := cluster(shop()...)
@@ -141,7 +141,7 @@ func TestWithoutNodes(t *testing.T) {
 10.244.2.7:8080 x0 pod a3 on node n2
 - pod a4: not ready`},
 		{"addresses that pods do not know", Config{NodeAddress: []AddressType{ExternalIP}}, account, func(*apiserver) {}, `
-! service shop/account: list nodes: 403 Forbidden: nodes is forbidden: User "nitrox" cannot list resource "nodes" in API group "" at the cluster scope (pods do not know what node_address and node_selector ask for)`},
+! service shop/account: list nodes: 403 Forbidden: nodes is forbidden: User "nitrox" cannot list resource "nodes" in API group "" at the cluster scope (pods do not have what node_address and node_selector ask for)`},
 		{"a node_selector, for host ports", Config{NodeSelector: "pool=edge"}, Query{Service: "shop/account", Address: HostPort}, func(a *apiserver) {
 			a.drop("endpointslices", func(manifest) bool { return true })
 			a.put(aSlice("shop/account", aPod("a1", "10.244.1.7", "n1")))
@@ -224,7 +224,7 @@ func TestPaging(t *testing.T) {
 		"a page is of another version": {func(_ *apiserver, w http.ResponseWriter) bool {
 			json.NewEncoder(w).Encode(manifest{"kind": "EndpointSliceList", "apiVersion": "discovery.k8s.io/v1", "metadata": manifest{"resourceVersion": "1"}, "items": nil})
 			return true
-		}, "page 3: the pages are of two resource versions, 9149 and 1"},
+		}, "page 3: the pages have different resource versions, 9149 and 1"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			a := cluster(many...)

@@ -21,7 +21,7 @@ func (a *answering) hostPorts() {
 
 func (a *answering) hostPort(e endpoint, uncertain string) {
 	if a.pods == nil || e.uid == "" || e.node == "" {
-		a.doubt("%v is no pod that the service's selector has chosen, and has no host port", e)
+		a.doubt("%v is not a pod that the service's selector chose, so it has no host port", e)
 		return
 	}
 	if a.pods.err != nil {
@@ -34,7 +34,7 @@ func (a *answering) hostPort(e endpoint, uncertain string) {
 	}
 	port, hostIP := p.hostPort(e.port, protocol(a.port.Protocol))
 	if port == 0 {
-		a.doubt("%v publishes its port %d at no host port", e, e.port)
+		a.doubt("%v does not publish its port %d on a host port", e, e.port)
 		return
 	}
 	var addr netip.Addr

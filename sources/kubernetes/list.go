@@ -131,9 +131,9 @@ func (p *pager[T]) readPage(ctx context.Context) ([]T, error) {
 		// An object that is not from an API server, such as {} of a proxy.
 		return nil, errors.New("the answer has no resourceVersion, so it may not be the whole list")
 	case p.version != "" && list.Metadata.ResourceVersion != p.version:
-		return nil, fmt.Errorf("the pages are of two resource versions, %s and %s", p.version, list.Metadata.ResourceVersion)
+		return nil, fmt.Errorf("the pages have different resource versions, %s and %s", p.version, list.Metadata.ResourceVersion)
 	case list.Metadata.Continue != "" && list.Metadata.Continue == p.next:
-		return nil, errors.New("the page names itself as the next")
+		return nil, errors.New("the page names itself as the next one")
 	}
 	p.version, p.next = list.Metadata.ResourceVersion, list.Metadata.Continue
 	p.bad = append(p.bad, bad...)

@@ -25,7 +25,7 @@ func (a *answering) nodePorts() {
 			pods[e.node]++
 			names[e.node] = true
 		} else if !a.allNodes() {
-			a.doubt("%v does not say on which node it is: address pod_ip or nodes: all is for such a service", e)
+			a.doubt("%v does not say which node it is on; for such a service use address: pod_ip or nodes: all", e)
 		}
 	}
 	for _, e := range unsure {
@@ -60,10 +60,10 @@ func (a *answering) nodePortsOfPods(ready []endpoint) {
 		a.doubt("%w", a.nodes.err)
 		return
 	case a.pods.err != nil:
-		a.doubt("%w; and instead of the nodes, the pods: %w", a.nodes.err, a.pods.err)
+		a.doubt("%w; and when trying the pods instead: %w", a.nodes.err, a.pods.err)
 		return
 	case a.types[0] != InternalIP || !a.selector.Empty():
-		a.doubt("%w (pods do not know what node_address and node_selector ask for)", a.nodes.err)
+		a.doubt("%w (pods do not have what node_address and node_selector ask for)", a.nodes.err)
 		return
 	}
 	pods := map[netip.Addr]int{}
@@ -160,7 +160,7 @@ func firstOf(texts []string, family string) (netip.Addr, error) {
 	for _, text := range texts {
 		addr, err := netip.ParseAddr(text)
 		if err != nil {
-			return netip.Addr{}, fmt.Errorf("%q is no IP address", text)
+			return netip.Addr{}, fmt.Errorf("%q is not an IP address", text)
 		}
 		if addr = addr.Unmap(); addr.Is4() == (family == "IPv4") {
 			return addr, nil

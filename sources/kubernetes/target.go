@@ -46,7 +46,7 @@ func (v *view) target(q Query) (*target, error) {
 		return nil, fmt.Errorf("service %s "+format, append([]any{k}, args...)...)
 	}
 	if s.Spec.Type == "ExternalName" {
-		return fail("is of type ExternalName: it is a DNS name and has no endpoints")
+		return fail("is of type ExternalName: it is a DNS name, without endpoints")
 	}
 	if t.port, err = s.port(q.Port); err != nil {
 		return fail("%w", err)
@@ -56,18 +56,18 @@ func (v *view) target(q Query) (*target, error) {
 	}
 	switch address := q.address(); {
 	case address == LoadBalancer && s.Spec.Type != "LoadBalancer":
-		return fail("is of type %s: only a LoadBalancer has addresses of a load balancer", s.Spec.Type)
+		return fail("is of type %s; only a LoadBalancer has load balancer addresses", s.Spec.Type)
 	case address == LoadBalancer:
 		return t, nil
 	case address == NodePort && s.Spec.ClusterIP == "None":
-		return fail("is headless and has no node port: address pod_ip is for it")
+		return fail("is headless and has no node port; use address: pod_ip")
 	case address == NodePort && t.port.NodePort == 0:
-		return fail("is of type %s and its port %v has no node port: make it a NodePort, or choose another address", s.Spec.Type, t.port)
+		return fail("is of type %s and its port %v has no node port; make it a NodePort, or choose another address", s.Spec.Type, t.port)
 	}
 	own := slices.DeleteFunc(slices.Clone(v.slices[k]), func(sl slice) bool { return sl.AddressType != t.family })
 	if len(own) == 0 && len(s.Spec.Selector) > 0 {
 		// The controller keeps an empty slice for a service without pods.
-		return fail("has no EndpointSlice of %s: its pods are not known yet", t.family)
+		return fail("has no %s EndpointSlice; its pods are not known yet", t.family)
 	}
 	if err := t.collect(own); err != nil {
 		return fail("%w", err)
@@ -91,7 +91,7 @@ func (t *target) collect(own []slice) error {
 			}
 			addr, err := netip.ParseAddr(raw.Addresses[0]) // the others mean nothing (API reference)
 			if err != nil {
-				return fmt.Errorf("has an endpoint %q in EndpointSlice %s, which is no IP address", raw.Addresses[0], sl.Metadata.Name)
+				return fmt.Errorf("has an endpoint %q in EndpointSlice %s, which is not an IP address", raw.Addresses[0], sl.Metadata.Name)
 			}
 			e := endpoint{addr: addr.Unmap(), node: raw.NodeName, name: addr.String(),
 				ready:       raw.Conditions.Ready == nil || *raw.Conditions.Ready,
@@ -164,11 +164,11 @@ func (s *service) port(wanted string) (servicePort, error) {
 	case len(names) == 0:
 		return servicePort{}, fmt.Errorf("has no ports")
 	case len(found) > 1 && wanted == "":
-		return servicePort{}, fmt.Errorf("has several ports: say which one, %s", strings.Join(names, ", "))
+		return servicePort{}, fmt.Errorf("has several ports; choose one: %s", strings.Join(names, ", "))
 	case len(found) > 1:
-		return servicePort{}, fmt.Errorf("has several ports %s: choose one by its name, of %s", wanted, strings.Join(names, ", "))
+		return servicePort{}, fmt.Errorf("has several ports %s; choose one by name: %s", wanted, strings.Join(names, ", "))
 	}
-	return servicePort{}, fmt.Errorf("has no port %s; there are %s", wanted, strings.Join(names, ", "))
+	return servicePort{}, fmt.Errorf("has no port %s; its ports are %s", wanted, strings.Join(names, ", "))
 }
 
 // family chooses a family of addresses: the wanted one, if the service has it,

@@ -66,7 +66,7 @@ func (a *asked) now() ([]Query, <-chan struct{}) {
 }
 
 // errAnew ends a watch in order: it is to be begun anew.
-var errAnew = errors.New("the watch is to be begun anew")
+var errAnew = errors.New("the watch starts again")
 
 // Watch implements [sources.Watcher]. It waits for the first poll and watches
 // the slices and services of all that has been polled for and, where they are
@@ -249,7 +249,7 @@ func (w *watched) follow(ctx context.Context, c *client, connected, hint func())
 		return err
 	}
 	if httpapi.Forbidden(err) {
-		err = fmt.Errorf("%w (with --watch the account needs the verb watch beside list)", err)
+		err = fmt.Errorf("%w (with --watch the account needs the verb watch as well as list)", err)
 	}
 	return fmt.Errorf("watch %s%s: %w", w.resource, w.query.in(), err)
 }
@@ -262,8 +262,8 @@ func statusIn(object json.RawMessage) error {
 		Message string `json:"message"`
 	}
 	if err := json.Unmarshal(object, &status); err != nil || status.Message == "" {
-		return fmt.Errorf("the server has ended it with an error: %s", sources.Excerpt(object))
+		return fmt.Errorf("the server ended it with an error: %s", sources.Excerpt(object))
 	}
-	return &httpapi.StatusError{Code: status.Code, Err: fmt.Errorf("the server has ended it: %d %s: %s",
+	return &httpapi.StatusError{Code: status.Code, Err: fmt.Errorf("the server ended it: %d %s: %s",
 		status.Code, http.StatusText(status.Code), sources.Excerpt(status.Message))}
 }

@@ -203,7 +203,7 @@ func TestAWatchThatIsTooOldEndsWithAnError(t *testing.T) {
 	s := opened(t, serving(t, a))
 	polled(t, s, "shop/account")
 	err := watching(t, s).error(t)
-	if err == nil || !strings.Contains(err.Error(), "the server has ended it: 410 Gone: too old resource version") {
+	if err == nil || !strings.Contains(err.Error(), "the server ended it: 410 Gone: too old resource version") {
 		t.Errorf("error %v", err)
 	}
 }

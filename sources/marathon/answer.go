@@ -77,7 +77,7 @@ func (a *app) find(q Query, now, elected time.Time) found {
 		}
 	}
 	if hostless > 0 && len(f.candidates) == 0 {
-		f.Doubt(errors.New("none of its running tasks is said to have an agent"))
+		f.Doubt(errors.New("none of its running tasks names its agent"))
 	}
 	return f
 }
@@ -109,7 +109,7 @@ func (f found) answer(app string, addresses map[string]netip.Addr, failed map[st
 			f.Doubt(fmt.Errorf("task %s: %w", c.task, failed[c.at.host]))
 			continue
 		case c.at.port < 1 || c.at.port > 65535:
-			f.Doubt(fmt.Errorf("task %s: its port %d is none", c.task, c.at.port))
+			f.Doubt(fmt.Errorf("task %s: its port %d is not a port number", c.task, c.at.port))
 			continue
 		}
 		e := sources.Endpoint{Addr: netip.AddrPortFrom(addr, uint16(c.at.port)), Weight: f.weight, Uncertain: c.uncertain, Origin: "task " + c.task}

@@ -118,7 +118,7 @@ func (a *app) mode() (mode, error) {
 		case marathon.BridgeNetworkMode:
 			return bridge, nil
 		default:
-			return host, fmt.Errorf("its network mode %q is none of host, container/bridge and container", m)
+			return host, fmt.Errorf("its network mode %q is not host, container/bridge or container", m)
 		}
 	case a.IPAddress != nil:
 		return overlay, nil
@@ -133,6 +133,6 @@ func (a *app) mode() (mode, error) {
 	case "USER":
 		return overlay, nil
 	default:
-		return host, fmt.Errorf("its Docker network %q is none of HOST, BRIDGE and USER", n)
+		return host, fmt.Errorf("its Docker network %q is not HOST, BRIDGE or USER", n)
 	}
 }

@@ -35,7 +35,7 @@ type Config struct {
 func (c Config) Check() error {
 	var problems sources.Problems
 	if len(c.URLs) == 0 {
-		problems.Add("urls", "where Marathon listens is needed, such as http://m1.example.com:8080")
+		problems.Add("urls", "give the URL of Marathon, such as http://m1.example.com:8080")
 	}
 	secure := false
 	var seen []string
@@ -47,7 +47,7 @@ func (c Config) Check() error {
 			continue
 		}
 		if slices.Contains(seen, u.String()) {
-			problems.Add(key, "%s is there twice", u)
+			problems.Add(key, "%s is listed twice", u)
 		}
 		seen = append(seen, u.String())
 		secure = secure || u.Scheme == "https"
@@ -63,18 +63,18 @@ func (c Config) Check() error {
 		ways = append(ways, "service_account_file")
 	}
 	if len(ways) > 1 {
-		problems.Add(ways[1], "there is %s already; Marathon takes one of them", ways[0])
+		problems.Add(ways[1], "%s is already given; use one of the two", ways[0])
 	}
 	switch {
 	case c.Username == "" && c.PasswordFile != "":
-		problems.Add("password_file", "it is of use only with username")
+		problems.Add("password_file", "it only works with username")
 	case c.Username != "" && c.PasswordFile == "":
-		problems.Add("username", "a password_file is needed with it")
+		problems.Add("username", "it needs a password_file")
 	case strings.Contains(c.Username, ":"):
-		problems.Add("username", "basic authentication has no way to send a colon in it")
+		problems.Add("username", "it must not contain a colon, which basic authentication cannot send")
 	}
 	if c.CAFile != "" && len(seen) > 0 && !secure && c.ServiceAccountFile == "" {
-		problems.Add("ca_file", "it is of use only with https")
+		problems.Add("ca_file", "it only works with https")
 	}
 	return problems.Err()
 }
@@ -87,9 +87,9 @@ func parseURL(text string) (*url.URL, error) {
 	case err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Hostname() == "":
 		return nil, errors.New("this is not a URL like http://m1.example.com:8080")
 	case u.User != nil:
-		return nil, errors.New("a URL is no place for a password; use username and password_file")
+		return nil, errors.New("do not put a password in a URL; use username and password_file")
 	case u.RawQuery != "" || u.Fragment != "":
-		return nil, errors.New("only a host, a port and a path make sense here")
+		return nil, errors.New("give only a host, a port and a path")
 	}
 	// The path of some documentation: the requests below bring their own.
 	path := strings.TrimSuffix(strings.TrimRight(u.Path, "/"), "/v2")
@@ -115,13 +115,13 @@ func (q Query) Check() error {
 	path := strings.Split(strings.TrimPrefix(q.App, "/"), "/")
 	switch {
 	case q.App == "":
-		return &sources.KeyError{Key: "app", Err: errors.New("the app's path in Marathon is needed, such as /shop/account")}
+		return &sources.KeyError{Key: "app", Err: errors.New("give the app's path in Marathon, such as /shop/account")}
 	case !strings.HasPrefix(q.App, "/"):
 		return &sources.KeyError{Key: "app", Err: fmt.Errorf("%q does not begin with a slash; did you mean %q?", q.App, "/"+q.App)}
 	}
 	for _, s := range path {
 		if !segment.MatchString(s) {
-			return &sources.KeyError{Key: "app", Err: fmt.Errorf("%q cannot be an app in Marathon: its parts have lower-case letters, digits, dots and dashes", q.App)}
+			return &sources.KeyError{Key: "app", Err: fmt.Errorf("%q cannot be the path of a Marathon app: its parts have lower-case letters, digits, dots and dashes", q.App)}
 		}
 	}
 	return nil

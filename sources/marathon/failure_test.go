@@ -73,20 +73,20 @@ func TestFailures(t *testing.T) {
 		{"401", 401, `{"message": "Invalid username or password."}`, "401 Unauthorized: Invalid username or password."},
 		{"403", 403, `{"message": "Not Authorized to perform this action!"}`, "403 Forbidden: Not Authorized to perform this action!"},
 		{"200 with the log-in page of Admin Router", 200, "<!DOCTYPE html>", "the answer cannot be read: invalid character '<' looking for beginning of value"},
-		{"200 with {}", 200, `{}`, `the answer has no "apps"; is this URL a Marathon?`},
+		{"200 with {}", 200, `{}`, `the answer has no "apps"; is this the URL of a Marathon?`},
 		{"200 with null", 200, `null`, `the answer has "null" where "{" must be`},
-		{"200 with a message", 200, `{"message": "x"}`, `the answer has no "apps"; is this URL a Marathon?`},
+		{"200 with a message", 200, `{"message": "x"}`, `the answer has no "apps"; is this the URL of a Marathon?`},
 		{"200 with null apps", 200, `{"apps": null}`, `"apps": the answer has "null" where "[" must be`},
 		{"200 with apps that are no list", 200, `{"apps": {}}`, `"apps": the answer has "{" where "[" must be`},
 		{"200 with apps twice", 200, `{"apps": [], "apps": []}`, `the answer has "apps" twice`},
-		{"200 with APPS", 200, `{"APPS": []}`, `the answer has no "apps"; is this URL a Marathon?`},
+		{"200 with APPS", 200, `{"APPS": []}`, `the answer has no "apps"; is this the URL of a Marathon?`},
 		{"200 cut off in an app", 200, `{"apps": [{"id": "/shop/web", "tasks": [`, "the answer breaks off: unexpected EOF"},
 		{"200 cut off between apps", 200, `{"apps": [{"id": "/x"}, `, "the answer breaks off: unexpected EOF"},
 		{"200 cut off after the apps", 200, `{"apps": []`, "the answer breaks off: unexpected EOF"},
 		{"200 with nothing", 200, ``, "the answer breaks off: unexpected EOF"},
-		{"200 with another value after it", 200, list + `{}`, "something follows the JSON of the answer"},
-		{"200 with an error page after it", 200, list + `<hr>`, "something follows the JSON of the answer: invalid character '<' looking for beginning of value"},
-		{"206", 206, list, "206 Partial Content: only 200 is a whole answer"},
+		{"200 with another value after it", 200, list + `{}`, "there is more after the JSON of the answer"},
+		{"200 with an error page after it", 200, list + `<hr>`, "there is more after the JSON of the answer: invalid character '<' looking for beginning of value"},
+		{"206", 206, list, "206 Partial Content: only 200 is a complete answer"},
 		{"304", 304, "", "304 Not Modified: redirects are not followed, except to the configured urls"},
 	}
 	for _, test := range tests {
@@ -113,7 +113,7 @@ func TestAnAppWithoutTasksIsKnownToHaveNone(t *testing.T) {
 	}
 }
 
-// An app that cannot be read, or that is there twice, harms itself only; one
+// An app that cannot be read, or that is listed twice, harms itself only; one
 // that cannot be told from others harms those that are missing.
 func TestOddAppsHarmThemselves(t *testing.T) {
 	c := deployed(t, marathontest.Options{}, webApp)
@@ -135,7 +135,7 @@ func TestOddAppsHarmThemselves(t *testing.T) {
 	}
 	ask(map[string]string{
 		"/odd":   "app /odd: it cannot be read: json: cannot unmarshal string into Go struct field Task.tasks.ports of type int",
-		"/twice": "app /twice: it is twice in Marathon's list",
+		"/twice": "app /twice: it is in Marathon's list twice",
 		"/gone":  "app /gone: no such app",
 	})
 	c.Raw(`{"id": 7}`)
@@ -161,7 +161,7 @@ func TestAbsentAgainstForbidden(t *testing.T) {
 			t.Errorf("a missing app: %v", d)
 		}
 	}
-	const want = "app /secret: whether it is absent is not known: it is hidden from these credentials: 403 Forbidden: Not Authorized to perform this action!"
+	const want = "app /secret: it is not known whether it is absent: it is hidden from these credentials: 403 Forbidden: Not Authorized to perform this action!"
 	if d := answers[2].Doubt(); d == nil || d.Error() != want || errors.Is(d, sources.ErrAbsent) {
 		t.Errorf("a hidden app: %v, want %s", d, want)
 	}
@@ -179,7 +179,7 @@ func TestAbsenceIsNotBelievedOfOthers(t *testing.T) {
 		want   string
 	}{
 		{"a proxy's 404", 404, "<h1>Not Found</h1>", "404, but not from Marathon: <h1>Not Found</h1>"},
-		{"tasks after all", 200, `{"tasks": []}`, "it is not in Marathon's list, and yet it has tasks"},
+		{"tasks after all", 200, `{"tasks": []}`, "it is not in Marathon's list, yet it has tasks"},
 		{"no leader", 502, `{"message": "Could not determine the current leader"}`, "502 Bad Gateway: Could not determine the current leader"},
 	}
 	for _, test := range tests {
@@ -195,7 +195,7 @@ func TestAbsenceIsNotBelievedOfOthers(t *testing.T) {
 			defer server.Close()
 			s := opened(t, marathon.Config{URLs: []string{server.URL}, TokenFile: secret(t, "x")}, nil)
 			d := poll(t, s, web)[0].Doubt()
-			if want := "app /shop/web: whether it is absent is not known: " + test.want; d == nil || d.Error() != want || errors.Is(d, sources.ErrAbsent) {
+			if want := "app /shop/web: it is not known whether it is absent: " + test.want; d == nil || d.Error() != want || errors.Is(d, sources.ErrAbsent) {
 				t.Errorf("got %v, want %s", d, want)
 			}
 		})
@@ -282,7 +282,7 @@ func TestLeaderChangeMakesHealthUncertain(t *testing.T) {
 		}
 		const (
 			out       = "- task 1: it is unhealthy, 1 failures"
-			uncertain = "? 10.0.0.1:31000: Marathon has a new leader, for which it has not been healthy yet"
+			uncertain = "? 10.0.0.1:31000: Marathon has a new leader, which has not seen it healthy yet"
 		)
 		list(`{"alive": false, "consecutiveFailures": 1}`)
 		ask(out) // who leads was not known, so it is not new
@@ -547,7 +547,7 @@ func TestOwnCA(t *testing.T) {
 	ca := string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: server.Certificate().Raw}))
 	file := secret(t, "no certificate")
 	s := opened(t, marathon.Config{URLs: []string{server.URL}, CAFile: file}, nil)
-	if got, want := fails(t, s), string(file)+": no certificate in it"; got != want {
+	if got, want := fails(t, s), string(file)+" contains no certificate"; got != want {
 		t.Errorf("got %s, want %s", got, want)
 	}
 	for range 2 {
@@ -575,16 +575,16 @@ func TestConfig(t *testing.T) {
 		want   string
 	}{
 		{"good", marathon.Config{URLs: []string{"http://m1:8080", "https://m2/service/marathon"}, CAFile: "ca.pem", Username: "u", PasswordFile: "f"}, ""},
-		{"no urls", marathon.Config{}, "urls: where Marathon listens is needed, such as http://m1.example.com:8080"},
+		{"no urls", marathon.Config{}, "urls: give the URL of Marathon, such as http://m1.example.com:8080"},
 		{"not a URL", marathon.Config{URLs: []string{"m1:8080"}}, "urls[0]: this is not a URL like http://m1.example.com:8080"},
-		{"a password in the URL", marathon.Config{URLs: []string{"http://u:hunter2@m1"}}, "urls[0]: a URL is no place for a password; use username and password_file"},
-		{"a query", marathon.Config{URLs: []string{"http://m1?x=1"}}, "urls[0]: only a host, a port and a path make sense here"},
-		{"one twice", marathon.Config{URLs: []string{"http://m1", "http://M1/v2/"}}, "urls[1]: http://m1 is there twice"},
-		{"two ways to log in", marathon.Config{URLs: one, Username: "u", PasswordFile: "f", TokenFile: "t"}, "token_file: there is username already; Marathon takes one of them"},
-		{"no password", marathon.Config{URLs: one, Username: "u"}, "username: a password_file is needed with it"},
-		{"no username", marathon.Config{URLs: one, PasswordFile: "f"}, "password_file: it is of use only with username"},
-		{"a colon", marathon.Config{URLs: one, Username: "u:v", PasswordFile: "f"}, "username: basic authentication has no way to send a colon in it"},
-		{"a CA for http", marathon.Config{URLs: one, CAFile: "ca.pem"}, "ca_file: it is of use only with https"},
+		{"a password in the URL", marathon.Config{URLs: []string{"http://u:hunter2@m1"}}, "urls[0]: do not put a password in a URL; use username and password_file"},
+		{"a query", marathon.Config{URLs: []string{"http://m1?x=1"}}, "urls[0]: give only a host, a port and a path"},
+		{"one twice", marathon.Config{URLs: []string{"http://m1", "http://M1/v2/"}}, "urls[1]: http://m1 is listed twice"},
+		{"two ways to log in", marathon.Config{URLs: one, Username: "u", PasswordFile: "f", TokenFile: "t"}, "token_file: username is already given; use one of the two"},
+		{"no password", marathon.Config{URLs: one, Username: "u"}, "username: it needs a password_file"},
+		{"no username", marathon.Config{URLs: one, PasswordFile: "f"}, "password_file: it only works with username"},
+		{"a colon", marathon.Config{URLs: one, Username: "u:v", PasswordFile: "f"}, "username: it must not contain a colon, which basic authentication cannot send"},
+		{"a CA for http", marathon.Config{URLs: one, CAFile: "ca.pem"}, "ca_file: it only works with https"},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
@@ -600,13 +600,13 @@ func TestConfig(t *testing.T) {
 	for app, want := range map[string]string{
 		"/a":         "",
 		"/a/b-c.d":   "",
-		"":           "app: the app's path in Marathon is needed, such as /shop/account",
+		"":           "app: give the app's path in Marathon, such as /shop/account",
 		"a":          `app: "a" does not begin with a slash; did you mean "/a"?`,
-		"/":          `app: "/" cannot be an app in Marathon: its parts have lower-case letters, digits, dots and dashes`,
-		"/a/":        `app: "/a/" cannot be an app in Marathon: its parts have lower-case letters, digits, dots and dashes`,
-		"/a/../b":    `app: "/a/../b" cannot be an app in Marathon: its parts have lower-case letters, digits, dots and dashes`,
-		"/A":         `app: "/A" cannot be an app in Marathon: its parts have lower-case letters, digits, dots and dashes`,
-		"/a?embed=x": `app: "/a?embed=x" cannot be an app in Marathon: its parts have lower-case letters, digits, dots and dashes`,
+		"/":          `app: "/" cannot be the path of a Marathon app: its parts have lower-case letters, digits, dots and dashes`,
+		"/a/":        `app: "/a/" cannot be the path of a Marathon app: its parts have lower-case letters, digits, dots and dashes`,
+		"/a/../b":    `app: "/a/../b" cannot be the path of a Marathon app: its parts have lower-case letters, digits, dots and dashes`,
+		"/A":         `app: "/A" cannot be the path of a Marathon app: its parts have lower-case letters, digits, dots and dashes`,
+		"/a?embed=x": `app: "/a?embed=x" cannot be the path of a Marathon app: its parts have lower-case letters, digits, dots and dashes`,
 	} {
 		got := ""
 		if err := (marathon.Query{App: app}).Check(); err != nil {

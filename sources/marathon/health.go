@@ -28,7 +28,7 @@ func (a *app) judge(t task, now time.Time, newLeader bool) verdict {
 	case t.State == "TASK_UNREACHABLE":
 		// The agent is cut off from Mesos. Whether it is from the NetScaler, the
 		// NetScaler's monitor knows.
-		return verdict{uncertain: "its agent is unreachable for Mesos"}
+		return verdict{uncertain: "Mesos cannot reach its agent"}
 	case t.State == "TASK_KILLING":
 		return verdict{out: "it is being killed"}
 	default:
@@ -54,7 +54,7 @@ func (a *app) health(t task, newLeader bool) verdict {
 			continue
 		case r.Alive:
 		case newLeader && r.FirstSuccess == "":
-			return verdict{uncertain: "Marathon has a new leader, for which it has not been healthy yet"}
+			return verdict{uncertain: "Marathon has a new leader, which has not seen it healthy yet"}
 		case r.ConsecutiveFailures == 0 && r.FirstSuccess == "":
 			return verdict{out: "it has not been healthy yet, and is in its grace period"}
 		case r.LastFailureCause != "":

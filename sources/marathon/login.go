@@ -141,7 +141,7 @@ func (a *serviceAccount) parse(text []byte) error {
 	case a.UID == "":
 		return errors.New("it has no uid")
 	case a.Scheme != "" && a.Scheme != "RS256":
-		return fmt.Errorf("its scheme is %q, and only RS256 is known", a.Scheme)
+		return fmt.Errorf("its scheme is %q, but only RS256 is supported", a.Scheme)
 	case err != nil || a.endpoint.Host == "" || a.endpoint.User != nil || a.endpoint.Scheme != "https" && a.endpoint.Scheme != "http":
 		return errors.New("its login_endpoint is not a URL like https://leader.mesos/acs/api/v1/auth/login")
 	}
@@ -157,7 +157,7 @@ func (a *serviceAccount) parse(text []byte) error {
 	}
 	ok := false
 	if a.key, ok = key.(*rsa.PrivateKey); !ok {
-		return errors.New("its private_key is not one of RSA")
+		return errors.New("its private_key is not an RSA key")
 	}
 	return nil
 }

@@ -272,7 +272,7 @@ func (s *Source) missing(ctx context.Context, c *client, snap *snapshot, id stri
 	err := c.get(ctx, snap.from.String()+"/v2/apps"+id+"/tasks", func(resp *http.Response, body io.Reader) error {
 		switch resp.StatusCode {
 		case http.StatusOK:
-			return errors.New("it is not in Marathon's list, and yet it has tasks")
+			return errors.New("it is not in Marathon's list, yet it has tasks")
 		case http.StatusForbidden:
 			return fmt.Errorf("it is hidden from these credentials: %w", httpapi.NewStatusError(resp))
 		case http.StatusNotFound:
@@ -291,5 +291,5 @@ func (s *Source) missing(ctx context.Context, c *client, snap *snapshot, id stri
 	if errors.Is(err, sources.ErrAbsent) {
 		return err
 	}
-	return fmt.Errorf("whether it is absent is not known: %w", err)
+	return fmt.Errorf("it is not known whether it is absent: %w", err)
 }

@@ -115,11 +115,11 @@ func choose(ports []port, wanted string) (port, error) {
 	case len(matching) == 1:
 		return matching[0], nil
 	case wanted == "":
-		return port{}, fmt.Errorf("it has %d ports (%s); say which with port", len(ports), describe(ports))
+		return port{}, fmt.Errorf("it has %d ports (%s); choose one with port", len(ports), describe(ports))
 	case len(matching) == 0:
-		return port{}, fmt.Errorf("it has no %s, but %s", what, describe(ports))
+		return port{}, fmt.Errorf("it has no %s; it has %s", what, describe(ports))
 	}
-	return port{}, fmt.Errorf("%s is %d of its ports (%s); say which by its index, from 0 to %d", what, len(matching), describe(ports), len(ports)-1)
+	return port{}, fmt.Errorf("%s matches %d of its ports (%s); choose one by its index, from 0 to %d", what, len(matching), describe(ports), len(ports)-1)
 }
 
 func serviceOf(p port) int   { return p.service }
@@ -160,7 +160,7 @@ type place struct {
 }
 
 // errHostless is about a task without a host, as Marathon 0.7.6 listed them.
-var errHostless = errors.New("its agent is not given")
+var errHostless = errors.New("its agent is not named")
 
 // place finds out where a task of the app listens for a port. An error that is
 // not errHostless means that it listens somewhere, and nobody knows where.
@@ -177,7 +177,7 @@ func (a *app) place(t task, ports []port, p port) (place, error) {
 	// Which of its ports is which the definition alone tells, and an old task
 	// has another definition. The same number of ports is taken for the same.
 	if a.old(t) && len(t.Ports) != expected {
-		return place{}, fmt.Errorf("it is of version %s with %d ports, while the app now has %d: which is which is not known", t.Version, len(t.Ports), expected)
+		return place{}, fmt.Errorf("it runs version %s with %d ports, but the app now has %d, so they cannot be matched", t.Version, len(t.Ports), expected)
 	}
 	if p.assigned >= len(t.Ports) {
 		return place{}, fmt.Errorf("it has %d ports where the app's definition has %d", len(t.Ports), expected)
@@ -191,7 +191,7 @@ func (a *app) place(t task, ports []port, p port) (place, error) {
 // containerPlace is that of a port that only the container has.
 func (a *app) containerPlace(t task, p port) (place, error) {
 	if p.container == 0 {
-		return place{}, errors.New("its port has no number: neither the container nor the agent was given one")
+		return place{}, errors.New("its port has no number: neither the container nor the agent has one")
 	}
 	addresses := a.addresses(t, p)
 	if len(addresses) == 0 {

@@ -51,12 +51,12 @@ func read(r io.Reader, wanted map[string]bool) (*list, error) {
 		return nil, err
 	}
 	if l == nil {
-		return nil, errors.New(`the answer has no "apps"; is this URL a Marathon?`)
+		return nil, errors.New(`the answer has no "apps"; is this the URL of a Marathon?`)
 	}
 	if _, err := d.Token(); err == nil {
-		return nil, errors.New("something follows the JSON of the answer")
+		return nil, errors.New("there is more after the JSON of the answer")
 	} else if !errors.Is(err, io.EOF) {
-		return nil, fmt.Errorf("something follows the JSON of the answer: %w", err)
+		return nil, fmt.Errorf("there is more after the JSON of the answer: %w", err)
 	}
 	return l, nil
 }
@@ -81,7 +81,7 @@ func readApps(d *json.Decoder, wanted map[string]bool) (*list, error) {
 		case err != nil:
 			l.odd[a.ID] = fmt.Errorf("it cannot be read: %w", err)
 		case l.apps[a.ID] != nil:
-			l.odd[a.ID] = errors.New("it is twice in Marathon's list")
+			l.odd[a.ID] = errors.New("it is in Marathon's list twice")
 		default:
 			l.apps[a.ID] = a
 		}

@@ -64,7 +64,7 @@ func (s *Source) follow(ctx context.Context, c *client, base *url.URL, hint func
 			}
 		})
 		if err == nil {
-			err = errors.New("the stream of events has ended, as it does when another Marathon is to lead")
+			err = errors.New("the event stream ended, as it does when another Marathon takes the lead")
 		}
 		return err
 	})

@@ -142,7 +142,7 @@ func TestTheEndOfALeaderIsTheEndOfItsStream(t *testing.T) {
 		}()
 		began := time.Now()
 		_, err := l.hinted(t, time.Hour)
-		if err == nil || !strings.Contains(err.Error(), "http://m1:8080: the stream of events has ended") || time.Since(began) != time.Minute {
+		if err == nil || !strings.Contains(err.Error(), "http://m1:8080: the event stream ended") || time.Since(began) != time.Minute {
 			t.Errorf("%v after %v", err, time.Since(began))
 		}
 		for _, node := range []int{-1, 2} {
@@ -172,7 +172,7 @@ func TestAStreamWithoutASignOfLifeIsDead(t *testing.T) {
 		}))
 		began := time.Now()
 		_, err := l.hinted(t, time.Hour)
-		if want := "http://m1:8080: nothing has come for 1m15s, not even a sign of life"; fmt.Sprint(err) != want || time.Since(began) != 75*time.Second {
+		if want := "http://m1:8080: nothing received for 1m15s, not even a sign of life"; fmt.Sprint(err) != want || time.Since(began) != 75*time.Second {
 			t.Errorf("%v after %v, want %q after 75 s", err, time.Since(began), want)
 		}
 	})

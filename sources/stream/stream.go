@@ -55,7 +55,7 @@ func Read(ctx context.Context, expected Expected, open func(context.Context) (*h
 			defer time.AfterFunc(expected.Life, func() { cancel(errOld) }).Stop()
 		}
 		if expected.Idle > 0 {
-			idle := time.AfterFunc(expected.Idle, func() { cancel(fmt.Errorf("nothing has come for %v, not even a sign of life", expected.Idle)) })
+			idle := time.AfterFunc(expected.Idle, func() { cancel(fmt.Errorf("nothing received for %v, not even a sign of life", expected.Idle)) })
 			defer idle.Stop()
 			response.Body = &watched{response.Body, idle, expected.Idle}
 		}
@@ -82,7 +82,7 @@ func (e Expected) check(response *http.Response) error {
 	}
 	kind, _, err := mime.ParseMediaType(response.Header.Get("Content-Type"))
 	if err != nil || !slices.Contains(e.Types, kind) {
-		return fmt.Errorf("200 with %q, not a stream of events", response.Header.Get("Content-Type"))
+		return fmt.Errorf("200 with %q instead of an event stream", response.Header.Get("Content-Type"))
 	}
 	return nil
 }
@@ -193,7 +193,7 @@ func Values[T any](r io.Reader, max int, event func(T) error) error {
 		case errors.Is(err, io.EOF):
 			return nil
 		case errors.Is(err, io.ErrUnexpectedEOF):
-			return fmt.Errorf("the stream breaks off within an event: %w", err)
+			return fmt.Errorf("the stream breaks off in the middle of an event: %w", err)
 		default:
 			return fmt.Errorf("an event cannot be read: %w", err)
 		}

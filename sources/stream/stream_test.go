@@ -77,7 +77,7 @@ func TestAStreamEnds(t *testing.T) {
 		"when the connection breaks":           {write: func(context.Context, io.Writer) error { return broken }, err: "broken"},
 		"when the caller does, in a silence":   {write: silent, stop: time.Minute, after: time.Minute, err: "context deadline exceeded"},
 		"not in a silence that means nothing":  {write: silent, stop: 24 * time.Hour, after: 24 * time.Hour, err: "context deadline exceeded"},
-		"after a silence that means something": {expected: stream.Expected{Idle: time.Minute}, write: talks(time.Hour, 30*time.Minute), after: time.Minute, err: "nothing has come for 1m0s, not even a sign of life"},
+		"after a silence that means something": {expected: stream.Expected{Idle: time.Minute}, write: talks(time.Hour, 30*time.Minute), after: time.Minute, err: "nothing received for 1m0s, not even a sign of life"},
 		"not while there are signs of life":    {expected: stream.Expected{Idle: time.Minute}, write: talks(50*time.Second, time.Hour), after: time.Hour},
 		"in order when it is old":              {expected: stream.Expected{Life: 10 * time.Minute, Idle: time.Minute}, write: talks(time.Second, time.Hour), after: 10 * time.Minute},
 	} {
@@ -208,7 +208,7 @@ func TestValues(t *testing.T) {
 		"a field of another type":     {`{"type":7}{"type":"b"}`, " b", ""},
 		"another type altogether":     {`null "x" [1] {"type":"b"}`, "   b", ""},
 		"no JSON":                     {`{"type":"a"} <html>`, "a", "an event cannot be read: invalid character '<' looking for beginning of value"},
-		"cut off":                     {`{"type":"a"}{"type":`, "a", "the stream breaks off within an event: unexpected EOF"},
+		"cut off":                     {`{"type":"a"}{"type":`, "a", "the stream breaks off in the middle of an event: unexpected EOF"},
 		"as large as may be":          {big(max/2) + big(max/2) + big(max/2), "big big big", ""},
 		"too large":                   {`{"type":"a"}` + big(2*max), "a", "an event of more than 1 KiB"},
 		"too large, and then nothing": {big(100 * max)[:50*max], "", "an event of more than 1 KiB"},

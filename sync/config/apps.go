@@ -58,7 +58,7 @@ func (a absent) Check() error { return oneOf(a, doubt, empty) }
 
 func (p *policyKeys) Check() error {
 	if p.Drain%time.Second != 0 {
-		return &sources.KeyError{Key: "drain", Err: fmt.Errorf("%s is not a whole number of seconds, which is what a NetScaler counts in", p.Drain)}
+		return &sources.KeyError{Key: "drain", Err: fmt.Errorf("%s is not a whole number of seconds; a NetScaler counts in seconds", p.Drain)}
 	}
 	return nil
 }
@@ -90,7 +90,7 @@ func (d *decoder) apps(list []*yaml.Node, defaults policyKeys, appliances []*app
 	}
 	for _, s := range defined {
 		if !s.used {
-			d.warn(s.key, "source %s is used by no app", quote(s.name))
+			d.warn(s.key, "no app uses source %s", quote(s.name))
 		}
 	}
 }
@@ -158,7 +158,7 @@ func find(n *yaml.Node, key string) *yaml.Node {
 // name refuses names that a terminal, a log or a flag would garble.
 func (d *decoder) name(n *yaml.Node, text, of string) bool {
 	if text == "" || strings.TrimSpace(text) != text || strings.ContainsFunc(text, unicode.IsControl) {
-		d.problem(n, "%s is no name for %s: it must not be empty, begin or end with a space, or hold control characters", quote(n.Value), of)
+		d.problem(n, "%s cannot be the name of %s: it must not be empty, begin or end with a space, or contain control characters", quote(n.Value), of)
 		return false
 	}
 	return true
@@ -175,7 +175,7 @@ func (d *decoder) appName(o *object, k appKeys, defs *definitions) bool {
 		return false
 	}
 	if line, twice := defs.names[k.Name]; twice {
-		d.problem(n, "app %s is there twice; the first is in line %d", quote(n.Value), line)
+		d.problem(n, "app %s is defined twice; the first is on line %d", quote(n.Value), line)
 		return false
 	}
 	defs.names[k.Name] = n.Line
@@ -202,15 +202,15 @@ func (d *decoder) group(o *object, name string) bool {
 		remedy := ""
 		switch {
 		case key == "name":
-			remedy = "; say with service_group what it is called"
+			remedy = "; give the group's name as service_group"
 		case strings.ContainsAny(name, "[]"):
-			remedy = "; ranges are not read here"
+			remedy = "; ranges are not supported here"
 		}
-		d.problem(n, "%s: a service group cannot be called %s: letters, digits and _ # . : @ = - and spaces, of which only letters, digits and _ may begin it%s", key, quote(n.Value), remedy)
+		d.problem(n, "%s: a service group cannot be called %s: use letters, digits, spaces and _ # . : @ = -, and begin with a letter, a digit or _%s", key, quote(n.Value), remedy)
 		return false
 	case len(name) > 127:
 		// The limit is known from hearsay only, so the NetScaler decides.
-		d.warn(n, "%s: has %d characters; NetScalers are said to take 127", key, len(name))
+		d.warn(n, "%s: has %d characters; the documented limit is 127", key, len(name))
 	}
 	return true
 }
@@ -227,7 +227,7 @@ func (d *decoder) targets(o *object, k appKeys, defs *definitions) []string {
 	case !given && len(known) == 1:
 		return known
 	case !given && len(known) > 1:
-		d.missing(o, "netscaler", "there are "+and(known))
+		d.missing(o, "netscaler", "choose from "+and(known))
 	}
 	var targets []string
 	for i, name := range k.NetScaler {
@@ -236,7 +236,7 @@ func (d *decoder) targets(o *object, k appKeys, defs *definitions) []string {
 		case !slices.Contains(known, name):
 			d.problem(at, "netscaler: %s is not defined%s", quote(at.Value), didYouMean(at.Value, known))
 		case slices.Contains(targets, name):
-			d.problem(at, "netscaler: %s is there twice", quote(at.Value))
+			d.problem(at, "netscaler: %s is listed twice", quote(at.Value))
 		default:
 			targets = append(targets, name)
 		}
@@ -258,7 +258,7 @@ func (d *decoder) claim(o *object, shown string, app sync.App, defs *definitions
 		}
 		for _, same := range a.same {
 			if other, taken := mine[same]; taken {
-				d.problem(o.at("netscaler"), "netscaler: %s and %s are one appliance and partition; name one of them", quote(other), quote(a.name))
+				d.problem(o.at("netscaler"), "netscaler: %s and %s are the same appliance and partition; name one of them", quote(other), quote(a.name))
 				return
 			}
 		}
@@ -266,7 +266,7 @@ func (d *decoder) claim(o *object, shown string, app sync.App, defs *definitions
 			mine[same] = a.name
 			c := claim{same, app.Group}
 			if by, taken := defs.claims[c]; taken {
-				d.problem(n, "app %s claims service group %s on NetScaler %s, which app %s (line %d) has already; give one app all their from entries", shown, quote(n.Value), quote(a.name), by.name, by.line)
+				d.problem(n, "app %s claims service group %s on NetScaler %s, which app %s (line %d) already has; put all their from entries into one app", shown, quote(n.Value), quote(a.name), by.name, by.line)
 				return
 			}
 			defs.claims[c] = claimant{shown, n.Line}

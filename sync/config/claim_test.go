@@ -26,7 +26,7 @@ apps:
 		t.Fatal(err)
 	}
 	problems := bad(t, file, lookup)
-	if len(problems) != 1 || problems[0].Line != 10 || !strings.Contains(problems[0].Message, `which app "a" (line 8) has already`) {
+	if len(problems) != 1 || problems[0].Line != 10 || !strings.Contains(problems[0].Message, `which app "a" (line 8) already has`) {
 		t.Errorf("%v", problems)
 	}
 }

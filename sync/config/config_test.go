@@ -150,16 +150,16 @@ func TestFilesThatCannotBeRead(t *testing.T) {
 		t.Fatal(err)
 	}
 	for file, want := range map[string]string{
-		"missing.yaml":    `missing.yaml: no such file; name the mapping file with --config or NITROX_CONFIG, or run "nitrox demo" to see one at work`,
-		"folder":          "folder: is a directory; name the mapping file in it with --config",
+		"missing.yaml":    `missing.yaml: no such file; give the mapping file with --config or NITROX_CONFIG, or run "nitrox demo" to see one at work`,
+		"folder":          "folder: is a directory; give the mapping file in it with --config",
 		"nul.yaml/x":      "nul.yaml/x: open nul.yaml/x: not a directory",
-		"large.yaml":      "large.yaml: is larger than 10 MB, and so is hardly a mapping file",
+		"large.yaml":      "large.yaml: is larger than 10 MB, too large for a mapping file",
 		"latin1.yaml":     "latin1.yaml:2:14: is not UTF-8 from here on; save the file as UTF-8",
 		"utf16.yaml":      "utf16.yaml:1:1: is not UTF-8 from here on; save the file as UTF-8",
-		"nul.yaml":        "nul.yaml:2:12: holds the invisible character U+0000; remove it",
-		"separator.yaml":  "separator.yaml:1:7: holds the invisible character U+2028; remove it",
-		"bom-inside.yaml": "bom-inside.yaml:2:1: holds the invisible character U+FEFF; remove it",
-		"old-mac.yaml":    "old-mac.yaml:1:6: holds the invisible character U+000D; remove it",
+		"nul.yaml":        "nul.yaml:2:12: contains the invisible character U+0000; remove it",
+		"separator.yaml":  "separator.yaml:1:7: contains the invisible character U+2028; remove it",
+		"bom-inside.yaml": "bom-inside.yaml:2:1: contains the invisible character U+FEFF; remove it",
+		"old-mac.yaml":    "old-mac.yaml:1:6: contains the invisible character U+000D; remove it",
 	} {
 		if got := bad(t, file, lookup).Error(); got != want {
 			t.Errorf("got  %s\nwant %s", got, want)

@@ -38,7 +38,7 @@ var nitroWord = regexp.MustCompile(`^[A-Za-z][A-Za-z0-9_]*$`)
 
 func (w word) Check() error {
 	if !nitroWord.MatchString(string(w)) {
-		return fmt.Errorf("%q is no word of the NetScaler's, such as HTTP or LEASTCONNECTION", string(w))
+		return fmt.Errorf("%q is not a NetScaler keyword such as HTTP or LEASTCONNECTION", string(w))
 	}
 	return nil
 }
@@ -59,7 +59,7 @@ func (k *vserverKeys) Check() error {
 	refuse := func(key, why string) { errs = append(errs, &sources.KeyError{Key: key, Err: errors.New(why)}) }
 	switch {
 	case k.IP.IsValid() && (k.IP.Zone() != "" || k.IP.IsUnspecified() || k.IP.IsLoopback() || k.IP.IsMulticast()):
-		refuse("ip", "is no address that clients can reach")
+		refuse("ip", "is not an address that clients can reach")
 	case k.IP.IsValid() && k.Port == 0:
 		refuse("port", "is missing; ip and port go together")
 	case !k.IP.IsValid() && k.Port != 0:
@@ -69,7 +69,7 @@ func (k *vserverKeys) Check() error {
 		refuse("port", "must be 1 to 65535")
 	}
 	if k.Method != "" && !k.IP.IsValid() && k.Port == 0 {
-		refuse("method", "is for a vserver that is made; say its ip and port too")
+		refuse("method", "is only for a vserver that is to be created; give its ip and port too")
 	}
 	return errors.Join(errs...)
 }
@@ -83,7 +83,7 @@ func (d *decoder) create(n *yaml.Node, of string, app sync.App) *netscaler.Creat
 		return nil
 	}
 	if _, given := o.values["service_type"]; !given {
-		d.missing(o, "service_type", "it is what the members speak, such as HTTP, SSL or TCP")
+		d.missing(o, "service_type", "it is the members' protocol, such as HTTP, SSL or TCP")
 	}
 	c := &netscaler.Creation{ServiceType: k.ServiceType.upper(), MemberList: k.Autoscale == desiredState}
 	if c.MemberList {
@@ -104,7 +104,7 @@ func (d *decoder) vserver(n *yaml.Node, what string, app sync.App) *netscaler.VS
 	v := &netscaler.VServer{Name: app.Group, Method: k.Method.upper()}
 	if name, given := o.values["name"]; given && !o.wrong["name"] {
 		if v.Name = k.Name; !groupName.MatchString(v.Name) {
-			d.problem(name, "name: a vserver cannot be called %s: letters, digits and _ # . : @ = - and spaces, of which only letters, digits and _ may begin it", quote(name.Value))
+			d.problem(name, "name: a vserver cannot be called %s: use letters, digits, spaces and _ # . : @ = -, and begin with a letter, a digit or _", quote(name.Value))
 		}
 	}
 	if k.IP.IsValid() && k.Port > 0 && k.Port <= 65535 {

@@ -45,7 +45,7 @@ func (d *decoder) entries(n *yaml.Node, what string) (list []entry, ok bool) {
 		return nil, true
 	}
 	if n.Kind != yaml.MappingNode {
-		d.problem(n, "%s: keys with values are needed here, not %s", what, form(n))
+		d.problem(n, "%s: must be keys with values, not %s", what, form(n))
 		return nil, false
 	}
 	first := map[string]int{}
@@ -56,7 +56,7 @@ func (d *decoder) entries(n *yaml.Node, what string) (list []entry, ok bool) {
 			continue
 		}
 		if line, twice := first[key.Value]; twice {
-			d.problem(key, "%s: key %s is given twice; the first is in line %d", what, quote(key.Value), line)
+			d.problem(key, "%s: key %s is given twice; the first is on line %d", what, quote(key.Value), line)
 			continue
 		}
 		first[key.Value] = key.Line

@@ -35,9 +35,9 @@ func expand(text string, lookup func(string) (string, bool)) (string, error) {
 		name, rest, closed := strings.Cut(text[i+2:], "}")
 		switch {
 		case !closed:
-			return "", fmt.Errorf("${ without its }; a literal ${ is written $${")
+			return "", fmt.Errorf("${ is not closed by }; for a literal ${ write $${")
 		case !variable.MatchString(name):
-			return "", fmt.Errorf("%s is no name of a variable: letters, digits and _ only, and no defaults; a literal ${ is written $${", quote(name))
+			return "", fmt.Errorf("%s is not the name of a variable: use letters, digits and _ only, and no default; for a literal ${ write $${", quote(name))
 		}
 		value, set := lookup(name)
 		if !set {

@@ -146,7 +146,7 @@ func (d *decoder) password(o *object, k netscalerKeys) netscaler.Secret {
 	_, inFile := o.values["password_file"]
 	switch {
 	case inFile && k.Password != nil:
-		d.problem(o.at("password"), "password: stands beside password_file; give one of the two")
+		d.problem(o.at("password"), "password: cannot be combined with password_file; give one of the two")
 	case inFile && !o.wrong["password_file"]:
 		secret := netscaler.SecretFile(string(k.PasswordFile))
 		if _, err := secret.Reveal(); err != nil {
@@ -174,7 +174,7 @@ func (d *decoder) passwordText(n *yaml.Node) netscaler.Secret {
 	}
 	name := onlyVariable.FindStringSubmatch(n.Value)
 	if n.Kind != yaml.ScalarNode || name == nil {
-		d.problem(n, "password: must not stand in this file; write ${NAME} for an environment variable that holds it, or use password_file")
+		d.problem(n, "password: must not be written in this file; write ${NAME} for an environment variable that holds it, or use password_file")
 		return netscaler.Secret{}
 	}
 	text, set := d.lookup(name[1])
@@ -196,7 +196,7 @@ func (d *decoder) certificates(o *object, file sources.Path) {
 	case err != nil:
 		err = fmt.Errorf("read the certificates: %w", err)
 	case !x509.NewCertPool().AppendCertsFromPEM(pem):
-		err = fmt.Errorf("%s holds no certificate in PEM form", file)
+		err = fmt.Errorf("%s contains no PEM certificate", file)
 	default:
 		return
 	}

@@ -51,21 +51,21 @@ func (d *decoder) document() *yaml.Node {
 func read(file string) ([]byte, error) {
 	f, err := os.Open(file)
 	if errors.Is(err, fs.ErrNotExist) {
-		return nil, fmt.Errorf("no such file; name the mapping file with --config or NITROX_CONFIG, or run \"nitrox demo\" to see one at work")
+		return nil, fmt.Errorf("no such file; give the mapping file with --config or NITROX_CONFIG, or run \"nitrox demo\" to see one at work")
 	}
 	if err != nil {
 		return nil, err
 	}
 	defer f.Close()
 	if info, err := f.Stat(); err == nil && info.IsDir() {
-		return nil, fmt.Errorf("is a directory; name the mapping file in it with --config")
+		return nil, fmt.Errorf("is a directory; give the mapping file in it with --config")
 	}
 	text, err := io.ReadAll(io.LimitReader(f, maxSize+1))
 	if err != nil {
 		return nil, err
 	}
 	if len(text) > maxSize {
-		return nil, fmt.Errorf("is larger than %d MB, and so is hardly a mapping file", maxSize>>20)
+		return nil, fmt.Errorf("is larger than %d MB, too large for a mapping file", maxSize>>20)
 	}
 	return text, nil
 }
@@ -81,7 +81,7 @@ func (d *decoder) readable(text []byte) bool {
 			d.add(line, column, "is not UTF-8 from here on; save the file as UTF-8")
 			return false
 		case invisible(r), r == '\r' && !bytes.HasPrefix(text[i:], []byte("\r\n")):
-			d.add(line, column, fmt.Sprintf("holds the invisible character %U; remove it", r))
+			d.add(line, column, fmt.Sprintf("contains the invisible character %U; remove it", r))
 			return false
 		}
 		i += size
@@ -117,7 +117,7 @@ func (d *decoder) parse(text []byte) (*yaml.Node, error) {
 	case err != nil:
 		return nil, err
 	default:
-		d.problem(&second, "a second document begins here; a mapping file holds one")
+		d.problem(&second, "a second document begins here; a mapping file has only one")
 	}
 	root := first.Content[0]
 	if null(root) && len(d.problems) == 0 {
@@ -166,14 +166,14 @@ func (d *decoder) syntax(text []byte, err error) {
 	case message == "found character that cannot start any token":
 		message = "a value begins with a character that YAML keeps for itself (@, `, % or a tab); quote the value"
 	case message == "mapping values are not allowed in this context":
-		message = "a \": \" where no key can stand; look at the indentation, or quote the value"
+		message = "a \": \" where there can be no key; check the indentation, or quote the value"
 	default:
-		message = "is not YAML: " + message + "; look at the indentation, brackets and quotes, here and in the lines above"
+		message = "is not YAML: " + message + "; check the indentation, brackets and quotes, here and in the lines above"
 	}
 	d.add(line, 1, message)
 }
 
-const aliases = "anchors, aliases and merge keys are not read here; write what is common under defaults, and quote text that begins with & or *"
+const aliases = "anchors, aliases and merge keys are not supported; put common settings under defaults, and quote text that begins with & or *"
 
 // plain refuses what makes a node something else than it looks: aliases (a
 // small file can stand for billions of nodes), merge keys and tags.
@@ -183,7 +183,7 @@ func (d *decoder) plain(n *yaml.Node) {
 		d.problem(n, aliases)
 		return
 	case n.Style&yaml.TaggedStyle != 0:
-		d.problem(n, "tags are not read here; quote text that begins with !")
+		d.problem(n, "tags are not supported; quote text that begins with !")
 		return
 	}
 	for _, c := range n.Content {

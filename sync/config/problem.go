@@ -60,9 +60,9 @@ func thereAre(known []string) string {
 	case 0:
 		return ""
 	case 1:
-		return fmt.Sprintf("; there is only %q", known[0])
+		return fmt.Sprintf("; the only one is %q", known[0])
 	default:
-		return "; there are " + and(known)
+		return "; choose from " + and(known)
 	}
 }
 

@@ -59,7 +59,7 @@ func (d *decoder) source(n *yaml.Node, s *source, kinds []sources.Kind) sync.Sou
 		return sync.Source{}
 	}
 	if len(list) != 1 {
-		d.problem(n, "%s: exactly one kind is needed here: %s", what, or(known))
+		d.problem(n, "%s: must have exactly one kind: %s", what, or(known))
 		return sync.Source{}
 	}
 	e := list[0]

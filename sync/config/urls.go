@@ -25,13 +25,13 @@ func (d *decoder) urls(o *object, k netscalerKeys) []*url.URL {
 	_, several := o.values["urls"]
 	switch {
 	case one && several:
-		d.problem(o.at("urls"), "urls: stands beside url; give one of the two")
+		d.problem(o.at("urls"), "urls: cannot be combined with url; give one of the two")
 	case one:
 		texts, key = []string{k.URL}, "url"
 	case len(texts) == 0 && !o.wrong["urls"]:
 		d.missing(o, "url", `write "url: https://192.0.2.10", or urls for both nodes of an HA pair`)
 	case len(texts) > 2:
-		d.problem(o.at("urls"), "urls: there are %d; an HA pair has two nodes, and any other NetScaler is an entry of its own", len(texts))
+		d.problem(o.at("urls"), "urls: has %d; an HA pair has two nodes, and every other NetScaler needs an entry of its own", len(texts))
 	}
 	if o.wrong[key] {
 		return nil
@@ -48,7 +48,7 @@ func (d *decoder) urls(o *object, k netscalerKeys) []*url.URL {
 			continue
 		}
 		if first[u.Host] {
-			d.problem(o.at(name), "%s: is the same as one before it", name)
+			d.problem(o.at(name), "%s: is the same as an earlier one", name)
 			continue
 		}
 		first[u.Host] = true
@@ -75,11 +75,11 @@ func (d *decoder) url(o *object, key, text string) *url.URL {
 func (d *decoder) proxy(o *object, k netscalerKeys) ([]*url.URL, netip.Addr) {
 	for _, key := range []string{"url", "urls"} {
 		if _, given := o.values[key]; given {
-			d.problem(o.at(key), "%s: stands beside proxy; calls go to proxy.via, for the appliance at proxy.instance_ip", key)
+			d.problem(o.at(key), "%s: cannot be combined with proxy; calls go to proxy.via, for the appliance at proxy.instance_ip", key)
 		}
 	}
 	if k.Partition != "" {
-		d.problem(o.at("partition"), "partition: cannot be used through a proxy; a NetScaler Console has the session with the appliance, and keeps no partition for its clients")
+		d.problem(o.at("partition"), "partition: cannot be used through a proxy; a NetScaler Console has its own session with the appliance, and keeps no partition for its clients")
 	}
 	var p proxyKeys
 	po := d.object(k.Proxy, "proxy", &p)
@@ -117,7 +117,7 @@ func normal(text string) (*url.URL, error) {
 		return nil, errors.New("is not a URL; write it like https://192.0.2.10")
 	}
 	if strings.Contains(text, "@") {
-		return nil, errors.New("must not hold a user or a password; use username and password_file")
+		return nil, errors.New("must not contain a username or a password; use username and password_file")
 	}
 	if err != nil {
 		return nil, errors.New("is not a well-formed URL; write it like https://192.0.2.10 or https://[2001:db8::10]:8443")

@@ -41,7 +41,7 @@ func (d *decoder) value(n *yaml.Node, key string, into reflect.Value) bool {
 	case n.Kind == yaml.SequenceNode:
 		items = n.Content
 	case elem == node || n.Kind != yaml.ScalarNode:
-		d.problem(n, "%s: a list is needed here, not %s", key, form(n))
+		d.problem(n, "%s: must be a list, not %s", key, form(n))
 		return false
 	}
 	list, ok := reflect.MakeSlice(into.Type(), len(items), len(items)), true
@@ -63,7 +63,7 @@ func (d *decoder) value(n *yaml.Node, key string, into reflect.Value) bool {
 // 010.
 func (d *decoder) scalar(n *yaml.Node, key string, into reflect.Value) bool {
 	if n.Kind != yaml.ScalarNode {
-		d.problem(n, "%s: a single value is needed here, not %s", key, form(n))
+		d.problem(n, "%s: must be a single value, not %s", key, form(n))
 		return false
 	}
 	if null(n) {
@@ -149,9 +149,9 @@ func parseDuration(text string) (time.Duration, error) {
 	v, err := time.ParseDuration(text)
 	if err != nil {
 		if _, err := strconv.ParseFloat(text, 64); err == nil {
-			return 0, fmt.Errorf("what? write %ss if seconds are meant", text)
+			return 0, fmt.Errorf("has no unit; did you mean %ss?", text)
 		}
-		return 0, errors.New("is not a length of time; write it like 30s, 5m or 1h30m")
+		return 0, errors.New("is not a duration; write it like 30s, 5m or 1h30m")
 	}
 	if v < 0 {
 		return 0, errors.New("is negative")
@@ -168,10 +168,10 @@ func parsePrefix(text string) (netip.Prefix, error) {
 		return p, errors.New("is not a network; write it like 10.1.0.0/16 or 2001:db8::/32")
 	}
 	if p.Addr().Is4In6() {
-		return p, errors.New("is an IPv4 network in the form of IPv6; write it as IPv4")
+		return p, errors.New("is an IPv4 network in IPv6 form; write it as IPv4")
 	}
 	if p != p.Masked() {
-		return p, fmt.Errorf("has bits set beyond its length; did you mean %s?", p.Masked())
+		return p, fmt.Errorf("has bits set beyond the prefix length; did you mean %s?", p.Masked())
 	}
 	return p, nil
 }
@@ -185,7 +185,7 @@ func parseLimit(text string) (sync.Limit, error) {
 	case n < 0:
 		return sync.Limit{}, errors.New("is negative")
 	case percent && n > 100:
-		return sync.Limit{}, errors.New("is more than all; write 100% at most")
+		return sync.Limit{}, errors.New("is more than 100%; write at most 100%")
 	}
 	return sync.Limit{N: n, Percent: percent}, nil
 }

@@ -105,8 +105,8 @@ users: [{name: u, user: {token: secret}}], contexts: [{name: c, context: {cluste
 
 func TestAClusterThatCannotBeChosenIsAnErrorAtOnce(t *testing.T) {
 	for want, kubeconfig := range map[string]string{
-		"there is no such file, or no context in it, and this is not a pod": `{apiVersion: v1, kind: Config}`,
-		"it has several contexts (a, b); name in $KUBECONFIG": `{apiVersion: v1, kind: Config, clusters: [{name: c, cluster: {server: "https://192.0.2.1"}}], current-context: a,
+		"the file does not exist, or has no context in it, and this is not a pod": `{apiVersion: v1, kind: Config}`,
+		"it has several contexts (a, b); set $KUBECONFIG": `{apiVersion: v1, kind: Config, clusters: [{name: c, cluster: {server: "https://192.0.2.1"}}], current-context: a,
 contexts: [{name: a, context: {cluster: c}}, {name: b, context: {cluster: c}}]}`,
 		"context a: ":  `{apiVersion: v1, kind: Config, contexts: [{name: a, context: {cluster: nowhere}}]}`,
 		"kubeconfig: ": `{apiVersion: v1, kind`,

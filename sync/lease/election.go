@@ -68,7 +68,7 @@ func (l *Lease) term(ctx context.Context, lead func(context.Context)) (lost bool
 			}
 		}
 		if err := l.Held(); err != nil {
-			l.log.ErrorContext(ctx, "the lease is lost: what this replica was doing ends", "error", err)
+			l.log.ErrorContext(ctx, "the lease was lost; this replica stops what it was doing", "error", err)
 			end(err)
 			<-ended
 			l.lose()
@@ -158,10 +158,10 @@ func (l *Lease) release(ctx context.Context) {
 	mine := l.mine
 	l.lose() // nothing may be written while others can have heard of it
 	if _, err := l.leases.write(limited, mine, next); err != nil && !refused(err, conflict) {
-		l.log.WarnContext(ctx, "the lease is not released: other replicas wait until it runs out", "error", err)
+		l.log.WarnContext(ctx, "the lease was not released; other replicas wait until it expires", "error", err)
 		return
 	}
-	l.log.InfoContext(ctx, "the lease is released")
+	l.log.InfoContext(ctx, "the lease was released")
 }
 
 // see notes what the lease says now.

@@ -102,7 +102,7 @@ func newLease(c Config) (*Lease, error) {
 	}
 	c.Duration = cmp.Or(c.Duration, defaultDuration)
 	if c.Duration < minDuration || c.Duration%time.Second != 0 {
-		return nil, fmt.Errorf("lease %s: a duration of %v is not one of whole seconds, at least %v", c.Lease, c.Duration, minDuration)
+		return nil, fmt.Errorf("lease %s: the duration %v is not a whole number of seconds of at least %v", c.Lease, c.Duration, minDuration)
 	}
 	if c.Identity == "" {
 		host, err := os.Hostname()
@@ -128,7 +128,7 @@ func (l *Lease) Held() error {
 	case l.sent.IsZero() && l.seen.HolderIdentity != "" && l.seen.HolderIdentity != l.identity:
 		return fmt.Errorf("%w: lease %s is held by %s", ErrNotLeading, l.name, l.seen.HolderIdentity)
 	case l.sent.IsZero():
-		return fmt.Errorf("%w: lease %s is not held by it", ErrNotLeading, l.name)
+		return fmt.Errorf("%w: it does not hold lease %s", ErrNotLeading, l.name)
 	case l.left() <= 0:
 		return fmt.Errorf("%w: lease %s was not renewed for %v", ErrNotLeading, l.name, l.tenure())
 	}

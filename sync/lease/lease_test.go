@@ -182,7 +182,7 @@ func TestALostLeaseEndsTheTermAndBeginsAnother(t *testing.T) {
 		if terms.Load() != 2 {
 			t.Errorf("%d terms", terms.Load())
 		}
-		for _, want := range []string{`"trouble with the lease`, "the lease is lost", "is over"} {
+		for _, want := range []string{`"trouble with the lease`, "the lease was lost", "is over"} {
 			if strings.Count(a.log.String(), want) != 1 {
 				t.Errorf("it is not said once: %q\n%s", want, a.log)
 			}
@@ -410,8 +410,8 @@ func TestBadConfigurations(t *testing.T) {
 		{lease.Config{Lease: "a/b/c"}, "not the namespace and the name"},
 		{lease.Config{Lease: "a/../b"}, "not the namespace and the name"},
 		{lease.Config{Lease: "Shop/nitrox"}, "not the namespace and the name"},
-		{lease.Config{Lease: "a/b", Duration: time.Second}, "a duration of 1s"},
-		{lease.Config{Lease: "a/b", Duration: 3500 * time.Millisecond}, "a duration of 3.5s"},
+		{lease.Config{Lease: "a/b", Duration: time.Second}, "the duration 1s is not"},
+		{lease.Config{Lease: "a/b", Duration: 3500 * time.Millisecond}, "the duration 3.5s is not"},
 	} {
 		if _, err := lease.New(c.config, nil); err == nil || !strings.Contains(err.Error(), c.want) {
 			t.Errorf("%+v: %v, want %q", c.config, err, c.want)

@@ -65,7 +65,7 @@ func (l *leases) connect() (err error) {
 	}
 	if errors.Is(err, kubeapi.ErrSeveral) {
 		// Two replicas that ask two clusters would both lead.
-		err = fmt.Errorf("%w; name in $KUBECONFIG a file that has one", err)
+		err = fmt.Errorf("%w; set $KUBECONFIG to a file that has one", err)
 	}
 	return err
 }
@@ -123,7 +123,7 @@ func (l *leases) exchange(ctx context.Context, method, name string, send *object
 	}
 	got, err := l.accept(text)
 	if err == nil && send != nil && got.Spec.HolderIdentity != send.Spec.HolderIdentity {
-		err = fmt.Errorf("the answer names %q as the holder, and %q was written", got.Spec.HolderIdentity, send.Spec.HolderIdentity)
+		err = fmt.Errorf("the answer names %q as the holder, but %q was written", got.Spec.HolderIdentity, send.Spec.HolderIdentity)
 	}
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", host, err)

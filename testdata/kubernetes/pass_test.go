@@ -237,7 +237,7 @@ func TestOtherAddresses(t *testing.T) {
 		"sg-balancer": "from: [{source: prod, service: shop/account, address: load_balancer}]",
 	})
 	output := n.sync(1)
-	if !strings.Contains(output, "its load balancer has given no IPv4 address") {
+	if !strings.Contains(output, "its load balancer has no IPv4 address") {
 		t.Errorf("it is not said that the load balancer has no address yet:\n%s", output)
 	}
 	c.do(http.MethodPatch, "/api/v1/namespaces/shop/services/account/status", merge, `{"status":{"loadBalancer":{"ingress":[{"ip":"203.0.113.7"}]}}}`)
@@ -307,7 +307,7 @@ func TestSilentNodes(t *testing.T) {
 	c.inSlices("shop", "account")
 	output := n.sync(1)
 	n.holds("sg-account", all, output)
-	if !strings.Contains(output, "have not been heard of, so nothing is removed") {
+	if !strings.Contains(output, "have not been heard from, so nothing is removed") {
 		t.Errorf("it is not said why:\n%s", output)
 	}
 }
