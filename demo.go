@@ -34,7 +34,7 @@ apps:
 `
 )
 
-// demo tells the whole story on a simulator of its own, by the command lines
+// demo shows everything on a simulator of its own, by the command lines
 // that a user would type.
 type demo struct {
 	*program

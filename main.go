@@ -54,7 +54,7 @@ func (p *program) app() *cli.App {
 	a.Name = "nitrox"
 	a.Usage = "keep NetScaler service groups in step with containers"
 	a.UsageText = "nitrox COMMAND [OPTIONS]"
-	a.Description = "New here? nitrox demo shows it all in a few seconds, without a NetScaler."
+	a.Description = "New here? nitrox demo shows how it works in a few seconds, without a NetScaler."
 	a.Writer, a.ErrWriter = p.stdout, p.stderr
 	a.HideVersion, a.Suggest, a.DisableSliceFlagSeparator = true, true, true
 	a.EnableBashCompletion = true
@@ -96,7 +96,7 @@ func (p *program) app() *cli.App {
 			Action: p.simulator,
 		},
 		{
-			Name: "demo", Usage: "show it all on a simulator: deploy, scale up, a failure, scale down",
+			Name: "demo", Usage: "show how it works on a simulated NetScaler: deploy, scale up, a failure, scale down",
 			Action: p.demo,
 		},
 		{

@@ -184,7 +184,7 @@ func TestAVServerThatIsMissingAndHasNoAddressFailsItsApp(t *testing.T) {
 		st := stage{"shop": known(hosts(1, 2))}
 		s := bare(t, st, sync.App{Name: "shop", Policy: atOnce, Create: creation(&netscaler.VServer{Name: "lb-shop"})}, simulator.Options{})
 		r := s.sync(1)
-		if err := r.Outcomes[0].Err; err == nil || !strings.Contains(err.Error(), "lb vserver lb-shop does not exist, and create does not say its ip and port") {
+		if err := r.Outcomes[0].Err; err == nil || !strings.Contains(err.Error(), "lb vserver lb-shop does not exist, and create gives no ip and port for it") {
 			t.Errorf("%v", err)
 		}
 		if s.config() != "" {

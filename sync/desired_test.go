@@ -52,7 +52,7 @@ func TestUnion(t *testing.T) {
 		{name: "absent: empty is none", from: []sync.From{{Source: "prod"}}, answers: []sources.Answer{absent}, policy: sync.Policy{AbsentIsEmpty: true}},
 		{name: "outside only is a doubt", from: []sync.From{{Source: "prod"}}, policy: sync.Policy{Only: []netip.Prefix{netip.MustParsePrefix("10.0.0.0/24")}},
 			answers: []sources.Answer{answer(ep("10.0.0.1:80", 0), ep("10.0.1.1:80", 0))},
-			want:    "10.0.0.1:80 0", doubt: "source prod: 10.0.1.1:80 cannot be bound: it is outside only"},
+			want:    "10.0.0.1:80 0", doubt: "source prod: 10.0.1.1:80 cannot be bound: it is outside the networks in only"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			if c.from == nil {

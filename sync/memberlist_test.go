@@ -159,7 +159,7 @@ func TestHowMembersLeaveIsTheGroupsOwnSetting(t *testing.T) {
 		drain time.Duration
 		note  string
 	}{
-		"at once, though a drain is asked for": {"", 30 * time.Second, "unbinds them at once (autodisablegraceful NO), and drain: 30s is not heeded; to change it: set serviceGroup sg-shop -autoDisablegraceful YES -autoDisabledelay 30"},
+		"at once, though a drain is asked for": {"", 30 * time.Second, "unbinds them at once (autodisablegraceful NO), and drain: 30s is ignored; to change it: set serviceGroup sg-shop -autoDisablegraceful YES -autoDisabledelay 30"},
 		"for longer":                           {" -autoDisablegraceful YES -autoDisabledelay 60", 30 * time.Second, "drains them for 1m (autodisabledelay)"},
 		"without end":                          {" -autoDisablegraceful YES", 30 * time.Second, "drains them until their clients are gone"},
 		"though at once is asked for":          {" -autoDisablegraceful YES -autoDisabledelay 30", 0, "-autoDisablegraceful NO"},

@@ -90,7 +90,7 @@ func TestARefusedLookRemovesNothing(t *testing.T) {
 			sim.SetFault(simulator.Fault{Method: "GET", Type: rowsType, Code: code, Skip: 1})
 			r := s.Sync(t.Context(), nil)
 			s.expect("sg-shop", bound(1, 8))
-			if err := r.Outcomes[0].Done[len(r.Outcomes[0].Done)-1].Err; err == nil || !strings.Contains(err.Error(), "whether its successors are UP is not known") {
+			if err := r.Outcomes[0].Done[len(r.Outcomes[0].Done)-1].Err; err == nil || !strings.Contains(err.Error(), "it is not known whether its successors are UP") {
 				t.Errorf("%d: %v", code, err)
 			}
 			s.end(r, sync.ExitFailed)
