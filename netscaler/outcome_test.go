@@ -5,6 +5,7 @@ import (
 	"flag"
 	"fmt"
 	"os"
+	"slices"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -13,7 +14,7 @@ import (
 	"nitrox/netscaler/simulator"
 )
 
-var update = flag.Bool("update", false, "write the table of outcomes anew")
+var update = flag.Bool("update", false, "rewrite the table of outcomes")
 
 const outcomes = "../docs/nitro-outcomes.md"
 
@@ -115,16 +116,16 @@ type kind struct {
 }
 
 var kinds = []kind{
-	{"log in", simulator.Fault{Type: "login"}, readGroup("sg")},
-	{"read all groups", simulator.Fault{Method: "GET", Type: binding, Name: "()"}, readGroup("sg", "b", "c", "d", "e")},
-	{"read a group", simulator.Fault{Method: "GET", Type: binding}, readGroup("sg")},
-	{"ask for the role", simulator.Fault{Type: "hanode"}, func(t *testing.T, c *netscaler.Client) error { return c.Writable(t.Context()) }},
+	{"log-in", simulator.Fault{Type: "login"}, readGroup("sg")},
+	{"read of all groups", simulator.Fault{Method: "GET", Type: binding, Name: "()"}, readGroup("sg", "b", "c", "d", "e")},
+	{"read of one group", simulator.Fault{Method: "GET", Type: binding}, readGroup("sg")},
+	{"role query", simulator.Fault{Type: "hanode"}, func(t *testing.T, c *netscaler.Client) error { return c.Writable(t.Context()) }},
 	{"bind", simulator.Fault{Method: "PUT", Type: binding}, doOne(netscaler.Bind, "10.0.0.9:80")},
 	{"unbind", simulator.Fault{Method: "DELETE", Type: binding}, doOne(netscaler.Unbind, "10.0.0.1:80")},
-	{"one of an array", simulator.Fault{Command: "^enable serviceGroup sg 10.0.0.1 80"}, doOne(netscaler.Enable, "10.0.0.1:80", "10.0.0.2:80")},
-	{"set a weight", simulator.Fault{Method: "PUT", Type: "servicegroup"}, doOne(netscaler.Set, "10.0.0.1:80")},
+	{"array item", simulator.Fault{Command: "^enable serviceGroup sg 10.0.0.1 80"}, doOne(netscaler.Enable, "10.0.0.1:80", "10.0.0.2:80")},
+	{"weight", simulator.Fault{Method: "PUT", Type: "servicegroup"}, doOne(netscaler.Set, "10.0.0.1:80")},
 	{"drain", simulator.Fault{Type: "servicegroup", Action: "disable"}, doOne(netscaler.Drain, "10.0.0.1:80")},
-	{"give a list", simulator.Fault{Type: "servicegroup_servicegroupmemberlist_binding"}, func(t *testing.T, c *netscaler.Client) error {
+	{"list", simulator.Fault{Type: "servicegroup_servicegroupmemberlist_binding"}, func(t *testing.T, c *netscaler.Client) error {
 		return c.Do(t.Context(), netscaler.ReplaceMembers, replace("sg", []netscaler.Member{member("10.0.0.1:80"), member("10.0.0.3:80")}, nil))[0]
 	}},
 	{"save", simulator.Fault{Type: "nsconfig"}, func(t *testing.T, c *netscaler.Client) error { return c.Save(t.Context()) }},
@@ -143,7 +144,7 @@ func readGroup(names ...string) func(*testing.T, *netscaler.Client) error {
 	}
 }
 
-// doOne makes changes, and tells how the first of them went. The others must
+// doOne makes changes, and returns how the first of them went. The others must
 // go well, unless all calls fail.
 func doOne(op netscaler.Op, addrs ...string) func(*testing.T, *netscaler.Client) error {
 	return func(t *testing.T, c *netscaler.Client) error {
@@ -163,7 +164,7 @@ func (k kind) outcome(t *testing.T, code int, text string) (words string) {
 	synctest.Test(t, func(t *testing.T) {
 		sim := simulator.New(simulator.Options{Users: users})
 		mode := ""
-		if k.name == "give a list" {
+		if k.name == "list" {
 			mode = " -autoScale API"
 		}
 		load(t, sim, "add serviceGroup sg HTTP"+mode, "add serviceGroup b HTTP", "add serviceGroup c HTTP", "add serviceGroup d HTTP", "add serviceGroup e HTTP",
@@ -192,20 +193,20 @@ func (k kind) outcome(t *testing.T, code int, text string) (words string) {
 			}
 		}
 		switch {
-		case err == nil && k.name == "read all groups" && byName > 0:
+		case err == nil && k.name == "read of all groups" && byName > 0:
 			words = "reads by name"
-		case err == nil && k.name == "ask for the role":
-			words = "may be written"
+		case err == nil && k.name == "role query":
+			words = "writable"
 		case err == nil:
-			words = "taken as done"
+			words = "counts as done"
 		case errors.Is(err, netscaler.ErrUnsure) && !errors.Is(err, netscaler.ErrUnavailable) && tries == 1:
-			words = "looked at"
+			words = "checked"
 		case errors.Is(err, netscaler.ErrLogin):
-			words = "stops, and waits"
+			words = "stops and waits"
 			if tries > 1 {
 				t.Errorf("a refused password was tried %d times", tries)
 			}
-		case logins > 1 && k.name != "log in":
+		case logins > 1 && k.name != "log-in":
 			words = "new session"
 			if logins != 2 {
 				t.Errorf("%d log-ins", logins)
@@ -215,15 +216,15 @@ func (k kind) outcome(t *testing.T, code int, text string) (words string) {
 			if tries > 4 {
 				t.Errorf("tried %d times", tries)
 			}
-		case k.name == "ask for the role":
-			words = "not written"
-		case errors.Is(err, netscaler.ErrUnavailable), k.name == "log in":
+		case k.name == "role query":
+			words = "not writable"
+		case errors.Is(err, netscaler.ErrUnavailable), k.name == "log-in":
 			words = "stops"
 		case errors.Is(err, netscaler.ErrNoMemberList):
 			words = "binds instead"
 		case lookups > 0:
 			words = "binds by name"
-		case k.name == "read all groups":
+		case k.name == "read of all groups":
 			words = "stops"
 		default:
 			words = "reported"
@@ -240,41 +241,89 @@ func (k kind) outcome(t *testing.T, code int, text string) (words string) {
 	return words
 }
 
-const outcomesHead = `# What Nitrox makes of NITRO's codes
+const outcomesHead = `# What Nitrox does about NITRO's error codes
 
-Written by ` + "`go test ./netscaler -run Outcome -update`" + `: the simulator answers each kind of call with each code, as long as it is asked, and this is
-what the client was seen to do. ` + "`make test`" + ` fails if the client does anything else.
+Written by ` + "`go test ./netscaler -run Outcome -update`" + `: the simulator answers each kind of call with
+each code, again and again, and this is what the client was seen to do. ` + "`make test`" + ` fails if the
+client does anything else.
 
 | outcome | meaning |
 |---|---|
-| looked at | the group is read again; what the read shows counts, and until then nothing is removed from it |
-| taken as done | the NetScaler is as it should be; said in the log if there is a flaw, such as a peer that was not reached |
-| retried | at most 4 tries within 20 s, with growing, random waits; then the pass ends for this NetScaler |
-| new session | logs in once more and repeats the call; if that is no use, it is reported |
 | reported | this member or group fails, with the code and its text; the others go on |
+| checked | the group is read again, and what it shows counts; until then nothing is removed from it |
+| counts as done | the NetScaler is as it should be; a flaw, such as an unreachable peer, is logged |
+| retried | up to 4 tries within 20 s, with growing random pauses; then the pass ends for this NetScaler |
+| new session | logs in again and repeats the call; if that fails, it is reported |
 | stops | the pass ends for this NetScaler; the next one tries again |
-| stops, and waits | as stops; and no log-in for 10 minutes, or until the password changes |
+| stops and waits | also no log-in for 10 minutes, or until the password changes |
 | reads by name | the groups are read one by one instead of all at once |
-| binds by name | the server that has the address is looked up, and bound by its name; if that fails too, it is reported |
-| binds instead | the group, or the build, takes no list; its members are bound and unbound by ordinary calls, which is said |
-| may be written | the address is that of a cluster, which has no HA role |
-| not written | nothing is written to this NetScaler in this pass |
+| binds by name | the server that has the address is looked up and bound by its name; if that fails, it is reported |
+| binds instead | the group or the build does not take a list: its members are bound and unbound one by one, and that is logged |
+| writable | the address is that of a cluster, which has no HA role |
+| not writable | nothing is written to this NetScaler in this pass |
 
-A code that is not in the table is reported. An answer that is lost after a change was sent is resolved by reading again; a read, a save and a
-log-out are repeated. A log-in is not, since it may have begun a session: there is no other on that node for 20 s.
-An answer that is no NITRO answer counts as lost, but for 503 and 429, which are retried.
+A code that is not listed below is reported. If the answer to a change is lost, the group is read
+again to see what happened. A read, a save and a log-out are repeated. A log-in is not, because it
+may have opened a session: that node gets no other for 20 s. An answer that is not NITRO counts as
+lost, except 503 and 429, which are retried.
+
+## Code by code
+
+The usual outcome depends on the call. "Array item" is one change among many in a single call.
 
 `
 
+// usual is what comes of a code that has no meaning of its own at a call.
+func usual(call string) string {
+	switch call {
+	case "log-in", "read of all groups":
+		return "stops"
+	case "role query":
+		return "not writable"
+	}
+	return "reported"
+}
+
+// changing are the calls that change something, but for the save.
+var changing = []string{"bind", "unbind", "array item", "weight", "drain", "list"}
+
+// told are the outcomes of a code that are not the usual ones, with their calls.
+func told(seen func(call string) string) string {
+	var order []string
+	for _, k := range kinds {
+		if got := seen(k.name); got != usual(k.name) && !slices.Contains(order, got) {
+			order = append(order, got)
+		}
+	}
+	for i, outcome := range order {
+		var with, without, others []string
+		for _, k := range kinds {
+			switch got := seen(k.name); {
+			case got != outcome:
+				others = append(others, k.name)
+			case slices.Contains(changing, k.name):
+				with = append(with, k.name)
+			default:
+				without = append(without, k.name)
+			}
+		}
+		if len(with) == len(changing) {
+			with = []string{"every change"}
+		}
+		calls := strings.Join(append(with, without...), ", ")
+		if len(others) < 3 {
+			calls = "all but " + strings.Join(others, " and ")
+		}
+		order[i] = calls + ": " + outcome
+	}
+	if len(order) == 0 {
+		return "as usual"
+	}
+	return strings.Join(order, "; ")
+}
+
 // The table says what the client does with every code at every kind of call.
 func TestOutcomeOfEveryCode(t *testing.T) {
-	var b strings.Builder
-	b.WriteString(outcomesHead)
-	b.WriteString("| code | text |")
-	for _, k := range kinds {
-		b.WriteString(" " + k.name + " |")
-	}
-	b.WriteString("\n|---|---|" + strings.Repeat("---|", len(kinds)) + "\n")
 	seen := map[string]map[int]string{}
 	for _, k := range kinds {
 		seen[k.name] = map[int]string{}
@@ -282,12 +331,15 @@ func TestOutcomeOfEveryCode(t *testing.T) {
 			seen[k.name][c.code] = k.outcome(t, c.code, c.text)
 		}
 	}
+	var b strings.Builder
+	b.WriteString(outcomesHead)
+	b.WriteString("| call | outcome |\n|---|---|\n")
+	for _, k := range kinds {
+		fmt.Fprintf(&b, "| %s | %s |\n", k.name, usual(k.name))
+	}
+	b.WriteString("\n| code | text | outcome |\n|---|---|---|\n")
 	for _, c := range codes {
-		fmt.Fprintf(&b, "| %d | %s |", c.code, c.text)
-		for _, k := range kinds {
-			b.WriteString(" " + seen[k.name][c.code] + " |")
-		}
-		b.WriteString("\n")
+		fmt.Fprintf(&b, "| %d | %s | %s |\n", c.code, c.text, told(func(call string) string { return seen[call][c.code] }))
 	}
 	// What the design promises of them, whatever the table says.
 	for _, k := range kinds {
@@ -295,12 +347,12 @@ func TestOutcomeOfEveryCode(t *testing.T) {
 			continue // an item of an array has no session, and is not busy by itself
 		}
 		for _, busy := range []int{272, 291, 293, 446} {
-			if got := seen[k.name][busy]; got != "retried" && k.name != "ask for the role" {
+			if got := seen[k.name][busy]; got != "retried" && k.name != "role query" {
 				t.Errorf("%d at %s: %s", busy, k.name, got)
 			}
 		}
 		for _, dead := range []int{444, 1027} {
-			if got := seen[k.name][dead]; got != "new session" && k.name != "log in" {
+			if got := seen[k.name][dead]; got != "new session" && k.name != "log-in" {
 				t.Errorf("%d at %s: %s", dead, k.name, got)
 			}
 		}
@@ -310,7 +362,7 @@ func TestOutcomeOfEveryCode(t *testing.T) {
 			t.Errorf("%d at a bind: %s; it is about the node, not the member", node, got)
 		}
 	}
-	if got := seen["log in"][354]; got != "stops, and waits" {
+	if got := seen["log-in"][354]; got != "stops and waits" {
 		t.Errorf("354 at log in: %s", got)
 	}
 	if *update {
@@ -327,7 +379,7 @@ func TestOutcomeOfEveryCode(t *testing.T) {
 		t.Fatal(err)
 	}
 	if string(want) != b.String() {
-		t.Errorf("%s is not what was seen; -update writes it anew:\n%s", outcomes, difference(string(want), b.String()))
+		t.Errorf("%s is not what was seen; -update rewrites it:\n%s", outcomes, difference(string(want), b.String()))
 	}
 }
 
