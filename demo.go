@@ -105,7 +105,7 @@ func (d *demo) tell() error {
 	if err := d.run(1, "sync"); err != nil {
 		return err
 	}
-	d.say("It recovers, and the app shrinks to 2. So big a drop is confirmed by asking again; then four members drain for 3 seconds:")
+	d.say("It recovers, and the app shrinks to 2. A drop this large is confirmed by asking again; then four members drain for 3 seconds:")
 	if err := d.containers(2); err != nil {
 		return err
 	}

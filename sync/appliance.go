@@ -106,7 +106,7 @@ func claimedTwice(visits map[string]*visit) {
 		}
 		slices.Sort(names)
 		for _, o := range outcomes {
-			o.Err = fmt.Errorf("service group %s: %w: %s; %s are one appliance (%s); remove one of them from the mapping",
+			o.Err = fmt.Errorf("service group %s: %w: %s; %s are the same appliance (%s); remove one of them from the mapping",
 				c.group, errTwice, strings.Join(names, " and "), entriesOf(outcomes), strings.TrimPrefix(c.appliance, "nodes "))
 		}
 	}

@@ -183,7 +183,7 @@ func containerName(c container.Summary) string {
 var healthText = regexp.MustCompile(`\((healthy|unhealthy|health: starting)\)`)
 
 // notServing says why a container accepts no traffic; "" if it does, or did
-// when its engine was last heard of.
+// when its engine was last heard from.
 func notServing(c container.Summary) string {
 	state := string(c.State)
 	if state == "" {

@@ -61,7 +61,7 @@ func (s *cluster) serviceEndpoints(a *sources.Finding, service swarm.Service, wa
 			a.Doubt(fmt.Errorf("%s: the manager counts %s but lists none", name, sources.Count(int(st.RunningTasks), "running task")))
 		} else {
 			wanted := sources.Count(int(st.DesiredTasks), "task")
-			a.Leave(name, fmt.Sprintf("it wants %s and runs none (they may be waiting to be restarted)", wanted))
+			a.Leave(name, fmt.Sprintf("it wants %s but runs none (they may be waiting to be restarted)", wanted))
 		}
 	}
 	if port.PublishMode == swarm.PortConfigPublishModeHost {
@@ -200,7 +200,7 @@ func servicePort(service swarm.Service, wanted int) (swarm.PortConfig, error) {
 		case spec != nil && spec.Mode == swarm.ResolutionModeDNSRR:
 			return swarm.PortConfig{}, errors.New("it publishes no port and its endpoint mode is dnsrr; publish the port with mode=host")
 		}
-		return swarm.PortConfig{}, errors.New("it publishes no port; publish the one to bind")
+		return swarm.PortConfig{}, errors.New("it publishes no port; publish the port to bind")
 	}
 	matching, err := matchPorts(ports, wanted, func(p swarm.PortConfig) (uint32, network.IPProtocol) { return p.TargetPort, protocol(p) })
 	if err != nil {

@@ -68,7 +68,7 @@ func TestRecordedSwarm(t *testing.T) {
 		"a job serves nobody": {"services", "tasks", "nodes", docker.Query{Service: "migrate"}, []string{
 			"doubt: service migrate: it is a job, which runs to completion and serves no traffic"}},
 		"a service that publishes nothing": {"services", "tasks", "nodes", docker.Query{Service: "web-overlay"}, []string{
-			"doubt: service web-overlay: it publishes no port; publish the one to bind"}},
+			"doubt: service web-overlay: it publishes no port; publish the port to bind"}},
 		"no such service": {"services", "tasks", "nodes", docker.Query{Service: "web"}, []string{
 			`doubt: service "web": no such app`}},
 		"no service has the label": {"services", "tasks", "nodes", docker.Query{Label: "a=b"}, []string{
@@ -109,7 +109,7 @@ func TestSwarmRules(t *testing.T) {
 		"no tasks although the manager counts some": {objects: []object{mesh},
 			want: []string{"doubt: service web: the manager counts 2 running tasks but lists none"}},
 		"all tasks wait to be restarted": {objects: []object{mesh.edit("ServiceStatus", object{"RunningTasks": 0, "DesiredTasks": 2})},
-			want: []string{"left service web: it wants 2 tasks and runs none (they may be waiting to be restarted)"}},
+			want: []string{"left service web: it wants 2 tasks but runs none (they may be waiting to be restarted)"}},
 		"a pending task is in the list, and is none that runs": {objects: []object{mesh, task("web", 1, "").edit("Status.State", "pending", "Status.Message", "pending task scheduling")},
 			want: []string{"left task web.1: its state is pending: pending task scheduling"}},
 		"an old manager does not count": {objects: []object{mesh.edit("ServiceStatus", nil), n1, task("web", 1, "n1")},
@@ -165,7 +165,7 @@ func TestSwarmRules(t *testing.T) {
 		"one of several services in doubt": {objects: []object{
 			mesh, n1, task("web", 1, "n1"), service("web-v2").edit("Spec.Labels", object{"com.citrix.lb.appname": "web"})},
 			query: docker.Query{Label: "com.citrix.lb.appname=web"},
-			want:  []string{"10.0.0.1:8080 node worker-n1, 1 task", "doubt: service web-v2: it publishes no port; publish the one to bind"}},
+			want:  []string{"10.0.0.1:8080 node worker-n1, 1 task", "doubt: service web-v2: it publishes no port; publish the port to bind"}},
 		"a task that cannot be read": {objects: []object{mesh, n1, task("web", 1, "n1"), task("web", 2, "n1").edit("Slot", "two")},
 			want: []string{"10.0.0.1:8080 node worker-n1, 1 task", "doubt: service web: task task-web-2-n1 cannot be read: json: cannot unmarshal string into Go struct field Task.Slot of type int"}},
 		"a node cannot be read": {objects: []object{mesh, n1, n2.edit("Status.State", 7), task("web", 1, "n1"), task("web", 2, "n2")},

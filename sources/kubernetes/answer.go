@@ -122,7 +122,7 @@ func (a *answering) freeze() {
 		}
 	}
 	if silent > 0 && silent*2 >= len(running) {
-		a.doubt("%d of the %s that run its pods have not been heard from, so nothing is removed", silent, sources.Count(len(running), "node"))
+		a.doubt("nothing heard from %d of the %s that run its pods, so nothing is removed", silent, sources.Count(len(running), "node"))
 	}
 }
 

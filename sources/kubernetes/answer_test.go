@@ -390,12 +390,12 @@ func TestAnswer(t *testing.T) {
 			aNode("n1", "192.0.2.1"), aNode("n2", "192.0.2.2", nodeReady("Unknown"))), Config{}, account, `
 192.0.2.1:31080 x1 node n1, 1 pod
 ? 192.0.2.2:31080 x0 node n2: node n2 ` + silent + `
-! service shop/account: 1 of the 2 nodes that run its pods have not been heard from, so nothing is removed`},
+! service shop/account: nothing heard from 1 of the 2 nodes that run its pods, so nothing is removed`},
 		{"all of them silent and all pods not ready: nothing is removed", append(pods(aPod("a1", "10.244.1.1", "n1").but(unready), aPod("a2", "10.244.2.1", "n2").but(unready)),
 			aNode("n1", "192.0.2.1", nodeReady("Unknown")), aNode("n2", "192.0.2.2", nodeReady("Unknown"))), Config{}, account, `
 ? 192.0.2.1:31080 x0 node n1: node n1 ` + silent + `
 ? 192.0.2.2:31080 x0 node n2: node n2 ` + silent + `
-! service shop/account: 2 of the 2 nodes that run its pods have not been heard from, so nothing is removed`},
+! service shop/account: nothing heard from 2 of the 2 nodes that run its pods, so nothing is removed`},
 		{"silent before the pods are declared not ready", append(pods(aPod("a1", "10.244.1.1", "n1"), aPod("a2", "10.244.2.1", "n2"), aPod("a3", "10.244.3.1", "n3")),
 			aNode("n1", "192.0.2.1"), aNode("n2", "192.0.2.2"), aNode("n3", "192.0.2.3", with("status.conditions", nil))), Config{}, account, `
 192.0.2.1:31080 x1 node n1, 1 pod
@@ -406,7 +406,7 @@ func TestAnswer(t *testing.T) {
 ? 10.244.2.1:8080 x0 pod a2 on node n2: node n2 ` + silent + `
 ? 10.244.3.1:8080 x0 pod a3 on node n3: node n3 ` + silent + `
 - pod a1: not ready
-! service shop/account: 2 of the 3 nodes that run its pods have not been heard from, so nothing is removed`},
+! service shop/account: nothing heard from 2 of the 3 nodes that run its pods, so nothing is removed`},
 		{"host ports on a silent node", append(pods(aPod("a1", "10.244.1.1", "n1"), aPod("a2", "10.244.2.1", "n2"), aPod("a3", "10.244.3.1", "n3").but(unready)),
 			aNode("n1", "192.0.2.1"), aNode("n2", "192.0.2.2"), aNode("n3", "192.0.2.3", nodeReady("Unknown")),
 			aRunning("shop/a1", "192.0.2.1", 9000), aRunning("shop/a2", "192.0.2.2", 9000), aRunning("shop/a3", "192.0.2.3", 9000)), Config{}, hostPort, `

@@ -151,7 +151,7 @@ func protocol(name string) string {
 }
 
 // ready is the node's condition Ready: True, False, or Unknown when its kubelet
-// has not been heard of for a while.
+// has not been heard from for a while.
 func (n node) ready() string {
 	for _, c := range n.Status.Conditions {
 		if c.Type == "Ready" {

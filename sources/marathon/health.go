@@ -58,9 +58,9 @@ func (a *app) health(t task, newLeader bool) verdict {
 		case r.ConsecutiveFailures == 0 && r.FirstSuccess == "":
 			return verdict{out: "it has not been healthy yet, and is in its grace period"}
 		case r.LastFailureCause != "":
-			return verdict{out: fmt.Sprintf("it is unhealthy, %d failures: %s", r.ConsecutiveFailures, sources.Excerpt(r.LastFailureCause))}
+			return verdict{out: fmt.Sprintf("it is unhealthy, %s: %s", sources.Count(r.ConsecutiveFailures, "failure"), sources.Excerpt(r.LastFailureCause))}
 		default:
-			return verdict{out: fmt.Sprintf("it is unhealthy, %d failures", r.ConsecutiveFailures)}
+			return verdict{out: "it is unhealthy, " + sources.Count(r.ConsecutiveFailures, "failure")}
 		}
 		known++
 	}

@@ -102,7 +102,7 @@ func expect(d *json.Decoder, want json.Delim) error {
 	if got == nil {
 		text = "null"
 	}
-	return fmt.Errorf("the answer has %q where %q must be", sources.Excerpt(text), want)
+	return fmt.Errorf("the answer has %q where %q is expected", sources.Excerpt(text), want)
 }
 
 // incomplete says that an answer is not whole, or not JSON at all.

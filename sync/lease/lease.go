@@ -37,7 +37,7 @@ type Config struct {
 	// Identity is the name that others see while this process leads. It must
 	// be its own; default: the host's name, which is the pod's, and a random text.
 	Identity string
-	// Duration is for how long others wait when the leader is not heard of, in
+	// Duration is for how long others wait when the leader is not heard from, in
 	// whole seconds, at least 3; default 30 s. A leader that ends in order
 	// releases the lease, and is followed within a tenth of it.
 	Duration time.Duration

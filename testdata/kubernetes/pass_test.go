@@ -274,7 +274,7 @@ func TestTwoClusters(t *testing.T) {
 	n.holds("sg-account", addrs("192.0.2.1:31080", "192.0.2.2:31080", "198.51.100.1:31080"), n.sync(1))
 }
 
-// TestSilentNodes: kubelets that are not heard of any more. Kubernetes declares
+// TestSilentNodes: kubelets that are not heard from any more. Kubernetes declares
 // their nodes Unknown and their pods not ready; Nitrox removes nothing.
 func TestSilentNodes(t *testing.T) {
 	c := newCluster(t, standard+",node-lifecycle-controller", "--node-monitor-period=500ms", "--node-monitor-grace-period=5s", "--node-startup-grace-period=60s")
@@ -307,7 +307,7 @@ func TestSilentNodes(t *testing.T) {
 	c.inSlices("shop", "account")
 	output := n.sync(1)
 	n.holds("sg-account", all, output)
-	if !strings.Contains(output, "have not been heard from, so nothing is removed") {
+	if !strings.Contains(output, "that run its pods, so nothing is removed") {
 		t.Errorf("it is not said why:\n%s", output)
 	}
 }
