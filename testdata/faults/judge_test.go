@@ -345,6 +345,9 @@ func (l *lab) sessionsAfter(p *pass) {
 		left += n.sim.Sessions()
 		n.sim.KillSessions() // those of this pass are not counted again
 	}
+	if l.twice && p.lost > 0 { // as many again, until it is known
+		left--
+	}
 	if left > p.lost {
 		l.blame("%d sessions are left behind, of which %d could not be ended", left, p.lost)
 	}
