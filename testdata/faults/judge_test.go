@@ -83,7 +83,8 @@ func (l *lab) judge(c *call, a answer, before, after state) {
 			blame("server %s is gone with its members", name)
 		}
 	}
-	for _, k := range slices.SortedFunc(maps.Keys(before.members), func(a, b key) int { return strings.Compare(fmt.Sprint(a), fmt.Sprint(b)) }) {
+	byName := func(a, b key) int { return strings.Compare(fmt.Sprint(a), fmt.Sprint(b)) }
+	for _, k := range slices.SortedFunc(maps.Keys(before.members), byName) {
 		was := before.members[k]
 		is, there := after.members[k]
 		if !there || is.line != was.line {
