@@ -146,7 +146,7 @@ func (o Outcome) headline() string {
 	case o.Status() == InStep:
 		parts = append(parts, "in step")
 	case o.Status() == NotServing:
-		parts = append(parts, o.idle())
+		parts = append(parts, o.Idle())
 	default:
 		parts = append(parts, fmt.Sprintf("%d wanted", len(o.Desired.Endpoints)))
 	}

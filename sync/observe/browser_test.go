@@ -172,7 +172,7 @@ func TestThePageInABrowser(t *testing.T) {
 	do(t, ctx, widths["phone"], chromedp.Navigate(url+"?app=gateway"), chromedp.WaitVisible(chromedp.CSS("article")))
 	shot(t, ctx, "app-phone")
 	do(t, ctx, widths["desktop"], chromedp.Navigate(url), chromedp.SetValue(chromedp.CSS("input[name=app]"), "basket"), chromedp.Submit(chromedp.CSS("form")),
-		chromedp.WaitVisible(`//form/span[text()="2 of 8 service groups"]`))
+		chromedp.WaitVisible(`//form/span[text()="2 of 9 service groups"]`))
 }
 
 // What is open stays open while the page shows a new pass; and once nothing
@@ -188,11 +188,11 @@ func TestThePageRefreshesItselfInABrowser(t *testing.T) {
 	s.broken["dcos"] = nil
 	s.say("prod", "checkout", upto(5)...)
 	s.pass()
-	do(t, ctx, refresh, chromedp.WaitVisible(`//h1[starts-with(text(), "1 of 8")]`),
-		chromedp.WaitVisible(chromedp.CSS(`details[data-key="basket edge"] table`)), chromedp.WaitNotVisible(chromedp.CSS("#stale")))
+	do(t, ctx, refresh, chromedp.WaitVisible(`//h1[starts-with(text(), "1 of 9")]`),
+		chromedp.WaitVisible(chromedp.CSS(`details[data-key="basket edge"] table`)), chromedp.WaitNotVisible(chromedp.CSS("#old")))
 	stop()
-	do(t, ctx, refresh, chromedp.WaitVisible(chromedp.CSS("#stale")))
-	shot(t, ctx, "stale")
+	do(t, ctx, refresh, chromedp.WaitVisible(chromedp.CSS("#old")))
+	shot(t, ctx, "old")
 }
 
 func TestThePageWithoutScripts(t *testing.T) {

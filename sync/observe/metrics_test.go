@@ -58,7 +58,7 @@ func TestADryRunIsDriftAndNoChange(t *testing.T) {
 		s.say("prod", "shop", 1, 2)
 		s.Record(s.Plan(t.Context(), nil), time.Now())
 		has(t, s.get("/metrics"), "nitrox_dry_run 1\n", `nitrox_drift_changes{netscaler="edge",op="bind"} 2`, `nitrox_changes_total{op="bind",outcome="made"} 0`, `nitrox_apps{status="pending"} 1`)
-		has(t, s.get("/"), "dry run: nothing is changed", "1 of 1 service group with changes that are not made", "missing")
+		has(t, s.get("/"), "dry run: nothing is changed", "1 of 1 service group would change", "missing")
 		s.close()
 	})
 }

@@ -54,7 +54,7 @@ func TestThePageTellsWhyEachMemberIsInOrOut(t *testing.T) {
 func TestThePageBeforeTheFirstPass(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		s := newSite(t, sync.App{Name: "shop"})
-		has(t, s.get("/"), "The first pass is under way", "not asked yet", "1</b> not looked at yet</a>")
+		has(t, s.get("/"), "The first pass is under way", "not asked yet", "1</b> unknown</a>")
 	})
 }
 
@@ -137,11 +137,12 @@ func TestTheFilterLeavesSomeApps(t *testing.T) {
 			return names
 		}
 		for path, want := range map[string]string{
-			"/":                       "[delivery forms checkout exports basket basket gateway account]",
-			"/?app=e":                 "[delivery checkout exports basket basket gateway]",
+			"/":                       "[delivery forms checkout invoices exports basket basket gateway account]",
+			"/?app=e":                 "[delivery checkout invoices exports basket basket gateway]",
 			"/?app=BASK":              "[basket basket]",
 			"/?status=failed":         "[delivery forms]",
 			"/?status=held":           "[checkout]",
+			"/?status=not_serving":    "[invoices]",
 			"/?status=pending":        "[exports]",
 			"/?status=failed&app=for": "[forms]",
 			"/?app=nobody":            "[]",
@@ -163,7 +164,7 @@ func TestMembersThatCannotBeReadAreShownAsOld(t *testing.T) {
 		time.Sleep(time.Minute)
 		s.sims["edge"].SetFault(simulator.Fault{Type: "servicegroup_servicegroupmember_binding", Code: 2138})
 		s.pass()
-		has(t, s.get("/"), "The members could not be read; these are of", "1 min ago", "10.0.0.2:31080")
+		has(t, s.get("/"), "Old: the members as they were <time", "1m ago</time>.", "10.0.0.2:31080")
 		hasNot(t, s.get("/metrics"), "nitrox_members{")
 		s.sims["edge"].ClearFaults()
 		s.pass()

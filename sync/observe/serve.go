@@ -28,7 +28,7 @@ func Listen(addr string) (net.Listener, error) {
 		_, err = strconv.ParseUint(port, 10, 16)
 	}
 	if err != nil {
-		return nil, fmt.Errorf("%q is no address to listen at; say HOST:PORT, or a port alone for this machine only", addr)
+		return nil, fmt.Errorf("%q is not an address to listen on; use HOST:PORT, or a port alone for this machine only", addr)
 	}
 	if host == "" {
 		host = "127.0.0.1"

@@ -119,7 +119,7 @@ func TestWithoutSystemdNothingIsToldAndASocketThatIsGoneIsLogged(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
 	New(Options{}).Notify(ctx, slog.New(slog.NewTextHandler(&log, nil)))
-	for _, want := range []string{"systemd cannot be told", "systemd's watchdog is not served"} {
+	for _, want := range []string{"cannot report to systemd", "cannot read systemd's watchdog setting"} {
 		if !strings.Contains(log.String(), want) {
 			t.Errorf("%q is not in %s", want, log.String())
 		}
