@@ -62,7 +62,8 @@ type card struct {
 func sections(all []app, name, status string) (out []section, filtered string) {
 	var chosen []app
 	for _, a := range all {
-		if (name == "" || strings.Contains(strings.ToLower(a.Name), strings.ToLower(name))) && (status == "" || oneWord(label(a.Status)) == status) {
+		named := strings.Contains(strings.ToLower(a.Name), strings.ToLower(name))
+		if named && (status == "" || oneWord(label(a.Status)) == status) {
 			chosen = append(chosen, a)
 		}
 	}
@@ -82,8 +83,11 @@ func sections(all []app, name, status string) (out []section, filtered string) {
 		return []section{s}, filtered
 	}
 	parts := []section{
-		inTrouble: {ID: "trouble", Title: "In trouble"}, notServing: {ID: "not_serving", Title: "Not serving"}, inMotion: {ID: "motion", Title: "In motion"},
-		inStep: {ID: "step", Title: "In step"}, notSeen: {ID: "unknown", Title: "Unknown: no pass has looked yet"},
+		inTrouble:  {ID: "trouble", Title: "In trouble"},
+		notServing: {ID: "not_serving", Title: "Not serving"},
+		inMotion:   {ID: "motion", Title: "In motion"},
+		inStep:     {ID: "step", Title: "In step"},
+		notSeen:    {ID: "unknown", Title: "Unknown: no pass has looked yet"},
 	}
 	urgency := func(a app) int { return slices.Index(statuses, a.Status) }
 	slices.SortStableFunc(chosen, func(a, b app) int {
@@ -223,4 +227,7 @@ func cardOf(a app, full bool) card {
 	return c
 }
 
-var tones = map[sync.Status]string{sync.Failed: "bad", sync.Held: "warn", sync.Pending: "busy", sync.Changed: "busy", sync.NotServing: "warn", sync.InStep: "good", unknown: "none"}
+// tones are the CSS classes that colour a status.
+var tones = map[sync.Status]string{
+	sync.Failed: "bad", sync.Held: "warn", sync.NotServing: "warn", sync.Pending: "busy", sync.Changed: "busy", sync.InStep: "good", unknown: "none",
+}

@@ -21,27 +21,42 @@ var (
 	buildInfo = describe("build_info", "1; the labels say which build this is.", "version", "goversion")
 	interval  = describe("interval_seconds", "The interval of the loop.")
 	lastPass  = describe("last_pass_timestamp_seconds", "When the last pass ended; 0: none has.")
-	success   = describe("last_success_timestamp_seconds", "When a pass last ended without a failed app, source or NetScaler; 0: never.")
-	lastTook  = describe("last_pass_duration_seconds", "How long the last pass took, by phase; each is the longest that any source or NetScaler took for it, and \"all\" is the whole pass.", "phase")
-	dryRun    = describe("dry_run", "1 if passes only plan, 0 if they make changes.")
+	success   = describe("last_success_timestamp_seconds",
+		"When a pass last ended without a failed app, source or NetScaler; 0: never.")
+	lastTook = describe("last_pass_duration_seconds",
+		"How long the last pass took, by phase; each is the longest that any source or NetScaler took for it, and "+
+			"\"all\" is the whole pass.", "phase")
+	dryRun = describe("dry_run", "1 if passes only plan, 0 if they make changes.")
 
 	leading = describe("leading", "1 if this replica makes the passes, 0 if it stands by.")
 
-	apps      = describe("apps", "Apps on NetScalers by the status that the last pass gave them: failed, held, not_serving, pending, changed, in_step, or unknown if no pass has looked yet.", "status")
-	appStatus = describe("app_status", "1; the label says the status of the app on the NetScaler.", "app", "netscaler", "group", "status")
-	members   = describe("members", "Members and endpoints of an app by state. Only serving, down, added, draining, drained, disabled and not_ours are bound; a member whose removal is held, or failed, still counts as what it is. Given only while the NetScaler can be read.", "app", "netscaler", "group", "state")
-	drifted   = describe("drift_changes", "Changes that the last pass found and did not make, because of a dry run, a pause, a guard or a failure.", "netscaler", "op")
+	apps = describe("apps",
+		"Apps on NetScalers by the status that the last pass gave them: failed, held, not_serving, pending, changed, "+
+			"in_step, or unknown if no pass has looked yet.", "status")
+	appStatus = describe("app_status",
+		"1; the label says the status of the app on the NetScaler.", "app", "netscaler", "group", "status")
+	members = describe("members",
+		"Members and endpoints of an app by state. Only serving, down, added, draining, drained, disabled and not_ours "+
+			"are bound; a member whose removal is held, or failed, still counts as what it is. Given only while the "+
+			"NetScaler can be read.", "app", "netscaler", "group", "state")
+	drifted = describe("drift_changes",
+		"Changes that the last pass found and did not make, because of a dry run, a pause, a guard or a failure.", "netscaler", "op")
 
-	sourceUp      = describe("source_up", "1 if the source answered when it was last asked, 0 if not.", "source")
-	sourceOK      = describe("source_last_success_timestamp_seconds", "When the source last answered; 0: never.", "source")
-	streamUp      = describe("stream_up", "1 if the event stream of the source is open; 0 if not, so that its changes are seen at the interval.", "source")
-	netscalerUp   = describe("netscaler_up", "1 if the NetScaler could be used in the last pass, 0 if not.", "netscaler")
-	netscalerOK   = describe("netscaler_last_success_timestamp_seconds", "When the NetScaler could last be used; 0: never.", "netscaler")
-	netscalerSave = describe("netscaler_last_save_timestamp_seconds", "When the configuration of the NetScaler was last saved; 0: never.", "netscaler")
+	sourceUp = describe("source_up", "1 if the source answered when it was last asked, 0 if not.", "source")
+	sourceOK = describe("source_last_success_timestamp_seconds", "When the source last answered; 0: never.", "source")
+	streamUp = describe("stream_up",
+		"1 if the event stream of the source is open; 0 if not, so that its changes are seen at the interval.", "source")
+	netscalerUp = describe("netscaler_up", "1 if the NetScaler could be used in the last pass, 0 if not.", "netscaler")
+	netscalerOK = describe("netscaler_last_success_timestamp_seconds",
+		"When the NetScaler could last be used; 0: never.", "netscaler")
+	netscalerSave = describe("netscaler_last_save_timestamp_seconds",
+		"When the configuration of the NetScaler was last saved; 0: never.", "netscaler")
 
 	passesTotal  = describe("passes_total", "Passes by result: ok, held or failed.", "result")
-	changesTotal = describe("changes_total", "Changes by kind (bind, enable, set, drain, unbind and so on) and outcome (made or failed).", "op", "outcome")
-	callsTotal   = describe("nitro_calls_total", "Calls to the NITRO API by kind and outcome, each try counted.", "netscaler", "kind", "outcome")
+	changesTotal = describe("changes_total",
+		"Changes by kind (bind, enable, set, drain, unbind and so on) and outcome (made or failed).", "op", "outcome")
+	callsTotal = describe("nitro_calls_total",
+		"Calls to the NITRO API by kind and outcome, each try counted.", "netscaler", "kind", "outcome")
 )
 
 // metric is the description of one and its type.

@@ -1,8 +1,11 @@
 package observe_test
 
 import (
+	"bytes"
+	"compress/gzip"
 	"flag"
 	"fmt"
+	"io"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -175,6 +178,50 @@ func TestMembersThatCannotBeReadAreShownAsOld(t *testing.T) {
 	})
 }
 
+// An event's pass finds the NetScaler down: what is known of its other apps is
+// from before that too.
+func TestWhatIsFromBeforeANetScalerFailedIsOld(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		s := newSite(t, sync.App{Name: "shop"}, sync.App{Name: "cart"}, sync.App{Name: "mail", NetScalers: []string{"core"}})
+		defer s.close()
+		for _, app := range []string{"shop", "cart", "mail"} {
+			s.say("prod", app, 1, 2)
+		}
+		s.pass()
+		s.pass()
+		hasNot(t, s.get("/"), "old, from", "Old:")
+		time.Sleep(20 * time.Second)
+		s.sims["edge"].SetFault(simulator.Fault{DropBefore: true})
+		s.pass("shop")
+		time.Sleep(time.Minute)
+		defer s.sims["edge"].ClearFaults()
+		old := `<span>old, from <time datetime="2000-01-01T00:00:00Z" title="2000-01-01 00:00:00 UTC">`
+		has(t, s.get("/"), `>shop</a> <small>sg-shop on edge</small> `+old, `>cart</a> <small>sg-cart on edge</small> `+old, " ago</time>: 2 serving",
+			"<b>edge</b> <span>failing for 1m</span>", `>mail</a> <small>sg-mail on core</small> <span>2 serving</span>`)
+		has(t, s.get("/?app=cart"), `<p class="members old">`, "Old: the members as they were <time")
+		has(t, s.get("/metrics"), `nitrox_members{app="mail",group="sg-mail",netscaler="core",state="serving"} 2`)
+		hasNot(t, s.get("/metrics"), `nitrox_members{app="shop"`, `nitrox_members{app="cart"`)
+	})
+}
+
+// A group that serves nothing is not in step, and the page says why; what a guard
+// holds is seen at once.
+func TestAGroupThatServesNothingIsNamed(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		s := newSite(t, sync.App{Name: "shop"}, sync.App{Name: "cart", Policy: sync.DefaultPolicy})
+		defer s.close()
+		s.say("prod", "shop")
+		s.say("prod", "cart", upto(5)...)
+		s.pass()
+		s.pass()
+		has(t, s.get("/"), "<h1>1 of 2 service groups not serving</h1>", "<h2>Not serving</h2>", `<p class="why">nothing is wanted</p>`, `<header class="warn">`)
+		s.say("prod", "cart", 5)
+		s.pass()
+		has(t, s.get("/"), "<span>5 serving</span>", "serving, held", "<summary>1 more serving</summary>")
+		hasNot(t, s.get("/"), "<summary>5 serving")
+	})
+}
+
 // 1,000 apps make one page of a few hundred kilobytes, those in trouble first.
 func TestAThousandApps(t *testing.T) {
 	bubble(t, func(t *testing.T) {
@@ -208,9 +255,113 @@ func TestAThousandApps(t *testing.T) {
 	})
 }
 
-func thousand(t *testing.T) *site {
+// What a browser gets of 5,000 apps at each refresh: a small page, compressed,
+// and next to nothing while nothing has changed.
+func TestFiveThousandAppsAreCheapToWatch(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		s := many(t, 5000)
+		defer s.close()
+		s.pass()
+		for _, path := range []string{"/", "/?status=in_step"} {
+			refresh := func(edition string) (int, string, []byte) {
+				r := httptest.NewRequest(http.MethodGet, path, nil)
+				r.Header.Set("Accept-Encoding", "gzip, deflate, br")
+				r.Header.Set("If-None-Match", edition)
+				w := httptest.NewRecorder()
+				s.Handler().ServeHTTP(w, r)
+				return w.Code, w.Header().Get("ETag"), w.Body.Bytes()
+			}
+			code, edition, body := refresh("")
+			most := map[string]int{"/": 6 << 10, "/?status=in_step": 60 << 10}[path]
+			if code != http.StatusOK || len(body) > most {
+				t.Errorf("%s: %d, %d bytes, want at most %d", path, code, len(body), most)
+			}
+			z, err := gzip.NewReader(bytes.NewReader(body))
+			if err != nil {
+				t.Fatal(err)
+			}
+			page, err := io.ReadAll(z)
+			if err != nil || string(page) != s.get(path) {
+				t.Errorf("%s is another page when compressed: %v", path, err)
+			}
+			t.Logf("%s: %d bytes, of which %d travel", path, len(page), len(body))
+			if code, _, body := refresh(edition); code != http.StatusNotModified || len(body) > 0 {
+				t.Errorf("%s again: %d, %d bytes", path, code, len(body))
+			}
+		}
+		has(t, s.get("/"), "<summary>5000 service groups</summary>", `<a href="?status=in_step">4900 more in step</a>`)
+		hasNot(t, s.get("/"), "app-0100")
+		has(t, s.get("/?status=in_step"), "app-0100", "app-4999")
+		has(t, s.get("/?app=app-1"), `<a href="?app=app-1&amp;status=in_step">900 more in step</a>`)
+	})
+}
+
+// Nothing that has changed, and no age that has grown, is kept from a browser.
+func TestAPageThatHasChangedIsSentAgain(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		s := newSite(t, sync.App{Name: "shop"}, sync.App{Name: "cart"})
+		defer s.close()
+		s.say("prod", "shop", 1)
+		edition := ""
+		changed := func(what string, want bool) {
+			t.Helper()
+			r := httptest.NewRequest(http.MethodGet, "/", nil)
+			r.Header.Set("If-None-Match", edition)
+			w := httptest.NewRecorder()
+			s.Handler().ServeHTTP(w, r)
+			if (w.Code == http.StatusOK) != want {
+				t.Errorf("%s: %d", what, w.Code)
+			}
+			edition = w.Header().Get("ETag")
+		}
+		changed("at first", true)
+		for _, c := range []struct {
+			what string
+			come func()
+		}{
+			{"a pass", func() { s.pass() }},
+			{"a mapping", func() { s.Reload(s.Apps[:1]) }},
+			{"an event stream", func() { s.Stream("prod", true) }},
+			{"its end", func() { s.Stream("prod", false) }},
+			{"another leads", func() { s.StandBy(true) }},
+			{"it leads again", func() { s.StandBy(false) }},
+			{"a minute", func() { time.Sleep(time.Minute) }},
+		} {
+			changed("before "+c.what, false)
+			c.come()
+			changed("after "+c.what, true)
+		}
+		s.pass()
+		changed("a pass", true)
+		time.Sleep(3*every - 10*time.Second)
+		changed("as old as it may be", true)
+		time.Sleep(11 * time.Second) // in the same minute
+		changed("the loop has stopped", true)
+	})
+}
+
+func TestOnlyWhoTakesGzipGetsIt(t *testing.T) {
+	s := newSite(t, sync.App{Name: "shop"})
+	for accept, want := range map[string]bool{
+		"": false, "gzip": true, "br, GZIP": true, "gzip; q=0.5": true, "gzip;q=0": false, "gzip;q=0.0, br": false, "deflate, br": false, "xgzip": false, "gzip;q=x": false,
+	} {
+		r := httptest.NewRequest(http.MethodGet, "/", nil)
+		r.Header.Set("Accept-Encoding", accept)
+		w := httptest.NewRecorder()
+		s.Handler().ServeHTTP(w, r)
+		if got := w.Header().Get("Content-Encoding") == "gzip"; got != want || got == bytes.Contains(w.Body.Bytes(), []byte("<!DOCTYPE")) {
+			t.Errorf("%q: %v", accept, w.Header())
+		}
+		if w.Header().Get("Vary") != "Accept-Encoding" || w.Header().Get("Content-Type") != "text/html; charset=utf-8" {
+			t.Errorf("%q: %v", accept, w.Header())
+		}
+	}
+}
+
+// many is a site of n apps with four members each.
+func many(t *testing.T, n int) *site {
 	var apps []sync.App
-	for i := range 1000 {
+	for i := range n {
 		apps = append(apps, sync.App{Name: fmt.Sprintf("app-%04d", i), Policy: sync.DefaultPolicy})
 	}
 	s := newSite(t, apps...)
@@ -218,6 +369,11 @@ func thousand(t *testing.T) *site {
 		s.say("prod", a.Name, i+1, i+2, i+3, i+4)
 	}
 	s.pass()
+	return s
+}
+
+func thousand(t *testing.T) *site {
+	s := many(t, 1000)
 	s.say("prod", "app-0777")
 	s.answers["prod"]["app-0333"] = sources.Doubtful(fmt.Errorf("app app-0333: %w", sources.ErrAbsent))
 	s.say("prod", "app-0555", 556, 557, 558, 559, 2000)
