@@ -167,7 +167,7 @@ func TestMembersThatCannotBeReadAreShownAsOld(t *testing.T) {
 		time.Sleep(time.Minute)
 		s.sims["edge"].SetFault(simulator.Fault{Type: "servicegroup_servicegroupmember_binding", Code: 2138})
 		s.pass()
-		has(t, s.get("/"), "Old: the members as they were <time", "1m ago</time>.", "10.0.0.2:31080")
+		has(t, s.get("/"), "<b>old, from <time", "1m ago</time>:</b> 0 serving · 2 added", "10.0.0.2:31080")
 		hasNot(t, s.get("/metrics"), "nitrox_members{")
 		s.sims["edge"].ClearFaults()
 		s.pass()
@@ -189,16 +189,16 @@ func TestWhatIsFromBeforeANetScalerFailedIsOld(t *testing.T) {
 		}
 		s.pass()
 		s.pass()
-		hasNot(t, s.get("/"), "old, from", "Old:")
+		hasNot(t, s.get("/"), "old, from")
 		time.Sleep(20 * time.Second)
 		s.sims["edge"].SetFault(simulator.Fault{DropBefore: true})
 		s.pass("shop")
 		time.Sleep(time.Minute)
 		defer s.sims["edge"].ClearFaults()
-		old := `<span>old, from <time datetime="2000-01-01T00:00:00Z" title="2000-01-01 00:00:00 UTC">`
-		has(t, s.get("/"), `>shop</a> <small>sg-shop on edge</small> `+old, `>cart</a> <small>sg-cart on edge</small> `+old, " ago</time>: 2 serving",
+		old := `<span><b>old, from <time datetime="2000-01-01T00:00:00Z" title="2000-01-01 00:00:00 UTC">`
+		has(t, s.get("/"), `>shop</a> <small>sg-shop on edge</small> `+old, `>cart</a> <small>sg-cart on edge</small> `+old, " ago</time>:</b> 2 serving",
 			"<b>edge</b> <span>failing for 1m</span>", `>mail</a> <small>sg-mail on core</small> <span>2 serving</span>`)
-		has(t, s.get("/?app=cart"), `<p class="members old">`, "Old: the members as they were <time")
+		has(t, s.get("/?app=cart"), `<article class="warn old">`, "<b>old, from <time")
 		has(t, s.get("/metrics"), `nitrox_members{app="mail",group="sg-mail",netscaler="core",state="serving"} 2`)
 		hasNot(t, s.get("/metrics"), `nitrox_members{app="shop"`, `nitrox_members{app="cart"`)
 	})

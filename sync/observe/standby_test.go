@@ -65,7 +65,7 @@ func TestWhatAReplicaFoundWhileItLedIsOld(t *testing.T) {
 			metrics, page := s.get("/metrics"), s.get("/")
 			hasNot(t, metrics, held, down, "nitrox_members{", "nitrox_stream_up{", `nitrox_drift_changes{netscaler="edge",op="unbind"} 5`)
 			has(t, metrics, `nitrox_apps{status="unknown"} 3`)
-			has(t, page, `old, from <time datetime="2000-01-01T00:00:00Z"`, "2m ago</time>: 5 serving", "not asked yet", "last OK")
+			has(t, page, `old, from <time datetime="2000-01-01T00:00:00Z"`, "2m ago</time>:</b> 5 serving", "not asked yet", "last OK")
 			hasNot(t, page, "failing", "In trouble")
 		}
 		s.sims["core"].ClearFaults()
