@@ -178,7 +178,8 @@ func TestThePageInABrowser(t *testing.T) {
 	url, _ := few.serve()
 	do(t, ctx, widths["phone"], chromedp.Navigate(url+"?app=gateway"), chromedp.WaitVisible(chromedp.CSS("article")))
 	shot(t, ctx, "app-phone")
-	do(t, ctx, widths["desktop"], chromedp.Navigate(url), chromedp.SetValue(chromedp.CSS("input[name=app]"), "basket"), chromedp.Submit(chromedp.CSS("form")),
+	do(t, ctx, widths["desktop"], chromedp.Navigate(url), chromedp.SetValue(chromedp.CSS("input[name=app]"), "basket"),
+		chromedp.Submit(chromedp.CSS("form")),
 		chromedp.WaitVisible(`//form/span[text()="2 of 9 service groups"]`))
 }
 
@@ -191,7 +192,8 @@ func TestThePageRefreshesItselfInABrowser(t *testing.T) {
 	ctx := browser(t)
 	refresh := chromedp.Evaluate[chromedp.Void](`document.dispatchEvent(new Event("visibilitychange"))`)
 	do(t, ctx, widths["desktop"], chromedp.Navigate(url), chromedp.WaitVisible(chromedp.CSS("h1")),
-		chromedp.Click(chromedp.CSS(`details[data-key="basket edge"] summary`)), chromedp.WaitVisible(chromedp.CSS(`details[data-key="delivery edge"] table`)))
+		chromedp.Click(chromedp.CSS(`details[data-key="basket edge"] summary`)),
+		chromedp.WaitVisible(chromedp.CSS(`details[data-key="delivery edge"] table`)))
 	s.broken["dcos"] = nil
 	s.say("prod", "checkout", upto(5)...)
 	s.pass()

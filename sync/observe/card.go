@@ -229,5 +229,6 @@ func cardOf(a app, full bool) card {
 
 // tones are the CSS classes that colour a status.
 var tones = map[sync.Status]string{
-	sync.Failed: "bad", sync.Held: "warn", sync.NotServing: "warn", sync.Pending: "busy", sync.Changed: "busy", sync.InStep: "good", unknown: "none",
+	sync.Failed: "bad", sync.Held: "warn", sync.NotServing: "warn",
+	sync.Pending: "busy", sync.Changed: "busy", sync.InStep: "good", unknown: "none",
 }

@@ -83,10 +83,17 @@ func hasNot(t *testing.T, page string, texts ...string) {
 func TestNothingThatOthersSayIsMarkup(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		const evil = `"><script>alert(1)</script><img src=x onerror=alert(2)>'` + "\u202e\x1b[2J\n"
-		s := newSite(t, sync.App{Name: "shop" + strings.TrimRight(evil, "\u202e\x1b[2J\n"), Group: "sg-shop", NetScalers: []string{"edge", "core"}, From: []sync.From{{Source: "prod"}, {Source: "lab"}}})
+		s := newSite(t, sync.App{
+			Name: "shop" + strings.TrimRight(evil, "\u202e\x1b[2J\n"), Group: "sg-shop",
+			NetScalers: []string{"edge", "core"}, From: []sync.From{{Source: "prod"}, {Source: "lab"}},
+		})
 		app := s.Apps[0].Name
-		s.sims["edge"].SetFault(simulator.Fault{Method: "GET", Type: "servicegroup_servicegroupmember_binding", ContentType: "application/json", RawBody: `{"errorcode": 0, "message": "Done",
-			"servicegroup_servicegroupmember_binding": [{"servicegroupname": "sg-shop", "ip": "10.0.0.1", "port": 31080, "servername": "<script>alert(3)</script>", "svrstate": "UP", "state": "ENABLED", "weight": "1"}]}`})
+		s.sims["edge"].SetFault(simulator.Fault{
+			Method: "GET", Type: "servicegroup_servicegroupmember_binding", ContentType: "application/json",
+			RawBody: `{"errorcode": 0, "message": "Done", "servicegroup_servicegroupmember_binding": [{
+				"servicegroupname": "sg-shop", "ip": "10.0.0.1", "port": 31080, "servername": "<script>alert(3)</script>",
+				"svrstate": "UP", "state": "ENABLED", "weight": "1"}]}`,
+		})
 		s.answers["prod"][app] = sources.NewAnswer(
 			[]sources.Endpoint{{Addr: host(1), Origin: evil}, {Addr: host(2), Origin: evil, Uncertain: evil}},
 			[]sources.LeftOut{{What: evil, Why: evil}}, nil)
@@ -111,7 +118,8 @@ func TestAnAnswerMayDoNothingInABrowserButBeShown(t *testing.T) {
 		w := httptest.NewRecorder()
 		s.Handler().ServeHTTP(w, httptest.NewRequest(http.MethodGet, path, nil))
 		csp := w.Header().Get("Content-Security-Policy")
-		if !strings.Contains(csp, "default-src 'none'") || strings.Contains(csp, "unsafe") || w.Header().Get("X-Content-Type-Options") != "nosniff" {
+		if !strings.Contains(csp, "default-src 'none'") || strings.Contains(csp, "unsafe") ||
+			w.Header().Get("X-Content-Type-Options") != "nosniff" {
 			t.Errorf("%s: %v", path, w.Header())
 		}
 		if want := path == "/nothing"; want != (w.Code == http.StatusNotFound) {
@@ -196,7 +204,8 @@ func TestWhatIsFromBeforeANetScalerFailedIsOld(t *testing.T) {
 		time.Sleep(time.Minute)
 		defer s.sims["edge"].ClearFaults()
 		old := `<span><b>old, from <time datetime="2000-01-01T00:00:00Z" title="2000-01-01 00:00:00 UTC">`
-		has(t, s.get("/"), `>shop</a> <small>sg-shop on edge</small> `+old, `>cart</a> <small>sg-cart on edge</small> `+old, " ago</time>:</b> 2 serving",
+		has(t, s.get("/"), `>shop</a> <small>sg-shop on edge</small> `+old,
+			`>cart</a> <small>sg-cart on edge</small> `+old, " ago</time>:</b> 2 serving",
 			"<b>edge</b> <span>failing for 1m</span>", `>mail</a> <small>sg-mail on core</small> <span>2 serving</span>`)
 		has(t, s.get("/?app=cart"), `<article class="warn old">`, "<b>old, from <time")
 		has(t, s.get("/metrics"), `nitrox_members{app="mail",group="sg-mail",netscaler="core",state="serving"} 2`)
@@ -214,7 +223,8 @@ func TestAGroupThatServesNothingIsNamed(t *testing.T) {
 		s.say("prod", "cart", upto(5)...)
 		s.pass()
 		s.pass()
-		has(t, s.get("/"), "<h1>1 of 2 service groups not serving</h1>", "<h2>Not serving</h2>", `<p class="why">nothing is wanted</p>`, `<header class="warn">`)
+		has(t, s.get("/"), "<h1>1 of 2 service groups not serving</h1>", "<h2>Not serving</h2>",
+			`<p class="why">nothing is wanted</p>`, `<header class="warn">`)
 		s.say("prod", "cart", 5)
 		s.pass()
 		has(t, s.get("/"), "<span>5 serving</span>", "serving, held", "<summary>1 more serving</summary>")
@@ -343,7 +353,8 @@ func TestAPageThatHasChangedIsSentAgain(t *testing.T) {
 func TestOnlyWhoTakesGzipGetsIt(t *testing.T) {
 	s := newSite(t, sync.App{Name: "shop"})
 	for accept, want := range map[string]bool{
-		"": false, "gzip": true, "br, GZIP": true, "gzip; q=0.5": true, "gzip;q=0": false, "gzip;q=0.0, br": false, "deflate, br": false, "xgzip": false, "gzip;q=x": false,
+		"": false, "gzip": true, "br, GZIP": true, "gzip; q=0.5": true, "gzip;q=0": false,
+		"gzip;q=0.0, br": false, "deflate, br": false, "xgzip": false, "gzip;q=x": false,
 	} {
 		r := httptest.NewRequest(http.MethodGet, "/", nil)
 		r.Header.Set("Accept-Encoding", accept)
