@@ -249,7 +249,8 @@ func (r Result) Summary() string {
 	if r.DryRun {
 		head = "plan"
 	}
-	return fmt.Sprintf("%s: %s (%s: %s)", head, strings.Join(changes, ", "), Count(len(r.Outcomes), "service group"), strings.Join(groups, ", "))
+	all := strings.TrimSuffix(Count(len(r.Outcomes), "service group")+": "+strings.Join(groups, ", "), ": ")
+	return fmt.Sprintf("%s: %s (%s)", head, strings.Join(changes, ", "), all)
 }
 
 // Quiet says that there is nothing to tell of the pass: every app is in step,

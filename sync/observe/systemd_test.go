@@ -31,7 +31,7 @@ func TestSystemdIsPingedWhileTheLoopIsAliveAndNoLonger(t *testing.T) {
 		synctest.Wait()
 		want := []string{
 			"0s EXTEND_TIMEOUT_USEC=360000000 STATUS=the first pass is under way", "10s WATCHDOG=1",
-			"15s READY=1 STATUS=done: nothing to change (0 service groups: ) WATCHDOG=1",
+			"15s READY=1 STATUS=done: nothing to change (0 service groups) WATCHDOG=1",
 		}
 		for at := 20; at <= 105; at += 10 { // 90 s after the last pass it is not alive any more
 			want = append(want, fmt.Sprintf("%v WATCHDOG=1", time.Duration(at)*time.Second))
