@@ -39,7 +39,8 @@ var (
 		"Members and endpoints of an app by state. Only serving, down, added, draining, drained, disabled and not_ours "+
 			"are bound; a member whose removal is held, or failed, still counts as what it is. Given only while the "+
 			"NetScaler can be read.", "app", "netscaler", "group", "state")
-	drifted = describe("drift_changes",
+	troubled = describe("troubles", "Causes of failures and doubts, each once however many apps it harms, by what it is a matter of: source, netscaler or app.", "of")
+	drifted  = describe("drift_changes",
 		"Changes that the last pass found and did not make, because of a dry run, a pause, a guard or a failure.", "netscaler", "op")
 
 	sourceUp = describe("source_up", "1 if the source answered when it was last asked, 0 if not.", "source")
@@ -124,9 +125,13 @@ func (c collector) Collect(ch chan<- prometheus.Metric) {
 	}
 
 	byStatus := map[sync.Status]int{}
+	causes := map[sync.TroubleOf]map[string]bool{sync.OfSource: {}, sync.OfNetScaler: {}, sync.OfApp: {}}
 	drifts := map[string]map[netscaler.Op]int{}
 	for _, a := range s.list() {
 		byStatus[a.Status]++
+		for _, t := range a.Failures {
+			causes[t.Of][t.String()] = true
+		}
 		at := []string{a.Name, a.NetScaler, a.Group}
 		if drifts[a.NetScaler] == nil {
 			drifts[a.NetScaler] = map[netscaler.Op]int{}
@@ -148,6 +153,9 @@ func (c collector) Collect(ch chan<- prometheus.Metric) {
 	}
 	for _, status := range statuses {
 		gauge(apps, float64(byStatus[status]), oneWord(label(status)))
+	}
+	for of, all := range causes {
+		gauge(troubled, float64(len(all)), string(of))
 	}
 	netscalers, sources := s.named()
 	for _, name := range netscalers {
