@@ -25,6 +25,9 @@ func TestMessages(t *testing.T) {
 	byRoom := messages(t)
 	var b strings.Builder
 	for _, room := range slices.Sorted(maps.Keys(byRoom)) {
+		if len(byRoom[room]) == 0 {
+			continue
+		}
 		fmt.Fprintf(&b, "# %s\n\n", room)
 		for _, text := range slices.Sorted(maps.Keys(byRoom[room])) {
 			b.WriteString(text + "\n")
@@ -53,8 +56,9 @@ func TestMessages(t *testing.T) {
 }
 
 // messages are the texts in the source of each package: every literal of at
-// least two words, whatever becomes of it, and every single word that is logged
-// or is an error. Collecting more than messages cannot miss one.
+// least two words, whatever becomes of it, and single words that are logged, are
+// errors, or stand in a table; and the words of the status page. Collecting too
+// much cannot miss a message.
 func messages(t *testing.T) map[string]map[string]bool {
 	t.Helper()
 	byRoom := map[string]map[string]bool{}
@@ -65,18 +69,29 @@ func messages(t *testing.T) map[string]map[string]bool {
 			return err
 		case d.IsDir() && (d.Name() == "testdata" || d.Name() == "simulator" || strings.HasSuffix(d.Name(), "test")):
 			return filepath.SkipDir
-		case !strings.HasSuffix(path, ".go") || strings.HasSuffix(path, "_test.go"):
+		case strings.HasSuffix(path, "_test.go"):
 			return nil
 		}
-		file, err := parser.ParseFile(files, path, nil, 0)
-		if err != nil {
-			return err
+		said := reader{map[string]bool{}}
+		switch filepath.Ext(path) {
+		case ".go":
+			file, err := parser.ParseFile(files, path, nil, 0)
+			if err != nil {
+				return err
+			}
+			ast.Walk(said, file)
+		case ".html":
+			for _, text := range markup.Split(values.ReplaceAllString(readFile(t, path), "…"), -1) {
+				if text = strings.TrimSpace(text); sentence.MatchString(text) || plain.MatchString(text) {
+					said.note(text)
+				}
+			}
 		}
-		room := filepath.Dir(path)
-		if byRoom[room] == nil {
-			byRoom[room] = map[string]bool{}
+		if room := filepath.Dir(path); byRoom[room] == nil {
+			byRoom[room] = said.said
+		} else {
+			maps.Copy(byRoom[room], said.said)
 		}
-		ast.Walk(reader{byRoom[room]}, file)
 		return nil
 	})
 	if err != nil {
@@ -90,6 +105,9 @@ type reader struct{ said map[string]bool }
 
 var (
 	sentence = regexp.MustCompile(`\pL{2,}\S* +\S*\pL{2,}|\pL{2,}: |: %`)
+	plain    = regexp.MustCompile(`^\pL{2,}[\pL ]*$`)
+	markup   = regexp.MustCompile(`<[^>]*>`)
+	values   = regexp.MustCompile(`\{\{[^}]*\}\}`)
 	speaking = regexp.MustCompile(`^(New|Errorf|Debug|Info|Warn|Error|Log)(Context)?$`)
 )
 
@@ -130,7 +148,7 @@ func (r reader) Visit(n ast.Node) ast.Visitor {
 
 // word notes a word of a table or a constant, which reports are made of.
 func (r reader) word(e ast.Expr) {
-	if text, ok := r.text(e); ok && regexp.MustCompile(`^\pL{2,}[\pL ]*$`).MatchString(text) {
+	if text, ok := r.text(e); ok && plain.MatchString(text) {
 		r.note(text)
 	}
 }

@@ -42,7 +42,7 @@ func TestTwoAppsThatClaimOneGroupThroughTwoEntriesChangeNothing(t *testing.T) {
 			s.expect("sg-x", "10.0.0.1:80, 10.0.0.5:80")
 			s.expect("sg-blog", bound(1, 4)) // others are served
 			for _, o := range r.Outcomes[:2] {
-				if o.Err == nil || !strings.Contains(o.Err.Error(), "claimed twice: app cart on alias and app shop on edge; alias and edge are one appliance (") {
+				if o.Err == nil || !strings.Contains(o.Err.Error(), "claimed twice: app cart on alias and app shop on edge; alias and edge are the same appliance (") {
 					t.Errorf("%s: %v", o.App.Name, o.Err)
 				}
 			}

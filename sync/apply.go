@@ -262,8 +262,11 @@ func (v *visit) resolve(ctx context.Context, changes []netscaler.Change, said []
 			f, err = ends.Of(c.Create.VServer.Name)
 			holds = f.Exists && (c.Op == netscaler.AddVServer || f.Bound(c.Group))
 		case netscaler.AddGroup:
-			_, err = attrs.Of(c.Group)
-			holds = err == nil
+			if _, err = attrs.Of(c.Group); errors.Is(err, netscaler.ErrNoGroup) {
+				err = nil
+			} else {
+				holds = err == nil
+			}
 		default:
 			var now []netscaler.Member
 			now, err = groups.Members(c.Group)

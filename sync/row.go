@@ -106,7 +106,7 @@ func (o Outcome) Rows() []Row {
 		case d.Made() && c.Op == netscaler.Unbind:
 			continue
 		case c.State == netscaler.Disabled:
-			r = put(c.Member, Drained, c.Why)
+			r = put(c.Member, Drained, whyWaits)
 		case d.Made(), c.State != netscaler.Enabled:
 			r = put(c.Member, Draining, c.Why)
 		default:
@@ -122,7 +122,7 @@ func (o Outcome) Rows() []Row {
 	for _, m := range o.Plan.Draining {
 		switch {
 		case m.State == netscaler.Disabled:
-			put(m, Drained, "waiting to be unbound")
+			put(m, Drained, whyWaits)
 		case m.Remaining > 0:
 			put(m, Draining, Short(m.Remaining)+" left")
 		default:
@@ -152,6 +152,9 @@ func (o Outcome) Rows() []Row {
 	})
 	return all
 }
+
+// whyWaits is why there still is a member that is drained.
+const whyWaits = "waiting to be unbound"
 
 func compareBool(a, b bool) int {
 	switch {

@@ -146,7 +146,7 @@ func (o Outcome) headline() string {
 	case o.Status() == InStep:
 		parts = append(parts, "in step")
 	case o.Status() == NotServing:
-		parts = append(parts, o.idle())
+		parts = append(parts, o.Idle())
 	default:
 		parts = append(parts, fmt.Sprintf("%d wanted", len(o.Desired.Endpoints)))
 	}
@@ -249,7 +249,8 @@ func (r Result) Summary() string {
 	if r.DryRun {
 		head = "plan"
 	}
-	return fmt.Sprintf("%s: %s (%s: %s)", head, strings.Join(changes, ", "), Count(len(r.Outcomes), "service group"), strings.Join(groups, ", "))
+	all := strings.TrimSuffix(Count(len(r.Outcomes), "service group")+": "+strings.Join(groups, ", "), ": ")
+	return fmt.Sprintf("%s: %s (%s)", head, strings.Join(changes, ", "), all)
 }
 
 // Quiet says that there is nothing to tell of the pass: every app is in step,

@@ -281,7 +281,7 @@ func TestLeaderChangeMakesHealthUncertain(t *testing.T) {
 			}
 		}
 		const (
-			out       = "- task 1: it is unhealthy, 1 failures"
+			out       = "- task 1: it is unhealthy, 1 failure"
 			uncertain = "? 10.0.0.1:31000: Marathon has a new leader, which has not seen it healthy yet"
 		)
 		list(`{"alive": false, "consecutiveFailures": 1}`)

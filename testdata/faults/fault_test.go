@@ -174,7 +174,8 @@ func faults() (all []fault) {
 }
 
 func page(status int) answer {
-	return answer{status: status, header: http.Header{"Content-Type": {"text/html"}}, body: []byte("<html><body><h4>Please wait</h4></body></html>")}
+	h := http.Header{"Content-Type": {"text/html"}}
+	return answer{status: status, header: h, body: []byte("<html><body><h4>Please wait</h4></body></html>")}
 }
 
 // mangle makes an answer out of an answer.

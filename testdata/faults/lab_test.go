@@ -320,7 +320,8 @@ type change struct {
 
 // run makes one pass, by one process or more at once, and judges it.
 func (l *lab) run(args []string, copies int, plant func(*call) *fault) ([]result, *pass) {
-	p := &pass{plant: plant, dry: args[0] == "plan", start: l.look(), floor: map[string]int{}, counts: make([]int, copies), killed: map[int]bool{}, slow: map[string]bool{}}
+	p := &pass{plant: plant, dry: args[0] == "plan", start: l.look(), counts: make([]int, copies),
+		floor: map[string]int{}, killed: map[int]bool{}, slow: map[string]bool{}}
 	for group := range l.want {
 		p.floor[group] = l.least(p.start, group)
 	}

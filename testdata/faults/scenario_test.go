@@ -56,8 +56,8 @@ func group(name, members string, more ...string) string {
 	return b.String()
 }
 
-// list is a group that takes a list.
-func list_(name, members string, more ...string) string {
+// listing is a group that takes a list.
+func listing(name, members string, more ...string) string {
 	return strings.Replace(group(name, members, more...), " HTTP\n", " HTTP -autoScale API\n", 1)
 }
 
@@ -69,7 +69,8 @@ const (
 	named    = "add server web41 10.0.0.41\nbind serviceGroup %s web41 80"
 	everyone = "bind serviceGroup %s 10.0.0.60 *"
 	graceful = " -autoDisablegraceful YES -autoDisabledelay 60"
-	others   = "add serviceGroup other HTTP\nbind serviceGroup other 10.0.0.1 80\nbind serviceGroup other 10.0.0.4 80\nadd lb vserver v HTTP 192.0.2.1 80\nbind lb vserver v other\n"
+	others   = "add serviceGroup other HTTP\nbind serviceGroup other 10.0.0.1 80\nbind serviceGroup other 10.0.0.4 80\n" +
+		"add lb vserver v HTTP 192.0.2.1 80\nbind lb vserver v other\n"
 )
 
 func scenarios() []*scenario {
@@ -93,29 +94,32 @@ func scenarios() []*scenario {
 			down: map[string]string{"sg-a": "3 4 5 6 7 8"}, slow: true},
 		{name: "drain", conf: others + group("sg-a", "1 2 3 4", domain, weighed), want: one("1 2 5 50"), app: ", drain: 60s", thorough: true},
 		{name: "return", conf: group("sg-a", "1 2 3", marked, marked2), want: one("1 2 3 31"), app: ", drain: 60s"},
-		{name: "list up", conf: others + list_("sg-a", "1 2 3 4", weighed), want: one("1 2 3 4 5 50")},
-		{name: "list down", conf: others + list_("sg-a", "1 2 3 4", weighed), want: one("1 2 3 50")},
-		{name: "list swap", conf: list_("sg-a", "1 2 3 4", weighed, "bind serviceGroup %s 10.0.0.51 80 -order 4"), want: one("1 2*5 3 5 50 51"), thorough: true},
-		{name: "list with grace", conf: strings.Replace(list_("sg-a", "1 2 3 4"), "API", "API"+graceful, 1), want: one("1 2 5"), app: ", drain: 60s"},
+		{name: "list up", conf: others + listing("sg-a", "1 2 3 4", weighed), want: one("1 2 3 4 5 50")},
+		{name: "list down", conf: others + listing("sg-a", "1 2 3 4", weighed), want: one("1 2 3 50")},
+		{name: "list swap", conf: listing("sg-a", "1 2 3 4", weighed, "bind serviceGroup %s 10.0.0.51 80 -order 4"),
+			want: one("1 2*5 3 5 50 51"), thorough: true},
+		{name: "list with grace", conf: strings.Replace(listing("sg-a", "1 2 3 4"), "API", "API"+graceful, 1),
+			want: one("1 2 5"), app: ", drain: 60s"},
 		{name: "pair", conf: others + group("sg-a", "1 2 3 4"), want: one("1 2 5"), pair: true},
 		{name: "pair, second is primary", conf: group("sg-a", "1 2 3 4"), want: one("1 2 5"), pair: true, failedOver: true, app: ", drain: 60s"},
-		{name: "pair, list", conf: list_("sg-a", "1 2 3 4"), want: one("1 2 5"), pair: true},
+		{name: "pair, list", conf: listing("sg-a", "1 2 3 4"), want: one("1 2 5"), pair: true},
 		{name: "partition", conf: "add ns partition web\n" + group("sg-a", "1 2 3 4") + "switch ns partition web\n" + group("sg-a", "1 2 3 4"),
 			want: one("1 2 5"), partition: "web"},
 		{name: "creation", conf: others, want: one("1 2 3"), creates: true,
 			app: ", create: {service_type: HTTP, vserver: {name: lb-a, ip: 192.0.2.5, port: 80}}"},
 		{name: "creation of a list", conf: others, want: one("1 2 3"), creates: true,
 			app: ", create: {service_type: HTTP, autoscale: API, vserver: {name: v}}"},
-		{name: "clean servers", conf: others + group("sg-a", "1 2 3 4"), want: one("1 2"), app: ", clean_servers: true", cleans: true, thorough: true},
+		{name: "clean servers", conf: others + group("sg-a", "1 2 3 4"), want: one("1 2"),
+			app: ", clean_servers: true", cleans: true, thorough: true},
 		{name: "five groups", conf: fiveConf, want: fiveWant},
 		{name: "five groups, old build", conf: fiveConf, want: fiveWant,
 			options: simulator.Options{Lacks: []string{"bulkbindings", "arrays", "action=unbind"}, SwapTypes: true}},
 		{name: "two copies", conf: group("sg-a", "1 2 3 4"), want: one("1 2 5"), copies: 2},
-		{name: "two copies, list", conf: list_("sg-a", "1 2 3 4"), want: one("1 2 5"), copies: 2},
+		{name: "two copies, list", conf: listing("sg-a", "1 2 3 4"), want: one("1 2 5"), copies: 2},
 		{name: "two copies, drain", conf: group("sg-a", "1 2 3 4"), want: one("1 2 5"), copies: 2, app: ", drain: 60s"},
 		{name: "one NetScaler twice", conf: group("sg-a", "1 2 3 4"), want: wanted{"sg-a": want("1 2 5"), "sg-b": want("3 4 6")}, twice: true},
 		{name: "plan", conf: others + group("sg-a", "1 2 3 4", domain), want: one("1 2 5"), args: []string{"plan"}},
-		{name: "plan, list", conf: others + list_("sg-a", "1 2 3 4"), want: one("1 2 5"), args: []string{"plan"}},
+		{name: "plan, list", conf: others + listing("sg-a", "1 2 3 4"), want: one("1 2 5"), args: []string{"plan"}},
 		{name: "wildcard", conf: group("sg-a", "1 2 3", everyone), want: one("1 2 4")},
 		{name: "nothing to do", conf: others + group("sg-a", "1 2 3", domain, weighed), want: one("1 2 3 50")},
 	}

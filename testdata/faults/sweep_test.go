@@ -39,7 +39,7 @@ func TestOneFault(t *testing.T) {
 	for _, lane := range []struct {
 		width int
 		cases []func()
-	}{{6, busy}, {256, idle}} {
+	}{{16, busy}, {256, idle}} {
 		queue := make(chan func(), len(lane.cases))
 		for _, run := range lane.cases {
 			queue <- run

@@ -81,7 +81,7 @@ func walkScenario() *scenario {
 		name: "walk", args: []string{"sync"}, copies: 2, app: ", max_remove: 100%",
 		keys: map[string]string{"sg-b": ", drain: 60s"}, want: wanted{},
 		conf: others + "add server web11 10.0.0.11\nadd server web12 10.0.0.12\n" +
-			group("sg-a", "1 2 3 4 20", domain, weighed) + group("sg-b", "1 2 3 4 20") + list_("sg-c", "1 2 3 4 20", weighed),
+			group("sg-a", "1 2 3 4 20", domain, weighed) + group("sg-b", "1 2 3 4 20") + listing("sg-c", "1 2 3 4 20", weighed),
 	}
 	for _, g := range walkGroups {
 		s.want[g] = want("1 2 3 4 20")
@@ -140,7 +140,8 @@ func (l *lab) take(s step) error {
 		l.run(args, copies, func(c *call) *fault {
 			for _, p := range s.plant {
 				f := &walkFaults[p.fault]
-				if p.at == c.n && c.copy == 0 && (f.fits == nil || f.fits(seen{kind: c.kind, body: []byte("{}")}) || strings.HasPrefix(f.name, "answer")) {
+				fits := f.fits == nil || strings.HasPrefix(f.name, "answer") || f.fits(seen{kind: c.kind, body: []byte("{}")})
+				if p.at == c.n && c.copy == 0 && fits {
 					return f
 				}
 			}
@@ -181,7 +182,8 @@ func (l *lab) hand(s step) error {
 	all := []key{}
 	for k, m := range now.members {
 		operators := m.disabled && m.mark == "" && !l.leaving[k]
-		if k.group == s.group && m.addr.IsValid() && k.server != "10.0.0.20" && (s.what == "enable" && operators || s.what != "enable" && !m.disabled) {
+		fits := s.what == "enable" && operators || s.what != "enable" && !m.disabled
+		if k.group == s.group && m.addr.IsValid() && k.server != "10.0.0.20" && fits {
 			all = append(all, k)
 		}
 	}
