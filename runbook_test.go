@@ -47,7 +47,7 @@ func TestDocumentsHaveARunbook(t *testing.T) {
 // of the runbook have them.
 func troubles(t *testing.T) map[string]string {
 	t.Helper()
-	// What is no text in the source is under a heading of its own.
+	// What is not a text in the source is under a heading of its own.
 	made := map[string]string{
 		"w.Message": "Warnings about the mapping file",
 	}

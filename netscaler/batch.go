@@ -80,7 +80,7 @@ func (b *batch) array(ctx context.Context, items []item) {
 	b.singly(ctx, items)
 }
 
-// whole: the refusal is of any change, so that asking for each is no use.
+// whole: the refusal is of any change, so asking for each is pointless.
 func (e *Error) whole() bool {
 	switch e.Code {
 	case codeOnlySecondary, codeOnlyPrimary, codeOnSecondary, codeClusterNode, codeClusterReadOnly, codeNotOnCluster:
@@ -89,7 +89,7 @@ func (e *Error) whole() bool {
 	return false
 }
 
-// results settles the items that an array's answer tells of, and returns the
+// results settles the items that an array's answer mentions, and returns the
 // others.
 func (b *batch) results(items []item, results []reply) (left []item) {
 	for i, it := range items {

@@ -24,7 +24,7 @@ type call struct {
 	array  bool          // the body is an array, each of whose items is tried
 	limit  time.Duration // for one try
 	// decode reads the body of an answer; nil: it has only what all have. It
-	// is called anew with each try and must not keep what an earlier one read.
+	// is called again for each try and must not keep what an earlier one read.
 	decode func(io.Reader) (reply, error)
 	// max is the size of the largest answer; 0 is maxReply.
 	max int64

@@ -59,7 +59,7 @@ type Config struct {
 	// Allow is asked right before each write, and may refuse it; nil: never.
 	// Several replicas need it, of which one may write.
 	Allow func() error `json:"-"`
-	// Observe is told of each try of a call when it has ended, by whichever
+	// Observe is called for each try of a call when it has ended, by whichever
 	// goroutine made it; nil: nobody is.
 	Observe func(CallInfo) `json:"-"`
 }
@@ -169,7 +169,7 @@ func (c *Client) Close(ctx context.Context) error {
 	}
 	defer c.give()
 	for _, node := range c.cfg.URLs {
-		_ = c.endLeft(ctx, node) // whoever left it has told of it
+		_ = c.endLeft(ctx, node) // whoever left it has logged it
 	}
 	err := c.logout(ctx)
 	if t, ok := c.http.(interface{ CloseIdleConnections() }); ok {

@@ -15,7 +15,7 @@ import (
 var ErrLogin = errors.New("log-in refused")
 
 // ErrUnavailable is wrapped by the error of a call that the appliance could
-// not take: it cannot be reached, stays busy, or is no node to be written. More
+// not take: it cannot be reached, stays busy, or is a node that must not be written. More
 // calls in this pass would fare no better.
 var ErrUnavailable = errors.New("not available")
 

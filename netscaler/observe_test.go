@@ -13,7 +13,7 @@ import (
 	"nitrox/netscaler/simulator"
 )
 
-// tries counts what a client's Observe is told of.
+// tries counts the calls of a client's Observe.
 type tries struct {
 	sync.Mutex
 	n map[string]int

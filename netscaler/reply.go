@@ -54,7 +54,7 @@ func (r reply) done() bool {
 	return r.code == 0 || r.severity == "WARNING"
 }
 
-// notNITRO is an answer that is no JSON object; it holds the first of it.
+// notNITRO is an answer that is not a JSON object; it holds the beginning of it.
 type notNITRO string
 
 func (e notNITRO) Error() string { return "not a NITRO answer: " + string(e) }

@@ -304,7 +304,7 @@ func (c *Client) loginLimit() time.Duration {
 // A session that nobody uses should end soon, in case it was lost, but outlive
 // the longest pause of a pass (which is over after 5 minutes) or of a loop. The
 // least is also the least that an appliance with restricted timeouts takes. The
-// most is the appliance's own default: a loop slower than that logs in anew.
+// most is the appliance's own default: a slower loop logs in again.
 const (
 	leastLife = 5 * time.Minute
 	mostLife  = 30 * time.Minute

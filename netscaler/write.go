@@ -221,7 +221,7 @@ func (e *Error) gone() bool {
 }
 
 // Save keeps the running configuration over a reboot, also what others have
-// changed in it. Nothing to save is no error.
+// changed in it. Nothing to save is not an error.
 func (c *Client) Save(ctx context.Context) error {
 	_, err := c.do(ctx, &call{
 		method: http.MethodPost, path: "config/nsconfig?action=save", limit: longTimeout, harmless: true,

@@ -82,7 +82,7 @@ type Source[Q any] interface {
 	Poll(ctx context.Context, queries []Q, fresh bool) ([]Answer, error)
 }
 
-// Watcher is implemented by sources that can tell of changes.
+// Watcher is implemented by sources that can report changes.
 type Watcher interface {
 	// Watch calls changed once it is connected and then on any possible
 	// change, never twice at a time. It may wait for the first Poll, to know

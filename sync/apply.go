@@ -205,7 +205,7 @@ func (v *visit) abandon(errs []error) {
 
 var errNoOrder = errors.New("this build does not support order")
 
-// once keeps what is to be told once a pass from being told of each member: that
+// once keeps what is to be said once a pass from being said of each member: that
 // the build has no order, and what to do about it.
 func (v *visit) once(err error) error {
 	if !errors.Is(err, netscaler.ErrNoOrder) {

@@ -20,7 +20,7 @@
 //	Plan       the changes from actual to desired, by Diff, and what stays; held
 //	           back by guard, confirmed if drastic
 //	Done       what became of one change
-//	Outcome    all of this for one app on one NetScaler; Rows and Standing tell of
+//	Outcome    all of this for one app on one NetScaler; Rows and Standing say of
 //	           each address where it stands
 //	Trouble    one cause of what went wrong, and the apps that it harms
 //	Result     the outcomes of a pass; Text, JSON, NSCLI and Chronicle print it

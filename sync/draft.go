@@ -241,7 +241,7 @@ func (v *visit) confirm(ctx context.Context, drafts []*draft) {
 	}
 }
 
-// propose makes the proposal anew, from what is known so far.
+// propose remakes the proposal, from what is known so far.
 func (d *draft) propose() {
 	d.Desired = Union(d.App.From, d.Answers, d.App.Policy)
 	for _, doubt := range []error{d.unlooked, d.rival} {
@@ -312,7 +312,7 @@ func heldIfCollapsed(drafts []*draft, plans []Plan) []Plan {
 	return held
 }
 
-// saysNothing tells of each source of the app whether it has no endpoint for it.
+// saysNothing says of each source of the app whether it has no endpoint for it.
 func (o *Outcome) saysNothing() map[string]bool {
 	nothing := map[string]bool{}
 	for i, from := range o.App.From {

@@ -24,7 +24,7 @@ type run struct {
 	site    *site
 	began   time.Time
 	passes  []pass
-	mu      stdsync.Mutex // streams are told of from their own goroutines
+	mu      stdsync.Mutex // streams report from their own goroutines
 	streams []string
 	log     bytes.Buffer
 }
@@ -274,7 +274,7 @@ func TestAStreamThatEndsIsOpenedAgain(t *testing.T) {
 	})
 }
 
-// A stream that ends in order, as some are recycled, is no trouble: it is opened
+// A stream that ends in order, as some are recycled, is not a trouble: it is opened
 // at once, and does not show as down.
 func TestAStreamThatEndsInOrderIsNoTrouble(t *testing.T) {
 	bubble(t, func(t *testing.T) {
@@ -488,7 +488,7 @@ func TestADrainIsNotForgottenBecauseOfAnEvent(t *testing.T) {
 	})
 }
 
-// What failed and is well again begins anew with a rest of a second, and the
+// What failed and is well again starts over with a rest of a second, and the
 // story of its failures is not told within itself.
 func TestARestEndsWithTheFirstSuccessAndIsToldOnce(t *testing.T) {
 	bubble(t, func(t *testing.T) {

@@ -140,7 +140,7 @@ func (v *visit) giveLists(ctx context.Context, outcomes []*Outcome, removing boo
 // giveListsOnce returns the outcomes whose lists were accepted, and whose groups
 // do not match them. A list replaces everything, so the groups are read right
 // before it, so as not to undo what somebody has just done, and again after it,
-// because its answer does not tell of each member.
+// because its answer does not say what became of each member.
 func (v *visit) giveListsOnce(ctx context.Context, outcomes []*Outcome, removing bool) (unlike []*Outcome) {
 	mine := func(d Done) bool { return inList(d.Change) && removes(d.Change) == removing }
 	var work []*Outcome

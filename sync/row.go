@@ -173,7 +173,7 @@ func ownName(m netscaler.Member) bool {
 	return string(m.Addr.Addr().AppendTo(text[:0])) == m.Server
 }
 
-// origins tells of an address which sources want it, and what they say of it;
+// origins says of an address which sources want it, and what they say of it;
 // empty: none does.
 func (o Outcome) origins() func(netip.AddrPort) string {
 	said := make(map[netip.AddrPort]string, len(o.Desired.Endpoints))

@@ -65,7 +65,7 @@ func (l *Loop) stream(ctx context.Context, name string, watch func(context.Conte
 		}
 		if err == nil && time.Since(began) > firstReopen {
 			wait = firstReopen
-			continue // it ended in order: the source wants it opened anew
+			continue // it ended in order: the source wants it opened again
 		}
 		state(false)
 		if up && time.Since(began) > lastReopen {

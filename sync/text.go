@@ -253,7 +253,7 @@ func (r Result) Summary() string {
 	return fmt.Sprintf("%s: %s (%s)", head, strings.Join(changes, ", "), all)
 }
 
-// Quiet says that there is nothing to tell of the pass: every app is in step,
+// Quiet says that there is nothing to say about the pass: every app is in step,
 // nothing failed.
 func (r Result) Quiet() bool {
 	for _, o := range r.Outcomes {

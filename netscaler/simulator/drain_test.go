@@ -94,7 +94,7 @@ func TestEnableEndsADrain(t *testing.T) {
 		if _, body := in.do("POST", "config/servicegroup?action=enable", `{"servicegroup":{"servicegroupname":"sg","servername":"web1","port":80}}`); body != done {
 			in.Fatal(body)
 		}
-		// The monitors begin anew, as with a new member.
+		// The monitors start over, as with a new member.
 		if got := in.row("sg", "web1", "svrstate,state,graceful"); got != `{ "svrstate": "DOWN", "state": "ENABLED", "graceful": "NO" }` {
 			in.Error(got)
 		}

@@ -81,7 +81,7 @@ func arm(f Fault) (*armed, error) {
 }
 
 // SetFault adds a fault to those that are set; of several that match a call
-// the first counts. It panics if a pattern is no regular expression.
+// the first counts. It panics if a pattern is not a regular expression.
 func (s *Simulator) SetFault(f Fault) {
 	a, err := arm(f)
 	if err != nil {

@@ -137,7 +137,7 @@ func (s *Simulator) MinEnabled(group string) int {
 	return s.must(group).minEnabled
 }
 
-// ResetMin begins counting for MinEnabled anew, in every group.
+// ResetMin restarts the count for MinEnabled, in every group.
 func (s *Simulator) ResetMin() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -173,7 +173,7 @@ func (s *Simulator) KillSessions() {
 	}
 }
 
-// Boot starts the appliance anew from its saved configuration. What was not
+// Boot restarts the appliance from its saved configuration. What was not
 // saved is lost, and so are sessions and running drains.
 func (s *Simulator) Boot() {
 	s.mu.Lock()

@@ -71,7 +71,7 @@ var setServer = &command{
 	},
 }
 
-// reprobe starts the monitors anew for the members that a server is.
+// reprobe restarts the monitors of the members that a server is.
 func (x *exec) reprobe(s *server) {
 	for _, g := range x.part.groups {
 		for _, m := range g.members {

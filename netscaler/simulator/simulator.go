@@ -75,7 +75,7 @@ type Options struct {
 	// disable is over at once. Default: clients stay until [Simulator.SetIdle].
 	ClientsLeave time.Duration
 
-	// UnbindMissing is the code for unbinding a server that is no member.
+	// UnbindMissing is the code for unbinding a server that is not a member.
 	// Default: 258; 351, 344, 463, 1208 and 1303 are candidates.
 	UnbindMissing int
 	// UnknownServer is the code for naming a server that is not there.
@@ -97,7 +97,7 @@ type Options struct {
 	// over it. Default: 63.
 	CustomIDLength int
 	// ListUnchanged is the code for a desired state that lists members that
-	// are bound already, as 273 was seen. Default: it is no error.
+	// are bound already, as 273 was seen. Default: that is not an error.
 	ListUnchanged int
 	// ListFailedKey is the name of the list of members that a desired state
 	// could not bind. Default: failedmembers; failed_member_list is the other

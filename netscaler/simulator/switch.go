@@ -51,7 +51,7 @@ func (x *exec) switchTo(it item, to admin) *failure {
 
 func (x *exec) switchMember(m *member, to admin) {
 	if m.disabled && !to.disabled {
-		m.probed = health{up: m.probed.up, at: x.now} // the monitors begin anew
+		m.probed = health{up: m.probed.up, at: x.now} // the monitors start over
 		m.idle = time.Time{}
 	}
 	if m.leaving && !to.disabled {

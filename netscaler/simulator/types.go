@@ -1,7 +1,7 @@
 package simulator
 
 // configTypes are the types under /nitro/v1/config that are known, beside
-// login, logout and macroapi, which are no objects.
+// login, logout and macroapi, which are not objects.
 var configTypes = map[string]*resource{
 	"servicegroup": {
 		key: "servicegroupname", shows: "show serviceGroup", show: showGroups, args: []string{"includemembers", "servicegroupname"},

@@ -13,7 +13,7 @@ import (
 // pollClassic asks a classic Swarm how its engines are, and for the containers
 // of all of them. Those of an engine that the manager has not reached yet are
 // left out of the list without a word: so how the engines are is asked first,
-// lest one be reached between the two.
+// so that none is reached between the two.
 func pollClassic(ctx context.Context, c *connection, config Config, queries []Query) ([]sources.Answer, error) {
 	info, err := readInfo(ctx, c)
 	if err != nil {

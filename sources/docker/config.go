@@ -22,7 +22,7 @@ type Config struct {
 	Hosts []string `yaml:"hosts"`
 	// CAFile holds the certificates that the daemon's must be signed by;
 	// without it the system's are used. TLS is on if one of these four is given
-	// or the host begins with https. The files are read anew for each poll.
+	// or the host begins with https. The files are read again for each poll.
 	CAFile sources.Path `yaml:"ca_file"`
 	// CertFile and KeyFile hold the certificate to present to the daemon.
 	CertFile sources.Path `yaml:"cert_file"`

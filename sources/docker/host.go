@@ -195,7 +195,7 @@ func (h *host) tlsConfig(files httpapi.PEM) (*tls.Config, error) {
 	return h.config.certificates().TLS(files)
 }
 
-// findKind asks what answers. Whatever is no clear answer is an error: a
+// findKind asks what answers. Whatever is not a clear answer is an error: a
 // manager that has lost its swarm must not pass for a plain engine.
 func findKind(ctx context.Context, c *connection) (Kind, error) {
 	info, err := readInfo(ctx, c)

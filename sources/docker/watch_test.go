@@ -45,7 +45,7 @@ func happened(kind, action string, attributes ...string) string {
 	return string(b)
 }
 
-// What of a daemon's day is no hint.
+// What happens in a daemon's day and is not a hint.
 var quiet = []string{
 	happened("container", "exec_create: /bin/sh -c curl localhost"), happened("container", "exec_start: /bin/sh -c curl localhost"), happened("container", "exec_die", "exitCode", "0"),
 	happened("container", "top"), happened("container", "attach"), happened("container", "resize"), happened("container", "copy"), happened("container", "create"),

@@ -131,7 +131,7 @@ func (f reader) add(app string, line int, entries node, endpoint func(node) (sou
 	f.put(app, line, endpoints, first)
 }
 
-// put keeps the answer for an app. Of an app that is there twice neither list
+// put keeps the answer for an app. Of an app that is listed twice neither list
 // is the whole truth.
 func (f reader) put(app string, line int, endpoints []sources.Endpoint, err error) {
 	if _, twice := f.apps[app]; twice {

@@ -29,7 +29,7 @@ func HasCode(err error, code int) bool {
 	return errors.As(err, &status) && status.Code == code
 }
 
-// NewStatusError tells of an answer that is not 200, with the reason that
+// NewStatusError is the error of an answer that is not 200, with the reason that
 // cluster managers put into the message of a JSON object, and proxies into text
 // or HTML.
 func NewStatusError(resp *http.Response) *StatusError {

@@ -53,7 +53,7 @@ type Cluster struct {
 var ErrSeveral = errors.New("it has several contexts")
 
 // Connect returns the client to use now, and contacts nothing. The kubeconfig is
-// read each time, for whatever renews credentials writes it anew; connections,
+// read each time, because whatever renews credentials rewrites it; connections,
 // and what a credential plug-in has told, are kept while it stays the same.
 func (c *Cluster) Connect() (*Client, error) {
 	c.mu.Lock()

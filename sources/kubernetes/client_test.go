@@ -205,7 +205,7 @@ func TestCredentialPlugin(t *testing.T) {
 	works(t, s)
 	first, _ := s.connect()
 	if second, err := s.connect(); err != nil || first != second {
-		t.Errorf("the plug-in is asked anew for each poll (%v)", err)
+		t.Errorf("the plug-in is asked again for each poll (%v)", err)
 	}
 	fails(t, open(t, api.kubeconfig(t, plugin("broken"))), "exit code 7")
 	if n := len(api.requests()); n != 3 {

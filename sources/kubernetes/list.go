@@ -102,7 +102,7 @@ func list[T any](ctx context.Context, c *client, r resource, q query) (items []T
 }
 
 // read reads the next page. A token that has expired (410) is a failure like
-// any other: the next pass starts anew.
+// any other: the next pass starts over.
 func (p *pager[T]) read(ctx context.Context) ([]T, error) {
 	p.number++
 	items, err := p.readPage(ctx)

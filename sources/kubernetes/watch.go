@@ -65,8 +65,8 @@ func (a *asked) now() ([]Query, <-chan struct{}) {
 	return slices.Collect(maps.Keys(a.queries)), a.more
 }
 
-// errAnew ends a watch in order: it is to be begun anew.
-var errAnew = errors.New("the watch starts again")
+// errAgain ends a watch in order: it is to start again.
+var errAgain = errors.New("the watch starts again")
 
 // Watch implements [sources.Watcher]. It waits for the first poll and watches
 // the slices and services of all that has been polled for and, where they are
@@ -91,7 +91,7 @@ func (s *Source) Watch(ctx context.Context, changed func()) error {
 	switch {
 	case ctx.Err() != nil:
 		return ctx.Err()
-	case errors.Is(err, errAnew):
+	case errors.Is(err, errAgain):
 		return nil
 	}
 	return fmt.Errorf("%s: %w", c.Host(), err)
@@ -107,7 +107,7 @@ func watch(ctx context.Context, c *client, queries []Query, more <-chan struct{}
 	all.Go(func() error {
 		select {
 		case <-more:
-			return errAnew
+			return errAgain
 		case <-ctx.Done():
 			return ctx.Err()
 		}
@@ -125,7 +125,7 @@ func watch(ctx context.Context, c *client, queries []Query, more <-chan struct{}
 					hint()
 				}
 			})
-			return cmp.Or(err, errAnew)
+			return cmp.Or(err, errAgain)
 		})
 	}
 	return all.Wait()
@@ -254,7 +254,7 @@ func (w *watched) follow(ctx context.Context, c *client, connected, hint func())
 	return fmt.Errorf("watch %s%s: %w", w.resource, w.query.in(), err)
 }
 
-// statusIn is the error that an event tells of: mostly 410, that the version
+// statusIn is the error that an event reports: mostly 410, that the version
 // after which changes were to be told is too old.
 func statusIn(object json.RawMessage) error {
 	var status struct {

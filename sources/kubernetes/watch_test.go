@@ -274,7 +274,7 @@ func TestNamespacesAreWatchedOneByOneWhereThatIsAllThatIsAllowed(t *testing.T) {
 	}
 }
 
-// TestAWatchWaitsForThePollThatSaysForWhat and begins anew when one asks for
+// TestAWatchWaitsForThePollThatSaysForWhat and starts again when one asks for
 // more.
 func TestAWatchWaitsForThePollThatSaysForWhat(t *testing.T) {
 	a := cluster(append(shop(), aService("shop/cart"), aSlice("shop/cart", aPod("c1", "10.244.1.9", "n1")))...)

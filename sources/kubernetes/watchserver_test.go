@@ -10,7 +10,7 @@ import (
 	"k8s.io/apimachinery/pkg/labels"
 )
 
-// change is what a watch tells of.
+// change is what a watch reports.
 type change struct {
 	version int
 	kind    string
@@ -40,7 +40,7 @@ func (a *apiserver) change(o manifest) {
 	a.record("MODIFIED", o)
 }
 
-// compact makes the API server forget what it could tell of.
+// compact makes the API server forget what it could report.
 func (a *apiserver) compact() {
 	a.mu.Lock()
 	defer a.mu.Unlock()

@@ -26,7 +26,7 @@ type Config struct {
 	// fetched: a JSON object with uid, private_key and login_endpoint.
 	ServiceAccountFile sources.Path `yaml:"service_account_file"`
 	// CAFile holds the certificates that Marathon's must be signed by; without
-	// it the system's are used. This and the other files are read anew for each
+	// it the system's are used. This and the other files are read again for each
 	// poll.
 	CAFile sources.Path `yaml:"ca_file"`
 }

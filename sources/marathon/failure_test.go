@@ -299,7 +299,7 @@ func TestLeaderChangeMakesHealthUncertain(t *testing.T) {
 	})
 }
 
-// Credentials are read anew for each poll, are needed by the stand-in, and are
+// Credentials are read again for each poll, are needed by the stand-in, and are
 // nowhere to be read.
 func TestCredentials(t *testing.T) {
 	key, err := rsa.GenerateKey(rand.Reader, 2048)
@@ -537,7 +537,7 @@ func TestRedirects(t *testing.T) {
 	}
 }
 
-// A CA file is read anew when it changes, and is needed for a CA of one's own.
+// A CA file is read again when it changes, and is needed for a CA of one's own.
 func TestOwnCA(t *testing.T) {
 	c := deployed(t, marathontest.Options{}, webApp)
 	server := httptest.NewUnstartedServer(c.Handler(0))

@@ -37,10 +37,10 @@ func (c credentials) given() bool {
 // renewable says whether a new token can be had for one that is refused.
 func (c credentials) renewable() bool { return c.dcos != nil }
 
-// authorize adds to a request what proves who makes it. Files are read anew:
-// they may have been rotated. anew: a token from a poll before will not do;
+// authorize adds to a request what proves who makes it. Files are read each time:
+// they may have been rotated. again: a token from a poll before will not do;
 // renewed is set if this one is not.
-func (c credentials) authorize(ctx context.Context, r *http.Request, anew bool) (renewed bool, err error) {
+func (c credentials) authorize(ctx context.Context, r *http.Request, again bool) (renewed bool, err error) {
 	var token string
 	switch {
 	case c.config.Username != "":
@@ -56,7 +56,7 @@ func (c credentials) authorize(ctx context.Context, r *http.Request, anew bool) 
 		}
 		renewed = true
 	case c.dcos != nil:
-		if token, renewed, err = c.dcos.take(ctx, string(c.config.ServiceAccountFile), anew); err != nil {
+		if token, renewed, err = c.dcos.take(ctx, string(c.config.ServiceAccountFile), again); err != nil {
 			return false, fmt.Errorf("log in to DC/OS: %w", err)
 		}
 	default:
@@ -93,7 +93,7 @@ func (d *dcos) use(t http.RoundTripper) {
 }
 
 // take gives a token: that of a login before, if it is still good.
-func (d *dcos) take(ctx context.Context, file string, anew bool) (token string, renewed bool, err error) {
+func (d *dcos) take(ctx context.Context, file string, again bool) (token string, renewed bool, err error) {
 	text, err := os.ReadFile(file)
 	if err != nil {
 		return "", false, err
@@ -102,7 +102,7 @@ func (d *dcos) take(ctx context.Context, file string, anew bool) (token string, 
 	token, good := d.token, d.account == string(text) && time.Now().Before(d.until)
 	client := d.http
 	d.mu.Unlock()
-	if good && !anew {
+	if good && !again {
 		return token, false, nil
 	}
 	var a serviceAccount

@@ -213,7 +213,7 @@ func TestFailingHealth(t *testing.T) {
 }
 
 // For a minute, once a second: the leader dies, there is none for a while, and
-// the new one has to check all health anew. Nothing is removed by that, and
+// the new one has to check all health again. Nothing is removed by that, and
 // what is not known to be healthy is not added.
 func TestLeaderFailoverCostsNothing(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

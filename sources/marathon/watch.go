@@ -95,7 +95,7 @@ func readEvents(r io.Reader, happened func(event)) error {
 		}
 		switch {
 		case errors.Is(err, io.EOF):
-			return nil // what has no end is no event
+			return nil // without an end it is not an event
 		case err != nil:
 			return err
 		}

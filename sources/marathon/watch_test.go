@@ -101,7 +101,7 @@ func onLane(t *testing.T, o marathontest.Options, config marathon.Config, f func
 	})
 }
 
-// hinted watches for so long, and returns how often it was told of changes.
+// hinted watches for so long, and returns how many changes it was told.
 func (l *lane) hinted(t *testing.T, d time.Duration) (hints []time.Duration, err error) {
 	ctx, cancel := context.WithTimeout(t.Context(), d)
 	defer cancel()
@@ -111,7 +111,7 @@ func (l *lane) hinted(t *testing.T, d time.Duration) (hints []time.Duration, err
 }
 
 // TestTheLeaderIsFollowed: only it has a stream, and a standby sends us there,
-// for which it needs our credentials anew.
+// for which it needs our credentials again.
 func TestTheLeaderIsFollowed(t *testing.T) {
 	config := marathon.Config{Username: "nitrox", PasswordFile: secret(t, "pass-word")}
 	onLane(t, marathontest.Options{Users: map[string]string{"nitrox": "pass-word"}}, config, func(t *testing.T, l *lane) {

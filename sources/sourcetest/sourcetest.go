@@ -25,7 +25,7 @@ import (
 
 // Fixture describes a source to the suite.
 type Fixture struct {
-	// Open makes the source anew. url is the root of a cluster manager that
+	// Open makes a new source each time. url is the root of a cluster manager that
 	// Handler serves, http or https, without a slash at its end.
 	Open func(t *testing.T, url string) sources.Opened
 	// Query asks for an app that the cluster has; the source answers with

@@ -18,7 +18,7 @@ import (
 
 // Stream describes a source that can watch to [Watch].
 type Stream struct {
-	// Open makes the source anew. url is as in [Fixture].
+	// Open makes a new source each time. url is as in [Fixture].
 	Open func(t *testing.T, url string) sources.Opened
 	// Query asks for an app that the cluster has. It is polled first: a source
 	// may watch only for what has been asked.

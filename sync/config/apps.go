@@ -95,7 +95,7 @@ func (d *decoder) apps(list []*yaml.Node, defaults policyKeys, appliances []*app
 	}
 }
 
-// app decodes the i-th app; false if it is no mapping.
+// app decodes the i-th app; false if it is not a mapping.
 func (d *decoder) app(n *yaml.Node, i int, defs *definitions) (sync.App, bool) {
 	shown := fmt.Sprintf("number %d", i+1)
 	if name := find(n, "name"); name != nil && name.Kind == yaml.ScalarNode && name.Value != "" {

@@ -76,7 +76,7 @@ type object struct {
 
 // object decodes the mapping n. into are pointers to structs whose fields have
 // yaml tags; together they are the keys that n may have. Structs that are
-// [sources.Checker] are checked. It returns nil if n is no mapping.
+// [sources.Checker] are checked. It returns nil if n is not a mapping.
 func (d *decoder) object(n *yaml.Node, what string, into ...any) *object {
 	list, ok := d.entries(n, what)
 	if !ok {
@@ -122,7 +122,7 @@ func keys(into []any) (order []string, fields map[string]reflect.Value) {
 	return order, fields
 }
 
-// missing is a problem with a key that o does not have. It is not told of an
+// missing is a problem with a key that o does not have. It is not reported for an
 // object with unknown keys: the one that is missed may be misspelt.
 func (d *decoder) missing(o *object, key, remedy string) {
 	if !o.stray {

@@ -52,7 +52,7 @@ func (d *decoder) from(n *yaml.Node, app string, defs *definitions) (sync.From, 
 	return sync.From{Source: name, Query: query.Elem().Interface(), Weight: k.Weight, Order: k.Order}, true
 }
 
-// noSource tells of a from entry without a source. Which keys it may have is
+// noSource reports a from entry without a source. Which keys it may have is
 // not known then.
 func (d *decoder) noSource(n *yaml.Node, what string, known []string) {
 	list, ok := d.entries(n, what)

@@ -131,7 +131,7 @@ var (
 	unknownAnchor = regexp.MustCompile(`^unknown anchor '(.*)' referenced$`)
 )
 
-// syntax tells of text that is no YAML, in an operator's words where yaml.v3
+// syntax reports text that is not YAML, in an operator's words where yaml.v3
 // is obscure. It repeats nothing of the text, which may be a password.
 func (d *decoder) syntax(text []byte, err error) {
 	message := strings.TrimPrefix(err.Error(), "yaml: ")

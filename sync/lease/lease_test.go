@@ -350,7 +350,7 @@ func TestALeaseThatIsNotWholeIsNoAnswer(t *testing.T) {
 }
 
 // A lease that was made without a spec has an empty one in the API server's
-// answer (k8s.io/api, coordination/v1: Spec is no pointer), and is free.
+// answer (k8s.io/api, coordination/v1: Spec is not a pointer), and is free.
 func TestALeaseThatNobodyHasHeldIsFree(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		server := newAPIServer()

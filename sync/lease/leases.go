@@ -133,7 +133,7 @@ func (l *leases) exchange(ctx context.Context, method, name string, send *object
 
 // accept reads an answer. What it does not say must not be taken for a lease that
 // is free, or that may be updated whatever it has become: so without a version
-// it is no answer, nor without a spec, which of a lease that nobody has held yet
+// it is not an answer, nor without a spec, which of a lease that nobody has held yet
 // the API server writes as {}.
 func (l *leases) accept(text []byte) (*object, error) {
 	var got struct {

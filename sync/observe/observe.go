@@ -1,7 +1,7 @@
 // Package observe tells people and machines how the passes of a loop go:
 // metrics, health for probes, a status page, and messages to systemd.
 //
-// An [Observer] is told of passes and keeps of each app, source and NetScaler
+// An [Observer] is given the passes and keeps of each app, source and NetScaler
 // what the last one found and when things last changed. All that it serves is
 // made from that. It changes nothing, and never has a secret.
 package observe
@@ -98,7 +98,7 @@ func (o *Observer) Reload(apps []sync.App) {
 }
 
 // prune forgets what is not in the mapping: a pass over an older one may have
-// told of more.
+// had more.
 func (s *state) prune() {
 	places, sources, netscalers := map[sync.Place]bool{}, map[string]bool{}, map[string]bool{}
 	for _, a := range s.Apps {
@@ -198,8 +198,8 @@ func (o *Observer) StandBy(yes bool) {
 	}
 }
 
-// Stream says whether the events of a source arrive. A source that it is not
-// told of has none.
+// Stream says whether the events of a source arrive. A source that it never
+// hears from has none.
 func (o *Observer) Stream(source string, up bool) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
@@ -241,7 +241,7 @@ func (o *Observer) snapshot() state {
 }
 
 // allOK: all apps of the mapping were looked at and none failed, and neither did
-// a source or a NetScaler. A held removal is no failure.
+// a source or a NetScaler. A held removal is not a failure.
 func (s *state) allOK() bool {
 	for _, a := range s.list() {
 		if a.Status == sync.Failed || a.Status == unknown {

@@ -258,7 +258,7 @@ func must(t *testing.T, args ...string) string {
 }
 
 // step says what comes next. The steps of a test build on each other, so they
-// are no tests of their own.
+// are not tests of their own.
 func step(t *testing.T, format string, args ...any) {
 	t.Helper()
 	t.Logf("STEP: "+format, args...)

@@ -24,7 +24,7 @@ func TestLatency(t *testing.T) {
 	var ids []string
 	var addrs []netip.AddrPort
 	for range 3 {
-		// A health check would begin anew with each event, and take its time.
+		// A health check would start over with each event, and take its time.
 		id := e.docker("run", "--detach", "--no-healthcheck", "--label", shop, "--publish", "80", "web:1")[0]
 		published, err := netip.ParseAddrPort(e.docker("port", id, "80")[0])
 		if err != nil {
@@ -49,7 +49,7 @@ func TestLatency(t *testing.T) {
 	})
 }
 
-// happened is when the engine told of what happened to a container.
+// happened is when the engine reported what happened to a container.
 func (e *engine) happened(t *testing.T, since time.Time, action, id string) time.Time {
 	t.Helper()
 	lines := e.docker("events", "--since", since.Format(time.RFC3339Nano), "--until", time.Now().Format(time.RFC3339Nano),

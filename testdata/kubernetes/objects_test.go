@@ -195,7 +195,7 @@ func (c *cluster) truth(namespace, app string, nodePort uint16) map[netip.AddrPo
 	return truth
 }
 
-// inSlices waits until the EndpointSlices of a service tell of its ready pods.
+// inSlices waits until the EndpointSlices of a service show its ready pods.
 func (c *cluster) inSlices(namespace, app string) {
 	c.t.Helper()
 	until(c.t, "the EndpointSlices of "+app, 30*time.Second, func() bool {
@@ -230,7 +230,7 @@ func keys[K comparable, V any](m map[K]V) []K {
 }
 
 // reach plays until a Deployment has so many pods, all ready and of one image,
-// and the slices tell of them.
+// and the slices show them.
 func (c *cluster) reach(namespace, app string, replicas int, image string, nodes ...string) {
 	c.t.Helper()
 	until(c.t, fmt.Sprintf("%d pods of %s", replicas, app), time.Minute, func() bool {

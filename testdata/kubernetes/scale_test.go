@@ -24,7 +24,7 @@ func TestScale(t *testing.T) {
 "ports":[{"name":"http","port":80,"targetPort":8080,"nodePort":%d}]}}`, i, i, 30000+i)
 	})
 	node := func(i int) error {
-		// As large as nodes are: kubelets tell of 50 images.
+		// As large as nodes are: kubelets report 50 images.
 		images := ""
 		for k := range 50 {
 			if k > 0 {
