@@ -99,17 +99,12 @@ func (f FrontEnds) Of(name string) (FrontEnd, error) { return of(f.byName, name)
 // There is no reading of all at once: a list of 14,000 virtual servers was seen
 // to stall an appliance.
 func (c *Client) FrontEnds(ctx context.Context, names []string) (FrontEnds, error) {
-	names = slices.Compact(slices.Sorted(slices.Values(names)))
-	all, err := each(ctx, names, func(ctx context.Context, name string) (finding[FrontEnd], error) {
+	all, err := lookUp(ctx, names, func(ctx context.Context, name string) (FrontEnd, error) {
 		f, err := c.frontEnd(ctx, name)
-		if err == nil {
-			return found(f), nil
+		if err != nil {
+			err = fmt.Errorf("read lb vserver %s: %w", name, err)
 		}
-		err = fmt.Errorf("read lb vserver %s: %w", name, err)
-		if refused(err) != nil || errors.Is(err, errNameless) {
-			return unknown[FrontEnd](err), nil // a matter of this one
-		}
-		return finding[FrontEnd]{}, err
+		return f, err
 	})
 	return FrontEnds{all}, err
 }

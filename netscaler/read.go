@@ -74,6 +74,22 @@ func each[T any](ctx context.Context, names []string, ask func(context.Context, 
 	return all, nil
 }
 
+// lookUp reads objects by their names. What is wrong with one of them is found
+// under its name; any other trouble is the error.
+func lookUp[T any](ctx context.Context, names []string, read func(context.Context, string) (T, error)) (map[string]finding[T], error) {
+	names = slices.Compact(slices.Sorted(slices.Values(names)))
+	return each(ctx, names, func(ctx context.Context, name string) (finding[T], error) {
+		value, err := read(ctx, name)
+		switch {
+		case err == nil:
+			return found(value), nil
+		case refused(err) != nil, errors.Is(err, errNameless):
+			return unknown[T](err), nil
+		}
+		return finding[T]{}, err
+	})
+}
+
 func (c *Client) readAll(ctx context.Context, names []string) (groups map[string]finding[[]Member], err error) {
 	var lists map[string]*memberRows
 	_, err = c.do(ctx, get("config/"+memberBinding+"?bulkbindings=yes", func(r io.Reader) (reply, error) {

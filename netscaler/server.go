@@ -8,7 +8,6 @@ import (
 	"io"
 	"net/http"
 	"net/netip"
-	"slices"
 	"strings"
 )
 
@@ -34,17 +33,15 @@ func (s Servers) Domain(name string) (string, error) { return of(s.byName, name)
 // stands for a domain name, whose address the member's row may show. A server
 // that does not exist any more stands for none, and its members are gone with it.
 func (c *Client) Servers(ctx context.Context, names []string) (Servers, error) {
-	names = slices.Compact(slices.Sorted(slices.Values(names)))
-	all, err := each(ctx, names, func(ctx context.Context, name string) (finding[string], error) {
+	all, err := lookUp(ctx, names, func(ctx context.Context, name string) (string, error) {
 		s, err := c.readServer(ctx, name)
-		if err == nil || errors.Is(err, ErrGone) {
-			return found(text(s.Domain)), nil
+		switch {
+		case errors.Is(err, ErrGone):
+			return "", nil
+		case err != nil:
+			return "", fmt.Errorf("look up the server %q: %w", printable(name), err)
 		}
-		err = fmt.Errorf("look up the server %q: %w", printable(name), err)
-		if refused(err) != nil || errors.Is(err, errNameless) {
-			return unknown[string](err), nil // a matter of this one
-		}
-		return finding[string]{}, err
+		return text(s.Domain), nil
 	})
 	return Servers{all}, err
 }

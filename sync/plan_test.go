@@ -225,12 +225,6 @@ func TestThePlanDoesNotDependOnTheOrderOfItsInputs(t *testing.T) {
 	})
 }
 
-func sorted(es []sources.Endpoint) []sources.Endpoint {
-	es = slices.Clone(es)
-	slices.SortFunc(es, func(a, b sources.Endpoint) int { return a.Addr.Compare(b.Addr) })
-	return es
-}
-
 func TestWhatAddsComesBeforeWhatRemoves(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		p, actual := genPolicy().Draw(t, "policy"), genMembers().Draw(t, "actual")
