@@ -34,7 +34,7 @@ apps:
 `
 )
 
-// demo shows everything on a simulator of its own, by the command lines
+// demo tells the whole story on a simulator of its own, by the command lines
 // that a user would type.
 type demo struct {
 	*program
@@ -78,16 +78,16 @@ func (d *demo) tell() error {
 	if err := d.write("nitrox.yaml", demoMapping); err != nil {
 		return err
 	}
-	d.say("A mapping file says where to look up an app's containers, and which service group they belong to:")
+	d.say("A mapping file says where an app's containers are known, and which service group holds them:")
 	d.show(demoMapping)
-	d.say("Four containers are running. What would Nitrox do? A dry run only reads:")
+	d.say("Today four containers run. What would Nitrox do? A dry run only reads:")
 	if err := d.containers(4); err != nil {
 		return err
 	}
 	if err := d.run(0, "plan"); err != nil {
 		return err
 	}
-	d.say("Apply it:")
+	d.say("Do it:")
 	if err := d.run(0, "sync"); err != nil {
 		return err
 	}
@@ -105,21 +105,21 @@ func (d *demo) tell() error {
 	if err := d.run(1, "sync"); err != nil {
 		return err
 	}
-	d.say("It recovers, and the app shrinks to 2. A drop this large is confirmed by asking again; then four members drain for 3 seconds:")
+	d.say("It recovers, and the app shrinks to 2. So much less is asked for twice; then four members drain for 3 seconds:")
 	if err := d.containers(2); err != nil {
 		return err
 	}
 	if err := d.run(0, "sync"); err != nil {
 		return err
 	}
-	d.say("Once they are out of service, any later run unbinds them, without keeping state:")
+	d.say("Once they are out of service, any later run unbinds them; it needs no memory of its own:")
 	if err := d.drained(); err != nil {
 		return err
 	}
 	if err := d.run(0, "sync"); err != nil {
 		return err
 	}
-	d.say("That was the whole story, on a simulated NetScaler, with just the commands above. Try next:")
+	d.say("That was all of it, on a simulated NetScaler and by the commands above. Try next:")
 	d.show(`nitrox simulator --listen 127.0.0.1:8088     a NetScaler to try your own mapping on
 nitrox validate --config nitrox.yaml         all problems of a mapping file at once
 nitrox plan --config nitrox.yaml             what a run would do; only reads
@@ -156,7 +156,7 @@ func (d *demo) run(want int, args ...string) error {
 	code := run(d.ctx, append(append([]string{"nitrox"}, args...), "--log-level", "error"), &out, &log, lookup)
 	d.show(strings.ReplaceAll(out.String(), d.dir+string(filepath.Separator), ""))
 	if code != want {
-		return fmt.Errorf("the demo went wrong: exit code %d, not %d: %s", code, want, log.String())
+		return fmt.Errorf("the demo did not go as it should: exit code %d, not %d: %s", code, want, log.String())
 	}
 	fmt.Fprintf(d.stdout, "  exit code %d; sg-account now has ", code)
 	var members []string

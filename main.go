@@ -54,7 +54,7 @@ func (p *program) app() *cli.App {
 	a.Name = "nitrox"
 	a.Usage = "keep NetScaler service groups in step with containers"
 	a.UsageText = "nitrox COMMAND [OPTIONS]"
-	a.Description = "New here? nitrox demo shows how it works in a few seconds, without a NetScaler."
+	a.Description = "New here? nitrox demo tells the whole story in a few seconds, without a NetScaler."
 	a.Writer, a.ErrWriter = p.stdout, p.stderr
 	a.HideVersion, a.Suggest, a.DisableSliceFlagSeparator = true, true, true
 	a.EnableBashCompletion = true
@@ -68,7 +68,7 @@ func (p *program) app() *cli.App {
 	a.Commands = []*cli.Command{
 		{
 			Name: "sync", Usage: "bring the service groups into step, once or in a loop",
-			Flags: append(passFlags(), &cli.BoolFlag{DisableDefaultText: true, Name: "dry-run", Usage: "print what would be done, without doing it"},
+			Flags: append(passFlags(), &cli.BoolFlag{DisableDefaultText: true, Name: "dry-run", Usage: "print what would be done, and do nothing"},
 				&cli.GenericFlag{Name: "wait", Value: &p.wait, Usage: "wait until no member is draining, and unbind what has drained; `[=BOUND]`, as in --wait=2m, limits the wait"},
 				&cli.StringSliceFlag{Name: "force", Usage: "lift the guards for the app `NAME` in this run (repeatable)"}),
 			Action: func(c *cli.Context) error { return p.sync(c, c.Bool("dry-run")) },
@@ -88,15 +88,15 @@ func (p *program) app() *cli.App {
 			Name: "simulator", Usage: "serve a simulated NetScaler to try a mapping on",
 			Flags: []cli.Flag{
 				&cli.StringFlag{Name: "listen", Value: "127.0.0.1:8088", Usage: "serve NITRO at this `ADDRESS`, over HTTP"},
-				&cli.StringFlag{Name: "config", Aliases: []string{"c"}, Usage: "start with the servers, service groups and vservers from an ns.conf `FILE`"},
+				&cli.StringFlag{Name: "config", Aliases: []string{"c"}, Usage: "start with the servers, service groups and vservers of an ns.conf `FILE`"},
 				&cli.StringFlag{Name: "user", Value: "nsroot", Usage: "the user's `NAME`"},
 				&cli.StringFlag{Name: "password", Value: "nsroot", Usage: "the user's `PASSWORD`"},
-				&cli.BoolFlag{DisableDefaultText: true, Name: "control", Usage: "also serve /simulator, where anyone can inject faults and see calls"},
+				&cli.BoolFlag{DisableDefaultText: true, Name: "control", Usage: "also serve /simulator, where anybody can set faults and see calls"},
 			},
 			Action: p.simulator,
 		},
 		{
-			Name: "demo", Usage: "show how it works on a simulated NetScaler: deploy, scale up, a failure, scale down",
+			Name: "demo", Usage: "tell the whole story on a simulator: deploy, scale, a failure, scale down",
 			Action: p.demo,
 		},
 		{
@@ -112,7 +112,7 @@ func (p *program) app() *cli.App {
 		c.HideHelpCommand = true
 		c.Before = func(c *cli.Context) error {
 			if c.NArg() > 0 {
-				return fmt.Errorf("%s takes no arguments, but got %q", c.Command.Name, c.Args().First())
+				return fmt.Errorf("%s takes no arguments, and was given %q", c.Command.Name, c.Args().First())
 			}
 			return nil
 		}
@@ -127,7 +127,7 @@ func configFlag() cli.Flag {
 
 func logFlags() []cli.Flag {
 	return []cli.Flag{
-		&cli.StringFlag{Name: "log-format", Value: "text", Usage: "the log format on standard error: text or json"},
+		&cli.StringFlag{Name: "log-format", Value: "text", Usage: "the form of the log on standard error: text or json"},
 		&cli.StringFlag{Name: "log-level", Value: "info", Usage: "debug (each NITRO call), info, warn or error"},
 	}
 }
@@ -154,7 +154,7 @@ func unknown(what, name string, known []string) error {
 	if near := config.Nearest(name, known); near != "" {
 		return fmt.Errorf("unknown %s %q; did you mean %q?", what, name, near)
 	}
-	return fmt.Errorf("unknown %s %q; choose from %s", what, name, strings.Join(known, ", "))
+	return fmt.Errorf("unknown %s %q; there are %s", what, name, strings.Join(known, ", "))
 }
 
 func names(commands []*cli.Command) []string {

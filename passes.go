@@ -119,21 +119,21 @@ func (j *job) check() error {
 	case loops && j.options.Duration("loop") < time.Second:
 		return fmt.Errorf("--loop %v is too short; an interval of at least 1s is needed", j.options.Duration("loop"))
 	case loops && j.wait.given:
-		return errors.New("--wait is for a single run: a loop unbinds drained members by itself")
+		return errors.New("--wait is for one run: a loop unbinds what is drained by itself")
 	case j.dryRun && j.wait.given:
-		return errors.New("--wait is for a run that makes changes: it cannot be combined with --dry-run")
+		return errors.New("--wait is for a run that does something: it cannot be had with --dry-run")
 	case loops && j.options.IsSet("force"):
-		return errors.New("--force is for a single run: it cannot be combined with --loop")
+		return errors.New("--force is for one run: it cannot be had with --loop")
 	case loops && j.options.Bool("exit-code"):
-		return errors.New("--exit-code is for a single run: it cannot be combined with --loop")
+		return errors.New("--exit-code is for one run: it cannot be had with --loop")
 	case !loops && j.options.Bool("watch"):
-		return errors.New("--watch needs --loop: an event only starts its next pass early")
+		return errors.New("--watch needs --loop: events only shorten its wait")
 	case !loops && j.options.IsSet("listen"):
-		return errors.New("--listen needs --loop; for the metrics of a single run use --metrics-file")
+		return errors.New("--listen needs --loop; one run leaves its metrics in a --metrics-file")
 	case !loops && j.options.IsSet("leader-elect"):
-		return errors.New("--leader-elect needs --loop; single runs do each other no harm")
+		return errors.New("--leader-elect needs --loop; two single runs do each other no harm")
 	case !j.dryRun && j.options.Bool("exit-code"):
-		return errors.New("--exit-code is for a dry run: add --dry-run, or use plan")
+		return errors.New("--exit-code is for a dry run: add --dry-run, or say plan")
 	}
 	return nil
 }
