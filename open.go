@@ -28,6 +28,9 @@ func (j *job) open() (*sync.Syncer, error) {
 	for i := range s.Apps {
 		s.Apps[i].Policy.Forced = slices.Contains(j.options.StringSlice("force"), s.Apps[i].Name)
 	}
+	if j.line != nil {
+		s.Progress = j.line.step
+	}
 	appliances := map[string]string{} // by URL
 	for _, name := range slices.Sorted(maps.Keys(m.NetScalers)) {
 		n := m.NetScalers[name]
@@ -45,6 +48,11 @@ func (j *job) open() (*sync.Syncer, error) {
 			n.Config.Allow = j.leading.Held
 		}
 		n.Config.Observe = func(call netscaler.CallInfo) { j.observer.Call(name, call) }
+		if j.line != nil {
+			n.Config.Progress = func(op netscaler.Op, done, of int) {
+				j.line.step(sync.Step{NetScaler: name, Doing: op.String(), Done: done, Of: of})
+			}
+		}
 		client, err := netscaler.Open(n.Config)
 		if err != nil {
 			return nil, fmt.Errorf("netscaler %s: %w", name, err)

@@ -13,6 +13,7 @@ import (
 // visit is one pass's work on one NetScaler. It is its only writer.
 type visit struct {
 	*Syncer
+	name     string
 	ns       *NetScaler
 	outcomes []*Outcome // in the order of the mapping
 	errs     []error    // what concerns the whole NetScaler
@@ -36,6 +37,7 @@ func (v *visit) run(ctx context.Context, all polls, apply bool) {
 		asked  bool
 		took   time.Duration
 	}
+	defer v.doing("")
 	first := make(chan reading, 1)
 	go func() {
 		var r reading
@@ -45,6 +47,7 @@ func (v *visit) run(ctx context.Context, all polls, apply bool) {
 			r.groups, r.err = v.ns.Client.Read(ctx, groupsOf(v.outcomes))
 		}
 		end()
+		v.doing("")
 		first <- r
 	}()
 	var r reading
@@ -57,7 +60,9 @@ func (v *visit) run(ctx context.Context, all polls, apply bool) {
 		case r.err == nil:
 			// What the first wave read is old by the time a slow source answers.
 			end := clock(&v.phases.Read)
+			v.doing("reading")
 			r.groups, r.err = v.ns.Client.Read(ctx, groupsOf(wave))
+			v.doing("")
 			end()
 		}
 		wave = slices.DeleteFunc(wave, func(o *Outcome) bool { return o.Err != nil }) // claimed twice
@@ -75,6 +80,7 @@ func (v *visit) run(ctx context.Context, all polls, apply bool) {
 		if apply {
 			end := clock(&v.phases.Apply)
 			v.apply(ctx, wave)
+			v.doing("")
 			end()
 		}
 	}
@@ -89,6 +95,7 @@ func (v *visit) run(ctx context.Context, all polls, apply bool) {
 		v.saved = v.ns.Save && slices.ContainsFunc(v.outcomes, (*Outcome).pending)
 	case v.ns.saveDue():
 		end := clock(&v.phases.Save)
+		v.doing("saving")
 		err := v.ns.save(ctx)
 		end()
 		if err != nil {
