@@ -70,7 +70,9 @@ func (v *visit) run(ctx context.Context, all polls, apply bool) {
 			fail(wave, r.err)
 			continue
 		}
+		v.doing("reading")
 		v.plan(ctx, wave, r.groups)
+		v.doing("")
 		if !apply && len(v.errs) == 0 && slices.ContainsFunc(wave, (*Outcome).pending) {
 			// What a run would fail at, a plan must say.
 			if err := v.ns.Client.Writable(ctx); err != nil {
