@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"regexp"
 	"strings"
 
 	"github.com/urfave/cli/v2"
@@ -10,12 +11,16 @@ import (
 	"nitrox/sync/config"
 )
 
+const exitCodes = `Exit codes: 0, all is done; 1, something failed, and the rest was done; 2, see --exit-code;
+3, nothing failed, and removals were held back because they look like a mistake.`
+
+// app is the commands and their options.
 func (p *program) app() *cli.App {
 	a := cli.NewApp()
 	a.Name = "nitrox"
 	a.Usage = "keep NetScaler service groups in step with containers"
 	a.UsageText = "nitrox COMMAND [OPTIONS]"
-	a.Description = "New here? nitrox demo tells the whole story in a few seconds, without a NetScaler."
+	a.Description = "New here? nitrox demo shows all of it in a few seconds, and needs no NetScaler."
 	a.Writer, a.ErrWriter = p.stdout, p.stderr
 	a.HideVersion, a.Suggest, a.DisableSliceFlagSeparator = true, true, true
 	a.EnableBashCompletion = true
@@ -29,19 +34,23 @@ func (p *program) app() *cli.App {
 	a.Commands = []*cli.Command{
 		{
 			Name: "sync", Usage: "bring the service groups into step, once or in a loop",
-			Flags: append(passFlags(), &cli.BoolFlag{DisableDefaultText: true, Name: "dry-run", Usage: "print what would be done, and do nothing"},
-				&cli.GenericFlag{Name: "wait", Value: &p.wait, Usage: "wait until no member is draining, and unbind what has drained; `[=BOUND]`, as in --wait=2m, limits the wait"},
-				&cli.StringSliceFlag{Name: "force", Usage: "lift the guards for the app `NAME` in this run (repeatable)"}),
+			Description: exitCodes,
+			Flags: append(passFlags(),
+				&cli.BoolFlag{DisableDefaultText: true, Name: "dry-run", Usage: "print what would be done, and change nothing"},
+				&cli.GenericFlag{Name: "wait", Value: &p.wait,
+					Usage: "wait until no member is draining, and unbind those that have drained; `[=BOUND]`, as in --wait=2m, limits the wait"},
+				&cli.StringSliceFlag{Name: "force", Usage: "in this run, do not hold back removals from the app `NAME`, however many (repeatable)"}),
 			Action: func(c *cli.Context) error { return p.sync(c, c.Bool("dry-run")) },
 		},
 		{
-			Name: "plan", Usage: "print what sync would do: the same as sync --dry-run",
+			Name: "plan", Usage: "print what sync would do, and change nothing: the same as sync --dry-run",
+			Description: exitCodes,
 			Flags: append(passFlags(),
-				&cli.StringSliceFlag{Name: "force", Usage: "plan as if the guards were lifted for the app `NAME` (repeatable)"}),
+				&cli.StringSliceFlag{Name: "force", Usage: "do not hold back removals from the app `NAME`, however many (repeatable)"}),
 			Action: func(c *cli.Context) error { return p.sync(c, true) },
 		},
 		{
-			Name: "validate", Usage: "check the mapping file and list all of its problems, without contacting anything",
+			Name: "validate", Usage: "check the mapping file and list all of its problems, without connecting to anything",
 			Flags:  []cli.Flag{configFlag()},
 			Action: p.validate,
 		},
@@ -49,15 +58,16 @@ func (p *program) app() *cli.App {
 			Name: "simulator", Usage: "serve a simulated NetScaler to try a mapping on",
 			Flags: []cli.Flag{
 				&cli.StringFlag{Name: "listen", Value: "127.0.0.1:8088", Usage: "serve NITRO at this `ADDRESS`, over HTTP"},
-				&cli.StringFlag{Name: "config", Aliases: []string{"c"}, Usage: "start with the servers, service groups and vservers of an ns.conf `FILE`"},
-				&cli.StringFlag{Name: "user", Value: "nsroot", Usage: "the user's `NAME`"},
-				&cli.StringFlag{Name: "password", Value: "nsroot", Usage: "the user's `PASSWORD`"},
-				&cli.BoolFlag{DisableDefaultText: true, Name: "control", Usage: "also serve /simulator, where anybody can set faults and see calls"},
+				&cli.StringFlag{Name: "config", Aliases: []string{"c"},
+					Usage: "start with the servers, service groups and virtual servers of an ns.conf `FILE`"},
+				&cli.StringFlag{Name: "user", Value: "nsroot", Usage: "the `NAME` to log in with"},
+				&cli.StringFlag{Name: "password", Value: "nsroot", Usage: "the `PASSWORD` to log in with"},
+				&cli.BoolFlag{DisableDefaultText: true, Name: "control", Usage: "also serve /simulator, where anyone can inject faults and list calls"},
 			},
 			Action: p.simulator,
 		},
 		{
-			Name: "demo", Usage: "tell the whole story on a simulator: deploy, scale, a failure, scale down",
+			Name: "demo", Usage: "show all of it on a simulated NetScaler: deploy, scale up, a failure, scale down",
 			Action: p.demo,
 		},
 		{
@@ -71,9 +81,13 @@ func (p *program) app() *cli.App {
 	for _, c := range a.Commands {
 		c.OnUsageError = usageError
 		c.HideHelpCommand = true
+		c.UsageText = "nitrox " + c.Name
+		if len(c.Flags) > 0 {
+			c.UsageText += " [OPTIONS]"
+		}
 		c.Before = func(c *cli.Context) error {
 			if c.NArg() > 0 {
-				return fmt.Errorf("%s takes no arguments, and was given %q", c.Command.Name, c.Args().First())
+				return fmt.Errorf("%s takes no arguments, but was given %q", c.Command.Name, c.Args().First())
 			}
 			return nil
 		}
@@ -82,8 +96,21 @@ func (p *program) app() *cli.App {
 	return a
 }
 
+// wrongValue is how package flag says that a value is none for its option.
+var wrongValue = regexp.MustCompile(`^invalid (?:boolean )?value ("(?:[^"\\]|\\.)*") for (?:flag )?-([a-z-]+): (.*)$`)
+
 // usageError makes a flag package's error ours, with a suggestion.
 func usageError(c *cli.Context, err error, _ bool) error {
+	if m := wrongValue.FindStringSubmatch(err.Error()); m != nil {
+		value, name, why := m[1], m[2], m[3]
+		switch {
+		case why != "parse error":
+			return fmt.Errorf("--%s: %s", name, why)
+		case name == "loop":
+			return fmt.Errorf("--loop: %s is not a length of time; write it like 30s or 5m", value)
+		}
+		return fmt.Errorf("--%s takes no value, but was given %s", name, value)
+	}
 	const undefined = "flag provided but not defined: -"
 	if name, ok := strings.CutPrefix(err.Error(), undefined); ok {
 		flags := c.App.Flags
@@ -123,6 +150,7 @@ func (p *program) validate(c *cli.Context) error {
 	for _, w := range m.Warnings {
 		fmt.Fprintf(p.stderr, "%v (a warning)\n", w)
 	}
-	_, err = fmt.Fprintf(p.stdout, "%s: no problems (apps: %d, sources: %d, NetScalers: %d)\n", p.file(c), len(m.Apps), len(m.Sources), len(m.NetScalers))
+	_, err = fmt.Fprintf(p.stdout, "%s: no problems (apps: %d, sources: %d, NetScalers: %d)\n",
+		p.file(c), len(m.Apps), len(m.Sources), len(m.NetScalers))
 	return err
 }

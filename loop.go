@@ -25,7 +25,8 @@ func (j *job) loop(ctx context.Context, s *sync.Syncer, inUse []byte) error {
 	defer served()
 	run := func(ctx context.Context) {
 		loop := sync.Loop{
-			Every: j.options.Duration("loop"), Apps: j.apps, Watch: j.options.Bool("watch"), Pass: j.pass, Report: func(r sync.Result) { j.tell(ctx, r) }, Stream: j.observer.Stream, Log: j.log,
+			Every: j.options.Duration("loop"), Apps: j.apps, Watch: j.options.Bool("watch"),
+			Pass: j.pass, Report: func(r sync.Result) { j.tell(ctx, r) }, Stream: j.observer.Stream, Log: j.log,
 			Reload: reloads(ctx, j.file(j.options), inUse, signals, j.open, j.log),
 		}
 		s = loop.Run(ctx, s)

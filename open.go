@@ -57,7 +57,9 @@ func (j *job) open() (*sync.Syncer, error) {
 		if err != nil {
 			return nil, fmt.Errorf("netscaler %s: %w", name, err)
 		}
-		s.NetScalers[name] = &sync.NetScaler{Client: client, Appliance: appliance, Partition: n.Config.Partition, Save: n.Save, SaveEvery: n.SaveEvery}
+		s.NetScalers[name] = &sync.NetScaler{
+			Client: client, Appliance: appliance, Partition: n.Config.Partition, Save: n.Save, SaveEvery: n.SaveEvery,
+		}
 	}
 	j.observer.Reload(slices.DeleteFunc(slices.Clone(s.Apps), func(a sync.App) bool {
 		return j.apps != nil && !slices.Contains(j.apps, a.Name)
