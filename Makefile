@@ -1,5 +1,5 @@
 # Everything here needs Go and make, and nothing else but where it says so.
-.PHONY: build demo image dist test check fmt vet lint e2e bench fuzz
+.PHONY: build demo image dist test check fmt vet lint e2e bench fuzz chaos
 
 VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null)
 # The race detector needs a C compiler: used where there is one, required by check.
@@ -28,6 +28,12 @@ demo: build ## the whole story on a simulated NetScaler: 5 seconds, once it is b
 
 test: ## hermetic; several minutes on two cores
 	go test $(RACE) ./...
+	go test ./testdata/faults
+
+CHAOSTIME ?= 2m
+SEED ?= 0
+chaos: ## faults, an operator and failing sources at random for CHAOSTIME, from SEED (0: any; what fails prints its own)
+	go test -count=1 -timeout 0 -v -run Walk ./testdata/faults -walk $(CHAOSTIME) -seed $(SEED)
 
 check: fmt vet lint ## what a change must pass
 	$(MAKE) test RACE=-race
@@ -37,11 +43,11 @@ fmt:
 	if [ -n "$$files" ]; then echo "not gofmt-clean: $$files"; exit 1; fi
 
 vet:
-	go vet ./...
+	go vet ./... ./testdata/faults
 	go vet -tags e2e $(E2E)
 
 lint:
-	$(TOOL) staticcheck ./...
+	$(TOOL) staticcheck ./... ./testdata/faults
 	$(TOOL) staticcheck -tags e2e $(E2E)
 	@dead=$$($(TOOL) deadcode -test ./...) && if [ -n "$$dead" ]; then echo "$$dead"; exit 1; fi
 

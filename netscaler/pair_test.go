@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"slices"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -226,6 +227,32 @@ func TestClusterAddressIsWritten(t *testing.T) {
 		wantNil(t, c.Do(t.Context(), netscaler.Bind, changes(netscaler.Bind, "10.0.0.1:80")))
 		if got := len(sim.Members(strings.TrimPrefix(partition+"/sg", "/"))); got != 1 {
 			t.Errorf("partition %q: %d members", partition, got)
+		}
+	}
+}
+
+// Which appliance a URL leads to is the same whichever node of a pair answers, and
+// known of a cluster too; an answer that does not say is an error.
+func TestNodesTellWhichApplianceItIs(t *testing.T) {
+	n := newNodes(t, simulator.Options{})
+	before, err := n.client.Nodes(t.Context())
+	if err != nil || len(before) != 2 {
+		t.Fatalf("%v, %v", before, err)
+	}
+	n.one.Failover()
+	if after, err := n.client.Nodes(t.Context()); err != nil || !slices.Equal(after, before) {
+		t.Errorf("%v, then %v, %v", before, after, err)
+	}
+	cluster := simulator.New(simulator.Options{Users: users, Cluster: true})
+	c := open(t, cluster.Transport())
+	if nodes, err := c.Nodes(t.Context()); err != nil || len(nodes) != 1 {
+		t.Errorf("%v, %v", nodes, err)
+	}
+	for name, answer := range map[string]answer{
+		"no list": ok(done), "null": rows("hanode", "null"), "no address": rows("hanode", `{"id":"0"}`), "refused": nitro(403, 2138, "Not authorized [show HA node]"),
+	} {
+		if nodes, err := newBox(t).on("GET hanode", answer).open().Nodes(t.Context()); err == nil {
+			t.Errorf("%s: %v", name, nodes)
 		}
 	}
 }

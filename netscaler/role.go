@@ -174,14 +174,25 @@ func (c *Client) readRole(ctx context.Context, s *session) error {
 	return fmt.Errorf("its HA role is not known (%s, %s)", quote(node.State), quote(node.HACurMasterState))
 }
 
-// Nodes are the addresses (NSIP) of the appliance, or of both nodes of an HA
-// pair, sorted: whatever URL leads to it, and whichever node is the primary, they
-// are the same ("NITRO documentation, hanode": all builds list them). They are
-// none where the appliance does not say, as at a cluster's address.
-func (c *Client) Nodes(ctx context.Context) (nodes []netip.Addr, err error) {
-	_, err = c.do(ctx, c.short(get("config/hanode", func(r io.Reader) (reply, error) {
+// Nodes are the addresses (NSIP) of the appliance, of both nodes of an HA pair, or
+// of the nodes of a cluster, sorted: whatever URL leads to it, and whichever node
+// is the primary, they are the same ("NITRO documentation, hanode and
+// clusternode": all builds list them).
+func (c *Client) Nodes(ctx context.Context) ([]netip.Addr, error) {
+	nodes, err := c.nodes(ctx, "hanode")
+	if e := refused(err); e != nil && e.Code == codeNotOnCluster {
+		nodes, err = c.nodes(ctx, "clusternode")
+	}
+	if err != nil {
+		return nil, fmt.Errorf("ask which appliance it is: %w", err)
+	}
+	return nodes, nil
+}
+
+func (c *Client) nodes(ctx context.Context, kind string) (nodes []netip.Addr, err error) {
+	_, err = c.do(ctx, c.short(get("config/"+kind, func(r io.Reader) (reply, error) {
 		nodes = nil
-		return decodeReply(r, "hanode", list(func(dec *json.Decoder) error {
+		return decodeReply(r, kind, list(func(dec *json.Decoder) error {
 			var row struct{ IPAddress json.RawMessage }
 			if err := dec.Decode(&row); err != nil {
 				return err
@@ -194,8 +205,8 @@ func (c *Client) Nodes(ctx context.Context) (nodes []netip.Addr, err error) {
 			return nil
 		}))
 	})))
-	if e := refused(err); e != nil {
-		return nil, nil
+	if err == nil && len(nodes) == 0 {
+		err = errNameless
 	}
 	slices.SortFunc(nodes, netip.Addr.Compare)
 	return nodes, err

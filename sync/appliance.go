@@ -78,7 +78,7 @@ func (n *NetScaler) identify(ctx context.Context) error {
 
 // appliance is the same for entries that are known to be one appliance.
 func (n *NetScaler) appliance() string {
-	if nodes := n.nodes.Load(); nodes != nil && *nodes != "" {
+	if nodes := n.nodes.Load(); nodes != nil {
 		return "nodes " + *nodes
 	}
 	return "entry " + n.Appliance

@@ -61,17 +61,17 @@ func (v *visit) apply(ctx context.Context, outcomes []*Outcome) {
 // no capacity; one that cannot be looked at meanwhile keeps its members.
 func (v *visit) remove(ctx context.Context, outcomes []*Outcome) {
 	began := time.Now()
-	var waiting, ready []*Outcome
+	var waiting, now []*Outcome
 	for _, o := range outcomes {
 		switch {
 		case !o.mayRemove():
-		case Ready(o.Plan, o.Actual):
-			ready = append(ready, o)
+		case ready(o.Plan, o.Actual):
+			now = append(now, o)
 		default:
 			waiting = append(waiting, o)
 		}
 	}
-	v.removeNow(ctx, ready)
+	v.removeNow(ctx, now)
 	for looks := 0; len(waiting) > 0; looks++ {
 		v.step(Step{NetScaler: v.name, Doing: "waiting for new members to be UP", Until: began.Add(longestWait(waiting))})
 		if looks > 0 {
@@ -85,23 +85,23 @@ func (v *visit) remove(ctx context.Context, outcomes []*Outcome) {
 				return
 			}
 		}
-		var ready, rest []*Outcome
+		var due, rest []*Outcome
 		for _, o := range waiting {
-			now, err := groups.Members(o.App.Group)
+			members, err := groups.Members(o.App.Group)
 			if err == nil {
-				err = shows(o.Plan, now)
+				err = shows(o.Plan, members)
 			}
 			late := time.Since(began) >= o.App.Policy.WaitUp
 			switch {
-			case ctx.Err() != nil, err == nil && (late || Ready(o.Plan, now)):
-				ready = append(ready, o)
+			case ctx.Err() != nil, err == nil && (late || ready(o.Plan, members)):
+				due = append(due, o)
 			case late:
 				o.settle(isRemoval, fmt.Errorf("not removed: whether its successors are UP is not known: %w", err))
 			default:
 				rest = append(rest, o)
 			}
 		}
-		v.removeNow(ctx, ready)
+		v.removeNow(ctx, due)
 		waiting = rest
 	}
 }
@@ -271,12 +271,15 @@ func (v *visit) resolve(ctx context.Context, changes []netscaler.Change, said []
 			f, err = ends.Of(c.Create.VServer.Name)
 			holds = f.Exists && (c.Op == netscaler.AddVServer || f.Bound(c.Group))
 		case netscaler.AddGroup:
-			_, err = attrs.Of(c.Group)
-			holds = err == nil
+			if _, err = attrs.Of(c.Group); errors.Is(err, netscaler.ErrNoGroup) {
+				err = nil
+			} else {
+				holds = err == nil
+			}
 		default:
 			var now []netscaler.Member
 			now, err = groups.Members(c.Group)
-			holds = InEffect(c, now)
+			holds = inEffect(c, now)
 		}
 		switch {
 		case err != nil:
@@ -290,8 +293,8 @@ func (v *visit) resolve(ctx context.Context, changes []netscaler.Change, said []
 	return errs
 }
 
-// InEffect says whether a group is as the change would have it.
-func InEffect(c netscaler.Change, now []netscaler.Member) bool {
+// inEffect says whether a group is as the change would have it.
+func inEffect(c netscaler.Change, now []netscaler.Member) bool {
 	for _, m := range now {
 		if m.Addr != c.Addr {
 			continue

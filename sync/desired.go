@@ -62,7 +62,7 @@ func Union(from []From, answers []sources.Answer, p Policy) Desired {
 			doubts = append(doubts, fmt.Errorf("source %s: %w", f.Source, doubt))
 		}
 		for _, e := range answer.Endpoints {
-			if why := Unfit(e.Addr, p.Only); why != "" {
+			if why := unfit(e.Addr, p.Only); why != "" {
 				doubts = append(doubts, fmt.Errorf("source %s: %v cannot be bound: %s", f.Source, e.Addr, why))
 				continue
 			}
@@ -73,10 +73,10 @@ func Union(from []From, answers []sources.Answer, p Policy) Desired {
 	return Desired{Endpoints: scale(merge(all)), whole: len(doubts) == 0, doubt: errors.Join(doubts...)}
 }
 
-// Confirmed is what two answers to one query say together: what either has is
+// confirmed is what two answers to one query say together: what either has is
 // wanted, so that only what both lack can be removed, and a doubt of either
 // remains.
-func Confirmed(first, second sources.Answer) sources.Answer {
+func confirmed(first, second sources.Answer) sources.Answer {
 	doubt := first.Doubt()
 	// The doubt that is not an absence is the graver one.
 	if d := second.Doubt(); d != nil && (doubt == nil || !errors.Is(d, sources.ErrAbsent)) {
@@ -85,8 +85,8 @@ func Confirmed(first, second sources.Answer) sources.Answer {
 	return sources.NewAnswer(slices.Concat(second.Endpoints, first.Endpoints), second.LeftOut, doubt)
 }
 
-// Unfit says why an address is never bound; empty if it may be.
-func Unfit(a netip.AddrPort, only []netip.Prefix) string {
+// unfit says why an address is never bound; empty if it may be.
+func unfit(a netip.AddrPort, only []netip.Prefix) string {
 	ip := a.Addr()
 	switch {
 	case !ip.IsValid():

@@ -38,7 +38,7 @@ func (v *visit) plan(ctx context.Context, outcomes []*Outcome, groups netscaler.
 	v.confirm(ctx, drafts)
 	plans := make([]Plan, len(drafts))
 	for i, d := range drafts {
-		plans[i] = Guard(d.proposal, d.App.Policy)
+		plans[i] = guard(d.proposal, d.App.Policy)
 	}
 	plans = heldIfCollapsed(drafts, plans)
 	inUse := v.serversInUse(plans)
@@ -211,15 +211,15 @@ func (d *draft) wantsFrontEnd() bool {
 
 // confirm asks the sources again, once, about the apps whose plans are drastic.
 func (v *visit) confirm(ctx context.Context, drafts []*draft) {
-	var drastic []*draft
+	var doubtful []*draft
 	var apps []App
 	for _, d := range drafts {
-		if Drastic(d.proposal, d.Answers) {
-			drastic = append(drastic, d)
+		if drastic(d.proposal, d.Answers) {
+			doubtful = append(doubtful, d)
 			apps = append(apps, d.App)
 		}
 	}
-	if len(drastic) == 0 {
+	if len(doubtful) == 0 {
 		return
 	}
 	defer clock(&v.phases.Confirm)()
@@ -227,11 +227,11 @@ func (v *visit) confirm(ctx context.Context, drafts []*draft) {
 	defer v.doing("reading")
 	_ = pause(ctx, confirmAfter) // a poll with an ended context is a doubt
 	all := v.poll(ctx, apps, true)
-	for _, d := range drastic {
+	for _, d := range doubtful {
 		second := all.answers(d.App)
 		merged := make([]sources.Answer, len(second))
 		for i := range second {
-			merged[i] = Confirmed(d.Answers[i], second[i])
+			merged[i] = confirmed(d.Answers[i], second[i])
 		}
 		d.Answers = merged
 		d.propose()
@@ -306,7 +306,7 @@ func heldIfCollapsed(drafts []*draft, plans []Plan) []Plan {
 	held := slices.Clone(plans)
 	for i, d := range drafts {
 		for source, nothing := range d.saysNothing() {
-			if nothing && !d.App.Policy.Forced && held[i].HeldBy == nil && Collapsed(drops[source]) {
+			if nothing && !d.App.Policy.Forced && held[i].HeldBy == nil && collapsed(drops[source]) {
 				held[i] = holdCollapsed(held[i], source, len(drops[source]))
 			}
 		}

@@ -13,10 +13,10 @@ import (
 // mean something: one of two is half, and still a common restart.
 const guardedSize = 4
 
-// Drastic says whether the sources must be asked a second time before the plan
+// drastic says whether the sources must be asked a second time before the plan
 // may be believed: it loses more than half of a group of four or more, replaces
 // every member, or removes one while an entry of the app answers with nothing.
-func Drastic(plan Plan, answers []sources.Answer) bool {
+func drastic(plan Plan, answers []sources.Answer) bool {
 	serving, gained, lost := plan.toll()
 	if lost == 0 {
 		return false
@@ -25,10 +25,10 @@ func Drastic(plan Plan, answers []sources.Answer) bool {
 	return nothing || lost == serving || serving >= guardedSize && 2*(lost-gained) > serving
 }
 
-// Guard holds a plan's removals when they would take the last serving member,
+// guard holds a plan's removals when they would take the last serving member,
 // or more members than the policy allows in one pass. What adds goes ahead. It
 // counts when a drain begins, not when a drained member is unbound.
-func Guard(plan Plan, p Policy) Plan {
+func guard(plan Plan, p Policy) Plan {
 	serving, gained, lost := plan.toll()
 	net := lost - gained
 	switch {
@@ -53,10 +53,10 @@ func Guard(plan Plan, p Policy) Plan {
 // pass, look like the source's fault.
 const collapseSize = 3
 
-// Collapsed says whether a source looks broken although it answers: it feeds
+// collapsed says whether a source looks broken although it answers: it feeds
 // three or more of the apps, says of each that it has nothing, and each would
 // lose members by that. drops tells it of each app of the source.
-func Collapsed(drops []bool) bool {
+func collapsed(drops []bool) bool {
 	return len(drops) >= collapseSize && !slices.Contains(drops, false)
 }
 
@@ -79,10 +79,10 @@ func hold(plan Plan, why error) Plan {
 	return plan
 }
 
-// Ready says whether a plan's removals may go ahead as its group is now: half
+// ready says whether a plan's removals may go ahead as its group is now: half
 // of the members that will remain are UP, or none of those to be removed is.
 // Members that are DOWN serve nobody, so nothing is lost with them.
-func Ready(plan Plan, now []netscaler.Member) bool {
+func ready(plan Plan, now []netscaler.Member) bool {
 	up := make(map[netip.AddrPort]bool, len(now))
 	for _, m := range now {
 		up[m.Addr] = m.Up && m.State == netscaler.Enabled

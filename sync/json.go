@@ -168,7 +168,7 @@ func jsonOutcome(o Outcome) jsonApp {
 }
 
 func jsonOf(c netscaler.Change) jsonChange {
-	if !OfMember(c.Op) {
+	if !ofMember(c.Op) {
 		return jsonChange{Op: c.Op.String(), What: OneLine(Subject(c)), Server: c.Server, Why: c.Why}
 	}
 	j := jsonChange{

@@ -259,7 +259,7 @@ func (o Outcome) attrs() []any {
 func (d Done) attrs() []any {
 	attrs := []any{"member", d.Addr.String()}
 	switch {
-	case !OfMember(d.Op):
+	case !ofMember(d.Op):
 		attrs = []any{"what", Subject(d.Change)}
 	case d.Weight > 0:
 		attrs = append(attrs, "weight", d.Weight)

@@ -58,10 +58,10 @@ func inList(c netscaler.Change) bool {
 // refused meanwhile.
 func (v *visit) byList(o *Outcome) bool { return o.Plan.MemberList && !v.ordinary[o] }
 
-// List is what a group's members are to be with some changes made: those that
+// memberList is what a group's members are to be with some changes made: those that
 // it has now, as they are, but for the changes. Members that are leaving it are
 // not named again. Out are those that the changes take out.
-func List(now []netscaler.Member, changes []netscaler.Change) (list, out []netscaler.Member) {
+func memberList(now []netscaler.Member, changes []netscaler.Change) (list, out []netscaler.Member) {
 	there := map[netip.AddrPort]bool{}
 	for _, m := range now {
 		removed, enabled := false, false
@@ -97,10 +97,10 @@ func List(now []netscaler.Member, changes []netscaler.Change) (list, out []netsc
 	return list, out
 }
 
-// Lost are the members that a list leaves out although the plan does not remove
+// lost are the members that a list leaves out although the plan does not remove
 // them: it keeps, adds or holds them, or leaves them alone. A list that loses
 // one must not be sent, wherever the loss comes from.
-func Lost(plan Plan, removing bool, list []netscaler.Member) (lost []netip.AddrPort) {
+func lost(plan Plan, removing bool, list []netscaler.Member) (lost []netip.AddrPort) {
 	there := make(map[netip.AddrPort]bool, len(list))
 	for _, m := range list {
 		there[m.Addr] = true
@@ -178,8 +178,8 @@ func (v *visit) giveListsOnce(ctx context.Context, outcomes []*Outcome, removing
 			o.settle(mine, fmt.Errorf("not sent: %w", err))
 			continue
 		}
-		list, out := List(now, changes)
-		if lost := Lost(o.Plan, removing, list); len(lost) > 0 {
+		list, out := memberList(now, changes)
+		if lost := lost(o.Plan, removing, list); len(lost) > 0 {
 			o.settle(mine, fmt.Errorf("not sent: the service group has changed since it was planned, and a list would leave out %s", listOf(lost)))
 			continue
 		}
@@ -208,7 +208,7 @@ func (v *visit) giveListsOnce(ctx context.Context, outcomes []*Outcome, removing
 				continue
 			}
 			switch d.Took = time.Since(began); {
-			case unread == nil && InEffect(d.Change, members):
+			case unread == nil && inEffect(d.Change, members):
 				d.Err = nil
 				made++
 			case errs[i] != nil:

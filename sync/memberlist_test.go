@@ -28,11 +28,11 @@ func TestListsEqualBindsAndUnbinds(t *testing.T) {
 		changes := sync.Guard(sync.Diff("sg", want, actual, p), p).Changes
 		adds, removals := split(changes)
 
-		first, out := sync.List(actual, adds)
+		first, out := sync.MemberList(actual, adds)
 		if len(out) != 0 {
 			t.Fatalf("a list that adds leaves out %v", out)
 		}
-		second, out := sync.List(first, removals)
+		second, out := sync.MemberList(first, removals)
 		if len(out) != len(removals) {
 			t.Fatalf("%d members are left out by %d removals", len(out), len(removals))
 		}

@@ -26,18 +26,14 @@ func NSCLI(w io.Writer, r Result) error {
 	for _, name := range names {
 		fmt.Fprintf(&b, "# netscaler %s\n", name)
 		var comments, commands []string
+		for _, t := range r.Troubles() {
+			if apps := t.appsOn(name); len(apps) > 0 || t.Of == OfNetScaler && t.Name == name {
+				comments = append(comments, strings.TrimSuffix(fmt.Sprintf("# %s (%s)", t, someOf(apps)), " ()"))
+			}
+		}
 		for _, o := range byName[name] {
 			comment := func(format string, args ...any) {
 				comments = append(comments, fmt.Sprintf("# %s: ", o.App.Name)+fmt.Sprintf(format, args...))
-			}
-			if o.Err != nil {
-				comment("failed: %s", text(o.Err))
-			}
-			if o.Desired.Doubt() != nil {
-				comment("in doubt, nothing is removed: %s", text(o.Desired.Doubt()))
-			}
-			if o.Plan.HeldBy != nil {
-				comment("held: %s", text(o.Plan.HeldBy))
 			}
 			if o.Plan.MemberList && len(o.Plan.Changes) > 0 {
 				comment("its members are given as a list, for which there is no command; these come to the same")
@@ -66,9 +62,6 @@ func NSCLI(w io.Writer, r Result) error {
 					}
 				}
 			}
-		}
-		if err := r.NetScalers[name]; err != nil {
-			comments = append(comments, "# failed: "+text(err))
 		}
 		if slices.Contains(r.Saved, name) {
 			commands = append(commands, "save ns config")

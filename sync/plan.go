@@ -77,26 +77,31 @@ func Diff(group string, want Desired, actual []netscaler.Member, p Policy) Plan 
 			continue
 		}
 		e, isWanted := wanted[m.Addr]
+		certain := isWanted && e.Uncertain == ""
+		// The rows of the table in doc.go.
 		switch {
 		case m.State == netscaler.DisabledAbove, m.State != netscaler.Enabled && !m.Mark:
 			plan.Disabled = append(plan.Disabled, m)
-		case isWanted && m.State == netscaler.Enabled:
+
+		case m.State == netscaler.Enabled && (isWanted || doubt != nil):
 			plan.Kept = append(plan.Kept, m)
-			if m.Mark && e.Uncertain == "" {
+			if m.Mark && certain {
 				change(netscaler.Enable, m, whyMarked)
 			}
-			set(m, e)
-		case isWanted && e.Uncertain == "":
-			change(netscaler.Enable, m, cmp.Or(e.Origin, whyBack))
-			set(m, e)
-		case m.State == netscaler.Enabled && doubt != nil:
-			plan.Kept = append(plan.Kept, m)
-		case isWanted, doubt != nil, m.Leaving:
-			plan.Draining = append(plan.Draining, m)
+			if isWanted {
+				set(m, e)
+			}
 		case m.State == netscaler.Enabled && p.Drain > 0:
 			change(netscaler.Drain, m, whyGone).Delay = p.Drain
 		case m.State == netscaler.Enabled:
 			change(netscaler.Unbind, m, whyGone)
+
+		// What is left is on its way out.
+		case certain:
+			change(netscaler.Enable, m, cmp.Or(e.Origin, whyBack))
+			set(m, e)
+		case isWanted, doubt != nil, m.Leaving:
+			plan.Draining = append(plan.Draining, m)
 		case m.State == netscaler.Disabled:
 			change(netscaler.Unbind, m, whyDrained)
 		case p.Drain == 0:

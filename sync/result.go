@@ -92,8 +92,8 @@ func (o Outcome) Serving() int {
 	return serving + len(o.Plan.Held)
 }
 
-// idle says why no member of the group serves although there is nothing to do.
-func (o Outcome) idle() string {
+// Idle says why no member of the group serves although there is nothing to do.
+func (o Outcome) Idle() string {
 	above := func(m netscaler.Member) bool { return m.State == netscaler.DisabledAbove }
 	switch n := len(o.Plan.Disabled); {
 	case n > 0 && !slices.ContainsFunc(o.Plan.Disabled, func(m netscaler.Member) bool { return !above(m) }):

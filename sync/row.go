@@ -39,10 +39,6 @@ const Standings = len(standings)
 
 func (s Standing) String() string { return standings[s] }
 
-// Serves: it is enabled, so that the NetScaler sends it traffic once it is
-// healthy.
-func (s Standing) Serves() bool { return s == Serving || s == Down || s == Added }
-
 // Row is one endpoint or member of an app, and why it is in or out.
 type Row struct {
 	Addr   netip.AddrPort // not valid for those left out, and for domain names
@@ -83,7 +79,7 @@ func (o Outcome) Rows() []Row {
 		enabled(m, cmp.Or(said(m.Addr), "kept: the endpoints are in doubt, so nothing is removed"))
 	}
 	for _, d := range o.Changes() {
-		if !OfMember(d.Op) {
+		if !ofMember(d.Op) {
 			continue
 		}
 		var r *Row
@@ -110,7 +106,7 @@ func (o Outcome) Rows() []Row {
 		case d.Made() && c.Op == netscaler.Unbind:
 			continue
 		case c.State == netscaler.Disabled:
-			r = put(c.Member, Drained, c.Why)
+			r = put(c.Member, Drained, whyWaits)
 		case d.Made(), c.State != netscaler.Enabled:
 			r = put(c.Member, Draining, c.Why)
 		default:
@@ -126,7 +122,7 @@ func (o Outcome) Rows() []Row {
 	for _, m := range o.Plan.Draining {
 		switch {
 		case m.State == netscaler.Disabled:
-			put(m, Drained, "waits to be unbound")
+			put(m, Drained, whyWaits)
 		case m.Remaining > 0:
 			put(m, Draining, Short(m.Remaining)+" left")
 		default:
@@ -156,6 +152,9 @@ func (o Outcome) Rows() []Row {
 	})
 	return all
 }
+
+// whyWaits is why there still is a member that is drained.
+const whyWaits = "waits to be unbound"
 
 func compareBool(a, b bool) int {
 	switch {

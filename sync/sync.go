@@ -1,4 +1,3 @@
-// Package sync is the core of Nitrox.
 package sync
 
 import (
@@ -106,7 +105,7 @@ type NetScaler struct {
 	SaveEvery time.Duration
 
 	backoff backoff
-	nodes   atomic.Pointer[string] // that it leads to; nil: not known; empty: it does not say
+	nodes   atomic.Pointer[string] // that it leads to; nil: not known
 	unsaved bool                   // changes were made since the last save
 	saved   time.Time              // of the last save
 }

@@ -170,7 +170,7 @@ func (o Outcome) headline() string {
 	case o.Status() == InStep:
 		parts = append(parts, "in step")
 	case o.Status() == NotServing:
-		parts = append(parts, o.idle())
+		parts = append(parts, o.Idle())
 	default:
 		parts = append(parts, fmt.Sprintf("%d wanted", len(o.Desired.Endpoints)))
 	}
@@ -181,7 +181,7 @@ func (o Outcome) headline() string {
 }
 
 func textChange(b *bytes.Buffer, mark string, c netscaler.Change, share func(netscaler.Member) string) {
-	if !OfMember(c.Op) {
+	if !ofMember(c.Op) {
 		fmt.Fprintf(b, "  %s %s\n", mark, OneLine(strings.TrimSuffix(Subject(c)+", "+c.Why, ", ")))
 		return
 	}
@@ -273,7 +273,8 @@ func (r Result) Summary() string {
 	if r.DryRun {
 		head = "plan"
 	}
-	return fmt.Sprintf("%s: %s (%s: %s)", head, strings.Join(changes, ", "), Count(len(r.Outcomes), "service group"), strings.Join(groups, ", "))
+	all := strings.TrimSuffix(Count(len(r.Outcomes), "service group")+": "+strings.Join(groups, ", "), ": ")
+	return fmt.Sprintf("%s: %s (%s)", head, strings.Join(changes, ", "), all)
 }
 
 // Quiet says that there is nothing to tell of the pass: every app is in step,

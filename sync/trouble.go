@@ -41,6 +41,16 @@ func (t Trouble) Apps() (apps []string) {
 	return apps
 }
 
+// appsOn are those on one NetScaler.
+func (t Trouble) appsOn(netscaler string) (apps []string) {
+	for _, p := range t.Places {
+		if p.NetScaler == netscaler {
+			apps = append(apps, p.App)
+		}
+	}
+	return apps
+}
+
 // TroubleOf is what a trouble is a matter of.
 type TroubleOf string
 

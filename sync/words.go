@@ -32,9 +32,9 @@ var kinds = [...]kind{
 	netscaler.RemoveServer: {mark: "-", done: "removed", noun: "server", todo: "remove if unused"},
 }
 
-// OfMember says whether a kind of change is to a member; the others are to a
+// ofMember says whether a kind of change is to a member; the others are to a
 // service group, a virtual server or a server.
-func OfMember(op netscaler.Op) bool { return kinds[op].noun == "" }
+func ofMember(op netscaler.Op) bool { return kinds[op].noun == "" }
 
 // Counted is n changes of a kind in words: planned, "2 to bind", or made, "2
 // bound".

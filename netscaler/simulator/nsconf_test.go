@@ -216,3 +216,17 @@ func FuzzLoad(f *testing.F) {
 		}
 	})
 }
+
+// TestAllPortsAre65535: "*" on the command line is 65535 in rows (NITRO
+// documentation, servicegroupmember and lbvserver_servicegroupmember_binding).
+func TestAllPortsAre65535(t *testing.T) {
+	b := start(t, simulator.Options{}, "add serviceGroup sg HTTP\nbind serviceGroup sg 10.0.0.1 *\nadd lb vserver v HTTP 192.0.2.1 *\n")
+	for _, target := range []string{"config/servicegroup_servicegroupmember_binding/sg", "config/lbvserver/v"} {
+		if got := b.nitro("GET", target, "").body; !strings.Contains(got, `"port": 65535`) {
+			t.Errorf("%s: %s", target, got)
+		}
+	}
+	if got := dump(t, b.Simulator); !strings.Contains(got, "bind serviceGroup sg 10.0.0.1 *\n") {
+		t.Errorf("dump:\n%s", got)
+	}
+}

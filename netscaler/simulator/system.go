@@ -136,6 +136,20 @@ func showFeatures(x *exec, q *query, l *listing) *failure {
 	return nil
 }
 
+// showClusterNodes lists the nodes of a cluster, of which the simulator is one
+// ("NITRO documentation, clusternode"); on an appliance of its own there is none.
+func showClusterNodes(x *exec, q *query, l *listing) *failure {
+	if !x.opt.Cluster {
+		return nil
+	}
+	l.begin()
+	l.text("nodeid", "0")
+	l.text("ipaddress", x.opt.NSIP.String())
+	l.text("state", "ACTIVE")
+	l.end()
+	return nil
+}
+
 func showNodes(x *exec, q *query, l *listing) *failure {
 	if x.opt.Cluster {
 		return fail(codeOnCluster)

@@ -13,14 +13,16 @@ import (
 type app struct {
 	Name, Group, NetScaler string
 	Paused                 bool
-	Status                 sync.Status // empty: no pass has looked yet
+	Status                 sync.Status // or unknown
 	// Failures and Held are why the status is what it is.
 	Failures []sync.Trouble
 	Held     string
+	Idle     string
 	Remarks  []string             // what is worth knowing, and no failure
 	Drift    map[netscaler.Op]int // changes by kind that were found, and not made
 	Rows     []sync.Row
-	Seen     time.Time // when Rows were so; older than Looked if the NetScaler failed since
+	Seen     time.Time // when Rows were so
+	Old      bool      // Rows need not be so any more: the last look at them failed, or is not this replica's
 	Looked   time.Time // the last pass
 	// The last change, the last trouble, and the last time without any.
 	Changed, Failed, OK time.Time
@@ -32,13 +34,16 @@ type app struct {
 func (a app) after(o sync.Outcome, troubles []sync.Trouble, at time.Time) app {
 	a.Name, a.Group, a.NetScaler, a.Paused = o.App.Name, o.App.Group, o.NetScaler, o.App.Policy.Paused
 	a.Status, a.Looked = o.Status(), at
-	a.Failures, a.Held = nil, ""
+	a.Failures, a.Held, a.Idle = nil, "", ""
 	for _, t := range troubles {
 		if t.Held {
 			a.Held = t.Cause
 		} else {
 			a.Failures = append(a.Failures, t)
 		}
+	}
+	if a.Status == sync.NotServing {
+		a.Idle = o.Idle()
 	}
 	a.Drift, a.Remarks = drift(o), nil
 	for _, note := range o.Notes {
@@ -60,6 +65,16 @@ func (a app) after(o sync.Outcome, troubles []sync.Trouble, at time.Time) app {
 	}
 	return a
 }
+
+// forgotten is the app when nobody looks at it any more: what was found is old, and
+// only what happened, and when, still holds.
+func (a app) forgotten() app {
+	a.Status, a.Failures, a.Held, a.Idle, a.Drift, a.Remarks = unknown, nil, "", "", nil, nil
+	return a
+}
+
+// plain: there is no more to say of the row than that it serves.
+func plain(r sync.Row) bool { return r.Standing == sync.Serving && !r.Held && r.Err == "" }
 
 // count is how many of its rows are in the state.
 func (a app) count(state sync.Standing) (n int) {

@@ -23,7 +23,9 @@ func large() ([]sync.App, sync.Result) {
 	var apps []sync.App
 	r := sync.Result{Sources: map[string]error{"prod": nil}, NetScalers: map[string]error{"edge": nil}}
 	for i := range 1000 {
-		a := sync.App{Name: fmt.Sprintf("app-%04d", i), Group: fmt.Sprintf("sg-%04d", i), NetScalers: []string{"edge"}, From: []sync.From{{Source: "prod"}}}
+		a := sync.App{
+			Name: fmt.Sprintf("app-%04d", i), Group: fmt.Sprintf("sg-%04d", i), NetScalers: []string{"edge"}, From: []sync.From{{Source: "prod"}},
+		}
 		var es []sources.Endpoint
 		var actual []netscaler.Member
 		for j := range 100 {
@@ -58,7 +60,7 @@ func BenchmarkRecord(b *testing.B) {
 func BenchmarkServe(b *testing.B) {
 	apps, r := large()
 	o := observe.New(observe.Options{Every: every, Apps: apps})
-	o.Record(r, now)
+	o.Record(r, time.Now())
 	h := o.Handler()
 	for _, path := range []string{"/", "/?app=app-0500", "/metrics", "/healthz"} {
 		b.Run(path, func(b *testing.B) {

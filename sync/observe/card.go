@@ -13,6 +13,7 @@ import (
 // What the page shows at once; the rest is a link away.
 const (
 	fullCards   = 25 // apps of a section with more than a line
+	mostLines   = 100
 	cardRows    = 12 // members of one of many apps that are not simply serving, and that are
 	cardReasons = 4
 	mostDots    = 60 // members drawn as dots
@@ -24,6 +25,16 @@ type section struct {
 	Open      bool // the lines are shown at once
 	Cards     []card
 	Lines     []card
+	Rest      []tile // how many are left out, by status
+}
+
+// Left is how many apps of the section are not shown as cards.
+func (s section) Left() int {
+	n := len(s.Lines)
+	for _, t := range s.Rest {
+		n += t.N
+	}
+	return n
 }
 
 // card is an app on a NetScaler.
@@ -36,22 +47,23 @@ type card struct {
 	MoreDots    int
 	Reasons     []string
 	MoreReasons int
-	Rows        []sync.Row // those that are not simply serving
+	Rows        []sync.Row // those of which there is more to say than that they serve
 	MoreRows    int
-	Calm        []sync.Row // the others
-	MoreCalm    int
-	Served      int
+	Plain       []sync.Row // the others
+	MorePlain   int
+	PlainWord   string
 	Full        bool // nothing is left out
-	Stale       bool
 	Notes       []note
 }
 
 // sections are the apps that the filter leaves, those in trouble first. A
-// single app is shown with all that is known of it.
+// single app is shown with all that is known of it. Of many, those that come
+// first are shown; a status that is asked for is shown whole.
 func sections(all []app, name, status string) (out []section, filtered string) {
 	var chosen []app
 	for _, a := range all {
-		if (name == "" || strings.Contains(strings.ToLower(a.Name), strings.ToLower(name))) && (status == "" || word(a.Status) == status) {
+		named := strings.Contains(strings.ToLower(a.Name), strings.ToLower(name))
+		if named && (status == "" || oneWord(label(a.Status)) == status) {
 			chosen = append(chosen, a)
 		}
 	}
@@ -70,23 +82,32 @@ func sections(all []app, name, status string) (out []section, filtered string) {
 		}
 		return []section{s}, filtered
 	}
-	parts := []section{{ID: "trouble", Title: "In trouble"}, {ID: "motion", Title: "In motion"}, {ID: "step", Title: "In step"}, {ID: "unknown", Title: "Not looked at yet"}}
-	urgency := func(a app) int {
-		return slices.IndexFunc(statuses, func(w statusWord) bool { return w.status == a.Status })
+	parts := []section{
+		inTrouble:  {ID: "trouble", Title: "In trouble"},
+		notServing: {ID: "not_serving", Title: "Not serving"},
+		inMotion:   {ID: "motion", Title: "In motion"},
+		inStep:     {ID: "step", Title: "In step"},
+		notSeen:    {ID: "unknown", Title: "Unknown: no pass has looked yet"},
 	}
+	urgency := func(a app) int { return slices.Index(statuses, a.Status) }
 	slices.SortStableFunc(chosen, func(a, b app) int {
 		return cmp.Or(cmp.Compare(urgency(a), urgency(b)), cmp.Compare(b.count(sync.Down), a.count(sync.Down)))
 	})
 	for _, a := range chosen {
-		part := &parts[partOf(a)]
-		if part.ID != "step" && part.ID != "unknown" && len(part.Cards) < fullCards && !a.harmedOnly() {
+		at := partOf(a)
+		switch part := &parts[at]; {
+		case at < inStep && len(part.Cards) < fullCards && !a.harmedOnly():
 			part.Cards = append(part.Cards, cardOf(a, false))
-		} else {
+		case status != "" || len(part.Lines) < mostLines:
 			part.Lines = append(part.Lines, lineOf(a))
+		case len(part.Rest) == 0 || part.Rest[len(part.Rest)-1].Label != label(a.Status):
+			part.Rest = append(part.Rest, tileOf(a.Status, name, 1))
+		default:
+			part.Rest[len(part.Rest)-1].N++
 		}
 	}
 	for _, part := range parts {
-		part.Open = status != "" || len(part.Lines) <= 10
+		part.Open = status != "" || part.Left() <= 10
 		if len(part.Cards)+len(part.Lines) > 0 {
 			out = append(out, part)
 		}
@@ -97,28 +118,42 @@ func sections(all []app, name, status string) (out []section, filtered string) {
 // harmedOnly: all trouble of the app is its source's or its NetScaler's, which the
 // page shows, and its members show no more.
 func (a app) harmedOnly() bool {
-	return a.Status == sync.Failed && a.count(sync.Serving) == len(a.Rows) &&
+	return a.Status == sync.Failed && !slices.ContainsFunc(a.Rows, func(r sync.Row) bool { return !plain(r) }) &&
 		!slices.ContainsFunc(a.Failures, func(t sync.Trouble) bool { return t.Of == sync.OfApp })
 }
 
-// partOf is the section of an app: trouble, motion, in step, or unknown.
+// The sections, in their order. Those before inStep have cards.
+const (
+	inTrouble = iota
+	notServing
+	inMotion
+	inStep
+	notSeen
+)
+
+// partOf is the section of an app.
 func partOf(a app) int {
+	moves := func(r sync.Row) bool {
+		return r.Standing == sync.Draining || r.Standing == sync.Drained || r.Standing == sync.Uncertain
+	}
 	switch {
 	case a.Status == sync.Failed, a.Status == sync.Held:
-		return 0
-	case a.Status == sync.Pending, a.Status == sync.Changed, slices.ContainsFunc(a.Rows, func(r sync.Row) bool { return r.Standing == sync.Draining || r.Standing == sync.Uncertain }):
-		return 1
-	case a.Status == "":
-		return 3
+		return inTrouble
+	case a.Status == sync.NotServing:
+		return notServing
+	case a.Status == unknown:
+		return notSeen
+	case a.Status == sync.Pending, a.Status == sync.Changed, slices.ContainsFunc(a.Rows, moves):
+		return inMotion
 	}
-	return 2
+	return inStep
 }
 
 // lineOf is an app in one line. Of the trouble of sources and NetScalers it gives
 // the short form.
 func lineOf(a app) card {
-	c := card{app: a, Word: label(word(a.Status)), Tone: tones[a.Status], Link: "?" + url.Values{"app": {a.Name}}.Encode()}
-	if a.Status == sync.InStep && a.count(sync.Down) > 0 {
+	c := card{app: a, Word: label(a.Status), Tone: tones[a.Status], Link: "?" + url.Values{"app": {a.Name}}.Encode()}
+	if a.Status == sync.InStep && (a.Old || a.count(sync.Down) > 0) {
 		c.Tone = "warn"
 	}
 	if a.Paused {
@@ -129,6 +164,9 @@ func lineOf(a app) card {
 			t.Cause = "" // the page says it of the source or the NetScaler
 		}
 		c.Reasons = append(c.Reasons, t.String())
+	}
+	if a.Idle != "" {
+		c.Reasons = append(c.Reasons, a.Idle)
 	}
 	var n [sync.Standings]int
 	for _, r := range a.Rows {
@@ -150,7 +188,7 @@ func lineOf(a app) card {
 // cardOf is an app as a card; full: with all that is known.
 func cardOf(a app, full bool) card {
 	c := lineOf(a)
-	c.Full, c.Stale = full, !a.Seen.IsZero() && a.Seen.Before(a.Looked)
+	c.Full = full
 	if !full && len(c.Reasons) > cardReasons {
 		c.Reasons, c.MoreReasons = c.Reasons[:cardReasons], len(c.Reasons)-cardReasons
 	}
@@ -163,15 +201,18 @@ func cardOf(a app, full bool) card {
 			c.MoreDots++
 		}
 		rows, more := &c.Rows, &c.MoreRows
-		if r.Standing == sync.Serving {
-			rows, more = &c.Calm, &c.MoreCalm
-			c.Served++
+		if plain(r) {
+			rows, more = &c.Plain, &c.MorePlain
 		}
 		if full || len(*rows) < cardRows {
 			*rows = append(*rows, r)
 		} else {
 			*more++
 		}
+	}
+	c.PlainWord = fmt.Sprintf("%d serving", len(c.Plain)+c.MorePlain)
+	if a.count(sync.Serving) > len(c.Plain)+c.MorePlain {
+		c.PlainWord = fmt.Sprintf("%d more serving", len(c.Plain)+c.MorePlain)
 	}
 	trouble := a.Status == sync.Failed || a.Status == sync.Held
 	if !a.Changed.IsZero() {
@@ -181,9 +222,13 @@ func cardOf(a app, full bool) card {
 		c.Notes = append(c.Notes, note{"Last trouble", a.Failure, a.Failed})
 	}
 	if !a.OK.IsZero() && trouble {
-		c.Notes = append(c.Notes, note{Label: "Last well", At: a.OK})
+		c.Notes = append(c.Notes, note{Label: "Last OK", At: a.OK})
 	}
 	return c
 }
 
-var tones = map[sync.Status]string{sync.Failed: "bad", sync.Held: "warn", sync.Pending: "busy", sync.Changed: "busy", sync.NotServing: "warn", sync.InStep: "good", "": "none"}
+// tones are the CSS classes that colour a status.
+var tones = map[sync.Status]string{
+	sync.Failed: "bad", sync.Held: "warn", sync.NotServing: "warn",
+	sync.Pending: "busy", sync.Changed: "busy", sync.InStep: "good", unknown: "none",
+}

@@ -39,7 +39,8 @@ func newCounts() counts {
 		changes: map[change]float64{},
 		calls:   map[call]float64{},
 		phases: prometheus.NewHistogramVec(prometheus.HistogramOpts{
-			Name: "nitrox_pass_duration_seconds", Help: "How long passes took, by phase; each is the longest that any source or NetScaler took for it, and \"all\" is the whole pass.",
+			Name: "nitrox_pass_duration_seconds",
+			Help: "How long passes took, by phase; each is the longest that any source or NetScaler took for it, and \"all\" is the whole pass.",
 			// From one bulk read next door to the deadline of a pass.
 			Buckets: []float64{.01, .03, .1, .3, 1, 3, 10, 30, 60, 120, 300},
 		}, []string{"phase"}),

@@ -25,7 +25,8 @@ func FuzzTheFilter(f *testing.F) {
 		w := httptest.NewRecorder()
 		h.ServeHTTP(w, r)
 		page := w.Body.String()
-		if w.Code != http.StatusOK || strings.Count(page, "<script") != 1 || strings.Count(page, "<input") > 2 || !strings.HasSuffix(page, "</html>\n") {
+		if w.Code != http.StatusOK || strings.Count(page, "<script") != 1 ||
+			strings.Count(page, "<input") > 2 || !strings.HasSuffix(page, "</html>\n") {
 			t.Errorf("%d\n%s", w.Code, page)
 		}
 	})
@@ -36,7 +37,8 @@ func FuzzTheMetricsFile(f *testing.F) {
 	f.Add("")
 	f.Add("apps: []\n")
 	f.Add("# TYPE nitrox_build_info gauge\nnitrox_build_info 1\n# TYPE nitrox_passes_total counter\nnitrox_passes_total{result=\"ok\"} 3\n")
-	f.Add("nitrox_build_info 1\n# TYPE nitrox_pass_duration_seconds histogram\nnitrox_pass_duration_seconds_bucket{phase=\"all\",le=\"0.01\"} 1\nnitrox_pass_duration_seconds_count{phase=\"all\"} 1\n")
+	f.Add("nitrox_build_info 1\n# TYPE nitrox_pass_duration_seconds histogram\n" +
+		"nitrox_pass_duration_seconds_bucket{phase=\"all\",le=\"0.01\"} 1\nnitrox_pass_duration_seconds_count{phase=\"all\"} 1\n")
 	f.Add("nitrox_build_info 1\n# TYPE nitrox_passes_total counter\nnitrox_passes_total{result=\"ok\"} -3\n")
 	dir := f.TempDir()
 	f.Fuzz(func(t *testing.T, before string) {

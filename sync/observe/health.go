@@ -16,7 +16,7 @@ const missed = 3
 
 // Alive says why the loop seems to have stopped; nil if a pass has ended within
 // three intervals, or is under way and within its deadline, or if the loop has
-// only begun, or stands by. Failures of sources and NetScalers are none of its business: a
+// only begun, or stands by. Failures of sources and NetScalers do not count: a
 // restart would not help them.
 func (o *Observer) Alive() error {
 	o.mu.RLock()
@@ -45,7 +45,7 @@ func (s *state) alive(now time.Time) error {
 	}
 	if s.finished.Before(s.born) {
 		if waited := now.Sub(s.born); waited > patience {
-			return fmt.Errorf("no pass has ended since the start %s ago; one is due every %s", sync.Short(waited), sync.Short(s.Every))
+			return fmt.Errorf("no pass has ended in the %s since the start; one is due every %s", sync.Short(waited), sync.Short(s.Every))
 		}
 		return nil
 	}
@@ -70,9 +70,9 @@ func (s *state) ready(now time.Time) error {
 	for _, name := range netscalers {
 		switch h := s.netscalers[name]; {
 		case h.Asked.IsZero():
-			problems = append(problems, fmt.Sprintf("netscaler %s has not been asked yet", name))
+			problems = append(problems, fmt.Sprintf("NetScaler %s has not been asked yet", name))
 		case h.Err != "":
-			problems = append(problems, fmt.Sprintf("netscaler %s: %s", name, h.Err))
+			problems = append(problems, fmt.Sprintf("NetScaler %s: %s", name, h.Err))
 		}
 	}
 	var failed []string

@@ -30,14 +30,14 @@ func TestHealthGoesRedWhenPassesEndNoMore(t *testing.T) {
 		s.say("prod", "shop", 1)
 		s.probes("ok", "the first pass has not ended yet")
 		time.Sleep(3*every + time.Second)
-		s.probes("no pass has ended since the start 1 min 31 s ago", "no pass has ended since")
+		s.probes("no pass has ended in the 1m31s since the start; one is due every 30s", "no pass has ended in")
 		s.pass()
 		s.probes("ok", "ok")
 		time.Sleep(3 * every)
 		s.probes("ok", "ok")
 		time.Sleep(time.Second)
-		s.probes("the last pass ended 1 min 31 s ago; one is due every 30 s", "the last pass ended")
-		has(t, s.get("/"), "The loop has stopped", "the last pass ended 1 min 31 s ago")
+		s.probes("the last pass ended 1m31s ago; one is due every 30s", "the last pass ended")
+		has(t, s.get("/"), "The loop has stopped", "the last pass ended 1m31s ago")
 
 		// A pass may take its time, and no longer than its deadline and what its
 		// last change may need.
@@ -46,7 +46,7 @@ func TestHealthGoesRedWhenPassesEndNoMore(t *testing.T) {
 		time.Sleep(sync.Deadline + 3*every)
 		s.probes("ok", "ok")
 		time.Sleep(time.Second)
-		s.probes("the pass that began 6 min 31 s ago has not ended; its deadline was 5 min", "the pass that began")
+		s.probes("the pass that began 6m31s ago has not ended; its deadline was 5m", "the pass that began")
 		s.pass()
 		s.probes("ok", "ok")
 		s.close()
@@ -78,17 +78,17 @@ func TestReadinessNeedsEveryNetScaler(t *testing.T) {
 		s.say("prod", "shop", 1)
 		s.say("prod", "cart", 2)
 		s.pass("shop")
-		s.probes("ok", "netscaler core has not been asked yet")
+		s.probes("ok", "NetScaler core has not been asked yet")
 		s.pass()
 		s.probes("ok", "ok")
 		// The NetScaler says the password; nobody else does.
 		s.sims["core"].SetFault(simulator.Fault{Type: "login", Code: 354, Message: "Invalid username or password " + password})
 		s.sims["core"].KillSessions()
 		s.pass()
-		s.probes("ok", "netscaler core: ")
+		s.probes("ok", "NetScaler core: ")
 		// A pass over other apps does not make it well.
 		s.pass("shop")
-		s.probes("ok", "netscaler core: ")
+		s.probes("ok", "NetScaler core: ")
 		s.sims["core"].ClearFaults()
 		time.Sleep(10 * time.Minute) // until the client tries again
 		s.pass("cart")

@@ -21,27 +21,43 @@ var (
 	buildInfo = describe("build_info", "1; the labels say which build this is.", "version", "goversion")
 	interval  = describe("interval_seconds", "The interval of the loop.")
 	lastPass  = describe("last_pass_timestamp_seconds", "When the last pass ended; 0: none has.")
-	success   = describe("last_success_timestamp_seconds", "When a pass last ended with no app, source or NetScaler failed; 0: never.")
-	lastTook  = describe("last_pass_duration_seconds", "How long the last pass took, by phase; each is the longest that any source or NetScaler took for it, and \"all\" is the whole pass.", "phase")
-	dryRun    = describe("dry_run", "1 if passes only plan, 0 if they make changes.")
+	success   = describe("last_success_timestamp_seconds",
+		"When a pass last ended without a failed app, source or NetScaler; 0: never.")
+	lastTook = describe("last_pass_duration_seconds",
+		"How long the last pass took, by phase; each is the longest that any source or NetScaler took for it, and "+
+			"\"all\" is the whole pass.", "phase")
+	dryRun = describe("dry_run", "1 if passes only plan, 0 if they make changes.")
 
 	leading = describe("leading", "1 if this replica makes the passes, 0 if it stands by.")
 
-	apps      = describe("apps", "Apps on NetScalers by the status that the last pass gave them: failed, held, pending, changed, not_serving, in_step, or unknown if no pass has looked yet.", "status")
-	appStatus = describe("app_status", "1; the label says the status of the app on the NetScaler.", "app", "netscaler", "group", "status")
-	members   = describe("members", "Members and endpoints of an app by state. Only serving, down, added, draining, drained, disabled and not_ours are bound; a member whose removal is held, or failed, is what it was. None are given while the NetScaler cannot be read.", "app", "netscaler", "group", "state")
-	drifted   = describe("drift_changes", "Changes that the last pass found and did not make, because of a dry run, a pause, a guard or a failure.", "netscaler", "op")
+	apps = describe("apps",
+		"Apps on NetScalers by the status that the last pass gave them: failed, held, not_serving, pending, changed, "+
+			"in_step, or unknown if no pass has looked yet.", "status")
+	appStatus = describe("app_status",
+		"1; the label says the status of the app on the NetScaler.", "app", "netscaler", "group", "status")
+	members = describe("members",
+		"Members and endpoints of an app by state. Only serving, down, added, draining, drained, disabled and not_ours "+
+			"are bound; a member whose removal is held, or failed, still counts as what it is. Given only while the "+
+			"NetScaler can be read.", "app", "netscaler", "group", "state")
+	troubled = describe("troubles", "Causes of failures and doubts, each once however many apps it harms, by what it is a matter of: source, netscaler or app.", "of")
+	drifted  = describe("drift_changes",
+		"Changes that the last pass found and did not make, because of a dry run, a pause, a guard or a failure.", "netscaler", "op")
 
-	sourceUp      = describe("source_up", "1 if the source answered the last time that it was asked, 0 if not.", "source")
-	sourceOK      = describe("source_last_success_timestamp_seconds", "When the source last answered; 0: never.", "source")
-	streamUp      = describe("stream_up", "1 if the events of the source arrive, 0 if not, and only passes see its changes.", "source")
-	netscalerUp   = describe("netscaler_up", "1 if the NetScaler could be used in the last pass, 0 if not.", "netscaler")
-	netscalerOK   = describe("netscaler_last_success_timestamp_seconds", "When the NetScaler could last be used; 0: never.", "netscaler")
-	netscalerSave = describe("netscaler_last_save_timestamp_seconds", "When the configuration of the NetScaler was last saved; 0: never.", "netscaler")
+	sourceUp = describe("source_up", "1 if the source answered when it was last asked, 0 if not.", "source")
+	sourceOK = describe("source_last_success_timestamp_seconds", "When the source last answered; 0: never.", "source")
+	streamUp = describe("stream_up",
+		"1 if the event stream of the source is open; 0 if not, so that its changes are seen at the interval.", "source")
+	netscalerUp = describe("netscaler_up", "1 if the NetScaler could be used in the last pass, 0 if not.", "netscaler")
+	netscalerOK = describe("netscaler_last_success_timestamp_seconds",
+		"When the NetScaler could last be used; 0: never.", "netscaler")
+	netscalerSave = describe("netscaler_last_save_timestamp_seconds",
+		"When the configuration of the NetScaler was last saved; 0: never.", "netscaler")
 
 	passesTotal  = describe("passes_total", "Passes by result: ok, held or failed.", "result")
-	changesTotal = describe("changes_total", "Changes by kind (bind, enable, set, drain, unbind and so on) and outcome (made or failed).", "op", "outcome")
-	callsTotal   = describe("nitro_calls_total", "Calls to the NITRO API by kind and outcome, each try counted.", "netscaler", "kind", "outcome")
+	changesTotal = describe("changes_total",
+		"Changes by kind (bind, enable, set, drain, unbind and so on) and outcome (made or failed).", "op", "outcome")
+	callsTotal = describe("nitro_calls_total",
+		"Calls to the NITRO API by kind and outcome, each try counted.", "netscaler", "kind", "outcome")
 )
 
 // metric is the description of one and its type.
@@ -69,15 +85,11 @@ func phasesOf(p sync.Phases, all time.Duration) []phase {
 	return []phase{{"poll", p.Poll}, {"read", p.Read}, {"confirm", p.Confirm}, {"apply", p.Apply}, {"save", p.Save}, {"all", all}}
 }
 
-// statusWord is a status that an app can have, and the word that metrics and
-// links use for it.
-type statusWord struct {
-	status sync.Status
-	word   string
-}
+// unknown is the status of an app at which no pass has looked yet.
+const unknown sync.Status = ""
 
 // statuses are in the order in which people should see them.
-var statuses = []statusWord{{sync.Failed, "failed"}, {sync.Held, "held"}, {sync.Pending, "pending"}, {sync.Changed, "changed"}, {sync.NotServing, "not_serving"}, {sync.InStep, "in_step"}, {"", "unknown"}}
+var statuses = []sync.Status{sync.Failed, sync.Held, sync.NotServing, sync.Pending, sync.Changed, sync.InStep, unknown}
 
 // collector makes metrics of the observer's state when they are asked for.
 type collector struct{ *Observer }
@@ -113,9 +125,13 @@ func (c collector) Collect(ch chan<- prometheus.Metric) {
 	}
 
 	byStatus := map[sync.Status]int{}
+	causes := map[sync.TroubleOf]map[string]bool{sync.OfSource: {}, sync.OfNetScaler: {}, sync.OfApp: {}}
 	drifts := map[string]map[netscaler.Op]int{}
 	for _, a := range s.list() {
 		byStatus[a.Status]++
+		for _, t := range a.Failures {
+			causes[t.Of][t.String()] = true
+		}
 		at := []string{a.Name, a.NetScaler, a.Group}
 		if drifts[a.NetScaler] == nil {
 			drifts[a.NetScaler] = map[netscaler.Op]int{}
@@ -123,12 +139,8 @@ func (c collector) Collect(ch chan<- prometheus.Metric) {
 		for op, n := range a.Drift {
 			drifts[a.NetScaler][op] += n
 		}
-		for _, w := range statuses {
-			if w.status == a.Status {
-				gauge(appStatus, 1, append(at, w.word)...)
-			}
-		}
-		if a.Seen.IsZero() || a.Seen.Before(a.Looked) {
+		gauge(appStatus, 1, append(at, oneWord(label(a.Status)))...)
+		if a.Seen.IsZero() || a.Old {
 			continue
 		}
 		byState := map[sync.Standing]int{sync.Serving: 0} // a group that lost its last one must not just vanish
@@ -139,8 +151,11 @@ func (c collector) Collect(ch chan<- prometheus.Metric) {
 			gauge(members, float64(n), append(at, oneWord(state.String()))...)
 		}
 	}
-	for _, w := range statuses {
-		gauge(apps, float64(byStatus[w.status]), w.word)
+	for _, status := range statuses {
+		gauge(apps, float64(byStatus[status]), oneWord(label(status)))
+	}
+	for of, all := range causes {
+		gauge(troubled, float64(len(all)), string(of))
 	}
 	netscalers, sources := s.named()
 	for _, name := range netscalers {
@@ -200,7 +215,8 @@ func (o *Observer) metrics() http.Handler {
 	return promhttp.HandlerFor(o.registry(true), promhttp.HandlerOpts{MaxRequestsInFlight: maxScrapes})
 }
 
-// oneWord is a name of ours as the value of a label.
+// oneWord is a status, a standing or a kind of change as labels, links and CSS
+// classes have it.
 func oneWord(name string) string { return strings.ReplaceAll(name, " ", "_") }
 
 func unix(t time.Time) float64 {

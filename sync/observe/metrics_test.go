@@ -47,7 +47,8 @@ func TestMetricsTellWhatThePassesFoundAndDid(t *testing.T) {
 		lint(t, ours(text))
 		// How many calls it takes is the client's business.
 		golden(t, "testdata/metrics.golden", regexp.MustCompile(`(?m)^nitrox_nitro_call.*\n`).ReplaceAllString(ours(text), ""))
-		has(t, text, `nitrox_nitro_calls_total{kind="save nsconfig",netscaler="core",outcome="ok"} 2`, `nitrox_nitro_call_duration_seconds_count{netscaler="core"}`)
+		has(t, text, `nitrox_nitro_calls_total{kind="save nsconfig",netscaler="core",outcome="ok"} 2`,
+			`nitrox_nitro_call_duration_seconds_count{netscaler="core"}`)
 		has(t, text, "go_goroutines", "process_start_time_seconds")
 	})
 }
@@ -57,8 +58,9 @@ func TestADryRunIsDriftAndNoChange(t *testing.T) {
 		s := newSite(t, sync.App{Name: "shop"})
 		s.say("prod", "shop", 1, 2)
 		s.Record(s.Plan(t.Context(), nil), time.Now())
-		has(t, s.get("/metrics"), "nitrox_dry_run 1\n", `nitrox_drift_changes{netscaler="edge",op="bind"} 2`, `nitrox_changes_total{op="bind",outcome="made"} 0`, `nitrox_apps{status="pending"} 1`)
-		has(t, s.get("/"), "dry run: nothing is changed", "1 of 1 service group with changes that are not made", "missing")
+		has(t, s.get("/metrics"), "nitrox_dry_run 1\n", `nitrox_drift_changes{netscaler="edge",op="bind"} 2`,
+			`nitrox_changes_total{op="bind",outcome="made"} 0`, `nitrox_apps{status="pending"} 1`)
+		has(t, s.get("/"), "dry run: nothing is changed", "1 of 1 service group would change", "missing")
 		s.close()
 	})
 }
@@ -85,14 +87,18 @@ func TestTheMetricsFileGoesOnFromRunToRun(t *testing.T) {
 		}
 		s.say("prod", "shop", 1, 2)
 		time.Sleep(time.Second)
-		has(t, run(), `nitrox_changes_total{op="bind",outcome="made"} 2`, `nitrox_nitro_calls_total{kind="login",netscaler="edge",outcome="ok"} 1`,
+		has(t, run(), `nitrox_changes_total{op="bind",outcome="made"} 2`,
+			`nitrox_nitro_calls_total{kind="login",netscaler="edge",outcome="ok"} 1`,
 			"nitrox_last_success_timestamp_seconds 9.46684801e+08\n", `nitrox_pass_duration_seconds_count{phase="all"} 1`)
 		time.Sleep(time.Hour)
 		s.broken["prod"] = errors.New("503 Service Unavailable")
 		text := run()
-		has(t, text, `nitrox_changes_total{op="bind",outcome="made"} 2`, `nitrox_nitro_calls_total{kind="login",netscaler="edge",outcome="ok"} 2`, `nitrox_nitro_calls_total{kind="save nsconfig",netscaler="edge",outcome="ok"} 1`,
+		has(t, text, `nitrox_changes_total{op="bind",outcome="made"} 2`,
+			`nitrox_nitro_calls_total{kind="login",netscaler="edge",outcome="ok"} 2`,
+			`nitrox_nitro_calls_total{kind="save nsconfig",netscaler="edge",outcome="ok"} 1`,
 			"nitrox_last_success_timestamp_seconds 9.46684801e+08\n", "nitrox_last_pass_timestamp_seconds 9.46688401e+08\n",
-			`nitrox_source_last_success_timestamp_seconds{source="prod"} 9.46684801e+08`, `nitrox_netscaler_last_save_timestamp_seconds{netscaler="edge"} 9.46684801e+08`, `nitrox_source_up{source="prod"} 0`,
+			`nitrox_source_last_success_timestamp_seconds{source="prod"} 9.46684801e+08`,
+			`nitrox_netscaler_last_save_timestamp_seconds{netscaler="edge"} 9.46684801e+08`, `nitrox_source_up{source="prod"} 0`,
 			`nitrox_passes_total{result="failed"} 1`, `nitrox_passes_total{result="ok"} 1`, `nitrox_pass_duration_seconds_count{phase="all"} 2`,
 			`nitrox_pass_duration_seconds_bucket{phase="all",le="+Inf"} 2`)
 

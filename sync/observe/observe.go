@@ -7,6 +7,7 @@
 package observe
 
 import (
+	"cmp"
 	"maps"
 	"slices"
 	stdsync "sync"
@@ -42,8 +43,9 @@ type Observer struct {
 // never changed once they are in it.
 type state struct {
 	Options
-	born       time.Time // or since when this replica leads
+	born       time.Time // or since when this replica leads, or stands by
 	standby    bool
+	edition    int // how many times what the page shows has changed
 	apps       map[sync.Place]app
 	sources    map[string]health
 	netscalers map[string]health
@@ -54,7 +56,7 @@ type state struct {
 	took            time.Duration
 	dryRun          bool
 	summary         string
-	success         time.Time // the last time that nothing was wrong anywhere
+	success         time.Time // when nothing had failed anywhere
 	counts          counts
 }
 
@@ -62,8 +64,8 @@ type state struct {
 type health struct {
 	Asked time.Time // zero: not yet
 	Err   string
-	Since time.Time // since when it is as it is: well, or failing
-	OK    time.Time // when it last was well
+	Since time.Time // since when it is as it is: OK, or failing
+	OK    time.Time // when it last was OK
 	Saved time.Time // the last save of a NetScaler
 }
 
@@ -91,6 +93,7 @@ func (o *Observer) Reload(apps []sync.App) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	o.state.Apps = apps
+	o.state.edition++
 	o.state.prune()
 }
 
@@ -153,8 +156,9 @@ func (o *Observer) Record(r sync.Result, at time.Time) {
 		s.netscalers[name] = h
 	}
 	s.prune()
+	s.edition++
 	s.finished, s.took, s.phases, s.dryRun, s.summary = at, r.Took, r.Phases, r.DryRun, r.Summary()
-	if s.well() {
+	if s.allOK() {
 		s.success = at
 	}
 	s.counts.add(r)
@@ -172,10 +176,23 @@ func (o *Observer) tell() {
 // StandBy says whether this replica makes no passes because another one leads.
 // It is alive and ready then: a platform that waits for it to be more would
 // wait for ever. Without elections nobody need say so.
+//
+// What it found while it led is another replica's business now, and is old.
 func (o *Observer) StandBy(yes bool) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	o.state.standby, o.state.born = yes, time.Now()
+	s := &o.state
+	s.edition++
+	s.standby, s.born = yes, time.Now()
+	for p, a := range s.apps {
+		s.apps[p] = a.forgotten()
+	}
+	for _, all := range []map[string]health{s.sources, s.netscalers} {
+		for name, h := range all {
+			all[name] = health{OK: h.OK, Saved: h.Saved}
+		}
+	}
+	clear(s.streams)
 	if yes {
 		o.tell()
 	}
@@ -188,6 +205,7 @@ func (o *Observer) Stream(source string, up bool) {
 	defer o.mu.Unlock()
 	if s, known := o.state.streams[source]; !known || s.Up != up {
 		o.state.streams[source] = stream{up, time.Now()}
+		o.state.edition++
 	}
 }
 
@@ -204,11 +222,9 @@ func (h health) after(err error, at time.Time) health {
 	if h.Asked.IsZero() || failed != (h.Err != "") {
 		h.Since = at
 	}
-	h.Asked, h.Err = at, sync.OneLine(text(err))
-	if failed && h.Err == "" {
-		h.Err = "failed"
-	}
-	if !failed {
+	if h.Asked, h.Err = at, ""; failed {
+		h.Err = cmp.Or(sync.OneLine(err.Error()), "failed")
+	} else {
 		h.OK = at
 	}
 	return h
@@ -224,11 +240,11 @@ func (o *Observer) snapshot() state {
 	return s
 }
 
-// well: all apps of the mapping were looked at and none failed, and neither did
+// allOK: all apps of the mapping were looked at and none failed, and neither did
 // a source or a NetScaler. A held removal is no failure.
-func (s *state) well() bool {
+func (s *state) allOK() bool {
 	for _, a := range s.list() {
-		if a.Status == sync.Failed || a.Status == "" {
+		if a.Status == sync.Failed || a.Status == unknown {
 			return false
 		}
 	}
@@ -250,8 +266,16 @@ func (s *state) list() []app {
 		for _, name := range a.NetScalers {
 			known := s.apps[sync.Place{App: a.Name, NetScaler: name}]
 			known.Name, known.Group, known.NetScaler, known.Paused = a.Name, a.Group, name, a.Policy.Paused
+			known.Old = s.old(known)
 			all = append(all, known)
 		}
 	}
 	return all
+}
+
+// old: the app's rows are from before its NetScaler failed, before a pass that
+// could not tell how they are, or before this replica led.
+func (s *state) old(a app) bool {
+	h := s.netscalers[a.NetScaler]
+	return !a.Seen.IsZero() && (a.Seen.Before(a.Looked) || a.Seen.Before(s.born) || h.Err != "" && a.Seen.Before(h.Since))
 }

@@ -2,11 +2,14 @@ package observe
 
 import (
 	"bytes"
+	"cmp"
+	"compress/gzip"
 	"fmt"
 	"html/template"
 	"net/http"
 	"net/url"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -21,7 +24,7 @@ type view struct {
 	Refresh  int // seconds
 	Title    string
 	Headline string
-	Tone     string // good, busy or bad
+	Tone     string // good, busy, warn or bad
 	Alive    string // why the loop seems to have stopped
 	Pass     string // about the last pass
 	Ended    time.Time
@@ -33,11 +36,20 @@ type view struct {
 	Sections []section
 }
 
+// tile is how many apps have a status.
 type tile struct {
-	Status, Label string
-	N             int
-	Chosen        bool
-	Link          string
+	Label, Tone, Link string
+	N                 int
+	Chosen            bool
+}
+
+// tileOf has a link to the apps of the status; name is what else they are chosen by.
+func tileOf(status sync.Status, name string, n int) tile {
+	chosen := url.Values{"status": {oneWord(label(status))}}
+	if name != "" {
+		chosen.Set("app", name)
+	}
+	return tile{Label: label(status), Tone: tones[status], Link: "?" + chosen.Encode(), N: n}
 }
 
 // group is the NetScalers, or the sources.
@@ -58,15 +70,33 @@ type note struct {
 	At          time.Time
 }
 
+// page answers that nothing has changed to whoever has the page as it is. Ages go
+// on in the meantime, so that is no answer for longer than a minute.
 func (o *Observer) page(w http.ResponseWriter, r *http.Request) {
-	s := o.snapshot()
-	var b bytes.Buffer
-	if err := pageTemplate.Execute(&b, s.view(time.Now(), r.URL.Query())); err != nil {
-		http.Error(w, "the page cannot be made: "+err.Error(), http.StatusInternalServerError)
+	s, now := o.snapshot(), time.Now()
+	edition := fmt.Sprintf(`W/"%x-%x-%x-%t"`, s.born.UnixNano(), s.edition, now.Unix()/60, s.alive(now) == nil)
+	w.Header().Set("ETag", edition)
+	w.Header().Set("Vary", "Accept-Encoding")
+	if r.Header.Get("If-None-Match") == edition {
+		w.WriteHeader(http.StatusNotModified)
+		return
+	}
+	var page bytes.Buffer
+	if err := pageTemplate.Execute(&page, s.view(now, r.URL.Query())); err != nil {
+		w.Header().Del("ETag")
+		http.Error(w, "cannot make the page: "+err.Error(), http.StatusInternalServerError)
 		return
 	}
 	w.Header().Set("Content-Type", "text/html; charset=utf-8")
-	_, _ = b.WriteTo(w) // who asked has left
+	// An error below: who asked has left.
+	if takesGzip(r.Header.Get("Accept-Encoding")) {
+		w.Header().Set("Content-Encoding", "gzip")
+		z := gzip.NewWriter(w)
+		_, _ = page.WriteTo(z)
+		_ = z.Close()
+		return
+	}
+	_, _ = page.WriteTo(w)
 }
 
 // view is the state as the page shows it to whoever asks for some of the apps.
@@ -79,17 +109,17 @@ func (s *state) view(now time.Time, query url.Values) view {
 		v.Alive = sync.OneLine(err.Error())
 	}
 	all := s.list()
-	counts := map[string]int{}
+	counts := map[sync.Status]int{}
 	for _, a := range all {
-		counts[word(a.Status)]++
+		counts[a.Status]++
 	}
-	for _, w := range statuses {
-		if n := counts[w.word]; n > 0 || w.word != "unknown" && w.word != "pending" {
-			link := url.Values{"status": {w.word}}
-			if v.Status == w.word {
-				link = url.Values{}
+	for _, status := range statuses {
+		if n := counts[status]; n > 0 || status != unknown && status != sync.Pending {
+			t := tileOf(status, "", n)
+			if v.Status == oneWord(label(status)) {
+				t.Chosen, t.Link = true, "?"
 			}
-			v.Tiles = append(v.Tiles, tile{Status: w.word, Label: label(w.word), N: n, Chosen: v.Status == w.word, Link: "?" + link.Encode()})
+			v.Tiles = append(v.Tiles, t)
 		}
 	}
 	v.Headline, v.Tone = s.headline(len(all), counts)
@@ -115,25 +145,25 @@ func (s *state) view(now time.Time, query url.Values) view {
 	return v
 }
 
-func word(status sync.Status) string {
-	for _, w := range statuses {
-		if w.status == status {
-			return w.word
+// takesGzip reads an Accept-Encoding.
+func takesGzip(accept string) bool {
+	for coding := range strings.SplitSeq(accept, ",") {
+		name, weight, _ := strings.Cut(strings.ReplaceAll(coding, " ", ""), ";")
+		if strings.EqualFold(name, "gzip") {
+			q, err := strconv.ParseFloat(strings.TrimPrefix(cmp.Or(weight, "q=1"), "q="), 64)
+			return err == nil && q > 0
 		}
 	}
-	return string(status)
+	return false
 }
 
-func label(word string) string {
-	if word == "unknown" {
-		return "not looked at yet"
-	}
-	return strings.ReplaceAll(word, "_", " ")
-}
+// label is a status in words.
+func label(status sync.Status) string { return cmp.Or(string(status), "unknown") }
 
 // headline says in a few words how things are.
-func (s *state) headline(all int, counts map[string]int) (text, tone string) {
-	trouble := counts["failed"] + counts["held"]
+func (s *state) headline(all int, counts map[sync.Status]int) (text, tone string) {
+	of := func(n int) string { return fmt.Sprintf("%d of %s", n, sync.Count(all, "service group")) }
+	trouble := counts[sync.Failed] + counts[sync.Held]
 	var broken []string
 	netscalers, sources := s.named()
 	for _, name := range netscalers {
@@ -152,17 +182,19 @@ func (s *state) headline(all int, counts map[string]int) (text, tone string) {
 	case s.finished.Before(s.born):
 		return "The first pass is under way", "busy"
 	case trouble > 0 && len(broken) == 1:
-		return fmt.Sprintf("%d of %s in trouble; %s failed", trouble, sync.Count(all, "service group"), broken[0]), "bad"
+		return of(trouble) + " in trouble; " + broken[0] + " failed", "bad"
 	case trouble > 0:
-		return fmt.Sprintf("%d of %s in trouble", trouble, sync.Count(all, "service group")), "bad"
+		return of(trouble) + " in trouble", "bad"
 	case len(broken) > 0:
 		return strings.Join(broken, ", ") + " failed", "bad"
-	case counts["pending"] > 0:
-		return fmt.Sprintf("%d of %s with changes that are not made", counts["pending"], sync.Count(all, "service group")), "busy"
+	case counts[sync.NotServing] > 0:
+		return of(counts[sync.NotServing]) + " not serving", "warn"
+	case counts[sync.Pending] > 0:
+		return of(counts[sync.Pending]) + " would change", "busy"
 	case all == 0:
 		return "The mapping has no apps", "busy"
-	case counts["unknown"] > 0:
-		return fmt.Sprintf("%d of %s not looked at yet", counts["unknown"], sync.Count(all, "service group")), "busy"
+	case counts[unknown] > 0:
+		return of(counts[unknown]) + " still unknown", "busy"
 	case all == 1:
 		return "The service group is in step", "good"
 	}
@@ -201,9 +233,9 @@ func (s *state) boxes() []group {
 		b := boxOf(name, s.sources[name])
 		b.Notes = append([]note{{Text: sync.Count(feeds[name], "app")}}, b.Notes...)
 		if stream, known := s.streams[name]; known {
-			word := "events arrive since"
+			word := "event stream opened"
 			if !stream.Up {
-				word = "no events since"
+				word = "event stream ended"
 			}
 			b.Notes = append(b.Notes, note{Label: word, At: stream.Since})
 		}
@@ -213,17 +245,18 @@ func (s *state) boxes() []group {
 }
 
 func boxOf(name string, h health) box {
-	b := box{Name: name, Tone: "good", Word: "well", Err: h.Err, Since: h.Since}
+	b := box{Name: name, Tone: "good", Word: "OK", Err: h.Err, Since: h.Since}
 	switch {
 	case h.Asked.IsZero():
 		b.Tone, b.Word = "busy", "not asked yet"
 	case h.Err != "":
 		b.Tone, b.Word = "bad", "failing"
-		last := note{Label: "last well", At: h.OK}
 		if h.OK.IsZero() {
-			last = note{Text: "never well since the start"}
+			b.Notes = append(b.Notes, note{Text: "never OK since Nitrox started"})
 		}
-		b.Notes = append(b.Notes, last)
+	}
+	if b.Tone != "good" && !h.OK.IsZero() {
+		b.Notes = append(b.Notes, note{Label: "last OK", At: h.OK})
 	}
 	return b
 }
@@ -234,7 +267,7 @@ var pageTemplate = template.Must(template.New("page.html").Funcs(template.FuncMa
 	"since":  func(now, at time.Time) string { return sync.Short(max(0, now.Sub(at).Round(time.Second))) },
 	"stamp":  func(at time.Time) string { return at.UTC().Format("2006-01-02 15:04:05 UTC") },
 	"iso":    func(at time.Time) string { return at.UTC().Format(time.RFC3339) },
-	"class":  func(s sync.Standing) string { return strings.ReplaceAll(s.String(), " ", "-") },
+	"class":  func(s sync.Standing) string { return oneWord(s.String()) },
 	// What other templates get beside the present time.
 	"when": func(now, at time.Time) map[string]time.Time { return map[string]time.Time{"Now": now, "At": at} },
 	"card": func(now time.Time, c card) map[string]any { return map[string]any{"Now": now, "Card": c} },

@@ -28,7 +28,7 @@ func Listen(addr string) (net.Listener, error) {
 		_, err = strconv.ParseUint(port, 10, 16)
 	}
 	if err != nil {
-		return nil, fmt.Errorf("%q is no address to listen at; say HOST:PORT, or a port alone for this machine only", addr)
+		return nil, fmt.Errorf("%q is not an address to listen on; use HOST:PORT, or a port alone for this machine only", addr)
 	}
 	if host == "" {
 		host = "127.0.0.1"
@@ -85,10 +85,11 @@ func (o *Observer) Handler() http.Handler {
 func guarded(h http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		for name, value := range map[string]string{
-			"Content-Security-Policy": "default-src 'none'; style-src 'self'; script-src 'self'; img-src 'self'; connect-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'",
-			"X-Content-Type-Options":  "nosniff",
-			"Referrer-Policy":         "no-referrer",
-			"Cache-Control":           "no-store",
+			"Content-Security-Policy": "default-src 'none'; style-src 'self'; script-src 'self'; img-src 'self'; connect-src 'self'; " +
+				"form-action 'self'; base-uri 'none'; frame-ancestors 'none'",
+			"X-Content-Type-Options": "nosniff",
+			"Referrer-Policy":        "no-referrer",
+			"Cache-Control":          "no-store",
 		} {
 			w.Header().Set(name, value)
 		}

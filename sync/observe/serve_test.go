@@ -36,7 +36,7 @@ func TestAPortAloneIsOfThisMachineOnly(t *testing.T) {
 		if l, err := observe.Listen(addr); err == nil {
 			t.Errorf("%q listens at %v", addr, l.Addr())
 			l.Close()
-		} else if !strings.Contains(err.Error(), "is no address to listen at") {
+		} else if !strings.Contains(err.Error(), "is not an address to listen on") {
 			t.Errorf("%q: %v", addr, err)
 		}
 	}

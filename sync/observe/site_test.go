@@ -187,12 +187,20 @@ func mixed(t *testing.T, wait func()) *site {
 		sync.App{Name: "exports", Policy: paused},
 		sync.App{Name: "forms", Group: "sg-missing", Policy: limits},
 		sync.App{Name: "gateway", Policy: fenced},
+		sync.App{Name: "invoices", Policy: limits},
 	)
 	for _, app := range []string{"account", "basket", "checkout", "delivery", "exports", "gateway"} {
 		s.say("prod", app, upto(5)...)
 	}
+	s.say("prod", "invoices", 1)
 	s.say("dcos", "delivery", 6, 7)
-	s.load("edge", "add server files files.example.com\nbind serviceGroup sg-gateway files 80\nbind serviceGroup sg-gateway 192.0.2.7 80\nbind serviceGroup sg-gateway 10.0.0.5 31080 -state DISABLED\n")
+	s.load("edge", `add server files files.example.com
+bind serviceGroup sg-gateway files 80
+bind serviceGroup sg-gateway 192.0.2.7 80
+bind serviceGroup sg-gateway 10.0.0.5 31080 -state DISABLED
+bind serviceGroup sg-exports 10.0.0.6 31080 -state DISABLED -customServerID `+netscaler.DrainMark(host(6))+`
+bind serviceGroup sg-invoices 10.0.0.1 31080 -state DISABLED
+`)
 	s.pass()
 
 	wait()

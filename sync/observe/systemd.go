@@ -14,18 +14,18 @@ import (
 
 // Notify tells systemd how the loop goes, until ctx ends, and then that it is
 // stopping: ready after the first pass (or once it stands by), a status line after
-// each, and, if the
-// unit has a watchdog, that the loop is alive ([Observer.Alive]), twice as often
-// as is asked for. Not started by systemd as Type=notify it does nothing.
+// each, and, if the unit has a watchdog, that the loop is alive ([Observer.Alive]),
+// twice as often as is asked for. Not started by systemd as Type=notify it does
+// nothing.
 func (o *Observer) Notify(ctx context.Context, log *slog.Logger) {
 	watchdog, err := daemon.SdWatchdogEnabled(false)
 	if err != nil {
-		log.Error("systemd's watchdog is not served", "error", err)
+		log.Error("cannot read systemd's watchdog setting", "error", err)
 	}
 	o.notify(ctx, watchdog, func(messages ...string) bool {
 		told, err := daemon.SdNotify(false, strings.Join(messages, "\n"))
 		if err != nil {
-			log.Error("systemd cannot be told how the loop goes", "error", err)
+			log.Error("cannot report to systemd", "error", err)
 		}
 		return told || err != nil
 	})

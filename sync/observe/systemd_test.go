@@ -29,7 +29,10 @@ func TestSystemdIsPingedWhileTheLoopIsAliveAndNoLonger(t *testing.T) {
 		time.Sleep(500 * time.Second)
 		cancel()
 		synctest.Wait()
-		want := []string{"0s EXTEND_TIMEOUT_USEC=360000000 STATUS=the first pass is under way", "10s WATCHDOG=1", "15s READY=1 STATUS=done: nothing to change (0 service groups: ) WATCHDOG=1"}
+		want := []string{
+			"0s EXTEND_TIMEOUT_USEC=360000000 STATUS=the first pass is under way", "10s WATCHDOG=1",
+			"15s READY=1 STATUS=done: nothing to change (0 service groups) WATCHDOG=1",
+		}
 		for at := 20; at <= 105; at += 10 { // 90 s after the last pass it is not alive any more
 			want = append(want, fmt.Sprintf("%v WATCHDOG=1", time.Duration(at)*time.Second))
 		}
@@ -119,7 +122,7 @@ func TestWithoutSystemdNothingIsToldAndASocketThatIsGoneIsLogged(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
 	New(Options{}).Notify(ctx, slog.New(slog.NewTextHandler(&log, nil)))
-	for _, want := range []string{"systemd cannot be told", "systemd's watchdog is not served"} {
+	for _, want := range []string{"cannot report to systemd", "cannot read systemd's watchdog setting"} {
 		if !strings.Contains(log.String(), want) {
 			t.Errorf("%q is not in %s", want, log.String())
 		}

@@ -1,8 +1,0 @@
-package observe
-
-func text(err error) string {
-	if err == nil {
-		return ""
-	}
-	return err.Error()
-}
