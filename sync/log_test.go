@@ -4,7 +4,10 @@ import (
 	"bytes"
 	"context"
 	"fmt"
+	"log/slog"
 	"strings"
+	stdsync "sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -17,18 +20,37 @@ import (
 // does: the log by a Chronicle, the text report where that has news.
 type chronicler struct {
 	*run
-	chronicle sync.Chronicle
-	reports   bytes.Buffer
-	reported  int
+	chronicle    sync.Chronicle
+	log, reports written
+}
+
+// written is a buffer that the loop writes and the test reads.
+type written struct {
+	mu stdsync.Mutex
+	b  bytes.Buffer
+}
+
+func (w *written) Write(b []byte) (int, error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.b.Write(b)
+}
+
+// since is what was written since it was last asked.
+func (w *written) since() string {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	defer w.b.Reset()
+	return w.b.String()
 }
 
 func newChronicler(s *site, every time.Duration) *chronicler {
 	c := &chronicler{run: newRun(s, every)}
+	c.Log = slog.New(slog.NewTextHandler(&c.log, nil))
 	kept := c.Report
 	c.Report = func(r sync.Result) {
 		kept(r)
 		if c.chronicle.Log(s.t.Context(), c.Log, r, time.Now()) {
-			c.reported++
 			if err := sync.Text(&c.reports, r); err != nil {
 				s.t.Error(err)
 			}
@@ -40,15 +62,12 @@ func newChronicler(s *site, every time.Duration) *chronicler {
 // lines are those that the log and the reports have grown by, without the ends
 // of passes.
 func (c *chronicler) lines() (log []string, reported int) {
-	for line := range strings.Lines(c.log.String()) {
+	for line := range strings.Lines(c.log.since()) {
 		if !strings.Contains(line, `msg="pass ended"`) {
 			log = append(log, line)
 		}
 	}
-	reported = strings.Count(c.reports.String(), "\n")
-	c.log.Reset()
-	c.reports.Reset()
-	return log, reported
+	return log, strings.Count(c.reports.since(), "\n")
 }
 
 // says holds the log to lines that contain these words, in this order.
@@ -114,12 +133,13 @@ func TestTheLogOfADeadNetScaler(t *testing.T) {
 func TestTheLogOfASourceThatFlaps(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		st, apps := shops(200)
-		pass, well := 0, false
+		var well atomic.Bool
+		pass := 0
 		c := newChronicler(newSite(t, players{"prod": func(ctx context.Context, app string, fresh bool) (sources.Answer, error) {
 			if app == "shop-000" {
 				pass++
 			}
-			if pass > 2 && pass%2 == 0 && !well {
+			if pass > 2 && pass%2 == 0 && !well.Load() {
 				return sources.Answer{}, fmt.Errorf("HTTP 503 after %dms", pass*7)
 			}
 			return st.play(ctx, app, fresh)
@@ -132,12 +152,12 @@ func TestTheLogOfASourceThatFlaps(t *testing.T) {
 			c.says("flapping", 10, failed, over, failed)
 			time.Sleep(time.Hour)
 			c.says("for an hour more", 4, failed)
-			well = true
+			well.Store(true)
 			time.Sleep(5 * time.Minute)
 			c.says("well for five minutes", 0)
 			time.Sleep(10 * time.Minute)
 			c.says("well for fifteen", 1, over)
-			well = false
+			well.Store(false)
 			time.Sleep(2 * time.Minute)
 			c.says("again, within the hour", 4, failed)
 		}()
@@ -157,7 +177,7 @@ func TestTheLogOfASourceWithManyReasons(t *testing.T) {
 			return st.play(ctx, app, fresh)
 		}}, apps...), 30*time.Second)
 		c.during(59 * time.Minute)
-		if n := strings.Count(c.log.String(), "source failed"); n != 5 {
+		if n := strings.Count(c.log.since(), "source failed"); n != 5 {
 			t.Errorf("%d lines in an hour", n)
 		}
 	})
