@@ -20,7 +20,7 @@ func (p *program) app() *cli.App {
 	a.Name = "nitrox"
 	a.Usage = "keep NetScaler service groups in step with containers"
 	a.UsageText = "nitrox COMMAND [OPTIONS]"
-	a.Description = "New here? nitrox demo shows all of it in a few seconds, and needs no NetScaler."
+	a.Description = "New here? nitrox demo shows how it works in a few seconds, and needs no NetScaler."
 	a.Writer, a.ErrWriter = p.stdout, p.stderr
 	a.HideVersion, a.Suggest, a.DisableSliceFlagSeparator = true, true, true
 	a.EnableBashCompletion = true
@@ -67,7 +67,7 @@ func (p *program) app() *cli.App {
 			Action: p.simulator,
 		},
 		{
-			Name: "demo", Usage: "show all of it on a simulated NetScaler: deploy, scale up, a failure, scale down",
+			Name: "demo", Usage: "show how it works on a simulated NetScaler: deploy, scale up, a failure, scale down",
 			Action: p.demo,
 		},
 		{
@@ -107,7 +107,7 @@ func usageError(c *cli.Context, err error, _ bool) error {
 		case why != "parse error":
 			return fmt.Errorf("--%s: %s", name, why)
 		case name == "loop":
-			return fmt.Errorf("--loop: %s is not a length of time; write it like 30s or 5m", value)
+			return fmt.Errorf("--loop: %s is not a duration; write it like 30s or 5m", value)
 		}
 		return fmt.Errorf("--%s takes no value, but was given %s", name, value)
 	}
@@ -131,7 +131,7 @@ func unknown(what, name string, known []string) error {
 	if near := config.Nearest(name, known); near != "" {
 		return fmt.Errorf("unknown %s %q; did you mean %q?", what, name, near)
 	}
-	return fmt.Errorf("unknown %s %q; there are %s", what, name, strings.Join(known, ", "))
+	return fmt.Errorf("unknown %s %q; choose from %s", what, name, strings.Join(known, ", "))
 }
 
 func names(commands []*cli.Command) []string {

@@ -34,7 +34,7 @@ apps:
 `
 )
 
-// demo tells the whole story on a simulator of its own, by the command lines
+// demo shows everything on a simulator of its own, by the command lines
 // that a user would type.
 type demo struct {
 	*program
@@ -77,16 +77,16 @@ func (d *demo) tell(ctx context.Context) error {
 	if err := d.write("nitrox.yaml", demoMapping); err != nil {
 		return err
 	}
-	d.say(ctx, "A mapping file says where an app's containers are known, and which service group holds them:")
+	d.say(ctx, "A mapping file says where to look up an app's containers, and which service group they belong to:")
 	d.show(demoMapping)
-	d.say(ctx, "Today four containers run. What would Nitrox do? A dry run only reads:")
+	d.say(ctx, "Four containers are running. What would Nitrox do? A dry run only reads:")
 	if err := d.containers(4); err != nil {
 		return err
 	}
 	if err := d.run(ctx, 0, "plan"); err != nil {
 		return err
 	}
-	d.say(ctx, "Do it:")
+	d.say(ctx, "Apply it:")
 	if err := d.run(ctx, 0, "sync"); err != nil {
 		return err
 	}
@@ -104,21 +104,21 @@ func (d *demo) tell(ctx context.Context) error {
 	if err := d.run(ctx, 1, "sync"); err != nil {
 		return err
 	}
-	d.say(ctx, "It recovers, and the app shrinks to 2. So much less is asked for twice; then four members drain for 3 seconds:")
+	d.say(ctx, "It recovers, and the app shrinks to 2. A drop this large is confirmed by asking again; then four members drain for 3 seconds:")
 	if err := d.containers(2); err != nil {
 		return err
 	}
 	if err := d.run(ctx, 0, "sync"); err != nil {
 		return err
 	}
-	d.say(ctx, "Once they are out of service, any later run unbinds them; it needs no memory of its own:")
+	d.say(ctx, "Once they are out of service, any later run unbinds them, without keeping state:")
 	if err := d.drained(ctx); err != nil {
 		return err
 	}
 	if err := d.run(ctx, 0, "sync"); err != nil {
 		return err
 	}
-	d.say(ctx, "That was all of it, on a simulated NetScaler and by the commands above. Try next:")
+	d.say(ctx, "That was the whole story, on a simulated NetScaler, with just the commands above. Try next:")
 	d.show(`nitrox simulator --listen 127.0.0.1:8088     a NetScaler to try your own mapping on
 nitrox validate --config nitrox.yaml         all problems of a mapping file at once
 nitrox plan --config nitrox.yaml             what a run would do; only reads
@@ -155,7 +155,7 @@ func (d *demo) run(ctx context.Context, want int, args ...string) error {
 	code := run(ctx, append(append([]string{"nitrox"}, args...), "--log-level", "error"), &out, &log, lookup)
 	d.show(strings.ReplaceAll(out.String(), d.dir+string(filepath.Separator), ""))
 	if code != want {
-		return fmt.Errorf("the demo did not go as it should: exit code %d, not %d: %s", code, want, log.String())
+		return fmt.Errorf("the demo went wrong: exit code %d, not %d: %s", code, want, log.String())
 	}
 	fmt.Fprintf(d.stdout, "  exit code %d; sg-account now has ", code)
 	var members []string

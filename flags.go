@@ -101,7 +101,7 @@ func (w *waitFlag) Set(text string) error {
 	}
 	bound, err := time.ParseDuration(text)
 	if err != nil || bound < time.Second {
-		return fmt.Errorf("%q is not a length of time of at least 1s; write --wait, or --wait=2m", text)
+		return fmt.Errorf("%q is not a duration of at least 1s; write --wait, or --wait=2m", text)
 	}
 	w.given, w.bound = true, bound
 	return nil

@@ -37,7 +37,7 @@ func (j *job) logLost(err error) {
 	}
 }
 
-// watched tells of the first write that fails: a logger keeps that to itself.
+// watched reports the first write that fails: a logger keeps that to itself.
 type watched struct {
 	io.Writer
 	lost func(error)

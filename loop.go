@@ -57,7 +57,7 @@ func (j *job) loop(ctx context.Context, s *sync.Syncer, inUse []byte) error {
 	return nil
 }
 
-// serve tells of the loop to systemd and, if it is asked for, over HTTP, until
+// serve reports on the loop to systemd and, if it is asked for, over HTTP, until
 // end is called, which is when the loop has ended.
 func (j *job) serve(loop context.Context) (end func(), err error) {
 	ctx, cancel := context.WithCancel(context.WithoutCancel(loop))

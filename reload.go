@@ -20,7 +20,7 @@ const (
 
 // reloads gives a new syncer whenever the mapping file has changed from inUse,
 // or at a signal. A file that cannot be read, or has problems, changes nothing
-// and is told of, once.
+// and is reported once.
 func reloads(ctx context.Context, file string, inUse []byte, signals <-chan os.Signal, load func() (*sync.Syncer, error), log *slog.Logger) <-chan *sync.Syncer {
 	fresh := make(chan *sync.Syncer)
 	refuse := func(err error) {

@@ -106,7 +106,7 @@ func TestReloads(t *testing.T) {
 		pass(time.Minute)
 		expect("missing")
 		if n := told("no such file"); n != 1 {
-			t.Errorf("a missing file is told of %d times", n)
+			t.Errorf("a missing file is reported %d times", n)
 		}
 		write("three")
 		pass(time.Minute)

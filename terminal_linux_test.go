@@ -319,7 +319,7 @@ func TestProgressOfAWait(t *testing.T) {
 		}
 	}
 	end, lines := screen(t, p.watched(80, 0))
-	if !strings.Contains(end, "sent to drain") || !strings.Contains(end, "2 unbound") || strings.Contains(end, " left") {
+	if !strings.Contains(end, "started draining") || !strings.Contains(end, "2 unbound") || strings.Contains(end, " left") {
 		t.Errorf("in the end a person sees\n%s", end)
 	}
 	seen := slices.Compact(lines)

@@ -60,11 +60,10 @@ type Config struct {
 	// Several replicas need it, of which one may write.
 	Allow func() error `json:"-"`
 	// Observe is called for each try of a call when it has ended, by whichever
-	// goroutine made it; nil: nobody is.
+	// goroutine made it; may be nil.
 	Observe func(CallInfo) `json:"-"`
-	// Progress is told of how many changes, of how many in one step of Do, it is
-	// known what became of them, when the step begins and whenever there are
-	// more; nil: nobody is.
+	// Progress is called when a step of Do begins and whenever more of its changes
+	// have an outcome, with how many have one, and of how many; may be nil.
 	Progress func(op Op, done, of int) `json:"-"`
 }
 

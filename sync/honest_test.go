@@ -22,7 +22,7 @@ func TestAGroupThatDoesNotServeIsNotInStep(t *testing.T) {
 	}{
 		"the group is disabled":    {[]string{"bind serviceGroup sg-shop 10.0.0.1 80", "disable serviceGroup sg-shop"}, 1, "0 serving, the service group, or the server of each member, is disabled"},
 		"an operator disabled all": {[]string{"bind serviceGroup sg-shop 10.0.0.1 80 -state DISABLED", "bind serviceGroup sg-shop 10.0.0.2 80 -state DISABLED"}, 2, "0 serving, 2 members disabled by somebody else"},
-		"nothing is wanted":        {nil, 0, "0 serving, nothing is wanted"},
+		"nothing is wanted":        {nil, 0, "0 serving, no members are wanted"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			bubble(t, func(t *testing.T) {
@@ -123,7 +123,7 @@ func TestAnAppThatLeavesTheMappingSaysWhatItLeft(t *testing.T) {
 			reload <- next
 		}()
 		r.during(time.Minute)
-		want := `msg="an app has left the mapping, and its draining members stay bound" app=cart netscaler=edge members=10.0.0.3:80`
+		want := `msg="an app was removed from the mapping, but its draining members stay bound" app=cart netscaler=edge members=10.0.0.3:80`
 		if got := r.log.String(); !strings.Contains(got, want) {
 			t.Errorf("\n%s", got)
 		}

@@ -16,7 +16,7 @@ import (
 	"nitrox/sync"
 )
 
-// A chronicler is a loop over a site whose passes are told of as the program
+// A chronicler is a loop over a site whose passes are reported as the program
 // does: the log by a Chronicle, the text report where that has news.
 type chronicler struct {
 	*run

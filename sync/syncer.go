@@ -17,7 +17,7 @@ type Syncer struct {
 	Sources    map[string]Source
 	NetScalers map[string]*NetScaler
 	Apps       []App
-	// Progress is told of each step of a pass when it begins and ends, by whichever
+	// Progress is called for each step of a pass when it begins and ends, by whichever
 	// goroutine takes it; nil: nobody watches.
 	Progress func(Step)
 

@@ -17,7 +17,7 @@ import (
 	"nitrox/sync/config"
 )
 
-var update = flag.Bool("update", false, "write the expected outputs of testdata anew")
+var update = flag.Bool("update", false, "rewrite the expected outputs of testdata")
 
 // secrets are what no message may ever show. The bad files are full of them.
 var secrets = []string{"hunter2", "s3cr3t-value", "from-the-environment"}

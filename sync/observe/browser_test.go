@@ -208,7 +208,7 @@ func TestThePageRefreshesItselfInABrowser(t *testing.T) {
 		}
 		return false;
 	})()`, chromedp.EvalAwaitPromise)); !kept {
-		t.Error("the page was made anew although nothing had changed")
+		t.Error("the page was made again although nothing had changed")
 	}
 	stop()
 	do(t, ctx, refresh, chromedp.WaitVisible(chromedp.CSS("#old")))

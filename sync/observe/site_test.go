@@ -22,7 +22,7 @@ import (
 const password, token = "correct-horse-battery", "eyJhbGciOi-token"
 
 // site is a loop by hand: a real syncer between sources that the test plays and
-// simulated NetScalers, and the observer that is told of its passes.
+// simulated NetScalers, and the observer that is given its passes.
 type site struct {
 	*sync.Syncer
 	*observe.Observer
