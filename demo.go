@@ -38,7 +38,6 @@ apps:
 // that a user would type.
 type demo struct {
 	*program
-	ctx    context.Context
 	dir    string
 	sim    *simulator.Simulator
 	env    map[string]string
@@ -67,59 +66,59 @@ func (p *program) demo(c *cli.Context) (err error) {
 	go func() { _ = server.Serve(l) }() // ends with the Close below
 	defer server.Close()
 
-	d := &demo{program: p, ctx: c.Context, dir: dir, sim: sim, slowly: isTerminal(p.stdout), env: map[string]string{
+	d := &demo{program: p, dir: dir, sim: sim, slowly: isTerminal(p.stdout), env: map[string]string{
 		"DEMO_NETSCALER": "http://" + l.Addr().String(), "DEMO_PASSWORD": "nsroot",
 		"NITROX_CONFIG": filepath.Join(dir, "nitrox.yaml"),
 	}}
-	return d.tell()
+	return d.tell(c.Context)
 }
 
-func (d *demo) tell() error {
+func (d *demo) tell(ctx context.Context) error {
 	if err := d.write("nitrox.yaml", demoMapping); err != nil {
 		return err
 	}
-	d.say("A mapping file says where an app's containers are known, and which service group holds them:")
+	d.say(ctx, "A mapping file says where an app's containers are known, and which service group holds them:")
 	d.show(demoMapping)
-	d.say("Today four containers run. What would Nitrox do? A dry run only reads:")
+	d.say(ctx, "Today four containers run. What would Nitrox do? A dry run only reads:")
 	if err := d.containers(4); err != nil {
 		return err
 	}
-	if err := d.run(0, "plan"); err != nil {
+	if err := d.run(ctx, 0, "plan"); err != nil {
 		return err
 	}
-	d.say("Do it:")
-	if err := d.run(0, "sync"); err != nil {
+	d.say(ctx, "Do it:")
+	if err := d.run(ctx, 0, "sync"); err != nil {
 		return err
 	}
-	d.say("The app grows from 4 containers to 6:")
+	d.say(ctx, "The app grows from 4 containers to 6:")
 	if err := d.containers(6); err != nil {
 		return err
 	}
-	if err := d.run(0, "sync"); err != nil {
+	if err := d.run(ctx, 0, "sync"); err != nil {
 		return err
 	}
-	d.say("The cluster manager fails: its answer breaks off in the middle. Unknown is not empty, so nothing is removed:")
+	d.say(ctx, "The cluster manager fails: its answer breaks off in the middle. Unknown is not empty, so nothing is removed:")
 	if err := d.write("endpoints.json", `{"apps": {"AccountService": ["10.0.3.11:31080", "10.0.`); err != nil {
 		return err
 	}
-	if err := d.run(1, "sync"); err != nil {
+	if err := d.run(ctx, 1, "sync"); err != nil {
 		return err
 	}
-	d.say("It recovers, and the app shrinks to 2. So much less is asked for twice; then four members drain for 3 seconds:")
+	d.say(ctx, "It recovers, and the app shrinks to 2. So much less is asked for twice; then four members drain for 3 seconds:")
 	if err := d.containers(2); err != nil {
 		return err
 	}
-	if err := d.run(0, "sync"); err != nil {
+	if err := d.run(ctx, 0, "sync"); err != nil {
 		return err
 	}
-	d.say("Once they are out of service, any later run unbinds them; it needs no memory of its own:")
-	if err := d.drained(); err != nil {
+	d.say(ctx, "Once they are out of service, any later run unbinds them; it needs no memory of its own:")
+	if err := d.drained(ctx); err != nil {
 		return err
 	}
-	if err := d.run(0, "sync"); err != nil {
+	if err := d.run(ctx, 0, "sync"); err != nil {
 		return err
 	}
-	d.say("That was all of it, on a simulated NetScaler and by the commands above. Try next:")
+	d.say(ctx, "That was all of it, on a simulated NetScaler and by the commands above. Try next:")
 	d.show(`nitrox simulator --listen 127.0.0.1:8088     a NetScaler to try your own mapping on
 nitrox validate --config nitrox.yaml         all problems of a mapping file at once
 nitrox plan --config nitrox.yaml             what a run would do; only reads
@@ -149,11 +148,11 @@ func (d *demo) write(name, content string) error {
 
 // run carries out a command line, shows it with its output and exit code, and
 // then what the NetScaler has.
-func (d *demo) run(want int, args ...string) error {
+func (d *demo) run(ctx context.Context, want int, args ...string) error {
 	fmt.Fprintf(d.stdout, "\n  $ nitrox %s\n", strings.Join(args, " "))
 	var out, log bytes.Buffer
 	lookup := func(name string) (string, bool) { v, ok := d.env[name]; return v, ok }
-	code := run(d.ctx, append(append([]string{"nitrox"}, args...), "--log-level", "error"), &out, &log, lookup)
+	code := run(ctx, append(append([]string{"nitrox"}, args...), "--log-level", "error"), &out, &log, lookup)
 	d.show(strings.ReplaceAll(out.String(), d.dir+string(filepath.Separator), ""))
 	if code != want {
 		return fmt.Errorf("the demo did not go as it should: exit code %d, not %d: %s", code, want, log.String())
@@ -176,7 +175,7 @@ func (d *demo) run(want int, args ...string) error {
 
 // drained waits until the NetScaler has taken the draining members out of
 // service, which is a matter of their 3 seconds.
-func (d *demo) drained() error {
+func (d *demo) drained(ctx context.Context) error {
 	tick := time.NewTicker(100 * time.Millisecond)
 	defer tick.Stop()
 	for {
@@ -189,19 +188,19 @@ func (d *demo) drained() error {
 		}
 		select {
 		case <-tick.C:
-		case <-d.ctx.Done():
-			return context.Cause(d.ctx)
+		case <-ctx.Done():
+			return context.Cause(ctx)
 		}
 	}
 }
 
 // say starts a new paragraph, after a moment in which a person can read the
 // one before.
-func (d *demo) say(text string) {
+func (d *demo) say(ctx context.Context, text string) {
 	if d.slowly {
 		select {
 		case <-time.After(1200 * time.Millisecond):
-		case <-d.ctx.Done():
+		case <-ctx.Done():
 		}
 	}
 	fmt.Fprintf(d.stdout, "\n%s\n", text)

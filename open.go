@@ -28,6 +28,9 @@ func (j *job) open() (*sync.Syncer, error) {
 	for i := range s.Apps {
 		s.Apps[i].Policy.Forced = slices.Contains(j.options.StringSlice("force"), s.Apps[i].Name)
 	}
+	if j.line != nil {
+		s.Progress = j.line.step
+	}
 	appliances := map[string]string{} // by URL
 	for _, name := range slices.Sorted(maps.Keys(m.NetScalers)) {
 		n := m.NetScalers[name]
@@ -45,11 +48,18 @@ func (j *job) open() (*sync.Syncer, error) {
 			n.Config.Allow = j.leading.Held
 		}
 		n.Config.Observe = func(call netscaler.CallInfo) { j.observer.Call(name, call) }
+		if j.line != nil {
+			n.Config.Progress = func(op netscaler.Op, done, of int) {
+				j.line.step(sync.Step{NetScaler: name, Doing: op.String(), Done: done, Of: of})
+			}
+		}
 		client, err := netscaler.Open(n.Config)
 		if err != nil {
 			return nil, fmt.Errorf("netscaler %s: %w", name, err)
 		}
-		s.NetScalers[name] = &sync.NetScaler{Client: client, Appliance: appliance, Partition: n.Config.Partition, Save: n.Save, SaveEvery: n.SaveEvery}
+		s.NetScalers[name] = &sync.NetScaler{
+			Client: client, Appliance: appliance, Partition: n.Config.Partition, Save: n.Save, SaveEvery: n.SaveEvery,
+		}
 	}
 	j.observer.Reload(slices.DeleteFunc(slices.Clone(s.Apps), func(a sync.App) bool {
 		return j.apps != nil && !slices.Contains(j.apps, a.Name)

@@ -99,7 +99,7 @@ func troubles(t *testing.T) map[string]string {
 			text := types.ExprString(call.Args[at])
 			if message, err := strconv.Unquote(text); err == nil {
 				found["`"+message+"`"] = level
-			} else if text == "e.message()" {
+			} else if text == "t.message()" {
 				for _, heading := range troubles[method.Sel.Name] {
 					found[heading] = level
 				}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"os/signal"
 	"syscall"
@@ -29,8 +30,9 @@ func untilStopped(ctx context.Context) context.Context {
 }
 
 // hint tells a person who pressed Ctrl-C why the program does not end at once.
-// The function that it returns ends that, or waits until it is told.
-func (p *program) hint(ctx context.Context, what string) func() {
+// w leads to standard error. The function that it returns ends that, or waits until
+// it is told.
+func (p *program) hint(ctx context.Context, w io.Writer, what string) func() {
 	if !isTerminal(p.stderr) {
 		return func() {}
 	}
@@ -39,7 +41,7 @@ func (p *program) hint(ctx context.Context, what string) func() {
 		defer close(told)
 		var by stoppedBy
 		if errors.As(context.Cause(ctx), &by) && by.Signal == os.Interrupt {
-			fmt.Fprintf(p.stderr, "%s; Ctrl-C again stops at once\n", what)
+			fmt.Fprintf(w, "%s; Ctrl-C again stops at once\n", what)
 		}
 	})
 	return func() {

@@ -50,7 +50,7 @@ func newProcess(t *testing.T, args ...string) *process {
 	p.write("nitrox.yaml", fmt.Sprintf(signalMapping, p.server.URL))
 	p.write("endpoints.json", `{"apps": {"shop": ["10.0.0.1:80"]}}`)
 	p.cmd = exec.Command("nitrox", append(args, "--config", filepath.Join(p.dir, "nitrox.yaml"))...)
-	p.cmd.Env = append(os.Environ(), "NS_USER=nitrox", "NS_PASSWORD=secret")
+	p.cmd.Env = append(os.Environ(), "NS_USER=nitrox", "NS_PASSWORD=secret", "TERM=xterm")
 	return p
 }
 

@@ -5,11 +5,17 @@ import (
 	"bytes"
 	"fmt"
 	"os"
+	"regexp"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
+	"time"
+	"unicode/utf8"
 
 	"golang.org/x/sys/unix"
+
+	"nitrox/netscaler/simulator"
 )
 
 // terminal is the two ends of one: what a person types and sees, and what the
@@ -175,4 +181,200 @@ func TestRunUnderNohupOutlivesItsTerminal(t *testing.T) {
 	p.on("GET servicegroup_servicegroupmember_binding", func() { p.signal(syscall.SIGHUP) })
 	p.start()
 	p.ends(0)
+}
+
+// screen is what a person sees in the end of what a terminal was sent, and every
+// state that its last line went through.
+func screen(t *testing.T, sent string) (end string, lines []string) {
+	t.Helper()
+	var done []string
+	current, column := []rune{}, 0
+	for rest := sent; rest != ""; {
+		if after, ok := strings.CutPrefix(rest, "\x1b[K"); ok {
+			current, rest = current[:column], after
+			lines = append(lines, string(current))
+			continue
+		}
+		r, size := utf8.DecodeRuneInString(rest)
+		rest = rest[size:]
+		switch r {
+		case '\r':
+			column = 0
+		case '\n':
+			done = append(done, string(current))
+			current, column = nil, 0
+		case '\x1b':
+			t.Fatalf("a sequence that is not known: %q", rest[:min(len(rest), 20)])
+		default:
+			if column == len(current) {
+				current = append(current, r)
+			}
+			current[column] = r
+			column++
+		}
+	}
+	return strings.Join(append(done, string(current)), "\n"), lines
+}
+
+// watched runs the process on a terminal of so many columns, and returns all that
+// the terminal was sent.
+func (p *process) watched(columns uint16, code int) string {
+	p.t.Helper()
+	person, program := terminal(p.t)
+	if err := unix.IoctlSetWinsize(int(person.Fd()), unix.TIOCSWINSZ, &unix.Winsize{Row: 24, Col: columns}); err != nil {
+		p.t.Fatal(err)
+	}
+	p.cmd.Env = append(p.cmd.Env, "NO_COLOR=1")
+	if p.cmd.Stdout == nil {
+		p.cmd.Stdout = program
+	}
+	if p.cmd.Stderr == nil {
+		p.cmd.Stderr = program
+	}
+	p.cmd.Stdin = program
+	p.cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true, Setctty: true}
+	p.start()
+	program.Close()
+	var sent bytes.Buffer
+	all := make(chan struct{})
+	go func() {
+		defer close(all)
+		_, _ = sent.ReadFrom(person) // a terminal ends with an error
+	}()
+	p.ends(code)
+	<-all
+	return sent.String()
+}
+
+// slow is a process whose NetScaler takes its time and changes one by one.
+func slow(t *testing.T, members int, args ...string) *process {
+	p := newProcess(t, args...)
+	p.sim = simulator.New(simulator.Options{
+		Users: map[string]string{"nitrox": "secret"}, Lacks: []string{"arrays"},
+		ReadLatency: 500 * time.Millisecond, WriteLatency: 20 * time.Millisecond, SaveTime: 500 * time.Millisecond,
+	})
+	p.sim.AddGroup("shop")
+	p.endpoints(members)
+	return p
+}
+
+// endpoints has the source know so many.
+func (p *process) endpoints(n int) {
+	all := make([]string, n)
+	for i := range all {
+		all[i] = fmt.Sprintf(`"10.0.%d.%d:80"`, i/200, i%200+1)
+	}
+	p.write("endpoints.json", `{"apps": {"shop": [`+strings.Join(all, ", ")+`]}}`)
+}
+
+// While a run takes its time a terminal shows what it does, in one line that is
+// never wider than the terminal, and of which nothing is left in the end.
+func TestProgressOnATerminal(t *testing.T) {
+	const report = "shop: shop on edge: 0 serving"
+	for _, columns := range []uint16{0, 80, 20} {
+		t.Run(fmt.Sprint(columns, " columns"), func(t *testing.T) {
+			t.Parallel()
+			end, lines := screen(t, slow(t, 60, "sync").watched(columns, 0))
+			if !strings.Contains(end, "\n"+report) || !strings.HasSuffix(end, "\n") || strings.Contains(end, "\nedge: ") {
+				t.Errorf("in the end a person sees\n%s", end)
+			}
+			counts := map[string]bool{}
+			for _, l := range lines {
+				if m := regexp.MustCompile(`^edge: bind (\d+)/60$`).FindStringSubmatch(l); m != nil {
+					counts[m[1]] = true
+				}
+				if n := utf8.RuneCountInString(l); columns > 0 && n >= int(columns) {
+					t.Errorf("a line of %d characters: %q", n, l)
+				}
+			}
+			if all := strings.Join(lines, "\n"); len(counts) < 2 || !strings.Contains(all, "edge: reading") || !strings.Contains(all, "edge: saving") {
+				t.Errorf("the line was\n%s", all)
+			}
+		})
+	}
+	t.Run("with the log between", func(t *testing.T) {
+		t.Parallel()
+		end, _ := screen(t, slow(t, 30, "sync", "--log-level", "debug").watched(80, 0))
+		for l := range strings.Lines(end) {
+			if !strings.HasPrefix(l, "time=") && strings.Contains(l, "time=") || strings.HasPrefix(l, "edge: ") {
+				t.Errorf("mixed: %q", l)
+			}
+		}
+		if n := strings.Count(end, "level=INFO msg=bound"); n != 30 {
+			t.Errorf("%d changes are logged, although --log-level is given:\n%s", n, end)
+		}
+	})
+}
+
+// A wait for drains counts down, and once they are over goes on.
+func TestProgressOfAWait(t *testing.T) {
+	t.Parallel()
+	p := newProcess(t, "sync", "--wait")
+	text := strings.Replace(fmt.Sprintf(signalMapping, p.server.URL), "name: shop,", "name: shop, drain: 3s, max_remove: 100%,", 1)
+	p.write("nitrox.yaml", text)
+	p.endpoints(1)
+	for i := range 3 {
+		if err := p.sim.Load(strings.NewReader(fmt.Sprintf("bind serviceGroup shop 10.0.0.%d 80\n", i+1))); err != nil {
+			t.Fatal(err)
+		}
+	}
+	end, lines := screen(t, p.watched(80, 0))
+	if !strings.Contains(end, "sent to drain") || !strings.Contains(end, "2 unbound") || strings.Contains(end, " left") {
+		t.Errorf("in the end a person sees\n%s", end)
+	}
+	seen := slices.Compact(lines)
+	for _, want := range []string{"draining 2 members, 3s left", "draining 2 members, 2s left", "draining 2 members, 1s left"} {
+		if !slices.Contains(seen, want) {
+			t.Errorf("no %q in\n%s", want, strings.Join(seen, "\n"))
+		}
+	}
+}
+
+// Where no person watches nothing is drawn, and the log is whole.
+func TestNoProgressElsewhere(t *testing.T) {
+	for name, set := range map[string]func(p *process, log *bytes.Buffer){
+		"the log is elsewhere": func(p *process, log *bytes.Buffer) { p.cmd.Stderr = log },
+		"a dumb terminal":      func(p *process, _ *bytes.Buffer) { p.cmd.Env = append(p.cmd.Env, "TERM=dumb") },
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			var log bytes.Buffer
+			p := slow(t, 10, "sync")
+			set(p, &log)
+			sent := p.watched(80, 0)
+			if strings.ContainsAny(sent+log.String(), "\x1b") || strings.Contains(sent, "reading") {
+				t.Errorf("it is drawn:\n%q", sent)
+			}
+			if n := strings.Count(log.String(), "msg=bound"); name == "the log is elsewhere" && n != 10 {
+				t.Errorf("%d changes are logged", n)
+			}
+		})
+	}
+}
+
+// On a terminal a change of a single run is seen once: in the report, or in both
+// if the log is asked for.
+func TestOneRunOnATerminalHasAReportAndNoLog(t *testing.T) {
+	for _, c := range []struct {
+		args   string
+		logged int
+	}{
+		{"sync", 0}, {"plan", 0}, {"sync --wait", 0}, {"sync --log-level info", 1}, {"sync -o json", 1},
+	} {
+		t.Run(c.args, func(t *testing.T) {
+			end, _ := screen(t, newProcess(t, strings.Fields(c.args)...).watched(80, 0))
+			if !strings.Contains(end, "10.0.0.1:80") {
+				t.Errorf("no report:\n%s", end)
+			}
+			if n := strings.Count(end, "msg=bound"); n != c.logged || strings.Contains(end, "level=") != (c.logged > 0) {
+				t.Errorf("%d lines of log for a change, want %d:\n%s", n, c.logged, end)
+			}
+		})
+	}
+	t.Run("what the report does not say is said", func(t *testing.T) {
+		p := newProcess(t, "sync", "--metrics-file", "/no/such/folder/nitrox.prom")
+		if end, _ := screen(t, p.watched(80, 1)); !strings.Contains(end, `level=ERROR msg="the metrics cannot be written"`) {
+			t.Errorf("not said:\n%s", end)
+		}
+	})
 }

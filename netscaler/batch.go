@@ -20,11 +20,27 @@ type batch struct {
 	trouble error
 	// noOrder: the build does not know the order of members; after it none is
 	// sent that has one.
-	noOrder error
+	noOrder  error
+	done, of int // of the items of a step
+}
+
+// begin begins a step that makes a change of each of the items.
+func (b *batch) begin(items []item) {
+	b.done, b.of = 0, len(items)
+	b.settled(0)
+}
+
+// settled notes that it is known of n more items what became of them.
+func (b *batch) settled(n int) {
+	b.done += n
+	if b.client.cfg.Progress != nil && b.of > 0 {
+		b.client.cfg.Progress(b.op, b.done, b.of)
+	}
 }
 
 // send sends items in arrays.
 func (b *batch) send(ctx context.Context, items []item) {
+	b.begin(items)
 	for len(items) > 0 {
 		n := min(chunk, len(items))
 		b.array(ctx, items[:n])
@@ -105,6 +121,7 @@ func (b *batch) results(items []item, results []reply) (left []item) {
 		e := &Error{Status: http.StatusMultiStatus, Code: r.code, Message: printable(r.message)}
 		b.errs[it.i] = b.verdict(it, e)
 	}
+	b.settled(len(items) - len(left))
 	return left
 }
 
@@ -158,6 +175,7 @@ func (b *batch) singly(ctx context.Context, items []item) (all bool) {
 			}
 		}
 		b.errs[it.i] = err
+		b.settled(1)
 		all = all && err == nil
 	}
 	return all
@@ -167,6 +185,7 @@ func (b *batch) settle(items []item, err error) {
 	for _, it := range items {
 		b.errs[it.i] = err
 	}
+	b.settled(len(items))
 }
 
 // stop keeps what has to be said of the changes that are not sent any more.

@@ -23,6 +23,7 @@ var ErrGone = errors.New("gone by now")
 // the members of a server with it, without a word, so each is looked at right
 // before; somebody who binds it in between loses that binding.
 func (b *batch) removeServers(ctx context.Context) {
+	b.begin(b.items)
 	asked := map[string]bool{}
 	for _, it := range b.items {
 		err := b.trouble
@@ -37,6 +38,7 @@ func (b *batch) removeServers(ctx context.Context) {
 			}
 		}
 		b.errs[it.i] = err
+		b.settled(1)
 	}
 }
 

@@ -62,6 +62,10 @@ type Config struct {
 	// Observe is told of each try of a call when it has ended, by whichever
 	// goroutine made it; nil: nobody is.
 	Observe func(CallInfo) `json:"-"`
+	// Progress is told of how many changes, of how many in one step of Do, it is
+	// known what became of them, when the step begins and whenever there are
+	// more; nil: nobody is.
+	Progress func(op Op, done, of int) `json:"-"`
 }
 
 const (

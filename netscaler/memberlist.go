@@ -28,6 +28,7 @@ func (c *Client) TakesMemberList(group string) bool {
 // servicegroup_servicegroupmemberlist_binding"). There is no form for several
 // groups.
 func (b *batch) replace(ctx context.Context) {
+	b.begin(b.items)
 	b.singly(ctx, b.items)
 	for _, it := range b.items {
 		e := refused(b.errs[it.i])

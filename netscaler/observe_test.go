@@ -88,3 +88,57 @@ func TestEachTryOfACallIsTold(t *testing.T) {
 		want("1 login: refused, 1 logout: ok")
 	})
 }
+
+// Whatever becomes of changes, each is counted once.
+func TestProgressCountsEachChangeOnce(t *testing.T) {
+	var many []netscaler.Change
+	for i := range 1001 {
+		many = append(many, change(netscaler.Bind, "sg", fmt.Sprintf("10.0.0.1:%d", i+1)))
+	}
+	three := changes(netscaler.Bind, "10.0.0.1:1", "10.0.0.1:2", "10.0.0.1:3")
+	marked := changes(netscaler.Drain, "10.0.0.1:1", "10.0.0.1:2")
+	for i := range marked {
+		marked[i].NoMark = false
+	}
+	put, created := "PUT "+binding, answer{status: 201}
+	for name, test := range map[string]struct {
+		box     *box
+		changes []netscaler.Change
+		want    string
+	}{
+		"arrays":           {newBox(t).on(put, created), many, "bind 0/1001, 500/1001, 1000/1001, 1001/1001"},
+		"one":              {newBox(t).on(put, created), three[:1], "bind 0/1, 1/1"},
+		"none":             {newBox(t), nil, ""},
+		"arrays refused":   {newBox(t).on(put, nitro(400, 1233, "Invalid JSON input"), created), three, "bind 0/3, 1/3, 2/3, 3/3"},
+		"one failed":       {newBox(t).on(put, bulkFailed(itemDone, itemFull, itemDone)), three, "bind 0/3, 3/3"},
+		"stopped at one":   {newBox(t).on(put, bulkFailed(itemDone, itemFull, itemNot), created), three, "bind 0/3, 2/3, 3/3"},
+		"says of none":     {newBox(t).on(put, bulkFailed(itemNot, itemNot, itemNot), created), three, "bind 0/3, 0/3, 1/3, 2/3, 3/3"},
+		"answer lost":      {newBox(t).on(put, lost), three, "bind 0/3, 3/3"},
+		"two steps":        {newBox(t).on("PUT servicegroup", created).on("POST servicegroup?action=disable", created), marked, "mark 0/2, 2/2, drain 0/2, 2/2"},
+		"the first failed": {newBox(t).on("PUT servicegroup", nitro(599, 1240, "no")), marked, "mark 0/2, 1/2, 2/2"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				var told []string
+				last := netscaler.Op(-1)
+				c := open(t, test.box, func(c *netscaler.Config) {
+					c.Progress = func(op netscaler.Op, done, of int) {
+						text := fmt.Sprintf("%d/%d", done, of)
+						if op != last {
+							last, text = op, op.String()+" "+text
+						}
+						told = append(told, text)
+					}
+				})
+				op := netscaler.Bind
+				if len(test.changes) > 0 {
+					op = test.changes[0].Op
+				}
+				c.Do(t.Context(), op, test.changes)
+				if got := strings.Join(told, ", "); got != test.want {
+					t.Errorf("told of %s\nwant %s", got, test.want)
+				}
+			})
+		})
+	}
+}

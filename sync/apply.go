@@ -73,6 +73,7 @@ func (v *visit) remove(ctx context.Context, outcomes []*Outcome) {
 	}
 	v.removeNow(ctx, now)
 	for looks := 0; len(waiting) > 0; looks++ {
+		v.step(Step{NetScaler: v.name, Doing: "waiting for new members to be UP", Until: began.Add(longestWait(waiting))})
 		if looks > 0 {
 			_ = pause(ctx, time.Second) // do sees that ctx has ended
 		}
@@ -103,6 +104,14 @@ func (v *visit) remove(ctx context.Context, outcomes []*Outcome) {
 		v.removeNow(ctx, due)
 		waiting = rest
 	}
+}
+
+// longestWait is how long the most patient of the outcomes waits for new members.
+func longestWait(outcomes []*Outcome) (longest time.Duration) {
+	for _, o := range outcomes {
+		longest = max(longest, o.App.Policy.WaitUp)
+	}
+	return longest
 }
 
 // shows is an error if a look at a group lacks members that the plan keeps or has

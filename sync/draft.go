@@ -223,6 +223,8 @@ func (v *visit) confirm(ctx context.Context, drafts []*draft) {
 		return
 	}
 	defer clock(&v.phases.Confirm)()
+	v.doing("asking the sources again, because so much would be removed")
+	defer v.doing("reading")
 	_ = pause(ctx, confirmAfter) // a poll with an ended context is a doubt
 	all := v.poll(ctx, apps, true)
 	for _, d := range doubtful {

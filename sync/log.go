@@ -5,29 +5,41 @@ import (
 	"fmt"
 	"log/slog"
 	"maps"
+	"regexp"
 	"slices"
-	"strings"
 	"time"
-	"unicode"
 )
 
-// stillAfter is how often a cause that lasts is logged again.
-const stillAfter = time.Hour
+const (
+	// stillAfter is how often a cause that lasts is logged again.
+	stillAfter = time.Hour
+	// calm is how long a trouble that came back within stillAfter must be gone
+	// to be over: what comes and goes is not worth a line each time.
+	calm = 10 * time.Minute
+	// fewCauses is how many causes of one trouble are logged within stillAfter.
+	fewCauses = 5
+)
 
-// Chronicle logs the passes of a run: each change, and each cause of trouble when
-// it begins, when it changes, once an hour while it lasts, and when it ends. Its
-// zero value is of no pass yet.
+// Chronicle logs the passes of a run: each change, and each trouble when it
+// begins, when its cause changes, once an hour while it lasts, and when it is
+// over. Its zero value is of no pass yet.
 type Chronicle struct {
 	troubles map[string]*episode
 	notes    map[string]time.Time // when each was last logged
 	gists    map[Place]string     // how each app was found
 }
 
-// episode is a trouble that lasts.
+// episode is a trouble that lasts, or is over since less than stillAfter.
 type episode struct {
 	Trouble
-	began, logged time.Time
-	passes        int
+	began  time.Time
+	seen   time.Time            // in which pass it was last met
+	gone   time.Time            // in which it was not, for the first time since; zero: it is there
+	left   []Place              // that it harmed when last met, and that were not looked at since
+	said   map[string]time.Time // when each cause, or harm to an app, was last logged
+	passes int
+	again  bool // it had been over, and has come back
+	over   bool
 }
 
 // Log writes what there is to say of a pass that ended at the given time, and says
@@ -45,7 +57,10 @@ func (c *Chronicle) Log(ctx context.Context, log *slog.Logger, r Result, at time
 				log.InfoContext(ctx, kinds[d.Op].done, append(o.attrs(), d.attrs()...)...)
 			}
 		}
-		place, gist := Place{o.App.Name, o.NetScaler}, o.gist()
+		place, gist := o.place(), o.gist()
+		if o.troubled() && (o.Done != nil || len(o.Plan.Changes) == 0) {
+			continue // what is the matter its trouble says, and how the app is the next pass
+		}
 		news = news || c.gists[place] != gist
 		c.gists[place] = gist
 	}
@@ -70,49 +85,111 @@ func (o Outcome) gist() string {
 	return gist
 }
 
+// troubled: a trouble says what is the matter with the app.
+func (o Outcome) troubled() bool { return o.Status() == Failed || o.Status() == Held }
+
 // logTroubles says whether there is news of any.
 func (c *Chronicle) logTroubles(ctx context.Context, log *slog.Logger, r Result, at time.Time) (news bool) {
-	now, failing := map[string]bool{}, map[string]bool{}
+	looked := map[Place]bool{}
+	for _, o := range r.Outcomes {
+		looked[o.place()] = true
+	}
 	for _, t := range r.Troubles() {
-		key := t.key()
-		now[key], failing[t.message()+" "+t.Name] = true, true
-		e := c.troubles[key]
-		begins := e == nil
-		if begins {
-			e = &episode{began: at}
-			c.troubles[key] = e
+		e := c.troubles[t.key()]
+		if e == nil || e.over {
+			e = &episode{began: at, said: map[string]time.Time{}, again: e != nil}
+			c.troubles[t.key()] = e
 		}
-		e.Trouble, e.passes = t, e.passes+1
-		if begins || at.Sub(e.logged) >= stillAfter {
-			news, e.logged = true, at
-			e.log(ctx, log, at)
+		if fresh := e.meet(t, looked, at); fresh != nil {
+			news = true
+			e.log(ctx, log, *fresh, at)
 		}
 	}
 	for _, key := range slices.Sorted(maps.Keys(c.troubles)) {
-		if e := c.troubles[key]; !now[key] && e.looked(r) {
-			news = true
+		e := c.troubles[key]
+		switch {
+		case e.over && at.Sub(e.gone) >= stillAfter:
 			delete(c.troubles, key)
-			if e.Name != "" && failing[e.message()+" "+e.Name] {
-				continue // for another reason now, which was logged
-			}
-			log.InfoContext(ctx, "over: "+e.message(), append(e.attrs(), "lasted", Short(at.Sub(e.began)), "passes", e.passes)...)
+		case e.miss(r, looked, at):
+			news = true
+			log.InfoContext(ctx, "over: "+e.message(), append(e.attrs(), "lasted", Short(e.gone.Sub(e.began)), "passes", e.passes)...)
 		}
 	}
 	return news
 }
 
-func (e *episode) log(ctx context.Context, log *slog.Logger, at time.Time) {
-	attrs := e.attrs()
-	if e.Cause != "" {
-		attrs = append(attrs, "error", e.Cause)
+// meet notes that a pass met the trouble, and returns what of it is to be logged.
+// Apps that the pass did not look at are harmed as before.
+func (e *episode) meet(t Trouble, looked map[Place]bool, at time.Time) (fresh *Trouble) {
+	places := e.Places
+	if e.seen != at {
+		e.passes++
+		places = slices.DeleteFunc(places, func(p Place) bool { return looked[p] })
+	}
+	places = append(places, t.Places...)
+	e.Trouble, e.seen, e.gone = t, at, time.Time{}
+	e.Places, e.left = places, slices.Clone(places)
+
+	maps.DeleteFunc(e.said, func(_ string, said time.Time) bool { return at.Sub(said) >= stillAfter })
+	say := func(what string) bool {
+		_, said := e.said[what]
+		if !said {
+			e.said[what] = at
+		}
+		return !said
+	}
+	if t.Of == OfApp {
+		t.Places = slices.DeleteFunc(slices.Clone(t.Places), func(p Place) bool { return !say(p.App + " " + p.NetScaler) })
+		if len(t.Places) > 0 {
+			return &t
+		}
+		return nil
+	}
+	if len(e.said) < fewCauses && say(steady(t.Cause)) {
+		return &t
+	}
+	return nil
+}
+
+// miss notes that a pass did not meet the trouble, and says whether it is over
+// with that. A pass that did not look where it was says nothing of it.
+func (e *episode) miss(r Result, looked map[Place]bool, at time.Time) bool {
+	if e.over || e.seen == at {
+		return false
+	}
+	asked := true
+	switch e.Of {
+	case OfSource:
+		_, asked = r.Sources[e.Name]
+	case OfNetScaler:
+		_, asked = r.NetScalers[e.Name]
+	default:
+		e.left = slices.DeleteFunc(e.left, func(p Place) bool { return looked[p] })
+		asked = len(e.left) == 0
+	}
+	if !asked {
+		return false
+	}
+	if e.gone.IsZero() {
+		e.gone = at
+	}
+	e.over = !e.again || at.Sub(e.gone) >= calm
+	return e.over
+}
+
+// log writes of the trouble what is to be logged now.
+func (e *episode) log(ctx context.Context, log *slog.Logger, t Trouble, at time.Time) {
+	attrs := t.attrs()
+	if t.Cause != "" {
+		attrs = append(attrs, "error", t.Cause)
 	}
 	if e.passes > 1 {
 		attrs = append(attrs, "lasts", Short(at.Sub(e.began)), "passes", e.passes)
 	}
-	if e.Held {
-		log.WarnContext(ctx, e.message(), attrs...)
+	if t.Held {
+		log.WarnContext(ctx, t.message(), attrs...)
 	} else {
-		log.ErrorContext(ctx, e.message(), attrs...)
+		log.ErrorContext(ctx, t.message(), attrs...)
 	}
 }
 
@@ -142,35 +219,21 @@ func (t Trouble) attrs() (attrs []any) {
 	return attrs
 }
 
-// key is what a trouble is about, whichever way it reads from pass to pass.
+// key is what a trouble is about, whichever way it reads from pass to pass. A
+// source or NetScaler that fails has one trouble, for whatever causes.
 func (t Trouble) key() string {
-	return t.message() + " " + t.Name + " " + steady(t.Cause)
+	if t.Of == OfApp {
+		return t.message() + ": " + steady(t.Cause)
+	}
+	return t.message() + " " + t.Name
 }
+
+// number is one, or a length of time.
+var number = regexp.MustCompile(`([0-9]+(\.[0-9]+)?(ns|µs|ms|s|m|h)?)+`)
 
 // steady is text without its numbers, which change from pass to pass: how long
 // something took, and when.
-func steady(text string) string {
-	return strings.Map(func(r rune) rune {
-		if unicode.IsDigit(r) {
-			return '#'
-		}
-		return r
-	}, text)
-}
-
-// looked: the pass asked what the trouble is of, so that its absence says that
-// it is over.
-func (e *episode) looked(r Result) bool {
-	switch e.Of {
-	case OfSource:
-		_, asked := r.Sources[e.Name]
-		return asked
-	case OfNetScaler:
-		_, asked := r.NetScalers[e.Name]
-		return asked
-	}
-	return slices.ContainsFunc(r.Outcomes, func(o Outcome) bool { return slices.Contains(e.Places, Place{o.App.Name, o.NetScaler}) })
-}
+func steady(text string) string { return number.ReplaceAllLiteralString(text, "#") }
 
 // logNotes logs the notes that were not logged within the last hour.
 func (c *Chronicle) logNotes(ctx context.Context, log *slog.Logger, r Result, at time.Time) {
@@ -186,6 +249,8 @@ func (c *Chronicle) logNotes(ctx context.Context, log *slog.Logger, r Result, at
 		}
 	}
 }
+
+func (o Outcome) place() Place { return Place{o.App.Name, o.NetScaler} }
 
 func (o Outcome) attrs() []any {
 	return []any{"app", o.App.Name, "netscaler", o.NetScaler, "group", o.App.Group}

@@ -139,7 +139,7 @@ func (l *Loop) note(r Result) {
 				left = append(left, row.Addr)
 			}
 		}
-		l.draining[Place{o.App.Name, o.NetScaler}] = left
+		l.draining[o.place()] = left
 	}
 }
 

@@ -47,6 +47,7 @@ func (s *Syncer) poll(ctx context.Context, apps []App, fresh bool) polls {
 	for name, p := range all {
 		go func() {
 			defer close(p.done)
+			s.step(Step{Source: name, Doing: "polling"})
 			end := clock(&p.took)
 			backoff := s.backoffs[name]
 			answers, err := []sources.Answer(nil), backoff.tooSoon()
@@ -55,6 +56,7 @@ func (s *Syncer) poll(ctx context.Context, apps []App, fresh bool) polls {
 				backoff.note(err)
 			}
 			end()
+			s.step(Step{Source: name})
 			p.err = err
 			for i, e := range p.entries {
 				if err != nil {

@@ -17,6 +17,9 @@ type Syncer struct {
 	Sources    map[string]Source
 	NetScalers map[string]*NetScaler
 	Apps       []App
+	// Progress is told of each step of a pass when it begins and ends, by whichever
+	// goroutine takes it; nil: nobody watches.
+	Progress func(Step)
 
 	backoffs map[string]*backoff // of the sources; nil before the first pass
 }
@@ -66,8 +69,9 @@ func (s *Syncer) pass(ctx context.Context, names []string, apply bool) Result {
 			if visits[name] == nil {
 				ns := s.NetScalers[name]
 				ns.Appliance = cmp.Or(ns.Appliance, name)
-				visits[name] = &visit{Syncer: s, ns: ns, confirmErrs: map[string]error{}}
+				visits[name] = &visit{Syncer: s, name: name, ns: ns, confirmErrs: map[string]error{}}
 				order = append(order, visits[name])
+				visits[name].doing("reading")
 			}
 			v := visits[name]
 			v.outcomes = append(v.outcomes, &Outcome{App: app, NetScaler: name})

@@ -12,7 +12,8 @@ import (
 	"nitrox/netscaler"
 )
 
-// fewApps is up to how many apps that are in step are listed one by one.
+// fewApps is up to how many apps that are in step, or of which nothing is known
+// because a source failed, are listed one by one.
 const fewApps = 20
 
 // Text writes a diff for people: what there is to say about each app, and a
@@ -20,14 +21,17 @@ const fewApps = 20
 // made, and why.
 func Text(w io.Writer, r Result) error {
 	var b bytes.Buffer
-	quiet := 0
+	quiet, blind := 0, 0
 	for _, o := range r.Outcomes {
-		if o.silent() {
+		switch {
+		case o.silent():
 			quiet++
+		case o.blind(r):
+			blind++
 		}
 	}
 	for _, o := range r.Outcomes {
-		if o.speaks(r) && (!o.silent() || quiet <= fewApps) {
+		if o.speaks(r) && (!o.silent() || quiet <= fewApps) && (!o.blind(r) || blind <= fewApps) {
 			textApp(&b, o, r)
 		}
 	}
@@ -48,8 +52,30 @@ func Text(w io.Writer, r Result) error {
 
 // silent: the app is in step and there is nothing else to say of it.
 func (o Outcome) silent() bool {
+	return o.Status() == InStep && o.plain()
+}
+
+// plain: nothing is to be said of the app's members and policy.
+func (o Outcome) plain() bool {
 	p := o.Plan
-	return o.Status() == InStep && !o.App.Policy.Paused && len(p.Draining)+len(p.Disabled)+len(p.Uncertain)+len(o.Notes) == 0
+	return !o.App.Policy.Paused && len(p.Draining)+len(p.Disabled)+len(p.Uncertain)+len(o.Notes) == 0
+}
+
+// blind: all there is to say of the app is said of sources that failed.
+func (o Outcome) blind(r Result) bool {
+	doubts := o.Desired.doubts()
+	own := func(doubt error) bool { return o.failedSource(doubt, r.Sources) == "" }
+	return o.Err == nil && o.Plan.HeldBy == nil && len(o.Changes()) == 0 && o.plain() && len(doubts) > 0 && !slices.ContainsFunc(doubts, own)
+}
+
+// failedSource names the source whose failure the doubt is; empty: none.
+func (o Outcome) failedSource(doubt error, failed map[string]error) string {
+	for _, from := range o.App.From {
+		if err := failed[from.Source]; err != nil && errors.Is(doubt, err) {
+			return from.Source
+		}
+	}
+	return ""
 }
 
 // speaks: there is something to say of the app that is not said of its NetScaler.
@@ -110,10 +136,8 @@ func textApp(b *bytes.Buffer, o Outcome, r Result) {
 func (o Outcome) doubtTexts(failed map[string]error) (all []string) {
 	for _, doubt := range o.Desired.doubts() {
 		said := text(doubt)
-		for _, from := range o.App.From {
-			if err := failed[from.Source]; err != nil && errors.Is(doubt, err) {
-				said = "source " + from.Source + " failed"
-			}
+		if source := o.failedSource(doubt, failed); source != "" {
+			said = "source " + source + " failed"
 		}
 		all = append(all, said)
 	}

@@ -87,7 +87,7 @@ func (r Result) Troubles() []Trouble {
 		return at[key]
 	}
 	harms := func(t Trouble, o Outcome) *Trouble {
-		found, p := find(t), Place{o.App.Name, o.NetScaler}
+		found, p := find(t), o.place()
 		if n := len(found.Places); n == 0 || found.Places[n-1] != p {
 			found.Places = append(found.Places, p)
 		}
@@ -122,12 +122,7 @@ func (r Result) Troubles() []Trouble {
 			harms(Trouble{Of: OfApp, What: "not served", Cause: cause(o.Err)}, o)
 		}
 		for _, doubt := range o.Desired.doubts() {
-			of := ""
-			for _, from := range o.App.From {
-				if err := r.Sources[from.Source]; err != nil && errors.Is(doubt, err) {
-					of = from.Source
-				}
-			}
+			of := o.failedSource(doubt, r.Sources)
 			if of == "" {
 				harms(Trouble{Of: OfApp, What: "in doubt, nothing is removed", Cause: cause(doubt)}, o)
 			}

@@ -13,6 +13,7 @@ import (
 // visit is one pass's work on one NetScaler. It is its only writer.
 type visit struct {
 	*Syncer
+	name     string
 	ns       *NetScaler
 	outcomes []*Outcome // in the order of the mapping
 	errs     []error    // what concerns the whole NetScaler
@@ -36,6 +37,7 @@ func (v *visit) run(ctx context.Context, all polls, apply bool) {
 		asked  bool
 		took   time.Duration
 	}
+	defer v.doing("")
 	first := make(chan reading, 1)
 	go func() {
 		var r reading
@@ -45,6 +47,7 @@ func (v *visit) run(ctx context.Context, all polls, apply bool) {
 			r.groups, r.err = v.ns.Client.Read(ctx, groupsOf(v.outcomes))
 		}
 		end()
+		v.doing("")
 		first <- r
 	}()
 	var r reading
@@ -57,7 +60,9 @@ func (v *visit) run(ctx context.Context, all polls, apply bool) {
 		case r.err == nil:
 			// What the first wave read is old by the time a slow source answers.
 			end := clock(&v.phases.Read)
+			v.doing("reading")
 			r.groups, r.err = v.ns.Client.Read(ctx, groupsOf(wave))
+			v.doing("")
 			end()
 		}
 		wave = slices.DeleteFunc(wave, func(o *Outcome) bool { return o.Err != nil }) // claimed twice
@@ -65,7 +70,9 @@ func (v *visit) run(ctx context.Context, all polls, apply bool) {
 			fail(wave, r.err)
 			continue
 		}
+		v.doing("reading")
 		v.plan(ctx, wave, r.groups)
+		v.doing("")
 		if !apply && len(v.errs) == 0 && slices.ContainsFunc(wave, (*Outcome).pending) {
 			// What a run would fail at, a plan must say.
 			if err := v.ns.Client.Writable(ctx); err != nil {
@@ -75,6 +82,7 @@ func (v *visit) run(ctx context.Context, all polls, apply bool) {
 		if apply {
 			end := clock(&v.phases.Apply)
 			v.apply(ctx, wave)
+			v.doing("")
 			end()
 		}
 	}
@@ -89,6 +97,7 @@ func (v *visit) run(ctx context.Context, all polls, apply bool) {
 		v.saved = v.ns.Save && slices.ContainsFunc(v.outcomes, (*Outcome).pending)
 	case v.ns.saveDue():
 		end := clock(&v.phases.Save)
+		v.doing("saving")
 		err := v.ns.save(ctx)
 		end()
 		if err != nil {

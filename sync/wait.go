@@ -26,7 +26,7 @@ const (
 //
 // The error is that members still drain, because of the bound or because ctx
 // ended. A later run finishes them.
-func Finish(ctx context.Context, bound time.Duration, pass func(context.Context) Result, tell func(Result)) error {
+func (s *Syncer) Finish(ctx context.Context, bound time.Duration, pass func(context.Context) Result, tell func(Result)) error {
 	one := func() (Result, drains) {
 		ctx, cancel := WithDeadline(ctx)
 		defer cancel()
@@ -39,11 +39,13 @@ func Finish(ctx context.Context, bound time.Duration, pass func(context.Context)
 		bound = left.longest + drainGrace
 	}
 	end := time.Now().Add(bound)
+	defer s.step(Step{})
 	for left.members > 0 {
 		wait := min(cmp.Or(left.soonest, drainLook), drainLook, time.Until(end))
 		if wait <= 0 {
 			return fmt.Errorf("%s still draining after %s; a later run unbinds what is drained by then", Count(left.members, "member"), Short(bound))
 		}
+		s.step(left.step(time.Now(), end))
 		if err := pause(ctx, wait); err != nil {
 			return fmt.Errorf("stopped with %s still draining: %w", Count(left.members, "member"), err)
 		}
@@ -59,6 +61,15 @@ type drains struct {
 	members int
 	// soonest and longest are until a drain should end; 0 if none has an end.
 	soonest, longest time.Duration
+}
+
+// step is the wait for the drains, which goes on until end at the latest.
+func (d drains) step(now, end time.Time) Step {
+	step := Step{Doing: "draining " + Count(d.members, "member")}
+	if d.longest > 0 {
+		step.Until = earlier(now.Add(d.longest), end)
+	}
+	return step
 }
 
 func drainsOf(r Result) drains {

@@ -14,7 +14,7 @@ import (
 
 // finish runs as sync --wait does, and tells how many results it told of.
 func (s *site) finish(ctx context.Context, bound time.Duration) (told []sync.Result, err error) {
-	err = sync.Finish(ctx, bound, func(ctx context.Context) sync.Result { return s.Sync(ctx, nil) }, func(r sync.Result) { told = append(told, r) })
+	err = s.Finish(ctx, bound, func(ctx context.Context) sync.Result { return s.Sync(ctx, nil) }, func(r sync.Result) { told = append(told, r) })
 	return told, err
 }
 

@@ -1,0 +1,156 @@
+package main
+
+import (
+	"fmt"
+	"regexp"
+	"strings"
+
+	"github.com/urfave/cli/v2"
+
+	"nitrox/sources/all"
+	"nitrox/sync/config"
+)
+
+const exitCodes = `Exit codes: 0, all is done; 1, something failed, and the rest was done; 2, see --exit-code;
+3, nothing failed, and removals were held back because they look like a mistake.`
+
+// app is the commands and their options.
+func (p *program) app() *cli.App {
+	a := cli.NewApp()
+	a.Name = "nitrox"
+	a.Usage = "keep NetScaler service groups in step with containers"
+	a.UsageText = "nitrox COMMAND [OPTIONS]"
+	a.Description = "New here? nitrox demo shows all of it in a few seconds, and needs no NetScaler."
+	a.Writer, a.ErrWriter = p.stdout, p.stderr
+	a.HideVersion, a.Suggest, a.DisableSliceFlagSeparator = true, true, true
+	a.EnableBashCompletion = true
+	a.ExitErrHandler = func(*cli.Context, error) {} // run prints errors and chooses the exit code
+	a.Action = func(c *cli.Context) error {
+		if c.NArg() > 0 {
+			return unknown("command", c.Args().First(), names(a.Commands))
+		}
+		return cli.ShowAppHelp(c)
+	}
+	a.Commands = []*cli.Command{
+		{
+			Name: "sync", Usage: "bring the service groups into step, once or in a loop",
+			Description: exitCodes,
+			Flags: append(passFlags(),
+				&cli.BoolFlag{DisableDefaultText: true, Name: "dry-run", Usage: "print what would be done, and change nothing"},
+				&cli.GenericFlag{Name: "wait", Value: &p.wait,
+					Usage: "wait until no member is draining, and unbind those that have drained; `[=BOUND]`, as in --wait=2m, limits the wait"},
+				&cli.StringSliceFlag{Name: "force", Usage: "in this run, do not hold back removals from the app `NAME`, however many (repeatable)"}),
+			Action: func(c *cli.Context) error { return p.sync(c, c.Bool("dry-run")) },
+		},
+		{
+			Name: "plan", Usage: "print what sync would do, and change nothing: the same as sync --dry-run",
+			Description: exitCodes,
+			Flags: append(passFlags(),
+				&cli.StringSliceFlag{Name: "force", Usage: "do not hold back removals from the app `NAME`, however many (repeatable)"}),
+			Action: func(c *cli.Context) error { return p.sync(c, true) },
+		},
+		{
+			Name: "validate", Usage: "check the mapping file and list all of its problems, without connecting to anything",
+			Flags:  []cli.Flag{configFlag()},
+			Action: p.validate,
+		},
+		{
+			Name: "simulator", Usage: "serve a simulated NetScaler to try a mapping on",
+			Flags: []cli.Flag{
+				&cli.StringFlag{Name: "listen", Value: "127.0.0.1:8088", Usage: "serve NITRO at this `ADDRESS`, over HTTP"},
+				&cli.StringFlag{Name: "config", Aliases: []string{"c"},
+					Usage: "start with the servers, service groups and virtual servers of an ns.conf `FILE`"},
+				&cli.StringFlag{Name: "user", Value: "nsroot", Usage: "the `NAME` to log in with"},
+				&cli.StringFlag{Name: "password", Value: "nsroot", Usage: "the `PASSWORD` to log in with"},
+				&cli.BoolFlag{DisableDefaultText: true, Name: "control", Usage: "also serve /simulator, where anyone can inject faults and list calls"},
+			},
+			Action: p.simulator,
+		},
+		{
+			Name: "demo", Usage: "show all of it on a simulated NetScaler: deploy, scale up, a failure, scale down",
+			Action: p.demo,
+		},
+		{
+			Name: "version", Usage: "print the version",
+			Action: func(*cli.Context) error {
+				_, err := fmt.Fprintln(p.stdout, "nitrox", version())
+				return err
+			},
+		},
+	}
+	for _, c := range a.Commands {
+		c.OnUsageError = usageError
+		c.HideHelpCommand = true
+		c.UsageText = "nitrox " + c.Name
+		if len(c.Flags) > 0 {
+			c.UsageText += " [OPTIONS]"
+		}
+		c.Before = func(c *cli.Context) error {
+			if c.NArg() > 0 {
+				return fmt.Errorf("%s takes no arguments, but was given %q", c.Command.Name, c.Args().First())
+			}
+			return nil
+		}
+	}
+	a.OnUsageError = usageError
+	return a
+}
+
+// wrongValue is how package flag says that a value is none for its option.
+var wrongValue = regexp.MustCompile(`^invalid (?:boolean )?value ("(?:[^"\\]|\\.)*") for (?:flag )?-([a-z-]+): (.*)$`)
+
+// usageError makes a flag package's error ours, with a suggestion.
+func usageError(c *cli.Context, err error, _ bool) error {
+	if m := wrongValue.FindStringSubmatch(err.Error()); m != nil {
+		value, name, why := m[1], m[2], m[3]
+		switch {
+		case why != "parse error":
+			return fmt.Errorf("--%s: %s", name, why)
+		case name == "loop":
+			return fmt.Errorf("--loop: %s is not a length of time; write it like 30s or 5m", value)
+		}
+		return fmt.Errorf("--%s takes no value, but was given %s", name, value)
+	}
+	const undefined = "flag provided but not defined: -"
+	if name, ok := strings.CutPrefix(err.Error(), undefined); ok {
+		flags := c.App.Flags
+		if c.Command != nil {
+			flags = c.Command.Flags
+		}
+		var known []string
+		for _, f := range flags {
+			known = append(known, "--"+f.Names()[0])
+		}
+		return unknown("option", "--"+strings.TrimLeft(name, "-"), known)
+	}
+	return err
+}
+
+// unknown is the error about a name that is none of the known ones.
+func unknown(what, name string, known []string) error {
+	if near := config.Nearest(name, known); near != "" {
+		return fmt.Errorf("unknown %s %q; did you mean %q?", what, name, near)
+	}
+	return fmt.Errorf("unknown %s %q; there are %s", what, name, strings.Join(known, ", "))
+}
+
+func names(commands []*cli.Command) []string {
+	var all []string
+	for _, c := range commands {
+		all = append(all, c.Name)
+	}
+	return all
+}
+
+func (p *program) validate(c *cli.Context) error {
+	m, err := config.Load(p.file(c), all.Kinds, p.lookup)
+	if err != nil {
+		return err
+	}
+	for _, w := range m.Warnings {
+		fmt.Fprintf(p.stderr, "%v (a warning)\n", w)
+	}
+	_, err = fmt.Fprintf(p.stdout, "%s: no problems (apps: %d, sources: %d, NetScalers: %d)\n",
+		p.file(c), len(m.Apps), len(m.Sources), len(m.NetScalers))
+	return err
+}

@@ -1,0 +1,108 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/urfave/cli/v2"
+
+	"nitrox/sync"
+)
+
+func configFlag() cli.Flag {
+	return &cli.StringFlag{Name: "config", Aliases: []string{"c"}, Usage: "the mapping `FILE`", DefaultText: "$NITROX_CONFIG, or nitrox.yaml"}
+}
+
+func logFlags() []cli.Flag {
+	return []cli.Flag{
+		&cli.StringFlag{Name: "log-format", Value: "text", Usage: "the `FORMAT` of the log on standard error: text or json"},
+		&cli.StringFlag{Name: "log-level", Value: "info", Usage: "the lowest `LEVEL` to log: debug (each NITRO call), info, warn or error"},
+	}
+}
+
+// passFlags are those of sync and plan.
+func passFlags() []cli.Flag {
+	return append([]cli.Flag{
+		configFlag(),
+		&cli.StringSliceFlag{Name: "app", Usage: "only look at the app `NAME` (repeatable)"},
+		&cli.DurationFlag{Name: "loop", Usage: "run every `INTERVAL`, such as 30s, until stopped", DefaultText: "once"},
+		&cli.BoolFlag{Name: "watch", DisableDefaultText: true, Usage: "with --loop: make a pass as soon as a source reports a change"},
+		&cli.StringFlag{Name: "listen", Usage: "with --loop: serve metrics, health and a status page at `ADDRESS`; :9090 means 127.0.0.1:9090"},
+		&cli.StringFlag{Name: "leader-elect",
+			Usage: "with --loop: only the replica that holds the Kubernetes Lease `NAMESPACE/NAME` makes changes"},
+		&cli.StringFlag{Name: "metrics-file", Usage: "write the metrics to `FILE` after each pass, for node_exporter's textfile collector"},
+		&cli.StringFlag{Name: "output", Aliases: []string{"o"}, Value: "text",
+			Usage: "the `FORMAT` of the report: text, json, or nscli, which is the plan as NetScaler commands"},
+		&cli.BoolFlag{DisableDefaultText: true, Name: "exit-code", Usage: "exit with 2 if a dry run finds changes to make"},
+	}, logFlags()...)
+}
+
+// check finds what is wrong with the options by themselves and together.
+func (j *job) check() error {
+	known := false
+	j.report, known = sync.Reports[j.options.String("output")]
+	loops := j.options.IsSet("loop")
+	switch {
+	case !known:
+		return unknown("output", j.options.String("output"), []string{"text", "json", "nscli"})
+	case loops && j.options.Duration("loop") < time.Second:
+		return fmt.Errorf("--loop %v is too short; an interval of at least 1s is needed", j.options.Duration("loop"))
+	case loops && j.wait.given:
+		return errors.New("--wait is for one run: a loop unbinds drained members anyway")
+	case j.dryRun && j.wait.given:
+		return errors.New("--wait is for a run that makes changes: it cannot be combined with --dry-run")
+	case loops && j.options.IsSet("force"):
+		return errors.New("--force is for one run: it cannot be combined with --loop")
+	case loops && j.options.Bool("exit-code"):
+		return errors.New("--exit-code is for one run: it cannot be combined with --loop")
+	case !loops && j.options.Bool("watch"):
+		return errors.New("--watch needs --loop: events only shorten the time to its next pass")
+	case !loops && j.options.IsSet("listen"):
+		return errors.New("--listen needs --loop; for one run, use --metrics-file")
+	case !loops && j.options.IsSet("leader-elect"):
+		return errors.New("--leader-elect needs --loop; single runs at the same time do no harm")
+	case !j.dryRun && j.options.Bool("exit-code"):
+		return errors.New("--exit-code is for a dry run: add --dry-run, or use plan")
+	}
+	return nil
+}
+
+// file is the name of the mapping file.
+func (p *program) file(c *cli.Context) string {
+	if c.IsSet("config") {
+		return c.String("config")
+	}
+	if file, ok := p.lookup("NITROX_CONFIG"); ok && file != "" {
+		return file
+	}
+	return "nitrox.yaml"
+}
+
+// waitFlag is the value of --wait, which may be given alone or as --wait=2m.
+type waitFlag struct {
+	given bool
+	bound time.Duration // 0: as long as the drains take
+}
+
+// IsBoolFlag lets package flag take it without a value.
+func (w *waitFlag) IsBoolFlag() bool { return true }
+
+func (w *waitFlag) String() string { return "" }
+
+func (w *waitFlag) Set(text string) error {
+	*w = waitFlag{}
+	switch text {
+	case "false":
+		return nil
+	case "true":
+		w.given = true
+		return nil
+	}
+	bound, err := time.ParseDuration(text)
+	if err != nil || bound < time.Second {
+		return fmt.Errorf("%q is not a length of time of at least 1s; write --wait, or --wait=2m", text)
+	}
+	w.given, w.bound = true, bound
+	return nil
+}

@@ -1,0 +1,85 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"os"
+
+	"golang.org/x/sync/errgroup"
+
+	"nitrox/sync"
+	"nitrox/sync/observe"
+)
+
+// loop makes passes until it is told to stop, while this replica leads if there
+// are several.
+func (j *job) loop(ctx context.Context, s *sync.Syncer, inUse []byte) error {
+	ctx, end := context.WithCancelCause(ctx)
+	defer end(nil)
+	signals, stop := hangUps(ctx, end)
+	defer stop()
+	served, err := j.serve(ctx)
+	if err != nil {
+		return err
+	}
+	defer served()
+	run := func(ctx context.Context) {
+		loop := sync.Loop{
+			Every: j.options.Duration("loop"), Apps: j.apps, Watch: j.options.Bool("watch"),
+			Pass: j.pass, Report: func(r sync.Result) { j.tell(ctx, r) }, Stream: j.observer.Stream, Log: j.log,
+			Reload: reloads(ctx, j.file(j.options), inUse, signals, j.open, j.log),
+		}
+		s = loop.Run(ctx, s)
+		j.end(ctx, s) // while this replica still leads
+	}
+	if j.leading == nil {
+		run(ctx)
+	} else {
+		j.observer.StandBy(true)
+		j.leading.Run(ctx, func(term context.Context) {
+			// The mapping may have changed while another replica led, and no
+			// pass may be made by the old one.
+			text, err := os.ReadFile(j.file(j.options))
+			if err == nil {
+				inUse = text
+			}
+			if fresh, err := j.open(); err != nil {
+				j.log.Error("the mapping file cannot be used; the old one stays in use", "file", j.file(j.options), "error", err)
+			} else {
+				s = fresh
+			}
+			j.observer.StandBy(false)
+			run(term)
+			j.observer.StandBy(true)
+		})
+	}
+	j.code = sync.ExitInStep
+	return nil
+}
+
+// serve tells of the loop to systemd and, if it is asked for, over HTTP, until
+// end is called, which is when the loop has ended.
+func (j *job) serve(loop context.Context) (end func(), err error) {
+	ctx, cancel := context.WithCancel(context.WithoutCancel(loop))
+	var g errgroup.Group
+	if addr := j.options.String("listen"); addr != "" {
+		l, err := observe.Listen(addr)
+		if err != nil {
+			cancel()
+			return nil, fmt.Errorf("--listen %s: %w", addr, err)
+		}
+		j.log.Info("serving metrics, health and the status page", "url", "http://"+l.Addr().String())
+		g.Go(func() error { return observe.Serve(ctx, l, j.observer.Handler(), j.log) })
+	}
+	g.Go(func() error {
+		// Until the loop is told to stop: systemd hears of that at once.
+		j.observer.Notify(loop, j.log)
+		return nil
+	})
+	return func() {
+		cancel()
+		if err := g.Wait(); err != nil {
+			j.log.Error("metrics, health and the status page are not served", "error", err)
+		}
+	}, nil
+}

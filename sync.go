@@ -1,0 +1,127 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"os"
+	"time"
+
+	"github.com/urfave/cli/v2"
+
+	"nitrox/sync"
+	"nitrox/sync/lease"
+	"nitrox/sync/observe"
+)
+
+// job is a command that makes passes: one, several until all is drained, or a
+// loop.
+type job struct {
+	*program
+	options  *cli.Context
+	dryRun   bool
+	apps     []string // nil: all
+	report   sync.Report
+	observer *observe.Observer
+	leading  *lease.Lease // nil: there is but one
+	log      *slog.Logger
+	line     *progress // nil: nobody watches
+	// terse: on a terminal the report of a single run says what the log would.
+	terse     bool
+	chronicle sync.Chronicle
+	// mute: the last report could not be written; unreported: one could not.
+	mute, unreported bool
+}
+
+// sync carries out sync and plan.
+func (p *program) sync(c *cli.Context, dryRun bool) error {
+	j := &job{program: p, options: c, dryRun: dryRun}
+	err := j.check()
+	if err != nil {
+		return err
+	}
+	defer survivePipes()()
+	under := "finishing the write under way"
+	if dryRun {
+		under = "logging out"
+	}
+	ctx := c.Context
+	if !c.IsSet("loop") {
+		// A loop's log says what it does, and nobody waits for its end.
+		j.line = p.watch()
+		defer j.line.stop()
+	}
+	defer p.hint(ctx, j.line.over(p.stderr), under)()
+	if !c.IsSet("loop") {
+		var stop context.CancelFunc
+		ctx, stop = untilHungUp(ctx)
+		defer stop()
+	}
+	j.terse = !c.IsSet("loop") && !c.IsSet("log-level") && c.String("output") == "text" && isTerminal(p.stdout) && isTerminal(p.stderr)
+	if j.log, err = logger(c, &watched{Writer: j.line.over(p.stderr), lost: j.logLost}, j.terse); err != nil {
+		return err
+	}
+	if c.IsSet("app") {
+		j.apps = c.StringSlice("app")
+	}
+	if c.String("output") == "text" && p.colour() {
+		j.report = sync.Coloured(j.report)
+	}
+	if c.IsSet("leader-elect") {
+		if j.leading, err = lease.Open(lease.Config{Lease: c.String("leader-elect"), Log: j.log}); err != nil {
+			return fmt.Errorf("--leader-elect: %w", err)
+		}
+	}
+	j.observer = observe.New(observe.Options{Version: release(), Every: c.Duration("loop")})
+	inUse, err := os.ReadFile(p.file(c)) // before it is loaded: a later change is seen as one
+	if err != nil {
+		inUse = nil // loading says what is wrong
+	}
+	s, err := j.open()
+	if err != nil {
+		return err
+	}
+	switch {
+	case c.IsSet("loop"):
+		return j.loop(ctx, s, inUse)
+	case p.wait.given:
+		j.finish(ctx, s)
+	default:
+		limited, cancel := sync.WithDeadline(ctx)
+		defer cancel()
+		j.tell(ctx, j.pass(limited, s, j.apps))
+	}
+	j.end(ctx, s)
+	return nil
+}
+
+// pass makes a pass.
+func (j *job) pass(ctx context.Context, s *sync.Syncer, apps []string) sync.Result {
+	j.observer.Begin(time.Now())
+	if j.dryRun {
+		return s.Plan(ctx, apps)
+	}
+	return s.Sync(ctx, apps)
+}
+
+// finish makes passes until nothing drains any more.
+func (j *job) finish(ctx context.Context, s *sync.Syncer) {
+	err := s.Finish(ctx, j.wait.bound, func(ctx context.Context) sync.Result {
+		r := j.pass(ctx, s, j.apps)
+		for i := range s.Apps {
+			s.Apps[i].Policy.Forced = false // --force is for one pass
+		}
+		return r
+	}, func(r sync.Result) { j.tell(ctx, r) })
+	if err != nil {
+		j.log.Error("not finished", "error", err)
+		j.code = sync.ExitFailed
+	}
+}
+
+// end saves what is not saved and logs out.
+func (j *job) end(ctx context.Context, s *sync.Syncer) {
+	if err := s.Close(context.WithoutCancel(ctx)); err != nil {
+		j.log.Error("could not save or log out cleanly", "error", err)
+	}
+}
