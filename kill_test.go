@@ -141,8 +141,10 @@ func (k *kill) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 
 func (k *kill) pass(w http.ResponseWriter, r *http.Request) {
 	resp, err := k.sim.Transport().RoundTrip(r)
-	if err != nil {
+	if err != nil && r.Context().Err() == nil { // else the process was killed beside another call
 		k.t.Error(err)
+	}
+	if err != nil {
 		return
 	}
 	defer resp.Body.Close()
@@ -150,7 +152,7 @@ func (k *kill) pass(w http.ResponseWriter, r *http.Request) {
 		w.Header()[name] = values
 	}
 	w.WriteHeader(resp.StatusCode)
-	if _, err := io.Copy(w, resp.Body); err != nil {
+	if _, err := io.Copy(w, resp.Body); err != nil && r.Context().Err() == nil {
 		k.t.Error(err)
 	}
 }
