@@ -17,8 +17,8 @@ import (
 // the same nodes take turns, and what two of them claim is served by neither.
 
 // identifyWithin is how long a pass waits for entries to say which appliance they
-// lead to, once the first has. One that is slower is not written in that pass if
-// it turns out to be another's appliance.
+// lead to. One that is slower is not written in that pass if it turns out to be
+// another's appliance.
 const identifyWithin = 2 * time.Second
 
 // errTwice is wrapped by the error of what two apps claim.
@@ -46,10 +46,9 @@ func (s *Syncer) identify(ctx context.Context, visits map[string]*visit) {
 			told <- struct{}{}
 		}()
 	}
-	<-told
 	late := time.NewTimer(identifyWithin)
 	defer late.Stop()
-	for range len(ask) - 1 {
+	for range ask {
 		select {
 		case <-told:
 		case <-late.C:

@@ -107,6 +107,35 @@ func TestEntriesForOneApplianceTakeTurns(t *testing.T) {
 	}
 }
 
+// An entry that hangs is asked in each pass of a loop, and holds the others up no
+// longer than the wait for it.
+func TestAnEntryThatHangsHoldsUpNoOther(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		st := stage{"shop": known(hosts(1, 4)), "cart": known(hosts(5, 8))}
+		s := newSite(t, players{"prod": st.play}, sync.App{Name: "shop", Policy: atOnce}, sync.App{Name: "cart", Policy: atOnce, NetScalers: []string{"core"}})
+		s.sims["core"].SetFault(simulator.Fault{Hang: true})
+		for range 2 {
+			begun := time.Now()
+			var bound time.Duration
+			go func() {
+				for len(s.sims["edge"].Members("sg-shop")) < 4 {
+					time.Sleep(10 * time.Millisecond)
+				}
+				bound = time.Since(begun)
+			}()
+			s.Sync(t.Context(), nil)
+			time.Sleep(time.Second) // until the look at the members has seen it
+			if bound == 0 || bound > 3*time.Second {
+				t.Errorf("bound after %v", bound)
+			}
+			time.Sleep(2 * time.Minute)
+			s.command("unbind serviceGroup sg-shop 10.0.0.4 80")
+		}
+		s.sims["core"].ClearFaults()
+		s.sync(0)
+	})
+}
+
 // One that says too late that it is another's appliance is not written in that
 // pass; one that does not say at all holds nobody up for long.
 func TestAnEntryThatSaysLateWhichApplianceItIsIsNotWritten(t *testing.T) {
