@@ -72,8 +72,10 @@ func memberList(now []netscaler.Member, changes []netscaler.Change) (list, out [
 				removed = true
 			case c.Op == netscaler.Set:
 				m.Weight, m.Order = c.Weight, c.Order
-			default: // also a member to bind that somebody else has bound
-				enabled = true
+			default:
+				// A member to bind that somebody else has bound meanwhile is as
+				// they would have it, unless it is leaving.
+				enabled = enabled || c.Op == netscaler.Enable || m.Leaving
 			}
 		}
 		switch {

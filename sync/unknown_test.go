@@ -33,7 +33,7 @@ func TestAListIsNeverMadeFromWhatWasNotRead(t *testing.T) {
 	}
 	for name, fault := range spoilt {
 		for _, to := range []int{5, 3} { // scale up, and down
-			for skip := 1; skip <= 3; skip++ { // the plan's read is the first
+			for skip := 0; skip <= 3; skip++ { // the plan's read is the first
 				t.Run(fmt.Sprintf("%s, to %d, read %d", name, to, skip), func(t *testing.T) {
 					bubble(t, func(t *testing.T) {
 						st := stage{"shop": known(hosts(1, 4))}
@@ -207,5 +207,24 @@ func TestAResolvedDomainIsNotOursInThePlan(t *testing.T) {
 			s.sync(0)
 			s.expect("sg-shop", bound(1, 2)+", 10.0.0.9:80")
 		}
+	})
+}
+
+// A read that shows no members although there are some makes a plan to bind them
+// all. The list that follows leaves what an operator disabled as it is. (Found by
+// the seeded walk, 301072.)
+func TestAListDoesNotEnableWhatItOnlyWantedToBind(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		st := stage{"shop": known(hosts(1, 4))}
+		s := apiSite(t, st, atOnce, simulator.Options{}, apiGroup)
+		s.sync(0)
+		s.command("disable serviceGroup sg-shop 10.0.0.2 80")
+		s.sims["edge"].SetFault(simulator.Fault{Method: "GET", Type: rowsType, Status: 200, Times: 1, RawBody: `{ "errorcode": 0, "message": "Done", "severity": "NONE" }`})
+		r := s.Sync(t.Context(), nil)
+		disabled := "10.0.0.1:80, 10.0.0.2:80 OUT OF SERVICE, 10.0.0.3:80, 10.0.0.4:80"
+		s.expect("sg-shop", disabled)
+		s.end(r, sync.ExitFailed)
+		s.sync(0)
+		s.expect("sg-shop", disabled)
 	})
 }
