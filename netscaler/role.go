@@ -183,10 +183,10 @@ func (c *Client) Nodes(ctx context.Context) ([]netip.Addr, error) {
 	if e := refused(err); e != nil && e.Code == codeNotOnCluster {
 		nodes, err = c.nodes(ctx, "clusternode")
 	}
-	if err != nil {
-		return nil, fmt.Errorf("ask which appliance it is: %w", err)
+	if err != nil && !errors.As(err, new(sessionError)) {
+		err = fmt.Errorf("ask which appliance it is: %w", err)
 	}
-	return nodes, nil
+	return nodes, err
 }
 
 func (c *Client) nodes(ctx context.Context, kind string) (nodes []netip.Addr, err error) {

@@ -9,6 +9,8 @@ import (
 	"time"
 
 	"golang.org/x/sync/errgroup"
+
+	"nitrox/netscaler"
 )
 
 // Two entries of the mapping may lead to one appliance: by a name and its
@@ -28,21 +30,22 @@ var errTwice = errors.New("claimed twice")
 // appliances they lead to. The answer is good for as long as the program runs: a
 // failover does not change it.
 func (s *Syncer) identify(ctx context.Context, visits map[string]*visit) {
-	var ask []*NetScaler
+	var ask []*visit
 	appliances := map[string]bool{}
 	for _, v := range visits {
 		appliances[v.ns.Appliance] = true
 		if v.ns.nodes.Load() == nil && v.ns.backoff.tooSoon() == nil {
-			ask = append(ask, v.ns)
+			ask = append(ask, v)
 		}
 	}
 	if len(appliances) < 2 || len(ask) == 0 {
 		return
 	}
 	told := make(chan struct{}, len(ask))
-	for _, ns := range ask {
+	for _, v := range ask {
+		v.identified = make(chan error, 1)
 		go func() {
-			_ = ns.identify(ctx) // what is wrong with the NetScaler, its visit finds
+			v.identified <- v.ns.identify(ctx)
 			told <- struct{}{}
 		}()
 	}
@@ -55,6 +58,18 @@ func (s *Syncer) identify(ctx context.Context, visits map[string]*visit) {
 			return
 		}
 	}
+}
+
+// unreachable waits until the visit's NetScaler has said which appliance it is, if
+// it was asked, and is why it cannot be reached. That it will not say is not that.
+func (v *visit) unreachable() error {
+	if v.identified == nil {
+		return nil
+	}
+	if err := <-v.identified; errors.Is(err, netscaler.ErrUnavailable) || errors.Is(err, netscaler.ErrLogin) {
+		return err
+	}
+	return nil
 }
 
 // identify finds out which nodes the NetScaler's URLs lead to.
@@ -150,11 +165,10 @@ func (v *visit) alone(ctx context.Context) error {
 	if len(v.others) == 0 {
 		return nil
 	}
-	before := v.ns.appliance()
 	if err := v.ns.identify(ctx); err != nil {
 		return err
 	}
-	if now := v.ns.appliance(); now != before {
+	if now := v.ns.appliance(); now != v.turn {
 		for _, other := range v.others {
 			if other.ns.appliance() == now {
 				return fmt.Errorf("it turned out during this pass to be the same appliance as another entry of the mapping (%s); the next pass serves both", strings.TrimPrefix(now, "nodes "))
@@ -168,7 +182,8 @@ func (v *visit) alone(ctx context.Context) error {
 func serve(ctx context.Context, visits []*visit, all polls, apply bool) {
 	turns := map[string][]*visit{} // by appliance
 	for _, v := range visits {
-		turns[v.ns.appliance()] = append(turns[v.ns.appliance()], v)
+		v.turn = v.ns.appliance()
+		turns[v.turn] = append(turns[v.turn], v)
 	}
 	var g errgroup.Group
 	for _, turn := range turns {

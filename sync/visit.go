@@ -23,6 +23,10 @@ type visit struct {
 	confirmErrs map[string]error
 	// others are visits that do not take turns with this one.
 	others []*visit
+	turn   string // the appliance that it was taken for when the visits began
+	// identified gives how its NetScaler was asked which appliance it is; nil: it
+	// was not.
+	identified chan error
 	// noOrder: it was told that the build has no order of members.
 	noOrder bool
 	// ordinary are the outcomes whose member lists were refused.
@@ -44,7 +48,9 @@ func (v *visit) run(ctx context.Context, all polls, apply bool) {
 		end := clock(&r.took)
 		if r.err = v.ns.backoff.tooSoon(); r.err == nil {
 			r.asked = true
-			r.groups, r.err = v.ns.Client.Read(ctx, groupsOf(v.outcomes))
+			if r.err = v.unreachable(); r.err == nil {
+				r.groups, r.err = v.ns.Client.Read(ctx, groupsOf(v.outcomes))
+			}
 		}
 		end()
 		v.doing("")
@@ -65,7 +71,12 @@ func (v *visit) run(ctx context.Context, all polls, apply bool) {
 			v.doing("")
 			end()
 		}
-		wave = slices.DeleteFunc(wave, func(o *Outcome) bool { return o.Err != nil }) // claimed twice
+		wave = slices.DeleteFunc(wave, func(o *Outcome) bool {
+			if o.Err != nil { // claimed twice
+				fail([]*Outcome{o}, o.Err)
+			}
+			return o.Err != nil
+		})
 		if r.err != nil {
 			fail(wave, r.err)
 			continue
