@@ -1,6 +1,7 @@
 package sync
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -26,26 +27,73 @@ const identifyWithin = 2 * time.Second
 // errTwice is wrapped by the error of what two apps claim.
 var errTwice = errors.New("claimed twice")
 
-// identify asks the NetScalers of the visits, unless there is but one, which
-// appliances they lead to. The answer is good for as long as the program runs: a
-// failover does not change it.
-func (s *Syncer) identify(ctx context.Context, visits map[string]*visit) {
-	var ask []*visit
+// claim is a service group as a mapping names it.
+type claim struct{ partition, group string }
+
+// claims are the places of all apps of the mapping by the service group that they
+// claim, whether the pass is of them or not.
+func (s *Syncer) claims() map[claim][]Place {
+	all := map[claim][]Place{}
+	for _, app := range s.Apps {
+		for _, name := range app.NetScalers {
+			c := claim{s.NetScalers[name].Partition, app.Group}
+			all[c] = append(all[c], Place{app.Name, name})
+		}
+	}
+	return all
+}
+
+// rivals are the places that claim the service group of an outcome by another
+// entry.
+func (s *Syncer) rivals(claims map[claim][]Place, o *Outcome) []Place {
+	var all []Place
+	for _, p := range claims[claim{s.NetScalers[o.NetScaler].Partition, o.App.Group}] {
+		if p.NetScaler != o.NetScaler {
+			all = append(all, p)
+		}
+	}
+	return all
+}
+
+// identify asks the NetScalers of the visits, and those of their rivals, which
+// appliances they lead to, unless there is but one. The answer is good for as
+// long as the program runs: a failover does not change it.
+func (s *Syncer) identify(ctx context.Context, claims map[claim][]Place, visits map[string]*visit) {
+	entries := map[string]bool{}
+	for name, v := range visits {
+		entries[name] = true
+		for _, o := range v.outcomes {
+			for _, p := range s.rivals(claims, o) {
+				entries[p.NetScaler] = true
+			}
+		}
+	}
+	var ask []string
 	appliances := map[string]bool{}
-	for _, v := range visits {
-		appliances[v.ns.Appliance] = true
-		if v.ns.nodes.Load() == nil && v.ns.backoff.tooSoon() == nil {
-			ask = append(ask, v)
+	for name := range entries {
+		ns := s.NetScalers[name]
+		ns.Appliance = cmp.Or(ns.Appliance, name)
+		appliances[ns.Appliance] = true
+		if ns.nodes.Load() == nil && ns.backoff.tooSoon() == nil {
+			ask = append(ask, name)
 		}
 	}
 	if len(appliances) < 2 || len(ask) == 0 {
 		return
 	}
 	told := make(chan struct{}, len(ask))
-	for _, v := range ask {
-		v.identified = make(chan error, 1)
+	for _, name := range ask {
+		ns, v := s.NetScalers[name], visits[name]
+		if v != nil {
+			v.identified = make(chan error, 1)
+		}
 		go func() {
-			v.identified <- v.ns.identify(ctx)
+			err := ns.identify(ctx)
+			if v != nil {
+				v.identified <- err
+			} else {
+				ns.backoff.note(errors.Join(err, ns.Client.Close(context.WithoutCancel(ctx)))) // nobody visits it
+			}
 			told <- struct{}{}
 		}()
 	}
@@ -98,65 +146,25 @@ func (n *NetScaler) appliance() string {
 	return "entry " + n.Appliance
 }
 
-// claimedTwice fails the outcomes whose service group another app claims through
-// another entry that leads to the same appliance and partition. Nobody can know
-// which of them is right, and each would undo the other.
-func claimedTwice(visits map[string]*visit) {
-	type claim struct{ appliance, partition, group string }
-	claims := map[claim][]*Outcome{}
+// claimedTwice fails the outcomes whose service group is claimed through another
+// entry that leads to the same appliance: nobody can know which of them is right,
+// and each would undo the other. As long as an entry that another app claims the
+// group through has not said which appliance it leads to, that is a doubt.
+func (s *Syncer) claimedTwice(claims map[claim][]Place, visits map[string]*visit) {
 	for _, v := range visits {
 		for _, o := range v.outcomes {
-			c := claim{v.ns.appliance(), v.ns.Partition, o.App.Group}
-			claims[c] = append(claims[c], o)
-		}
-	}
-	for c, outcomes := range claims {
-		if len(outcomes) < 2 {
-			continue
-		}
-		var names []string
-		for _, o := range outcomes {
-			names = append(names, fmt.Sprintf("app %s on %s", o.App.Name, o.NetScaler))
-		}
-		slices.Sort(names)
-		for _, o := range outcomes {
-			o.Err = fmt.Errorf("service group %s: %w: %s; %s are the same appliance (%s); remove one of them from the mapping",
-				c.group, errTwice, strings.Join(names, " and "), entriesOf(outcomes), strings.TrimPrefix(c.appliance, "nodes "))
-		}
-	}
-}
-
-// rivals puts a doubt on the outcomes whose service group another app claims
-// through an entry that has not said which appliance it leads to. As long as that
-// may be the same one, nothing is removed.
-func rivals(visits map[string]*visit) {
-	type claim struct{ partition, group string }
-	claims := map[claim][]*Outcome{}
-	for _, v := range visits {
-		for _, o := range v.outcomes {
-			c := claim{v.ns.Partition, o.App.Group}
-			claims[c] = append(claims[c], o)
-		}
-	}
-	silent := func(o *Outcome) bool { return visits[o.NetScaler].ns.nodes.Load() == nil }
-	for _, outcomes := range claims {
-		for _, o := range outcomes {
-			for _, other := range outcomes {
-				if other.App.Name != o.App.Name && other.NetScaler != o.NetScaler && (silent(o) || silent(other)) {
-					o.rival = fmt.Errorf("app %s claims a service group of this name on %s, and it is not known whether that is the same appliance", other.App.Name, other.NetScaler)
+			for _, p := range s.rivals(claims, o) {
+				rival := s.NetScalers[p.NetScaler]
+				switch {
+				case rival.appliance() == v.ns.appliance():
+					o.Err = fmt.Errorf("service group %s: %w: by app %s on %s, too, and %s and %s are the same appliance (%s); remove one of them from the mapping",
+						o.App.Group, errTwice, p.App, p.NetScaler, o.NetScaler, p.NetScaler, strings.TrimPrefix(rival.appliance(), "nodes "))
+				case p.App != o.App.Name && (rival.nodes.Load() == nil || v.ns.nodes.Load() == nil):
+					o.rival = fmt.Errorf("app %s claims a service group of this name on %s, and it is not known whether that is the same appliance", p.App, p.NetScaler)
 				}
 			}
 		}
 	}
-}
-
-// entriesOf names the entries of outcomes.
-func entriesOf(outcomes []*Outcome) string {
-	var names []string
-	for _, o := range outcomes {
-		names = append(names, o.NetScaler)
-	}
-	return strings.Join(distinct(names), " and ")
 }
 
 // alone says whether a visit may write: it may not if its NetScaler has only now

@@ -1,7 +1,6 @@
 package sync
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -68,7 +67,6 @@ func (s *Syncer) pass(ctx context.Context, names []string, apply bool) Result {
 		for _, name := range app.NetScalers {
 			if visits[name] == nil {
 				ns := s.NetScalers[name]
-				ns.Appliance = cmp.Or(ns.Appliance, name)
 				visits[name] = &visit{Syncer: s, name: name, ns: ns, confirmErrs: map[string]error{}}
 				order = append(order, visits[name])
 				visits[name].doing("reading")
@@ -77,9 +75,9 @@ func (s *Syncer) pass(ctx context.Context, names []string, apply bool) Result {
 			v.outcomes = append(v.outcomes, &Outcome{App: app, NetScaler: name})
 		}
 	}
-	s.identify(ctx, visits)
-	claimedTwice(visits)
-	rivals(visits)
+	claims := s.claims()
+	s.identify(ctx, claims, visits)
+	s.claimedTwice(claims, visits)
 	serve(ctx, order, all, apply)
 
 	r := Result{Sources: all.errors(), NetScalers: map[string]error{}, DryRun: !apply, Phases: Phases{Poll: all.took()}}
