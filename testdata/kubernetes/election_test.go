@@ -299,10 +299,10 @@ func TestOneOfTwoReplicasWrites(t *testing.T) {
 	}
 	close(frozen) // the answer is there when it thaws
 	d.signal(t, syscall.SIGCONT)
-	until(t, "d to see that it does not lead", 30*time.Second, func() bool { return strings.Contains(read(t, d.file), "the lease is lost") })
+	until(t, "d to see that it does not lead", 30*time.Second, func() bool { return strings.Contains(read(t, d.file), "the lease was lost") })
 	until(t, "d to stand by", 30*time.Second, func() bool {
 		log := read(t, d.file)
-		return strings.Contains(log[strings.LastIndex(log, "the lease is lost"):], "stands by")
+		return strings.Contains(log[strings.LastIndex(log, "the lease was lost"):], "stands by")
 	})
 	if late := w.by("d")[stopped:]; len(late) > 0 {
 		t.Errorf("d wrote after it thawed: %v", late)
