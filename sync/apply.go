@@ -193,7 +193,7 @@ func (v *visit) do(ctx context.Context, outcomes []*Outcome, op netscaler.Op) {
 	}
 	ctx = context.WithoutCancel(ctx)
 	began := time.Now()
-	errs := v.resolve(ctx, changes, v.ns.Client.Do(ctx, op, changes))
+	errs := v.resolve(ctx, op, changes, v.ns.Client.Do(ctx, op, changes))
 	for i, d := range all {
 		d.Err, d.Took = v.once(errs[i]), time.Since(began)
 		// What holds after it was sent may be ours, also if the answer was that
@@ -227,70 +227,74 @@ func (v *visit) once(err error) error {
 	return err
 }
 
-// resolve finds out, by reading the groups again, which of the changes that are
-// not known to have been made hold all the same.
-func (v *visit) resolve(ctx context.Context, changes []netscaler.Change, said []error) []error {
-	errs := slices.Clone(said)
-	unsure, fronts := map[string]bool{}, map[string]bool{}
-	for i, err := range errs {
-		switch c := changes[i]; {
-		case !errors.Is(err, netscaler.ErrUnsure), c.Op == netscaler.RemoveServer:
-		case c.Op == netscaler.AddVServer, c.Op == netscaler.BindVServer:
-			fronts[c.Create.VServer.Name] = true
-		default:
-			unsure[c.Group] = true
+// resolve finds out, by reading again, which of the changes that are not known to
+// have been made hold all the same. They are all of one kind.
+func (v *visit) resolve(ctx context.Context, op netscaler.Op, changes []netscaler.Change, said []error) []error {
+	var unsure []netscaler.Change
+	for i, err := range said {
+		if errors.Is(err, netscaler.ErrUnsure) {
+			unsure = append(unsure, changes[i])
 		}
 	}
-	if len(unsure)+len(fronts) == 0 {
-		return errs
+	if len(unsure) == 0 || op == netscaler.RemoveServer {
+		return said
 	}
-	var groups netscaler.Groups
-	var attrs netscaler.Attributes
-	var ends netscaler.FrontEnds
-	var err error
-	switch {
-	case len(fronts) > 0:
-		ends, err = v.ns.Client.FrontEnds(ctx, keys(fronts))
-	case changes[0].Op == netscaler.AddGroup:
-		attrs, err = v.ns.Client.Attributes(ctx, keys(unsure))
-	default:
-		groups, err = v.ns.Client.Read(ctx, keys(unsure))
-	}
+	holds, err := v.lookAgain(ctx, op, unsure)
 	if err != nil {
 		v.errs = append(v.errs, fmt.Errorf("read again after an answer that does not say what was changed: %w", err))
-		return errs
+		return said
 	}
+	errs := slices.Clone(said)
 	for i, c := range changes {
-		if !errors.Is(errs[i], netscaler.ErrUnsure) || c.Op == netscaler.RemoveServer {
+		if !errors.Is(said[i], netscaler.ErrUnsure) {
 			continue
 		}
-		holds := false
-		switch c.Op {
-		case netscaler.AddVServer, netscaler.BindVServer:
-			var f netscaler.FrontEnd
-			f, err = ends.Of(c.Create.VServer.Name)
-			holds = f.Exists && (c.Op == netscaler.AddVServer || f.Bound(c.Group))
-		case netscaler.AddGroup:
-			if _, err = attrs.Of(c.Group); errors.Is(err, netscaler.ErrNoGroup) {
-				err = nil
-			} else {
-				holds = err == nil
-			}
-		default:
-			var now []netscaler.Member
-			now, err = groups.Members(c.Group)
-			holds = inEffect(c, now)
-		}
-		switch {
+		switch yes, err := holds(c); {
 		case err != nil:
-			errs[i] = fmt.Errorf("%w; reading it again: %w", errs[i], err)
-		case holds:
+			errs[i] = fmt.Errorf("%w; reading it again: %w", said[i], err)
+		case yes:
 			errs[i] = nil
 		default:
-			errs[i] = fmt.Errorf("not made, as reading it again shows: %v", errs[i]) // and no longer unsure
+			errs[i] = fmt.Errorf("not made, as reading it again shows: %v", said[i]) // and no longer unsure
 		}
 	}
 	return errs
+}
+
+// lookAgain reads what changes of one kind are about. What it returns says of each
+// whether it holds, or why that is not known.
+func (v *visit) lookAgain(ctx context.Context, op netscaler.Op, changes []netscaler.Change) (holds func(netscaler.Change) (bool, error), err error) {
+	names := map[string]bool{}
+	front := op == netscaler.AddVServer || op == netscaler.BindVServer
+	for _, c := range changes {
+		if front {
+			names[c.Create.VServer.Name] = true
+		} else {
+			names[c.Group] = true
+		}
+	}
+	switch {
+	case front:
+		ends, err := v.ns.Client.FrontEnds(ctx, keys(names))
+		return func(c netscaler.Change) (bool, error) {
+			f, err := ends.Of(c.Create.VServer.Name)
+			return f.Exists && (op == netscaler.AddVServer || f.Bound(c.Group)), err
+		}, err
+	case op == netscaler.AddGroup:
+		attrs, err := v.ns.Client.Attributes(ctx, keys(names))
+		return func(c netscaler.Change) (bool, error) {
+			_, err := attrs.Of(c.Group)
+			if errors.Is(err, netscaler.ErrNoGroup) {
+				return false, nil
+			}
+			return true, err
+		}, err
+	}
+	groups, err := v.ns.Client.Read(ctx, keys(names))
+	return func(c netscaler.Change) (bool, error) {
+		now, err := groups.Members(c.Group)
+		return inEffect(c, now), err
+	}, err
 }
 
 // inEffect says whether a group is as the change would have it.
