@@ -228,3 +228,37 @@ func TestAListDoesNotEnableWhatItOnlyWantedToBind(t *testing.T) {
 		s.expect("sg-shop", disabled)
 	})
 }
+
+// A look that lacks the members just bound is not a look: those that serve stay.
+func TestALookThatLacksWhatWasBoundRemovesNothing(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		st := stage{"shop": known(hosts(1, 4))}
+		p := atOnce
+		p.WaitUp, p.MaxRemove = 10*time.Second, sync.Limit{N: 100, Percent: true}
+		s := newSite(t, players{"prod": st.play}, sync.App{Name: "shop", Policy: p})
+		sim := s.replace("edge", simulator.Options{ProbeDelay: time.Minute})
+		sim.AddGroup("sg-shop")
+		s.sync(0)
+		time.Sleep(2 * time.Minute)
+		st["shop"] = known(hosts(5, 8))
+		sim.SetFault(simulator.Fault{Method: "GET", Type: rowsType, Skip: 1, Status: 200, RawBody: `{ "errorcode": 0, "message": "Done", "severity": "NONE" }`})
+		r := s.Sync(t.Context(), nil)
+		s.expect("sg-shop", bound(1, 8))
+		s.end(r, sync.ExitFailed)
+	})
+}
+
+// A group that does not match its list, as when another copy's came in between, is
+// given one more in the same pass.
+func TestAListThatWasOvertakenIsGivenOnceMore(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		st := stage{"shop": known(hosts(1, 4))}
+		s := apiSite(t, st, atOnce, simulator.Options{}, apiGroup)
+		s.sync(0)
+		st["shop"] = known(hosts(1, 5))
+		s.sims["edge"].SetFault(simulator.Fault{Method: "PUT", Type: "servicegroup_servicegroupmemberlist_binding", Times: 1, Status: 200,
+			RawBody: `{ "errorcode": 0, "message": "Done", "severity": "NONE" }`})
+		s.sync(0)
+		s.expect("sg-shop", bound(1, 5))
+	})
+}
