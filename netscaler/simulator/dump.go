@@ -74,6 +74,9 @@ func (p *partition) dump(b []byte) []byte {
 			if l.order > 0 {
 				it.values["order"] = strconv.Itoa(l.order)
 			}
+			if l.weight > 0 {
+				it.values["weight"] = strconv.Itoa(l.weight)
+			}
 			b = append(b, bindVserver.given(it, l.extra)...)
 		}
 	}

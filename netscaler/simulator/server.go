@@ -71,6 +71,34 @@ var setServer = &command{
 	},
 }
 
+var unsetServer = &command{
+	cli: "unset server", words: []string{"name"},
+	attrs: []attr{{name: "name", kind: identifier, required: true}, {name: "comment", kind: flag}},
+	run: func(x *exec, it item) (func(), *failure) {
+		s, f := x.findServer(it)
+		if f == nil && it.has("comment") {
+			s.comment = ""
+		}
+		return nil, f
+	},
+}
+
+var renameServer = &command{
+	cli: "rename server", words: []string{"name", "newname"},
+	attrs: []attr{{name: "name", kind: identifier, required: true}, {name: "newname", kind: identifier, required: true}},
+	run: func(x *exec, it item) (func(), *failure) {
+		s, f := x.findServer(it)
+		if f != nil {
+			return nil, f
+		}
+		if x.part.byName[it.get("newname")] != nil {
+			return nil, fail(codeExists)
+		}
+		x.part.renameServer(s, it.get("newname"))
+		return nil, nil
+	},
+}
+
 // reprobe restarts the monitors of the members that a server is.
 func (x *exec) reprobe(s *server) {
 	for _, g := range x.part.groups {

@@ -52,8 +52,11 @@ type Options struct {
 	RestrictedTimeout bool
 	// NoBasicAuth refuses HTTP Basic authentication with 1244.
 	NoBasicAuth bool
-	// NoCookie leaves Set-Cookie out of the answer to a login.
+	// NoCookie leaves Set-Cookie out of the answer to a login that has a body.
 	NoCookie bool
+	// LoginText answers every login with a cookie and an empty text. Default: only
+	// one with the media type of the SDKs.
+	LoginText bool
 	// NoLogin is the code for a request without credentials. Default: 352;
 	// 1026 is the other candidate.
 	NoLogin int
@@ -118,6 +121,9 @@ type Options struct {
 	NSIP netip.Addr
 	// HA makes the appliance one node of a pair. Default: it stands alone.
 	HA bool
+	// HAStatus is the hastatus of its rows. Default: UP; STAYPRIMARY and others
+	// are what an administrator can set.
+	HAStatus string
 	// INC says of the pair that its nodes have network settings of their own, so
 	// that no address moves with the primary.
 	INC bool
@@ -147,6 +153,7 @@ type Simulator struct {
 	saving     bool
 
 	secondary   bool
+	turnedAt    time.Time  // when the role was taken
 	peer        *Simulator // of an HA pair, see [Pair]
 	sessions    map[string]*session
 	connections int
@@ -184,6 +191,7 @@ func New(o Options) *Simulator {
 		sizes:      map[string]int{},
 		savedAt:    now,
 		changedAt:  now,
+		turnedAt:   now,
 	}
 }
 

@@ -21,6 +21,7 @@ type partition struct {
 	services map[string]bool // that are not modelled: names only
 	settings item
 	extra    []string
+	seen     inventory
 	head     []string // commands of ns.conf that are kept as they were: before the rest,
 	tail     []string // and after it
 }
@@ -63,9 +64,9 @@ type object struct {
 }
 
 type link struct {
-	group *group
-	order int
-	extra []string
+	group         *group
+	order, weight int
+	extra         []string
 }
 
 type group struct {
@@ -199,6 +200,20 @@ func (p *partition) removeServer(s *server) {
 	p.servers = slices.DeleteFunc(p.servers, func(o *server) bool { return o == s })
 	delete(p.byName, s.name)
 	delete(p.byAddr, s.place())
+}
+
+func (p *partition) renameServer(s *server, name string) {
+	delete(p.byName, s.name)
+	for _, g := range p.groups {
+		for _, m := range g.members {
+			if m.server == s {
+				delete(g.index, m.key())
+				g.index[memberKey{name, m.port}] = m
+			}
+		}
+	}
+	s.name = name
+	p.byName[name] = s
 }
 
 func (p *partition) removeGroup(g *group) {
