@@ -20,7 +20,7 @@ func (s *Simulator) Dump(w io.Writer) error {
 
 func (s *Simulator) dump(now time.Time) []byte {
 	s.sweep(now)
-	var b []byte
+	b := []byte{} // an empty configuration is one, too
 	for _, p := range s.partitions {
 		if p.name != "" {
 			b = append(b, addPartition.given(p.settings, p.extra)...)
