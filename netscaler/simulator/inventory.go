@@ -15,7 +15,8 @@ import (
 // addresses, features and modes.
 type inventory struct {
 	things            []*thing
-	bound             []serviceLink // services behind virtual servers
+	byName            map[thingKey]*thing
+	bound             map[string][]serviceLink // services behind virtual servers, by these
 	ips               []ownIP
 	netmask, hostname string
 	features, modes   []string // nil: no line says so, the defaults
@@ -31,9 +32,11 @@ type thing struct {
 	comment, traffic string // its traffic domain
 }
 
+type thingKey struct{ noun, name string }
+
 type serviceLink struct {
-	vserver, service string
-	weight           int
+	service *thing
+	weight  int
 }
 
 type ownIP struct{ addr, netmask, kind, mgmt string }
@@ -71,19 +74,18 @@ func (p *partition) learn(line string) {
 		in.add(&thing{noun: noun, name: at(0), kind: at(1), addr: at(2), port: portNumber(at(3)), comment: option("-comment"),
 			disabled: strings.EqualFold(option("-state"), "DISABLED"), traffic: option("-td")})
 	case "rm service", "rm cs vserver":
-		in.things = slices.DeleteFunc(in.things, func(t *thing) bool { return t.noun == noun && t.name == at(0) })
-		in.bound = slices.DeleteFunc(in.bound, func(b serviceLink) bool { return noun == "service" && b.service == at(0) })
+		in.remove(noun, at(0))
 	case "enable service", "enable cs vserver", "disable service", "disable cs vserver":
 		if t := in.find(noun, at(0)); t != nil {
 			t.disabled = verb == "disable"
 		}
 	case "bind lb vserver":
 		weight, _ := strconv.Atoi(option("-weight")) // none: 0
-		if in.find("service", at(1)) != nil {
-			in.bound = append(in.bound, serviceLink{vserver: at(0), service: at(1), weight: weight})
+		if t := in.find("service", at(1)); t != nil {
+			in.bound[at(0)] = append(in.bound[at(0)], serviceLink{service: t, weight: weight})
 		}
 	case "unbind lb vserver":
-		in.bound = slices.DeleteFunc(in.bound, func(b serviceLink) bool { return b.vserver == at(0) && b.service == at(1) })
+		in.unbind(at(0), in.find("service", at(1)))
 	case "set ns config":
 		in.netmask = cmp.Or(option("-netmask"), in.netmask)
 	case "set ns hostname":
@@ -109,18 +111,30 @@ func portNumber(text string) int {
 }
 
 func (in *inventory) add(t *thing) {
+	if in.byName == nil {
+		in.byName, in.bound = map[thingKey]*thing{}, map[string][]serviceLink{}
+	}
 	if t.kind = strings.ToUpper(t.kind); t.name != "" && in.find(t.noun, t.name) == nil {
 		in.things = append(in.things, t)
+		in.byName[thingKey{t.noun, t.name}] = t
 	}
 }
 
-func (in *inventory) find(noun, name string) *thing {
-	for _, t := range in.things {
-		if t.noun == noun && t.name == name {
-			return t
-		}
+func (in *inventory) find(noun, name string) *thing { return in.byName[thingKey{noun, name}] }
+
+func (in *inventory) remove(noun, name string) {
+	t := in.find(noun, name)
+	delete(in.byName, thingKey{noun, name})
+	in.things = slices.DeleteFunc(in.things, func(o *thing) bool { return o == t })
+	for vserver := range in.bound {
+		in.unbind(vserver, t)
 	}
-	return nil
+}
+
+func (in *inventory) unbind(vserver string, t *thing) {
+	if t != nil {
+		in.bound[vserver] = slices.DeleteFunc(in.bound[vserver], func(b serviceLink) bool { return b.service == t })
+	}
 }
 
 // of are the things of a noun.
@@ -175,11 +189,8 @@ func showServices(x *exec, q *query, l *listing) *failure {
 
 func showVserverServices(x *exec, q *query, l *listing) *failure {
 	return named(x.part.vserver, objectName, q, func(v *object) {
-		for _, b := range x.part.seen.bound {
-			t := x.part.seen.find("service", b.service)
-			if b.vserver != v.name || t == nil {
-				continue
-			}
+		for _, b := range x.part.seen.bound[v.name] {
+			t := b.service
 			l.begin()
 			l.text("name", v.name)
 			l.text("servicename", t.name)

@@ -95,13 +95,11 @@ func (x *exec) front(v *object) (state string, up, all int) {
 		}
 		all += len(b.group.members)
 	}
-	for _, b := range x.part.seen.bound {
-		if s := x.part.seen.find("service", b.service); b.vserver == v.name && s != nil {
-			if x.serviceState(s) == stateUp {
-				up++
-			}
-			all++
+	for _, b := range x.part.seen.bound[v.name] {
+		if x.serviceState(b.service) == stateUp {
+			up++
 		}
+		all++
 	}
 	switch {
 	case v.values["state"] == "DISABLED":
@@ -256,7 +254,7 @@ func (p *partition) users(g *group) (users []*object) {
 // showGroupUsers answers one row also for a group that nothing uses: the
 // official Terraform provider reads it to see whether a group is there.
 func showGroupUsers(x *exec, q *query, l *listing) *failure {
-	g := x.part.byGroup[q.name]
+	g := x.groupNamed(q.name)
 	if g == nil {
 		return fail(codeNoResource, "serviceGroupName", q.name)
 	}

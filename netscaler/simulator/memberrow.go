@@ -18,7 +18,7 @@ var memberResource = &resource{
 			}
 			return nil
 		}
-		g := x.part.byGroup[q.name]
+		g := x.groupNamed(q.name)
 		if g == nil {
 			return fail(codeNoResource, "serviceGroupName", q.name)
 		}
@@ -103,7 +103,7 @@ func (x *exec) stamp(t time.Time) string {
 func groupStats(x *exec, q *query, l *listing) *failure {
 	groups := x.part.groups
 	if q.named {
-		g := x.part.byGroup[q.name]
+		g := x.groupNamed(q.name)
 		if g == nil {
 			return fail(codeNoResource, "serviceGroupName", q.name)
 		}

@@ -207,6 +207,10 @@ func showGroupMonitors(x *exec, q *query, l *listing) *failure {
 }
 
 func namedGroups(x *exec, q *query, row func(*group)) *failure {
+	if g := x.groupNamed(q.name); q.named && g != nil {
+		row(g)
+		return nil
+	}
 	if f := named(x.part.groups, groupNameOf, q, row); f != nil {
 		return fail(codeNoResource, "serviceGroupName", q.name)
 	}

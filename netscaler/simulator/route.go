@@ -87,6 +87,9 @@ func (t *resource) command(x *exec, req *request) (*command, *failure) {
 	if req.payload[0].array && x.lacks("arrays") {
 		return nil, fail(codeJSONType, req.typ)
 	}
+	if x.opt.MaxArray > 0 && len(req.payload[0].items) > x.opt.MaxArray {
+		return nil, fail(codeJSONInput)
+	}
 	action := req.query.action
 	if req.method == http.MethodPut {
 		if action != "" {

@@ -28,6 +28,7 @@ var addServer = &command{
 		}
 		s := &server{name: name, text: it.get("domain"), td: it.int("td"), comment: it.get("comment"), extra: x.extra,
 			admin: admin{disabled: it.get("state") == "DISABLED", at: x.now}}
+		s.resolved = x.opt.Resolved[s.text]
 		if it.has("domain") && it.has("ipv6address") { // of an address it says nothing new
 			s.extra = append(s.extra, "-ipv6Address", it.get("ipv6address"))
 		}

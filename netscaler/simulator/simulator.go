@@ -109,6 +109,15 @@ type Options struct {
 	// EmptyList is the code for a desired state with no members. Default: it
 	// empties the group.
 	EmptyList int
+	// MaxArray is how many items an array may have; a longer one is refused as a
+	// whole, with 1233. Default: no limit.
+	MaxArray int
+	// IgnoreCase takes names of groups that differ in case only for one. Default:
+	// they are two.
+	IgnoreCase bool
+	// Resolved holds, for a domain, the address that rows show of a server with it.
+	// Default: 0.0.0.0, as of one that is not resolved.
+	Resolved map[string]string
 	// CanonicalIPv6 writes addresses in their shortest form. Default: they stay
 	// as they were typed.
 	CanonicalIPv6 bool

@@ -1,6 +1,7 @@
 package simulator
 
 import (
+	"cmp"
 	"net/netip"
 	"slices"
 	"strconv"
@@ -31,9 +32,10 @@ func newPartition(name string) *partition {
 }
 
 type server struct {
-	name string
-	addr netip.Addr // not valid for a domain
-	text string     // the address, as it was typed, or the domain
+	name     string
+	addr     netip.Addr // not valid for a domain
+	text     string     // the address, as it was typed, or the domain
+	resolved string     // what rows show of a domain
 	admin
 	td      int // traffic domain: each has addresses of its own
 	comment string
@@ -52,7 +54,7 @@ func (s *server) ip() string {
 	if s.addr.IsValid() {
 		return s.text
 	}
-	return "0.0.0.0" // an unresolved domain
+	return cmp.Or(s.resolved, "0.0.0.0") // an unresolved domain
 }
 
 // object is anything that is only kept: a virtual server, a monitor.
