@@ -51,6 +51,7 @@ var configTypes = map[string]*resource{
 	"service":                   {key: "name", shows: "show service", show: showServices},
 	"lbvserver_service_binding": {key: "name", binding: true, shows: "show lb vserver", show: showVserverServices},
 	"csvserver":                 {key: "name", shows: "show cs vserver", show: showContentVservers},
+	"sslcertkey":                {key: "certkey", shows: "show ssl certKey", show: showCertificates},
 	"nsip":                      {key: "ipaddress", shows: "show ns ip", show: showIPs},
 	"nshardware":                {shows: "show ns hardware", show: showHardware, single: true},
 	"nslicense":                 {shows: "show ns license", show: showLicense, single: true},

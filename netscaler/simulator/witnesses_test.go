@@ -620,6 +620,7 @@ add lb vserver vs HTTP 10.0.2.80 80
 add lb vserver idle HTTP 0.0.0.0 0
 add cs vserver front SSL 10.0.2.90 443 -cltTimeout 180
 add cs vserver off HTTP 10.0.2.91 80 -state DISABLED
+add ssl certKey site -cert site.pem -key site.key
 bind lb vserver vs sg
 bind lb vserver vs "svc one" -weight 7
 bind lb vserver vs svc-down
@@ -703,6 +704,16 @@ func TestAsMetricsExportersRead(t *testing.T) {
 		}
 		if want := []string{"svc one UP", "svc-down OUT OF SERVICE", "svc-off OUT OF SERVICE"}; !slices.Equal(states, want) {
 			t.Errorf("stat/service: %v", states)
+		}
+		var certs struct {
+			SSLCertKey []struct {
+				CertKey          string
+				DaysToExpiration int
+			}
+		}
+		e.read("config/sslcertkey", &certs)
+		if c := certs.SSLCertKey; len(c) != 2 || c[1].CertKey != "site" || c[1].DaysToExpiration < 1 {
+			t.Errorf("sslcertkey: %+v", c)
 		}
 		var license struct{ NSLicense struct{ ModelID string } }
 		e.read("config/nslicense", &license)
