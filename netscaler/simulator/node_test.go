@@ -135,6 +135,7 @@ func TestWhatIsNotEstablished(t *testing.T) {
 		{"no marks", simulator.Options{Lacks: []string{"customserverid"}}, "PUT", "config/servicegroup", `{"servicegroup":{"servicegroupname":"sg","servername":"web1","port":80,"customserverid":"x"}}`, `"errorcode": 278, "message": "Invalid argument [customserverid]"`},
 		{"no marks in rows", simulator.Options{Lacks: []string{"customserverid"}}, "GET", member + "/sg?filter=port:80&attrs=servername,customserverid", "", `[ { "servername": "web1" }, { "servername": "fqdn" } ]`},
 		{"no unbind action", simulator.Options{Lacks: []string{"action=unbind"}}, "POST", member + "?action=unbind", bindNew, `"errorcode": 1240`},
+		{"no update action", simulator.Options{Lacks: []string{"action=update"}}, "POST", "config/server?action=update", `{"server":{"name":"web1","comment":"x"}}`, `"errorcode": 1240`},
 		{"no macroapi", simulator.Options{Lacks: []string{"macroapi"}}, "POST", "config/macroapi", `{"server":[]}`, `"errorcode": 1232`},
 		{"types swapped", simulator.Options{SwapTypes: true}, "GET", member + "/sg?attrs=port,weight&filter=servername:web1", "", `{ "port": "80", "weight": 2 }`},
 		{"other statuses", simulator.Options{Status: map[int]int{258: 599}}, "GET", "config/servicegroup/nope", "", `"errorcode": 258`},
