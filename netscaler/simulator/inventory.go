@@ -211,6 +211,47 @@ func showVserverServices(x *exec, q *query, l *listing) *failure {
 	})
 }
 
+// showVserverMembers lists the members of all groups behind a virtual server.
+func showVserverMembers(x *exec, q *query, l *listing) *failure {
+	return named(x.part.vserver, objectName, q, func(v *object) {
+		for _, b := range v.groups {
+			for _, m := range b.group.members {
+				state, _, _ := x.serving(m, x.now)
+				l.begin()
+				l.text("name", v.name)
+				l.text("servicegroupname", b.group.name)
+				l.text("ipv46", m.server.ip())
+				l.number("port", int(m.port))
+				l.text("servicetype", b.group.kind)
+				l.text("curstate", state)
+				l.counter("weight", m.weight)
+				l.end()
+			}
+		}
+	})
+}
+
+// showVserverBinding is all that is bound, in an array for each type.
+func showVserverBinding(x *exec, q *query, l *listing) *failure {
+	return named(x.part.vserver, objectName, q, func(v *object) {
+		l.begin()
+		l.text("name", v.name)
+		for _, b := range boundToVserver {
+			l.nested(b.typ, func(l *listing) { b.show(x, &query{named: true, name: v.name}, l) }) // v is there: it cannot fail
+		}
+		l.end()
+	})
+}
+
+var boundToVserver = []struct {
+	typ  string
+	show func(*exec, *query, *listing) *failure
+}{
+	{"lbvserver_service_binding", showVserverServices},
+	{"lbvserver_servicegroup_binding", showVserverGroups},
+	{"lbvserver_servicegroupmember_binding", showVserverMembers},
+}
+
 func (t *thing) frontState() string {
 	if t.disabled {
 		return stateOut

@@ -861,6 +861,19 @@ func TestAsInventoriesRead(t *testing.T) {
 	if e.read("config/nsip?filter=iptype:SNIP", &snips); len(snips.NSIP) != 1 || snips.NSIP[0].IPAddress != "10.0.1.5" {
 		t.Errorf("SNIPs: %+v", snips)
 	}
+	var bindings struct {
+		LBVserverBinding []struct {
+			Name     string
+			Services []struct{ ServiceName, Weight string }               `json:"lbvserver_service_binding"`
+			Groups   []struct{ ServiceGroupName string }                  `json:"lbvserver_servicegroup_binding"`
+			Members  []struct{ ServiceGroupName, IPv46, CurState string } `json:"lbvserver_servicegroupmember_binding"`
+		} `json:"lbvserver_binding"`
+	}
+	e.read("config/lbvserver_binding?bulkbindings=yes", &bindings)
+	if s := fmt.Sprint(bindings.LBVserverBinding); s != "[{vs [{svc one 7} {svc-down 1}] [{sg}] "+
+		"[{sg 10.0.0.1 UP} {sg 10.0.0.9 UP} {sg 10.0.0.2 OUT OF SERVICE}]} {idle [] [] []}]" {
+		t.Errorf("bindings %s", s)
+	}
 	for _, c := range []struct{ method, target, body, code string }{
 		{"POST", "config/service", `{"service":{"name":"x"}}`, "1237"}, {"PUT", "config/csvserver", `{"csvserver":{"name":"front"}}`, "1237"},
 		{"DELETE", "config/nsip/10.0.1.5", "", "1237"},
@@ -891,5 +904,20 @@ func TestAsInventoriesRead(t *testing.T) {
 	}
 	if a := b.nitro("GET", "config/csvserver/off", ""); a.line != notFound {
 		t.Errorf("removed: %s", a.body)
+	}
+}
+
+// TestAllPortsAreFoundAsTheyAreTyped: 65535 in rows is "*" to whoever types it.
+func TestAllPortsAreFoundAsTheyAreTyped(t *testing.T) {
+	b := start(t, simulator.Options{}, "add serviceGroup sg ANY\nbind serviceGroup sg 10.0.0.1 *\nbind serviceGroup sg 10.0.0.1 80")
+	const rows = "config/servicegroup_servicegroupmember_binding/sg?attrs=port&"
+	for _, query := range []string{"args=ip:10.0.0.1,port:*", "filter=port:*", "args=servername:10.0.0.1,port:65535"} {
+		if a := b.nitro("GET", rows+query, ""); !strings.HasSuffix(a.body, `[ { "port": 65535 } ] }`) {
+			t.Errorf("%s: %s %s", query, a.line, a.body)
+		}
+	}
+	a := b.nitro("DELETE", "config/servicegroup_binding/sg?args=ip:10.0.0.1,port:*", "")
+	if got := b.Members("sg"); a.body != done || len(got) != 1 || got[0].Addr.Port() != 80 {
+		t.Errorf("%s %s: %+v", a.line, a.body, got)
 	}
 }
