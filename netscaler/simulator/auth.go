@@ -83,8 +83,8 @@ func (s *Simulator) login(it item) (*session, *failure) {
 	if len(s.sessions) > 1000 {
 		maps.DeleteFunc(s.sessions, func(_ string, ses *session) bool { return ses.dead })
 	}
-	id := make([]byte, 32)
-	rand.Read(id) // never fails
+	id := make([]byte, 126) // as long as recorded ones
+	rand.Read(id)           // never fails
 	ses.id = "##" + strings.ToUpper(hex.EncodeToString(id))
 	s.sessions[ses.id] = ses
 	return ses, nil

@@ -36,6 +36,7 @@ type attr struct {
 	then     string // the attribute that a second word of the option gives
 	required bool
 	fixed    bool // may be set when the object is made, and never after
+	secret   bool // is kept, and never shown
 }
 
 type kind int
@@ -47,12 +48,14 @@ const (
 	address
 	flag
 	identifier
+	list // of words
 )
 
 // item is what one command is applied to.
 type item struct {
 	values  map[string]string
-	members []item // of a desired state
+	lists   []string // attributes that were given as an array
+	members []item   // of a desired state
 }
 
 func (it item) get(name string) string { return it.values[name] }
@@ -96,6 +99,9 @@ func (c *command) validate(it item, lacks func(string) bool) *failure {
 	for i := range c.attrs {
 		a := &c.attrs[i]
 		value, given := it.values[a.name]
+		if a.kind != list && slices.Contains(it.lists, a.name) {
+			return fail(codeJSONType, a.name)
+		}
 		if a.required && value == "" {
 			return fail(codeArgumentMissing, a.name)
 		}
@@ -162,6 +168,19 @@ func (a *attr) canonical(value string) (string, *failure) {
 		if len(value) > 127 {
 			return "", fail(codeTooLong, a.name, 127)
 		}
+	case list:
+		words := strings.Fields(value)
+		for i, word := range words {
+			if a.enum == "" {
+				break
+			}
+			known, f := (&attr{name: a.name, kind: choice, enum: a.enum}).canonical(word)
+			if f != nil {
+				return "", f
+			}
+			words[i] = known
+		}
+		return strings.Join(words, " "), nil
 	case text:
 		if a.max > 0 && len(value) > a.max {
 			return "", fail(codeTooLong, a.name, a.max)
@@ -182,7 +201,7 @@ func (c *command) spell(it item, defaults bool) string {
 		for name := range strings.SplitSeq(word, "|") {
 			positional[name] = true
 			if v := it.get(name); v != "" {
-				b.WriteString(" " + quote(v))
+				b.WriteString(" " + c.attr(name).quote(v))
 			}
 		}
 	}
@@ -198,8 +217,11 @@ func (c *command) spell(it item, defaults bool) string {
 			continue
 		}
 		b.WriteString(" -" + a.option())
-		if a.kind != flag {
-			b.WriteString(" " + quote(v))
+		switch {
+		case a.secret && defaults:
+			b.WriteString(" ********")
+		case a.kind != flag:
+			b.WriteString(" " + a.quote(v))
 		}
 		if second := it.get(a.then); second != "" {
 			b.WriteString(" " + quote(second))
@@ -207,6 +229,18 @@ func (c *command) spell(it item, defaults bool) string {
 		}
 	}
 	return b.String()
+}
+
+// quote writes a value, or the words of a list one by one.
+func (a *attr) quote(value string) string {
+	if a.kind != list {
+		return quote(value)
+	}
+	words := strings.Fields(value)
+	for i := range words {
+		words[i] = quote(words[i])
+	}
+	return strings.Join(words, " ")
 }
 
 func (a *attr) option() string {

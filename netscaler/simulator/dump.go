@@ -20,7 +20,7 @@ func (s *Simulator) Dump(w io.Writer) error {
 
 func (s *Simulator) dump(now time.Time) []byte {
 	s.sweep(now)
-	var b []byte
+	b := []byte{} // an empty configuration is one, too
 	for _, p := range s.partitions {
 		if p.name != "" {
 			b = append(b, addPartition.given(p.settings, p.extra)...)
@@ -73,6 +73,9 @@ func (p *partition) dump(b []byte) []byte {
 			it := item{values: map[string]string{"name": v.name, "servicegroupname": l.group.name}}
 			if l.order > 0 {
 				it.values["order"] = strconv.Itoa(l.order)
+			}
+			if l.weight > 0 {
+				it.values["weight"] = strconv.Itoa(l.weight)
 			}
 			b = append(b, bindVserver.given(it, l.extra)...)
 		}

@@ -67,7 +67,7 @@ func TestSecondaryNode(t *testing.T) {
 	sid := b.login("nsroot", "nsroot")
 	b.SetRole("Secondary")
 	for target, want := range map[string]string{
-		"config/hanode/0": `"state": "Secondary"`, "config/hanode": `{ "id": 1, `, "stat/hanode": `"hanode": { "hacurstatus": "YES", "hacurstate": "UP", "hacurmasterstate": "Secondary"`,
+		"config/hanode/0": `"state": "Secondary"`, "config/hanode": `{ "id": "1", "ipaddress": "192.0.2.10", `, "stat/hanode": `"hanode": { "hacurstatus": "YES", "hacurstate": "UP", "hacurmasterstate": "Secondary"`,
 		"config/nsconfig": `"ipaddress": "192.0.2.11", "netmask": "255.255.255.0", "primaryip": "192.0.2.10", "systemtype": "HA"`,
 	} {
 		if a := b.nitro("GET", target, ""); !strings.Contains(a.body, want) {
@@ -124,11 +124,18 @@ func TestWhatIsNotEstablished(t *testing.T) {
 		{"bound group", simulator.Options{KeepBoundGroups: true}, "DELETE", "config/servicegroup/sg", "", `"errorcode": 1325`},
 		{"unbound group", simulator.Options{KeepBoundGroups: true}, "DELETE", "config/servicegroup/empty", "", done},
 		{"no members", simulator.Options{EmptyList: 1095}, "PUT", list, `{"servicegroup_servicegroupmemberlist_binding":{"servicegroupname":"api","members":[]}}`, `"errorcode": 1095`},
+		{"long array", simulator.Options{MaxArray: 1}, "POST", "config/server", `{"server":[{"name":"n1","ipaddress":"10.6.0.1"},{"name":"n2","ipaddress":"10.6.0.2"}]}`, `"errorcode": 1233`},
+		{"case of a group", simulator.Options{IgnoreCase: true}, "GET", member + "/SG?filter=port:80&attrs=servicegroupname,servername", "", `{ "servicegroupname": "sg", "servername": "web1" }`},
+		{"bind in another case", simulator.Options{IgnoreCase: true}, "PUT", member, `{"servicegroup_servicegroupmember_binding":{"servicegroupname":"Sg","servername":"web1","port":80}}`, `"errorcode": 273`},
+		{"add in another case", simulator.Options{IgnoreCase: true}, "POST", "config/servicegroup", `{"servicegroup":{"servicegroupname":"SG","servicetype":"HTTP"}}`, `"errorcode": 273`},
+		{"two cases", simulator.Options{}, "GET", member + "/SG", "", `"errorcode": 258`},
+		{"resolved domain", simulator.Options{Resolved: map[string]string{"app.example.net": "10.8.0.1"}}, "GET", member + "/sg?filter=servername:fqdn&attrs=ip,svrstate", "", `{ "ip": "10.8.0.1", "svrstate": "UP" }`},
 		{"no desired state", simulator.Options{Lacks: []string{"servicegroup_servicegroupmemberlist_binding"}}, "PUT", list, `{}`, `"errorcode": 1232`},
 		{"no bulk reads", simulator.Options{Lacks: []string{"bulkbindings"}}, "GET", member + "?bulkbindings=yes", "", `"errorcode": 1095`},
 		{"no marks", simulator.Options{Lacks: []string{"customserverid"}}, "PUT", "config/servicegroup", `{"servicegroup":{"servicegroupname":"sg","servername":"web1","port":80,"customserverid":"x"}}`, `"errorcode": 278, "message": "Invalid argument [customserverid]"`},
 		{"no marks in rows", simulator.Options{Lacks: []string{"customserverid"}}, "GET", member + "/sg?filter=port:80&attrs=servername,customserverid", "", `[ { "servername": "web1" }, { "servername": "fqdn" } ]`},
 		{"no unbind action", simulator.Options{Lacks: []string{"action=unbind"}}, "POST", member + "?action=unbind", bindNew, `"errorcode": 1240`},
+		{"no update action", simulator.Options{Lacks: []string{"action=update"}}, "POST", "config/server?action=update", `{"server":{"name":"web1","comment":"x"}}`, `"errorcode": 1240`},
 		{"no macroapi", simulator.Options{Lacks: []string{"macroapi"}}, "POST", "config/macroapi", `{"server":[]}`, `"errorcode": 1232`},
 		{"types swapped", simulator.Options{SwapTypes: true}, "GET", member + "/sg?attrs=port,weight&filter=servername:web1", "", `{ "port": "80", "weight": 2 }`},
 		{"other statuses", simulator.Options{Status: map[int]int{258: 599}}, "GET", "config/servicegroup/nope", "", `"errorcode": 258`},

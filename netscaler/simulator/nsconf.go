@@ -17,7 +17,7 @@ var commandLine = func() map[string]*command {
 		addServer, setServer, rmServer, enableServer, disableServer,
 		addGroup, setGroup, unsetGroup, rmGroup, renameGroup, enableGroup, disableGroup, bindMember, unbindMember,
 		addVserver, setVserver, rmVserver, bindVserver, unbindVserver,
-		addMonitor, setMonitor, rmMonitor,
+		addMonitor, setMonitor, rmMonitor, bindToGroup, unbindFromGroup, enableVserver, disableVserver,
 		addPartition, switchPartition, saveCommand,
 	} {
 		commands[strings.ToLower(c.cli)] = c
@@ -81,7 +81,7 @@ func (x *exec) command(line string) error {
 		c = bindMonitor
 	case c == unbindMember && monitor:
 		c = unbindMonitor
-	case (c == bindVserver || c == unbindVserver) && !x.bindsGroup(words):
+	case slices.Contains([]*command{bindVserver, unbindVserver, bindToGroup, unbindFromGroup}, c) && !x.bindsGroup(words):
 		x.part.keep(line)
 		return nil
 	}
@@ -130,6 +130,7 @@ func (x *exec) bindsGroup(words []word) bool {
 
 // keep keeps a line that is not understood.
 func (p *partition) keep(line string) {
+	p.learn(line)
 	fields := strings.Fields(line)
 	if len(fields) > 2 && strings.EqualFold(fields[0], "add") && strings.EqualFold(fields[1], "service") {
 		if words, err := split(line); err == nil {
@@ -174,6 +175,12 @@ func (x *exec) arguments(c *command, words []word) (item, []string, error) {
 			it.values[a.name] = "true"
 		case len(words) == 0:
 			return it, nil, fmt.Errorf("%s needs a value", w.text)
+		case a.kind == list:
+			var list []string
+			for ; len(words) > 0 && !words[0].option(); words = words[1:] {
+				list = append(list, words[0].text)
+			}
+			it.values[a.name] = strings.Join(list, " ")
 		default:
 			it.values[a.name] = words[0].text
 			words = words[1:]

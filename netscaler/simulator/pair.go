@@ -33,7 +33,7 @@ func (s *Simulator) SetRole(role string) {
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.secondary, s.opt.HA = role == roleSecondary, true
+	s.secondary, s.opt.HA, s.turnedAt = role == roleSecondary, true, time.Now()
 }
 
 // Pair makes the two appliances the nodes of an HA pair: the first is the
@@ -75,7 +75,7 @@ func (s *Simulator) turn(secondary bool) {
 	if !s.opt.KeepSessions {
 		clear(s.sessions)
 	}
-	s.secondary, s.opt.HA = secondary, true
+	s.secondary, s.opt.HA, s.turnedAt = secondary, true, time.Now()
 }
 
 // SyncFrom makes the configuration that of the other node of an HA pair, as

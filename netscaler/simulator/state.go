@@ -1,6 +1,7 @@
 package simulator
 
 import (
+	"cmp"
 	"net/netip"
 	"slices"
 	"strconv"
@@ -21,6 +22,7 @@ type partition struct {
 	services map[string]bool // that are not modelled: names only
 	settings item
 	extra    []string
+	seen     inventory
 	head     []string // commands of ns.conf that are kept as they were: before the rest,
 	tail     []string // and after it
 }
@@ -30,9 +32,10 @@ func newPartition(name string) *partition {
 }
 
 type server struct {
-	name string
-	addr netip.Addr // not valid for a domain
-	text string     // the address, as it was typed, or the domain
+	name     string
+	addr     netip.Addr // not valid for a domain
+	text     string     // the address, as it was typed, or the domain
+	resolved string     // what rows show of a domain
 	admin
 	td      int // traffic domain: each has addresses of its own
 	comment string
@@ -51,7 +54,7 @@ func (s *server) ip() string {
 	if s.addr.IsValid() {
 		return s.text
 	}
-	return "0.0.0.0" // an unresolved domain
+	return cmp.Or(s.resolved, "0.0.0.0") // an unresolved domain
 }
 
 // object is anything that is only kept: a virtual server, a monitor.
@@ -63,9 +66,9 @@ type object struct {
 }
 
 type link struct {
-	group *group
-	order int
-	extra []string
+	group         *group
+	order, weight int
+	extra         []string
 }
 
 type group struct {
@@ -199,6 +202,20 @@ func (p *partition) removeServer(s *server) {
 	p.servers = slices.DeleteFunc(p.servers, func(o *server) bool { return o == s })
 	delete(p.byName, s.name)
 	delete(p.byAddr, s.place())
+}
+
+func (p *partition) renameServer(s *server, name string) {
+	delete(p.byName, s.name)
+	for _, g := range p.groups {
+		for _, m := range g.members {
+			if m.server == s {
+				delete(g.index, m.key())
+				g.index[memberKey{name, m.port}] = m
+			}
+		}
+	}
+	s.name = name
+	p.byName[name] = s
 }
 
 func (p *partition) removeGroup(g *group) {
