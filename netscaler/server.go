@@ -56,8 +56,11 @@ func (c *Client) readServer(ctx context.Context, name string) (s server, err err
 	if e := refused(err); e != nil && (e.Status == http.StatusNotFound || e.Code == codeNoSuchResource || e.Code == codeNoServer) {
 		return s, ErrGone
 	}
-	if err == nil && !strings.EqualFold(text(s.Name), name) {
+	if err == nil && text(s.Name) == "" {
 		err = errNameless
+	}
+	if err == nil {
+		err = another(s.Name, name)
 	}
 	return s, err
 }
