@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"net/http"
 	"net/url"
 	"slices"
@@ -281,6 +282,12 @@ func (c *Client) attributes(ctx context.Context, name string) (finding[Attrs], e
 		return unknown[Attrs](fmt.Errorf("read service group %s: %w", name, err)), nil
 	}
 	return found(attrs), nil
+}
+
+// Names are those of all service groups.
+func (c *Client) Names(ctx context.Context) ([]string, error) {
+	rows, err := c.detail(ctx, "")
+	return slices.Sorted(maps.Keys(rows)), err
 }
 
 // detail reads one group's attributes, or those of all if name is empty.

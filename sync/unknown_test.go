@@ -262,3 +262,28 @@ func TestAListThatWasOvertakenIsGivenOnceMore(t *testing.T) {
 		s.expect("sg-shop", bound(1, 5))
 	})
 }
+
+// A service group that does not exist is mostly misspelt: the error names the one
+// that is meant, whether groups are read one by one or all at once.
+func TestAMissingGroupNamesTheNearest(t *testing.T) {
+	for _, more := range []int{0, 5} {
+		bubble(t, func(t *testing.T) {
+			st := stage{"shop": known(hosts(1, 2))}
+			apps := []sync.App{{Name: "shop", Group: "sg-shpo"}}
+			conf := []string{"add serviceGroup sg-shop HTTP", "add serviceGroup sg-cart HTTP"}
+			for i := range more {
+				name := fmt.Sprintf("other%d", i)
+				st[name] = known(hosts(1, 1))
+				apps = append(apps, sync.App{Name: name, Group: name})
+				conf = append(conf, "add serviceGroup "+name+" HTTP", "bind serviceGroup "+name+" 10.0.0.1 80")
+			}
+			s := newSite(t, players{"prod": st.play}, apps...)
+			s.replace("edge", simulator.Options{})
+			s.command(conf...)
+			r := s.sync(1)
+			if got := fmt.Sprint(r.Outcomes[0].Err); !strings.HasSuffix(got, `service group sg-shpo: no such service group; create it, or correct its name in the mapping; did you mean "sg-shop"?`) {
+				t.Error(got)
+			}
+		})
+	}
+}

@@ -3,11 +3,13 @@ package sync
 import (
 	"context"
 	"errors"
+	"fmt"
 	"maps"
 	"slices"
 	"time"
 
 	"nitrox/netscaler"
+	"nitrox/sources"
 )
 
 // visit is one pass's work on one NetScaler. It is its only writer.
@@ -83,6 +85,7 @@ func (v *visit) run(ctx context.Context, all polls, apply bool) {
 		}
 		v.doing("reading")
 		v.plan(ctx, wave, r.groups)
+		v.suggest(ctx, wave)
 		v.doing("")
 		if !apply && len(v.errs) == 0 && slices.ContainsFunc(wave, (*Outcome).pending) {
 			// What a run would fail at, a plan must say.
@@ -115,6 +118,24 @@ func (v *visit) run(ctx context.Context, all polls, apply bool) {
 			v.errs = append(v.errs, err)
 		} else {
 			v.saved = true
+		}
+	}
+}
+
+// suggest names, beside each service group that does not exist, the one that is
+// most like it. Where the names cannot be read, that it does not exist stands.
+func (v *visit) suggest(ctx context.Context, outcomes []*Outcome) {
+	missing := slices.DeleteFunc(slices.Clone(outcomes), func(o *Outcome) bool { return !errors.Is(o.Err, netscaler.ErrNoGroup) })
+	if len(missing) == 0 {
+		return
+	}
+	names, err := v.ns.Client.Names(ctx)
+	if err != nil {
+		return
+	}
+	for _, o := range missing {
+		if near := sources.Nearest(o.App.Group, names); near != "" {
+			o.Err = fmt.Errorf("%w; did you mean %q?", o.Err, near)
 		}
 	}
 }
