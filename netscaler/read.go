@@ -226,7 +226,7 @@ func notFound[T any](name string, err error) (finding[T], error) {
 
 // attributes are what is asked of servicegroup. Builds before 13.0 do not have
 // all, and say nothing of those.
-const attributes = "servicegroupname,servicetype,state,autoscale,autodisablegraceful,autodisabledelay"
+const attributes = "servicegroupname,servicetype,state,autoscale,autodisablegraceful,autodisabledelay,td"
 
 // Attributes reads the attributes of the groups: up to four by name, more in
 // one call for the whole appliance. What is wrong with one group is found under
@@ -318,6 +318,7 @@ func (c *Client) readAttrs(ctx context.Context, path string) (rows map[string]At
 				Mode     json.RawMessage `json:"autoscale"`
 				Graceful json.RawMessage `json:"autodisablegraceful"`
 				Delay    json.RawMessage `json:"autodisabledelay"`
+				TD       json.RawMessage `json:"td"`
 			}
 			if err := dec.Decode(&g); err != nil {
 				return err
@@ -336,6 +337,9 @@ func (c *Client) readAttrs(ctx context.Context, path string) (rows map[string]At
 			}
 			if n, err := number(g.Delay); err == nil {
 				a.DrainDelay = time.Duration(min(max(n, 0), 1<<31)) * time.Second
+			}
+			if a.TD, err = domain(g.TD); err != nil {
+				return err
 			}
 			rows[text(g.Name)] = a
 			return nil

@@ -305,7 +305,7 @@ func TestOneGroupsTroubleByNameIsEverybodysIfItIsTheAppliances(t *testing.T) {
 	}
 }
 
-const attrsQuery = "?attrs=servicegroupname,servicetype,state,autoscale,autodisablegraceful,autodisabledelay"
+const attrsQuery = "?attrs=servicegroupname,servicetype,state,autoscale,autodisablegraceful,autodisabledelay,td"
 
 func TestDetail(t *testing.T) {
 	list := rows("servicegroup", `{"servicegroupname":"a","state":"ENABLED","autoscale":"API","autodisablegraceful":"YES","autodisabledelay":"30"},

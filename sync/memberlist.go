@@ -190,7 +190,7 @@ func (v *visit) giveListsOnce(ctx context.Context, outcomes []*Outcome, removing
 			continue
 		}
 		given = append(given, o)
-		lists = append(lists, netscaler.Change{Op: netscaler.ReplaceMembers, Group: o.App.Group, List: list, Out: out})
+		lists = append(lists, netscaler.Change{Op: netscaler.ReplaceMembers, Group: o.App.Group, TD: o.Done[0].TD, List: list, Out: out})
 	}
 	began := time.Now()
 	errs := v.ns.Client.Do(calls, netscaler.ReplaceMembers, lists)
