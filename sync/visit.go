@@ -31,6 +31,9 @@ type visit struct {
 	identified chan error
 	// noOrder: it was told that the build has no order of members.
 	noOrder bool
+	// looks are what groups were last seen to have, until something of theirs is
+	// changed.
+	looks map[*Outcome]look
 	// ordinary are the outcomes whose member lists were refused.
 	ordinary map[*Outcome]bool
 }
@@ -41,6 +44,7 @@ func (v *visit) run(ctx context.Context, all polls, apply bool) {
 		groups netscaler.Groups
 		err    error
 		asked  bool
+		at     time.Time
 		took   time.Duration
 	}
 	defer v.doing("")
@@ -51,6 +55,7 @@ func (v *visit) run(ctx context.Context, all polls, apply bool) {
 		if r.err = v.ns.backoff.tooSoon(); r.err == nil {
 			r.asked = true
 			if r.err = v.unreachable(); r.err == nil {
+				r.at = time.Now()
 				r.groups, r.err = v.ns.Client.Read(ctx, groupsOf(v.outcomes))
 			}
 		}
@@ -69,6 +74,7 @@ func (v *visit) run(ctx context.Context, all polls, apply bool) {
 			// What the first wave read is old by the time a slow source answers.
 			end := clock(&v.phases.Read)
 			v.doing("reading")
+			r.at = time.Now()
 			r.groups, r.err = v.ns.Client.Read(ctx, groupsOf(wave))
 			v.doing("")
 			end()
@@ -84,6 +90,7 @@ func (v *visit) run(ctx context.Context, all polls, apply bool) {
 			continue
 		}
 		v.doing("reading")
+		v.saw(wave, r.groups, r.at)
 		v.plan(ctx, wave, r.groups)
 		v.suggest(ctx, wave)
 		v.doing("")
