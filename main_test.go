@@ -19,6 +19,7 @@ import (
 	"path/filepath"
 	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -44,6 +45,7 @@ func TestMain(m *testing.M) {
 //	members GROUP [TEXT]   prints a group's members, or waits until they are TEXT
 //	calls                  prints and forgets the calls it saw
 //	fault JSON             sets a simulator.Fault; fault off clears all
+//	stranger NAME STATUS TEXT [tls]  starts what is no NetScaler; its host and port are $NAME
 //	exit CODE COMMAND...   runs a command that must end with this code
 func TestScripts(t *testing.T) {
 	type key struct{}
@@ -106,6 +108,22 @@ func TestScripts(t *testing.T) {
 				var f simulator.Fault
 				ts.Check(json.Unmarshal([]byte(args[0]), &f))
 				sim(ts).SetFault(f)
+			},
+			"stranger": func(ts *testscript.TestScript, _ bool, args []string) {
+				status, err := strconv.Atoi(args[1])
+				ts.Check(err)
+				server := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+					w.WriteHeader(status)
+					_, _ = io.WriteString(w, args[2])
+				}))
+				server.Config.ErrorLog = log.New(io.Discard, "", 0)
+				if len(args) > 3 {
+					server.StartTLS()
+				} else {
+					server.Start()
+				}
+				ts.Defer(server.Close)
+				ts.Setenv(args[0], server.Listener.Addr().String())
 			},
 			"exit": func(ts *testscript.TestScript, _ bool, args []string) {
 				var exit *exec.ExitError

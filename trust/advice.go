@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"net"
 	"net/http"
+	"strings"
 )
 
 // Keys are what a mapping can say, beside certificate_sha256, about whom to trust,
@@ -36,8 +37,10 @@ func Advice(err error, keys Keys) (advice string, lasting bool) {
 		name    x509.HostnameError
 		record  tls.RecordHeaderError
 		connect *net.OpError
+		refused *refusal
 	)
 	switch {
+	case err == nil:
 	case errors.As(err, new(*Mismatch)):
 		return "list it only if the server itself shows the same (" + keys.Compare + "); otherwise something else answers in its place", true
 	case errors.As(err, &cert) && len(cert.UnverifiedCertificates) > 0:
@@ -58,8 +61,10 @@ func Advice(err error, keys Keys) (advice string, lasting bool) {
 		return "the port does not speak TLS; is it the https port?", true
 	case errors.As(err, &cert):
 		return "the certificate is not valid", true
-	case errors.As(err, new(*refusal)):
-		return "", true // it says so itself
+	case strings.Contains(err.Error(), `malformed HTTP response "\x15\x03`): // an alert of TLS; net/http has no type for it
+		return "the port expects TLS; write https:// in the URL", true
+	case errors.As(err, &refused):
+		return "", refused.status < http.StatusInternalServerError // it says what to do itself
 	case errors.As(err, &connect) && connect.Op == "proxyconnect":
 		return "the environment names this proxy; if it is not to be used, add the host to NO_PROXY", false
 	}

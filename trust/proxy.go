@@ -15,7 +15,7 @@ func UseProxies(t *http.Transport) {
 		if resp.StatusCode == http.StatusOK {
 			return nil
 		}
-		return &refusal{proxy: named(proxy), host: connect.URL.Host, status: resp.StatusCode}
+		return &refusal{proxy: named(proxy), host: connect.Host, status: resp.StatusCode}
 	}
 }
 
@@ -28,20 +28,24 @@ type refusal struct {
 func (r *refusal) Error() string {
 	remedy := "if it is not to be used, add the host to NO_PROXY"
 	if r.status == http.StatusProxyAuthRequired {
-		remedy = "give it a username and a password in HTTPS_PROXY or, " + remedy
+		remedy = "give a username and a password in HTTPS_PROXY or, " + remedy
 	}
 	return fmt.Sprintf("the proxy %s, which the environment names, does not connect to %s: %d %s; %s",
 		r.proxy, r.host, r.status, http.StatusText(r.status), remedy)
 }
 
-// Via ends a message about an answer that may be a proxy's: it names the proxy
-// through which the environment has requests to the URL go; "" if there is none.
-func Via(u *url.URL) string {
+// Via names the proxy through which the environment has requests to a URL go, and
+// which may have answered in the place of whom it names; "" if there is none.
+func Via(base string) string {
+	u, err := url.Parse(base)
+	if err != nil {
+		return ""
+	}
 	proxy, err := http.ProxyFromEnvironment(&http.Request{URL: u})
 	if err != nil || proxy == nil {
 		return ""
 	}
-	return fmt.Sprintf("; it came through the proxy %s, which the environment names; if that is not to be used, add %s to NO_PROXY", named(proxy), u.Hostname())
+	return fmt.Sprintf("the proxy %s, which the environment names, may have answered in its place; if it is not to be used, add %s to NO_PROXY", named(proxy), u.Hostname())
 }
 
 // named is a proxy without its username and password.
