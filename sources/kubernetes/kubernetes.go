@@ -75,7 +75,7 @@ func (s *Source) Poll(ctx context.Context, queries []Query, fresh bool) ([]sourc
 	}
 	answers, err := s.poll(ctx, c, queries, fresh)
 	if err != nil {
-		return nil, fmt.Errorf("%s: %w", c.Host(), trust.Explain(err, httpapi.Keys("", "")))
+		return nil, fmt.Errorf("%s: %w", c.Host(), trust.Explain(err, httpapi.Keys("the kubeconfig's certificate-authority", "the kubeconfig's tls-server-name")))
 	}
 	return answers, nil
 }
