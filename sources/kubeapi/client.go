@@ -3,16 +3,19 @@ package kubeapi
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"net/http"
 	"net/url"
 	"os"
 	"strings"
 
+	utilnet "k8s.io/apimachinery/pkg/util/net"
 	"k8s.io/client-go/rest"
 	"k8s.io/client-go/tools/clientcmd/api"
 
 	"nitrox/sources/httpapi"
+	"nitrox/trust"
 )
 
 // Client makes requests to one API server. There is neither a limit of requests
@@ -27,12 +30,19 @@ type Client struct {
 	kubeconfig *api.Config
 }
 
-func newClient(config *rest.Config, http1 bool) (*Client, error) {
+func newClient(config *rest.Config, http1 bool, pins []trust.Fingerprint) (*Client, error) {
 	config = rest.CopyConfig(config)
 	config.UserAgent = "nitrox"
 	config.Timeout = 0 // the context has it
 	if http1 {
 		config.NextProtos = []string{"http/1.1"}
+	}
+	if len(pins) > 0 {
+		config.CAFile, config.CAData, config.Insecure = "", nil, true
+	}
+	environment := config.Proxy == nil // a kubeconfig can name another proxy
+	if environment {
+		config.Proxy = http.ProxyFromEnvironment
 	}
 	base, _, err := rest.DefaultServerUrlFor(config)
 	if err != nil {
@@ -44,7 +54,33 @@ func newClient(config *rest.Config, http1 bool) (*Client, error) {
 	}
 	own := *shared
 	own.CheckRedirect = httpapi.Stay
+	// Having been given a function for the proxy, client-go shares it with nobody.
+	t, err := under(own.Transport)
+	if err != nil {
+		return nil, err
+	}
+	if environment {
+		trust.UseProxies(t)
+	}
+	if len(pins) > 0 && base.Scheme != "https" {
+		return nil, errors.New("certificate_sha256: the server is not an https:// URL")
+	}
+	trust.Pin(t.TLSClientConfig, pins)
 	return &Client{http: &own, base: base, tokenFile: config.BearerTokenFile}, nil
+}
+
+// under is the transport that those of client-go are wrapped around.
+func under(t http.RoundTripper) (*http.Transport, error) {
+	for {
+		switch outer := t.(type) {
+		case *http.Transport:
+			return outer, nil
+		case utilnet.RoundTripperWrapper:
+			t = outer.WrappedRoundTripper()
+		default:
+			return nil, fmt.Errorf("client-go has a transport that is not known: %T", t)
+		}
+	}
 }
 
 // Host is the API server's, for errors.

@@ -15,6 +15,7 @@ import (
 	"github.com/hashicorp/go-retryablehttp"
 
 	"nitrox/sources/httpapi"
+	"nitrox/trust"
 )
 
 // maxBody is the size in bytes above which an answer is refused. 25,000 tasks
@@ -96,7 +97,7 @@ func (c *client) open(ctx context.Context, at, kind string) (*http.Response, err
 	}
 	resp, err := retries.Do(r)
 	if err != nil {
-		return nil, httpapi.Cause(err)
+		return nil, trust.Explain(httpapi.Cause(err), httpapi.Keys("ca_file", ""))
 	}
 	if resp.StatusCode/100 == 3 {
 		resp.Body.Close()
