@@ -156,6 +156,8 @@ type Simulator struct {
 	mu         sync.Mutex
 	partitions []*partition // the first is the default one
 	saved      []byte       // ns.conf as last saved; nil until the first request
+	access     access
+	touched    bool // changed since it was loaded
 	unsaved    bool
 	savedAt    time.Time
 	changedAt  time.Time
@@ -219,6 +221,7 @@ func (s *Simulator) settle() {
 
 func (s *Simulator) changed(now time.Time) {
 	s.unsaved = s.saved != nil
+	s.touched = s.saved != nil
 	s.changedAt = now
 }
 
