@@ -217,7 +217,7 @@ func (c *command) spell(it item, defaults bool) string {
 	for _, word := range c.words {
 		for name := range strings.SplitSeq(word, "|") {
 			positional[name] = true
-			if v := it.get(name); v != "" {
+			if v := it.get(name); v != "" && !(name == "port" && it.has("ippattern")) {
 				b.WriteString(" " + c.attr(name).quote(v))
 			}
 		}
@@ -243,6 +243,9 @@ func (c *command) spell(it item, defaults bool) string {
 		if second := it.get(a.then); second != "" {
 			b.WriteString(" " + quote(second))
 			positional[a.then] = true
+		}
+		if a.name == "ipmask" && it.has("port") { // after the pattern that stands for the address
+			b.WriteString(" " + it.get("port"))
 		}
 	}
 	return b.String()

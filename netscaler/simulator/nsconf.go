@@ -203,7 +203,7 @@ func phrase(words []word) string {
 // families are first words of a noun that has two.
 var families = strings.Fields(`aaa adm analytics api app appflow appfw appqoe audit authentication authorization autoscale
 	azure bfd bot ca cache cloud cloudtunnel cluster cmp contentinspection cr cs db dns dos endpoint feo filter gslb ha ica
-	ipsec ipsecalg lb lldp lsn metrics network ns ntp pcp policy pq protocol quicbridge rdp reputation responder rewrite
+	ipsec ipsecalg lb lldp lsn metrics network ns ntp pcp policy pq protocol qos quicbridge rdp reputation responder rewrite
 	router sc smpp snmp spillover ssl stream subscriber system tm transform tunnel uiinternal ulfd urlfiltering user utility
 	videooptimization vpn wf wi`)
 
@@ -228,10 +228,15 @@ func objectOf(words []word) string {
 // reveal is a line for an error, without what comes after the name where a word
 // may be a secret.
 func (c *command) reveal(line string, words []word) string {
-	if !slices.ContainsFunc(c.attrs, func(a attr) bool { return a.secret }) {
+	if !c.secretive() {
 		return strings.TrimSpace(line)
 	}
 	return strings.TrimSpace(c.cli + " " + objectOf(words))
+}
+
+// secretive commands have words that are never shown.
+func (c *command) secretive() bool {
+	return slices.ContainsFunc(c.attrs, func(a attr) bool { return a.secret })
 }
 
 // bindsGroup says whether a "bind lb vserver" is about a service group; policies
@@ -251,7 +256,13 @@ func (x *exec) arguments(c *command, words []word) (item, []string, error) {
 		w := words[0]
 		words = words[1:]
 		if !w.option() {
-			if len(positions) == 0 {
+			if len(positions) > 0 && positions[0] == "ipv46" && it.has("ippattern") {
+				positions = positions[1:] // the pattern stands for the address
+			}
+			switch {
+			case len(positions) == 0 && c.secretive():
+				return it, nil, fmt.Errorf("%d: %s", codeNoArgument, fail(codeNoArgument).message())
+			case len(positions) == 0:
 				return it, nil, fmt.Errorf("%d: %s", codeNoArgument, fail(codeNoArgument, w.text).message())
 			}
 			it.values[x.either(positions[0], w.text, it)] = w.text
