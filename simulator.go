@@ -89,13 +89,13 @@ func (p *program) loadConfig(sim *simulator.Simulator, file string, level slog.L
 		return loaded, fmt.Errorf("%s: %w", file, err)
 	}
 	for _, l := range loaded.Problems {
-		fmt.Fprintf(p.stderr, "%s:%d: %s: %v\n", file, l.Number, l.Text, l.Err)
+		fmt.Fprintf(p.stderr, "%s: line %d: %s: %v\n", file, l.Number, l.Text, l.Err)
 	}
 	skipped := map[string]int{}
 	for _, l := range loaded.Skipped {
 		skipped[l.Command]++
 		if level <= slog.LevelDebug {
-			fmt.Fprintf(p.stderr, "%s:%d: skipped %s\n", file, l.Number, strings.TrimSpace(l.Command+" "+l.Object))
+			fmt.Fprintf(p.stderr, "%s: line %d: skipped %s\n", file, l.Number, strings.TrimSpace(l.Command+" "+l.Object))
 		}
 	}
 	if len(skipped) > 0 && level <= slog.LevelInfo {

@@ -27,8 +27,7 @@ type binding struct {
 	priority int
 }
 
-// policy allows or denies commands. matches is nil where the pattern cannot be
-// matched here: such a policy allows nothing, or denies everything.
+// policy allows or denies commands.
 type policy struct {
 	deny    bool
 	matches func(line string) bool
@@ -89,14 +88,13 @@ func (s *Simulator) authorized(user, line string) *failure {
 	slices.SortStableFunc(bound, func(a, b binding) int { return cmp.Compare(a.priority, b.priority) })
 	for _, b := range bound {
 		p := s.policy(b.policy)
-		switch {
-		case p == nil, p.matches == nil && !p.deny:
-		case p.matches == nil, p.matches(line):
-			if p.deny {
-				return fail(codeNotAuthorized, line)
-			}
-			return nil
+		if p == nil || !p.matches(line) {
+			continue
 		}
+		if p.deny {
+			return fail(codeNotAuthorized, line)
+		}
+		return nil
 	}
 	return fail(codeNotAuthorized, line)
 }
@@ -251,18 +249,14 @@ func (s *Simulator) setUser(it item) *failure {
 	return nil
 }
 
-// setPolicy keeps also a policy whose pattern it refuses, so that what is bound to
-// it is no problem of its own.
 func (s *Simulator) setPolicy(it item) *failure {
-	s.access.grow()
-	p := &policy{deny: it.get("action") == "DENY"}
-	s.access.policies[it.get("policyname")] = p
 	re, err := regexp.Compile(it.get("cmdspec"))
 	if err != nil {
 		return &failure{code: codeInvalidValue, detail: "cmdSpec", text: fmt.Sprintf(
-			"the simulator cannot match this pattern (%v), so the policy allows nothing here; write it without lookahead and back-references", err)}
+			"the simulator cannot match this pattern (%v), so there is no such policy here; write it without lookahead and back-references", err)}
 	}
-	p.matches = re.MatchString
+	s.access.grow()
+	s.access.policies[it.get("policyname")] = &policy{deny: it.get("action") == "DENY", matches: re.MatchString}
 	return nil
 }
 
