@@ -33,15 +33,19 @@ type policy struct {
 	matches func(line string) bool
 }
 
-// builtinPolicies are those that every appliance has. What they show is told from
-// what they do not as far as it can be asked for by NITRO here.
+// builtinPolicies are those that every appliance has, and those of partitions.
+// They are told apart by what can be asked for by NITRO here.
 var builtinPolicies = map[string]*policy{
 	"superuser": {matches: func(string) bool { return true }},
-	"sysadmin":  {matches: func(line string) bool { return !concernsUsers.MatchString(line) }},
-	"network":   {matches: func(line string) bool { return !concernsUsers.MatchString(line) }},
-	"operator":  {matches: func(line string) bool { return reads(line) || switches.MatchString(line) }},
-	"read-only": {matches: reads},
+	"sysadmin":  administers, "network": administers, "partition-admin": administers, "partition-network": administers,
+	"operator": operates, "partition-operator": operates,
+	"read-only": {matches: reads}, "partition-read-only": {matches: reads},
 }
+
+var (
+	administers = &policy{matches: func(line string) bool { return !concernsUsers.MatchString(line) }}
+	operates    = &policy{matches: func(line string) bool { return reads(line) || switches.MatchString(line) }}
+)
 
 var (
 	concernsUsers = regexp.MustCompile(`^\S+ +(system|ns partition)\b`)

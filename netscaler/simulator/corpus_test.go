@@ -259,3 +259,57 @@ func TestLargeConfigurationIsLinear(t *testing.T) {
 		t.Errorf("bytes kept of a line: %.0f", kept10)
 	}
 }
+
+// TestOddLines: what documents and older releases allow in a line is understood,
+// and comes back as it was.
+func TestOddLines(t *testing.T) {
+	const base = "add serviceGroup sg HTTP\nadd serviceGroup td HTTP -td 5\nadd server web-1 10.0.0.1\nadd lb vserver v HTTP\n"
+	for _, line := range []string{
+		"add monitor old TCP -LRTM DISABLED\nbind serviceGroup sg -monitorName old",
+		"set monitor ping PING -retries 5",
+		"bind lb monitor ping sg",
+		"set lb monitor made-by-a-newer-release NEW-TYPE -interval 2 MIN",
+		"set lb vserver v -backupVServer other -unknown a b",
+		"add server 'single quotes' 10.0.0.2 -comment 'it\\'s'",
+		"add server q{with \"quotes\"} 10.0.0.2",
+		"add server q-name 10.0.0.2",
+		"add server 'tis 10.0.0.2",
+		"add server ::1 ::1\nbind serviceGroup sg ::1 80",
+		"add server a/b(c)%d 10.0.0.2\nbind serviceGroup sg a/b(c)%d 80",
+		"add server \"10.0.0.9\" 10.0.0.9\nadd server nine 10.0.0.9 -td 5\nbind serviceGroup td 10.0.0.9 80",
+		"add server nine 10.0.0.9\nbind serviceGroup sg 10.0.0.9 80",
+		"add server dom a.example.net -translationIp 192.0.2.0 -translationMask 255.255.255.0 -queryType SRV",
+		"add lb vserver p PUSH 192.0.2.9 80",
+		"add lb vserver w HTTP * 80",
+		"add lb vserver w ANY * *",
+		"add lb vserver w HTTP 0.0.0.0 0 -persistenceType NONE",
+		"add lb vserver w HTTP -IPPattern 192.0.2.0 -IPMask * 80",
+		"add service s web-1 HTTP 80\nbind lb vserver v s -weight 5",
+		"bind serviceGroup sg web-1 * -devno 5 -CustomServerID \"\\\"None\\\"\"",
+		"  bind serviceGroup sg web-1 80  ",
+		"bind serviceGroup sg web-1 80\r",
+		"\ufeff# a comment with a mark before it",
+		"add\tserver\ttabs\t10.0.0.2",
+		"",
+		"bind system user nsroot partition-admin 100",
+		"exit",
+		"\"add\" server",
+	} {
+		text := base + line + "\n"
+		b := start(t, simulator.Options{}, text)
+		for _, when := range []string{"loaded", "booted"} {
+			if got := dump(t, b.Simulator); got != text {
+				t.Errorf("%s:\n%s", when, diff(text, got))
+			}
+			b.nitro("GET", "config/lbvserver", "")
+			b.Boot()
+		}
+		b.nitro("PUT", "config/lbmonitor", `{"lbmonitor":{"monitorname":"tcp","interval":9}}`) // a change elsewhere
+		changed := dump(t, b.Simulator)
+		b.nitro("POST", "config/nsconfig?action=save", `{"nsconfig":{}}`)
+		b.Boot()
+		if got := dump(t, b.Simulator); got != changed {
+			t.Errorf("%q, changed, saved and booted:\n%s", line, diff(changed, got))
+		}
+	}
+}
