@@ -322,13 +322,19 @@ func TestTLSIsVerified(t *testing.T) {
 func TestSimulatorCommand(t *testing.T) {
 	ctx, stop := context.WithCancel(t.Context())
 	defer stop()
+	conf := filepath.Join(t.TempDir(), "ns.conf") // with a line that it goes without
+	text := readFile(t, "examples/quickstart/ns.conf") + "bind serviceGroup nosuch 10.0.0.1 80\nadd system user ops 1abc -encrypted\n"
+	if err := os.WriteFile(conf, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
 	r, w := io.Pipe()
 	done := make(chan int, 1)
 	go func() {
 		var stderr bytes.Buffer
-		code := run(ctx, []string{"nitrox", "simulator", "--listen", "127.0.0.1:0", "--config", "examples/quickstart/ns.conf", "--password", "hello"}, w, &stderr, os.LookupEnv)
-		if code != 0 {
-			t.Errorf("%s", stderr.String())
+		code := run(ctx, []string{"nitrox", "simulator", "--listen", "127.0.0.1:0", "--config", conf, "--password", "hello"}, w, &stderr, os.LookupEnv)
+		if said := stderr.String(); code != 0 || !strings.Contains(said, "258: No such resource [serviceGroupName, nosuch]\n") ||
+			!strings.Contains(said, "encrypted passwords: ops; give one of them a password with --user NAME --password PASSWORD\n") {
+			t.Errorf("exit code %d: %s", code, said)
 		}
 		w.Close()
 		done <- code
@@ -361,7 +367,7 @@ func TestSimulatorCommand(t *testing.T) {
 	}
 	for _, c := range []struct{ args, says string }{
 		{"simulator --config no-such-file", "no-such-file"},
-		{"simulator --config " + bad, "bad.conf: line 2: "},
+		{"simulator --check --config " + bad, "bad.conf: line 2: "},
 		{"simulator --listen nowhere", "nowhere"},
 	} {
 		if code, _, stderr := nitrox(t, t.Context(), nil, strings.Fields(c.args)...); code != 1 || !strings.Contains(stderr, c.says) {

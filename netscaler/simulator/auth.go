@@ -90,11 +90,6 @@ func (s *Simulator) login(it item) (*session, *failure) {
 	return ses, nil
 }
 
-func (s *Simulator) password(user, password string) bool {
-	want, ok := s.opt.Users[user]
-	return ok && want == password
-}
-
 // identify tells who asks. html is set where the appliance answers with a page
 // instead of JSON.
 func (s *Simulator) identify(h http.Header, body string, now time.Time) (user string, ses *session, html bool, f *failure) {
@@ -160,15 +155,6 @@ func plainToken(s string) string {
 		return plain
 	}
 	return s
-}
-
-// authorized holds the command, as the command line has it, against the user's
-// policy.
-func (s *Simulator) authorized(user, line string) *failure {
-	if policy := s.opt.Policies[user]; policy != nil && !policy.MatchString(line) {
-		return fail(codeNotAuthorized, line)
-	}
-	return nil
 }
 
 func showSessions(x *exec, q *query, l *listing) *failure {

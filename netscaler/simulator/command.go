@@ -23,6 +23,8 @@ type command struct {
 	list bool
 	// volatile: it changes nothing that a save would keep.
 	volatile bool
+	// verbatim: its line is kept as it is, whatever it did.
+	verbatim bool
 }
 
 // attr is an attribute that a command takes.
@@ -79,7 +81,10 @@ type exec struct {
 	now     time.Time
 	user    string   // empty: the command line
 	session *session // nil: the command line, or credentials that came with the request
-	extra   []string // options of ns.conf that are unknown here and kept
+	// wording is how a line of ns.conf says what is made; nil: no line does.
+	wording *wording
+	text    string // the line
+	loading bool   // it is of a saved configuration
 	// idempotent: an add of what exists is going to be an update.
 	idempotent bool
 }
@@ -88,6 +93,12 @@ var identifierRE = regexp.MustCompile(`^[A-Za-z0-9_][A-Za-z0-9_#. :@=-]*$`)
 
 // validate brings the values into their canonical form, or refuses them.
 func (c *command) validate(it item, lacks func(string) bool) *failure {
+	return c.check(it, lacks, false)
+}
+
+// check is validate, and of a saved configuration takes any name: the appliance
+// that wrote it has checked it, by the rules of its release.
+func (c *command) check(it item, lacks func(string) bool, saved bool) *failure {
 	if it.members != nil && !c.list {
 		return fail(codeInvalidArgument, "members")
 	}
@@ -106,6 +117,9 @@ func (c *command) validate(it item, lacks func(string) bool) *failure {
 			return fail(codeArgumentMissing, a.name)
 		}
 		if !given {
+			continue
+		}
+		if a.kind == identifier && saved {
 			continue
 		}
 		value, f := a.canonical(value)
@@ -150,6 +164,9 @@ func (a *attr) canonical(value string) (string, *failure) {
 		}
 		return "", fail(codeInvalidValue, a.name, value)
 	case address:
+		if a.name == "ipv46" && value == "*" {
+			break // every address
+		}
 		if addr, err := netip.ParseAddr(value); err != nil || addr.Zone() != "" {
 			return "", fail(codeInvalidIP, a.name, value)
 		}
@@ -200,7 +217,7 @@ func (c *command) spell(it item, defaults bool) string {
 	for _, word := range c.words {
 		for name := range strings.SplitSeq(word, "|") {
 			positional[name] = true
-			if v := it.get(name); v != "" {
+			if v := it.get(name); v != "" && !(name == "port" && it.has("ippattern")) {
 				b.WriteString(" " + c.attr(name).quote(v))
 			}
 		}
@@ -226,6 +243,9 @@ func (c *command) spell(it item, defaults bool) string {
 		if second := it.get(a.then); second != "" {
 			b.WriteString(" " + quote(second))
 			positional[a.then] = true
+		}
+		if a.name == "ipmask" && it.has("port") { // after the pattern that stands for the address
+			b.WriteString(" " + it.get("port"))
 		}
 	}
 	return b.String()

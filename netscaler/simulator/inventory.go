@@ -537,13 +537,17 @@ var clearCommand = &command{
 // too, if it is basic; only the NSIP if it is full.
 func (x *exec) clear(level string) {
 	p := newPartition(x.part.name)
-	p.settings, p.extra = x.part.settings, x.part.extra
-	for _, line := range slices.Concat(x.part.head, x.part.tail) {
-		if survives(line, level) {
-			p.keep(line)
+	p.settings, p.wording = x.part.settings, x.part.wording
+	for _, l := range x.part.lines {
+		if l.of == nil && survives(l.text, level) || l.of != nil && l.of.kind == ofPartition && level != "full" {
+			p.lines = append(p.lines, l)
+			p.learn(l.text)
 		}
 	}
 	*x.part = *p
+	if x.part == x.partitions[0] {
+		x.access = access{}
+	}
 	if level == "full" && x.part == x.partitions[0] {
 		x.partitions = x.partitions[:1]
 	}

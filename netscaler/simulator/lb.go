@@ -148,10 +148,10 @@ var bindVserver = &command{
 			return nil, fail(codePrerequisite, "weight", "serviceName")
 		case slices.ContainsFunc(v.groups, func(b link) bool { return b.group == g }):
 			return nil, fail(codeExists)
-		case family(v.values["servicetype"]) != family(g.kind):
+		case !x.loading && family(v.values["servicetype"]) != family(g.kind):
 			return nil, fail(codeTypeMismatch)
 		}
-		v.groups = append(v.groups, link{group: g, order: it.int("order"), weight: it.int("weight"), extra: x.extra})
+		v.groups = append(v.groups, link{group: g, order: it.int("order"), weight: it.int("weight"), wording: x.wording})
 		return func() { v.groups = slices.DeleteFunc(v.groups, func(b link) bool { return b.group == g }) }, nil
 	},
 }

@@ -55,7 +55,8 @@ var monitorDefaults = map[string]string{
 const monitorNumbers = "interval resptimeout downtime retries failureretries alertretries successretries destport dispatcherport"
 
 // builtinMonitors need not be added.
-var builtinMonitors = strings.Fields("ping ping-default tcp tcp-default http http-ecv https https-ecv tcp-ecv tcps tcps-ecv udp-ecv arp nd6 ldns-ping ldns-tcp ldns-dns inline nntp ftp citrix-xml-service")
+var builtinMonitors = strings.Fields(`ping ping-default tcp tcp-default http http-ecv https https-ecv tcp-ecv tcps tcps-ecv udp-ecv
+	arp nd6 ldns-ping ldns-tcp ldns-dns inline nntp ftp dns citrix-xml-service sta stasecure http2direct http2ssl mqtt mqtt-tls xdm xnc`)
 
 // builtinMonitor is one of them as an object.
 func builtinMonitor(name string) *object {
@@ -65,14 +66,20 @@ func builtinMonitor(name string) *object {
 		kind = strings.Replace(kind, "S", "", 1)
 	case "INLINE":
 		kind = "HTTP-INLINE"
+	case "STA", "STASECURE":
+		kind = "CITRIX-STA-SERVICE"
+	case "HTTP2DIRECT", "HTTP2SSL":
+		kind = "HTTP2"
+	case "XDM", "XNC":
+		kind = "CITRIX-" + kind
 	}
-	return &object{name: name, values: map[string]string{"monitorname": name, "type": kind}}
+	return &object{name: name, builtin: true, values: map[string]string{"monitorname": name, "type": kind}}
 }
 
 func showMonitors(x *exec, q *query, l *listing) *failure {
 	var all []*object
 	for _, name := range builtinMonitors {
-		if findObject(x.part.monitor, name) == nil {
+		if x.part.object(monitors, name) == nil {
 			all = append(all, builtinMonitor(name))
 		}
 	}
@@ -99,14 +106,14 @@ var bindMonitor = &command{
 			return nil, f
 		}
 		name := it.get("monitor_name")
-		if findObject(x.part.monitor, name) == nil && !slices.Contains(builtinMonitors, name) {
+		if x.part.object(monitors, name) == nil && !slices.Contains(builtinMonitors, name) {
 			return nil, fail(codeNoResource, "monitorName", name)
 		}
 		if slices.ContainsFunc(g.monitors, func(m monitorLink) bool { return m.name == name }) {
 			return nil, fail(codeExists)
 		}
 		g.monitors = append(g.monitors, monitorLink{name: name, state: it.get("monstate"), weight: it.int("weight"),
-			passive: it.get("passive") == "true", extra: x.extra})
+			passive: it.get("passive") == "true", wording: x.wording})
 		return func() { g.dropMonitor(name) }, nil
 	},
 }
@@ -179,7 +186,7 @@ func fromMonitor(it item) (item, *failure) {
 }
 
 func showMonitorGroups(x *exec, q *query, l *listing) *failure {
-	if q.named && findObject(x.part.monitor, q.name) == nil && !slices.Contains(builtinMonitors, q.name) {
+	if q.named && x.part.object(monitors, q.name) == nil && !slices.Contains(builtinMonitors, q.name) {
 		return fail(codeNoResource, "monitorName", q.name)
 	}
 	for _, g := range x.part.groups {

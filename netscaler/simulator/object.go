@@ -1,6 +1,7 @@
 package simulator
 
 import (
+	"cmp"
 	"maps"
 	"slices"
 	"strings"
@@ -14,6 +15,7 @@ type store struct {
 	attrs     []attr
 	defaults  map[string]string // what one shows that was given nothing
 	list      func(*partition) *[]*object
+	builtin   func(name string) bool // whether there is one that nobody added
 }
 
 var (
@@ -24,6 +26,7 @@ var (
 	monitors = &store{
 		noun: "lb monitor", key: "monitorname", words: []string{"monitorname", "type"}, again: []string{"type"},
 		attrs: monitorAttrs, defaults: monitorDefaults, list: func(p *partition) *[]*object { return &p.monitor },
+		builtin: func(name string) bool { return slices.Contains(builtinMonitors, name) },
 	}
 )
 
@@ -35,10 +38,28 @@ var (
 )
 
 func (s *store) find(x *exec, it item) (*object, *failure) {
-	if o := findObject(*s.list(x.part), it.get(s.key)); o != nil {
+	if o := x.part.object(s, it.get(s.key)); o != nil {
 		return o, nil
 	}
 	return nil, fail(codeNoResource, s.key, it.get(s.key))
+}
+
+func (s *store) keep(p *partition, o *object) {
+	list := s.list(p)
+	*list = append(*list, o)
+	p.objects[thingKey{s.noun, o.name}] = o
+}
+
+// drop takes what is bound to a monitor with it.
+func (s *store) drop(p *partition, o *object) {
+	list := s.list(p)
+	*list = slices.DeleteFunc(*list, func(other *object) bool { return other == o })
+	delete(p.objects, thingKey{s.noun, o.name})
+	if s == monitors {
+		for _, g := range p.groups {
+			g.dropMonitor(o.name)
+		}
+	}
 }
 
 func (s *store) keyAttr() attr { return attr{name: s.key, kind: identifier, required: true} }
@@ -46,8 +67,7 @@ func (s *store) keyAttr() attr { return attr{name: s.key, kind: identifier, requ
 func (s *store) add() *command {
 	return &command{cli: "add " + s.noun, words: s.words, attrs: s.attrs,
 		run: func(x *exec, it item) (func(), *failure) {
-			list := s.list(x.part)
-			if o := findObject(*list, it.get(s.key)); o != nil {
+			if o := x.part.object(s, it.get(s.key)); o != nil {
 				for _, a := range s.attrs {
 					if a.fixed && x.idempotent && it.has(a.name) && !strings.EqualFold(it.get(a.name), s.value(o, a.name)) {
 						return nil, fail(codeInvalidArgument, a.name)
@@ -55,12 +75,12 @@ func (s *store) add() *command {
 				}
 				return nil, fail(codeExists)
 			}
-			if it.has("ipv46") != it.has("port") {
+			if it.has("ipv46") != it.has("port") && !it.has("ippattern") {
 				return nil, fail(codePrerequisite, "port", "IPAddress")
 			}
-			o := &object{name: it.get(s.key), values: it.values, extra: x.extra}
-			*list = append(*list, o)
-			return func() { *list = slices.DeleteFunc(*list, func(other *object) bool { return other == o }) }, nil
+			o := &object{name: it.get(s.key), values: it.values, wording: x.wording}
+			s.keep(x.part, o)
+			return func() { s.drop(x.part, o) }, nil
 		}}
 }
 
@@ -80,6 +100,14 @@ func (s *store) set() *command {
 	return &command{cli: "set " + s.noun, words: append([]string{s.key}, s.again...), attrs: attrs,
 		run: func(x *exec, it item) (func(), *failure) {
 			o, f := s.find(x, it)
+			if name := it.get(s.key); f != nil && s.builtin != nil && (s.builtin(name) || x.loading && it.has("type")) {
+				o, f = builtinMonitor(name), nil // what a saved configuration sets, and does not add
+				o.wording = x.wording
+				if x.loading {
+					o.values["type"] = cmp.Or(it.get("type"), o.values["type"])
+				}
+				s.keep(x.part, o)
+			}
 			if f != nil {
 				return nil, f
 			}
@@ -128,8 +156,7 @@ func (s *store) rm() *command {
 			if f != nil {
 				return nil, f
 			}
-			list := s.list(x.part)
-			*list = slices.DeleteFunc(*list, func(other *object) bool { return other == o })
+			s.drop(x.part, o)
 			return nil, nil
 		}}
 }
@@ -142,10 +169,12 @@ func (s *store) rename() *command {
 			if f != nil {
 				return nil, f
 			}
-			if findObject(*s.list(x.part), it.get("newname")) != nil {
+			if x.part.object(s, it.get("newname")) != nil {
 				return nil, fail(codeExists)
 			}
+			delete(x.part.objects, thingKey{s.noun, o.name})
 			o.name = it.get("newname")
+			x.part.objects[thingKey{s.noun, o.name}] = o
 			o.values[s.key] = o.name
 			return nil, nil
 		}}

@@ -104,13 +104,16 @@ func (x *exec) propagate(c *command, it item, undo func()) (func(), *failure) {
 	defer x.peer.mu.Unlock()
 	x.peer.settle()
 	x.peer.sweep(x.now)
-	there := &exec{Simulator: x.peer, part: x.peer.partition(x.part.name), now: x.now, extra: x.extra}
+	there := &exec{Simulator: x.peer, part: x.peer.partition(x.part.name), now: x.now, wording: x.wording.copy()}
 	if there.part == nil {
 		return undo, fail(codePeerFailed)
 	}
 	back, f := c.run(there, it)
 	if f != nil {
 		return undo, fail(codePeerFailed)
+	}
+	if c.verbatim {
+		there.part.keep(x.text)
 	}
 	x.peer.changed(x.now)
 	if undo == nil || back == nil {

@@ -26,11 +26,11 @@ var addServer = &command{
 		case !it.has("ipaddress") && it.get("domain") == "":
 			return nil, fail(codeArgumentMissing, "IPAddress")
 		}
-		s := &server{name: name, text: it.get("domain"), td: it.int("td"), comment: it.get("comment"), extra: x.extra,
+		s := &server{name: name, text: it.get("domain"), td: it.int("td"), comment: it.get("comment"), wording: x.wording,
 			admin: admin{disabled: it.get("state") == "DISABLED", at: x.now}}
 		s.resolved = x.opt.Resolved[s.text]
 		if it.has("domain") && it.has("ipv6address") { // of an address it says nothing new
-			s.extra = append(s.extra, "-ipv6Address", it.get("ipv6address"))
+			s.v6 = it.get("ipv6address")
 		}
 		if it.has("ipaddress") {
 			s.addr, s.text = it.addr("ipaddress"), it.get("ipaddress")

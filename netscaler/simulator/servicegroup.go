@@ -7,7 +7,7 @@ import (
 	"strings"
 )
 
-const serviceTypes = "HTTP FTP TCP UDP SSL SSL_BRIDGE SSL_TCP DTLS NNTP RPCSVR DNS ADNS SNMP RTSP DHCPRA ANY SIP_UDP SIP_TCP SIP_SSL DNS_TCP ADNS_TCP MYSQL MSSQL ORACLE MONGO MONGO_TLS RADIUS RADIUSLISTENER RDP DIAMETER SSL_DIAMETER TFTP SMPP PPTP GRE SYSLOGTCP SYSLOGUDP FIX SSL_FIX USER_TCP USER_SSL_TCP QUIC QUIC_BRIDGE IPFIX LOGSTREAM LOGSTREAM_SSL MQTT MQTT_TLS PROXY HTTP_QUIC"
+const serviceTypes = "HTTP FTP TCP UDP SSL SSL_BRIDGE SSL_TCP DTLS NNTP RPCSVR DNS ADNS SNMP RTSP DHCPRA ANY SIP_UDP SIP_TCP SIP_SSL PUSH SSL_PUSH DNS_TCP ADNS_TCP MYSQL MSSQL ORACLE MONGO MONGO_TLS RADIUS RADIUSLISTENER RDP DIAMETER SSL_DIAMETER TFTP SMPP PPTP GRE SYSLOGTCP SYSLOGUDP FIX SSL_FIX USER_TCP USER_SSL_TCP QUIC QUIC_BRIDGE IPFIX LOGSTREAM LOGSTREAM_SSL MQTT MQTT_TLS PROXY HTTP_QUIC"
 
 const yesNo, onOff, enabled = "YES NO", "ON OFF", "ENABLED DISABLED"
 
@@ -78,7 +78,7 @@ var addGroup = &command{
 			}
 			return nil, fail(codeExists)
 		}
-		g := &group{name: name, kind: it.get("servicetype"), since: x.now, extra: x.extra,
+		g := &group{name: name, kind: it.get("servicetype"), since: x.now, wording: x.wording,
 			values: map[string]string{}, index: map[memberKey]*member{}, down: map[netip.AddrPort]bool{}}
 		for k, v := range it.values {
 			if k != "servicegroupname" && k != "servicetype" && k != "state" {

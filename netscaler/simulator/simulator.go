@@ -23,11 +23,13 @@ import (
 // Options are what differs between appliances, and what is not known of them.
 // The zero value of each is the default that its comment gives.
 type Options struct {
-	// Users holds the passwords. Default: nsroot with the password nsroot.
+	// Users holds passwords, also of users in the configuration, where they may be
+	// encrypted. Default: nsroot with the password nsroot.
 	Users map[string]string
 	// Policies holds, for a user, what the user may do: a pattern of the
 	// command line's form of each command, as a command policy has it. Users
-	// without one may do everything.
+	// without one may do what those of the configuration allow, if it has the user,
+	// and else everything.
 	Policies map[string]*regexp.Regexp
 	// Version is the answer of nsversion. Default: a 14.1 build.
 	Version string
@@ -156,6 +158,8 @@ type Simulator struct {
 	mu         sync.Mutex
 	partitions []*partition // the first is the default one
 	saved      []byte       // ns.conf as last saved; nil until the first request
+	access     access
+	touched    bool // changed since it was loaded
 	unsaved    bool
 	savedAt    time.Time
 	changedAt  time.Time
@@ -219,6 +223,7 @@ func (s *Simulator) settle() {
 
 func (s *Simulator) changed(now time.Time) {
 	s.unsaved = s.saved != nil
+	s.touched = s.saved != nil
 	s.changedAt = now
 }
 

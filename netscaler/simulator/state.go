@@ -19,16 +19,15 @@ type partition struct {
 	byGroup  map[string]*group
 	vserver  []*object
 	monitor  []*object
-	services map[string]bool // that are not modelled: names only
+	objects  map[thingKey]*object
 	settings item
-	extra    []string
 	seen     inventory
-	head     []string // commands of ns.conf that are kept as they were: before the rest,
-	tail     []string // and after it
+	lines    []line // of the ns.conf that was loaded
+	*wording
 }
 
 func newPartition(name string) *partition {
-	return &partition{name: name, byName: map[string]*server{}, byAddr: map[place]*server{}, byGroup: map[string]*group{}, services: map[string]bool{}}
+	return &partition{name: name, byName: map[string]*server{}, byAddr: map[place]*server{}, byGroup: map[string]*group{}, objects: map[thingKey]*object{}}
 }
 
 type server struct {
@@ -39,7 +38,8 @@ type server struct {
 	admin
 	td      int // traffic domain: each has addresses of its own
 	comment string
-	extra   []string
+	v6      string // whether a domain has IPv6 addresses; empty: not said
+	*wording
 }
 
 // place is what no two servers share.
@@ -62,13 +62,15 @@ type object struct {
 	name   string
 	values map[string]string
 	groups []link // bound service groups, or for a monitor none
-	extra  []string
+	// builtin: it need not be added, and is set instead.
+	builtin bool
+	*wording
 }
 
 type link struct {
 	group         *group
 	order, weight int
-	extra         []string
+	*wording
 }
 
 type group struct {
@@ -79,7 +81,7 @@ type group struct {
 	members  []*member
 	index    map[memberKey]*member
 	monitors []monitorLink
-	extra    []string
+	*wording
 
 	enabled, minEnabled int
 	down                map[netip.AddrPort]bool // addresses that the monitors find down
@@ -90,7 +92,7 @@ type monitorLink struct {
 	name, state string
 	weight      int
 	passive     bool
-	extra       []string
+	*wording
 }
 
 type memberKey struct {
@@ -118,7 +120,7 @@ type member struct {
 	probed           health
 	idle             time.Time // when the last client left; zero: by Options.ClientsLeave
 	leaving          bool      // a graceful unbind of the desired state runs
-	extra            []string
+	*wording
 }
 
 func (m *member) key() memberKey { return memberKey{m.server.name, m.port} }
@@ -172,14 +174,8 @@ func (g *group) atOnce(change func()) {
 	g.count(0)
 }
 
-func findObject(list []*object, name string) *object {
-	for _, o := range list {
-		if o.name == name {
-			return o
-		}
-	}
-	return nil
-}
+// object finds one of a kind by its name.
+func (p *partition) object(s *store, name string) *object { return p.objects[thingKey{s.noun, name}] }
 
 func (p *partition) addServer(s *server) {
 	p.servers = append(p.servers, s)

@@ -216,7 +216,7 @@ var addPartition = &command{
 			return nil, fail(codeExists)
 		}
 		p := newPartition(it.get("partitionname"))
-		p.settings, p.extra = it, x.extra
+		p.settings, p.wording = it, x.wording
 		x.partitions = append(x.partitions, p)
 		return nil, nil
 	},
