@@ -8,8 +8,12 @@ import (
 	"io"
 	"net/http"
 
+	"nitrox/bounds"
 	"nitrox/sources"
 )
+
+// ErrTooLarge is wrapped by the error about an answer that exceeds a limit.
+var ErrTooLarge = bounds.ErrTooLarge
 
 // StatusError is an answer whose status is not 200.
 type StatusError struct {
@@ -90,7 +94,7 @@ func (b *Body) Read(p []byte) (int, error) {
 	b.left -= int64(n)
 	switch {
 	case b.left < 0:
-		b.Err = fmt.Errorf("the answer is larger than %d MiB", b.max>>20)
+		b.Err = fmt.Errorf("the answer is %w: it has more than %d MiB", ErrTooLarge, b.max>>20)
 		return n + int(b.left), b.Err
 	case err != nil && !errors.Is(err, io.EOF):
 		b.Err = fmt.Errorf("after %d bytes of the answer: %w", b.max-b.left, err)
