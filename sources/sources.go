@@ -20,6 +20,8 @@ import (
 type Endpoint struct {
 	// Addr is fit to bind: unmapped, without a zone.
 	Addr netip.AddrPort
+	// Protocol is what it speaks, if the source knows.
+	Protocol Protocol
 	// Weight is the source's opinion, 1 to 100; 0 is none.
 	Weight int
 	// Uncertain says why the endpoint's health is not known. Such an endpoint
