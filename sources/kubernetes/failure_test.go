@@ -528,7 +528,7 @@ func TestTooLarge(t *testing.T) {
 	s := serve(t, api, Config{})
 	s.maxBody = 1 << 20
 	api.before = on("/services", text(strings.Repeat(" ", 1<<20+1)))
-	if answers, err := s.Poll(t.Context(), []Query{account}, true); err == nil || !strings.HasSuffix(err.Error(), "list services in namespace shop: the answer is larger than 1 MiB") {
+	if answers, err := s.Poll(t.Context(), []Query{account}, true); err == nil || !strings.HasSuffix(err.Error(), "list services in namespace shop: the answer is too large: it has more than 1 MiB") {
 		t.Errorf("got %v, error %v", answers, err)
 	}
 }

@@ -80,6 +80,7 @@ type pager[T any] struct {
 	resource resource
 	query    query
 	limit    int    // of objects a page; 0: pageSize
+	max      int64  // of bytes a page; 0: the client's
 	number   int    // pages read
 	next     string // the continue token; "" at the end
 	version  string // that of the first page
@@ -106,8 +107,11 @@ func list[T any](ctx context.Context, c *client, r resource, q query) (items []T
 func (p *pager[T]) read(ctx context.Context) ([]T, error) {
 	p.number++
 	items, err := p.readPage(ctx)
-	if err == nil {
+	switch {
+	case err == nil:
 		return items, nil
+	case ctx.Err() != nil:
+		err = context.Cause(ctx)
 	}
 	where := p.query.in()
 	if p.number > 1 {
@@ -117,7 +121,7 @@ func (p *pager[T]) read(ctx context.Context) ([]T, error) {
 }
 
 func (p *pager[T]) readPage(ctx context.Context) ([]T, error) {
-	body, err := p.c.Do(ctx, http.MethodGet, p.url(), nil, p.c.maxBody)
+	body, err := p.c.Do(ctx, http.MethodGet, p.url(), nil, cmp.Or(p.max, p.c.maxBody))
 	if err != nil {
 		return nil, err
 	}

@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"strconv"
 	"strings"
+
+	"nitrox/sources"
 )
 
 // The objects of the Kubernetes API, with the fields that are used. Their
@@ -36,6 +38,7 @@ type slice struct {
 			Terminating *bool `json:"terminating"`
 		} `json:"conditions"`
 		NodeName  string `json:"nodeName"`
+		Zone      string `json:"zone"`
 		TargetRef struct {
 			Kind string `json:"kind"`
 			Name string `json:"name"`
@@ -78,19 +81,27 @@ type servicePort struct {
 	NodePort uint16 `json:"nodePort"`
 }
 
-// String is how the port is chosen: by its name, or else by its number.
+// String is how the port is chosen: by its name, or else by its number and
+// protocol.
 func (p servicePort) String() string {
+	number := fmt.Sprintf("%d/%s", p.Port, p.protocol())
 	if p.Name == "" {
-		return strconv.Itoa(int(p.Port))
+		return number
 	}
-	return p.Name + " (" + strconv.Itoa(int(p.Port)) + ")"
+	return p.Name + " (" + number + ")"
+}
+
+func (p servicePort) protocol() sources.Protocol {
+	return sources.Protocol(strings.ToLower(protocol(p.Protocol)))
 }
 
 type node struct {
 	Metadata metadata `json:"metadata"`
 	Spec     struct {
-		Taints []struct {
+		ProviderID string `json:"providerID"`
+		Taints     []struct {
 			Key    string `json:"key"`
+			Value  string `json:"value"`
 			Effect string `json:"effect"`
 		} `json:"taints"`
 	} `json:"spec"`
@@ -109,8 +120,9 @@ type node struct {
 type pod struct {
 	Metadata metadata `json:"metadata"`
 	Spec     struct {
-		Containers     []container `json:"containers"`
-		InitContainers []container `json:"initContainers"`
+		Containers     []container       `json:"containers"`
+		InitContainers []container       `json:"initContainers"`
+		NodeSelector   map[string]string `json:"nodeSelector"`
 	} `json:"spec"`
 	Status struct {
 		HostIP  string `json:"hostIP"`
@@ -121,12 +133,26 @@ type pod struct {
 }
 
 type container struct {
-	Ports []struct {
-		Protocol      string `json:"protocol"`
-		ContainerPort uint16 `json:"containerPort"`
-		HostPort      uint16 `json:"hostPort"`
-		HostIP        string `json:"hostIP"`
-	} `json:"ports"`
+	Ports []containerPort `json:"ports"`
+}
+
+type containerPort struct {
+	Protocol      string `json:"protocol"`
+	ContainerPort uint16 `json:"containerPort"`
+	HostPort      uint16 `json:"hostPort"`
+	HostIP        string `json:"hostIP"`
+}
+
+// virtual says how it is known that the pod's node is no machine, where nodes must
+// not be read; see [node.virtual].
+func (p pod) virtual() string {
+	switch {
+	case p.Metadata.Labels["eks.amazonaws.com/fargate-profile"] != "":
+		return "the pod's label eks.amazonaws.com/fargate-profile"
+	case p.Spec.NodeSelector[virtualLabel] == "virtual-kubelet":
+		return "the pod's node selector type=virtual-kubelet"
+	}
+	return ""
 }
 
 // hostIPs are the addresses of the pod's node, one of each family. Clusters
@@ -161,19 +187,67 @@ func (n node) ready() string {
 	return "Unknown"
 }
 
-// excluded says why the node must not get traffic from outside, other than for
-// not being ready; "" if it may. A cordoned node may: its pods still serve.
-func (n node) excluded() string {
+// Labels of nodes.
+const (
+	zoneLabel     = "topology.kubernetes.io/zone"
+	virtualLabel  = "type" // =virtual-kubelet
+	computeLabel  = "eks.amazonaws.com/compute-type"
+	virtualTaint  = "virtual-kubelet.io/provider"
+	excludeLabel  = "node.kubernetes.io/exclude-from-external-load-balancers"
+	excludeBefore = "alpha.service-controller.kubernetes.io/exclude-balancer" // before Kubernetes 1.16
+)
+
+func (n node) zone() string { return n.Metadata.Labels[zoneLabel] }
+
+// addresses are all IP addresses of the node, of any type.
+func (n node) addresses() []string {
+	var all []string
+	for _, a := range n.Status.Addresses {
+		all = append(all, a.Address)
+	}
+	return all
+}
+
+// virtual says how it is known that the node is no machine: what runs there is
+// somewhere in a cloud, and no kube-proxy answers at the node's address. "": it
+// is one.
+func (n node) virtual() string {
+	labels := n.Metadata.Labels
+	switch {
+	case labels[virtualLabel] == "virtual-kubelet":
+		return "label type=virtual-kubelet"
+	case labels[computeLabel] == "fargate":
+		return "label " + computeLabel + "=fargate"
+	case strings.Contains(n.Spec.ProviderID, "/fargate-"), strings.Contains(n.Spec.ProviderID, "virtual-kubelet"):
+		return "provider ID " + n.Spec.ProviderID
+	}
+	for _, t := range n.Spec.Taints {
+		if t.Key == virtualTaint || t.Key == computeLabel && t.Value == "fargate" {
+			return "taint " + t.Key
+		}
+	}
+	return ""
+}
+
+// excluding is the label that keeps load balancers outside the cluster from the
+// node; "": none does. A label's mere presence counts, as for the cloud providers'
+// load balancers, but not if it says false.
+func (n node) excluding() string {
+	for _, label := range []string{excludeLabel, excludeBefore} {
+		if value, ok := n.Metadata.Labels[label]; ok {
+			if no, err := strconv.ParseBool(value); err != nil || no {
+				return label
+			}
+		}
+	}
+	return ""
+}
+
+// leaving says why the node is about to go; "" if it stays. A cordoned node
+// stays: its pods still serve.
+func (n node) leaving() string {
 	if n.Metadata.DeletionTimestamp != nil {
 		return "being deleted"
-	}
-	// The label's mere presence counts, as for the cloud providers' load
-	// balancers, but not if it says false.
-	const label = "node.kubernetes.io/exclude-from-external-load-balancers"
-	if value, ok := n.Metadata.Labels[label]; ok {
-		if no, err := strconv.ParseBool(value); err != nil || no {
-			return "labelled " + strings.TrimPrefix(label, "node.kubernetes.io/")
-		}
 	}
 	for _, t := range n.Spec.Taints {
 		if t.Key == "ToBeDeletedByClusterAutoscaler" || t.Key == "karpenter.sh/disrupted" && t.Effect == "NoSchedule" {
