@@ -41,7 +41,7 @@ type placed struct {
 	uncertain string
 }
 
-func (s *cluster) serviceEndpoints(a *sources.Finding, service swarm.Service, wanted int, config Config) error {
+func (s *cluster) serviceEndpoints(a *sources.Finding, service swarm.Service, wanted sources.Port, config Config) error {
 	if mode := service.Spec.Mode; mode.ReplicatedJob != nil || mode.GlobalJob != nil {
 		return errors.New("it is a job, which runs to completion and serves no traffic")
 	}
@@ -129,6 +129,7 @@ func hostEndpoints(a *sources.Finding, running []placed, port swarm.PortConfig, 
 		}
 		a.Add(sources.Endpoint{
 			Addr:      netip.AddrPortFrom(addr, published),
+			Protocol:  sources.Protocol(protocol(port)),
 			Uncertain: p.uncertain,
 			Origin:    fmt.Sprintf("%s on %s", p.name, nodeName(p.node)),
 		})
@@ -180,6 +181,7 @@ func ingressEndpoints(a *sources.Finding, running []placed, port swarm.PortConfi
 		}
 		a.Add(sources.Endpoint{
 			Addr:      netip.AddrPortFrom(addr, uint16(port.PublishedPort)),
+			Protocol:  sources.Protocol(protocol(port)),
 			Uncertain: tasks[0].uncertain,
 			Origin:    fmt.Sprintf("node %s, %s", nodeName(node), sources.Count(len(tasks), "task")),
 		})
@@ -187,10 +189,9 @@ func ingressEndpoints(a *sources.Finding, running []placed, port swarm.PortConfi
 }
 
 // servicePort chooses the published port of a service by the container's port,
-// or the only one if wanted is 0. A container's port that is published for TCP
-// and for another protocol is meant for TCP; one that is published twice is
-// reached at the lower one.
-func servicePort(service swarm.Service, wanted int) (swarm.PortConfig, error) {
+// or the only one if nothing is wanted. One that is published twice is reached at
+// the lower one.
+func servicePort(service swarm.Service, wanted sources.Port) (swarm.PortConfig, error) {
 	ports := service.Endpoint.Ports
 	if len(ports) == 0 {
 		spec := service.Spec.EndpointSpec
@@ -202,7 +203,7 @@ func servicePort(service swarm.Service, wanted int) (swarm.PortConfig, error) {
 		}
 		return swarm.PortConfig{}, errors.New("it publishes no port; publish the port to bind")
 	}
-	matching, err := matchPorts(ports, wanted, func(p swarm.PortConfig) (uint32, network.IPProtocol) { return p.TargetPort, protocol(p) })
+	matching, _, err := matchPorts(ports, wanted, func(p swarm.PortConfig) (uint32, network.IPProtocol) { return p.TargetPort, protocol(p) })
 	if err != nil {
 		return swarm.PortConfig{}, err
 	}
