@@ -3,6 +3,8 @@ package kubeapi
 import (
 	"bytes"
 	"context"
+	"crypto/x509"
+	"errors"
 	"fmt"
 	"net/http"
 	"net/url"
@@ -67,7 +69,11 @@ func (c *Client) Open(ctx context.Context, method string, u *url.URL, body []byt
 		return nil, err
 	}
 	response, err := c.http.Do(request)
-	return response, httpapi.Cause(err)
+	err = httpapi.Cause(err)
+	if wrong := new(x509.UnknownAuthorityError); errors.As(err, wrong) {
+		err = fmt.Errorf("%w; put the CA that signed the API server's certificate into certificate-authority or certificate-authority-data of the kubeconfig's cluster", err)
+	}
+	return response, err
 }
 
 // Do makes a request and returns the body of a whole answer with status 200, or
@@ -98,9 +104,21 @@ func (c *Client) do(ctx context.Context, method string, u *url.URL, body []byte,
 	}
 	defer response.Body.Close()
 	if response.StatusCode != http.StatusOK && (body == nil || response.StatusCode != http.StatusCreated) {
-		return nil, httpapi.NewStatusError(response)
+		refused := httpapi.NewStatusError(response)
+		if refused.Code == http.StatusUnauthorized {
+			refused.Err = fmt.Errorf("%w (the credentials are missing, expired or another cluster's: %s)", refused.Err, c.renew())
+		}
+		return nil, refused
 	}
 	return httpapi.ReadAll(response, max)
+}
+
+// renew says where to get credentials that the API server takes.
+func (c *Client) renew() string {
+	if c.kubeconfig == nil {
+		return "mount the token of a service account of this cluster into the pod"
+	}
+	return "renew the user of the kubeconfig's context, and see with kubectl auth whoami who it is"
 }
 
 // authorize adds the token of a file to a request. Other credentials are added

@@ -176,13 +176,17 @@ func (v *view) readThese(ctx context.Context, c *client, namespace string, wante
 	if len(wanted) == 1 || c.isCrowded(namespace) {
 		return v.readNamed(ctx, c, wanted)
 	}
-	half, cancel := share(ctx, 0.5)
-	defer cancel()
+	part := ctx
+	if namespace != "" { // of all namespaces what remains is the caller's to share
+		half, cancel := share(ctx, 0.5)
+		defer cancel()
+		part = half
+	}
 	p := pager[service]{c: c, resource: services, query: query{namespace: namespace}}
 	for first := true; first || p.next != ""; first = false {
-		items, err := p.read(half)
+		items, err := p.read(part)
 		switch {
-		case namespace != "" && tooMuch(ctx, half, err), err == nil && p.number == 1 && p.next != "" && oneByOne(len(wanted), p.remaining):
+		case namespace != "" && tooMuch(ctx, part, err), err == nil && p.number == 1 && p.next != "" && oneByOne(len(wanted), p.remaining):
 			c.setCrowded(namespace)
 			return v.readNamed(ctx, c, wanted)
 		case err != nil:
