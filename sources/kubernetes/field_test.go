@@ -50,6 +50,10 @@ func TestIdentity(t *testing.T) {
 			aSlice("shop/account", again("new", aPod("x2", "10.244.1.1", "n1")))}, podIP, `
 10.244.1.1:8080 x0 pod x2 on node n1
 10.244.1.9:8080 x0 pod y1 on node n2`},
+		{"a pod in a slice that somebody wrote by hand, too", []manifest{aService("shop/account", local), aNode("n1", "192.0.2.1")}, []manifest{
+			aSlice("shop/account", aPod("a1", "10.244.1.1", "n1")),
+			aSlice("shop/account", manifest{"addresses": []string{"10.244.1.1"}, "nodeName": "n1"})}, account, `
+192.0.2.1:31080 x1 node n1, 1 pod`},
 		{"a port that one of its slices lacks", []manifest{aService("shop/account")}, []manifest{
 			aSlice("shop/account", aPod("a1", "10.244.1.1", "n1")).but(with("ports", []manifest{{"name": "admin", "port": 1}})),
 			aSlice("shop/account", aPod("a1", "10.244.1.1", "n1"))}, podIP, `
@@ -101,6 +105,8 @@ func TestFromTheField(t *testing.T) {
 		{"Fargate", one(aNode("n1", "192.0.2.1", label("eks.amazonaws.com/compute-type", "fargate")), n2), Config{}, account, second + "- node n1, 3 pods: on a virtual node no kube-proxy answers (label eks.amazonaws.com/compute-type=fargate)"},
 		{"Fargate's provider ID", one(aNode("n1", "192.0.2.1", with("spec.providerID", "aws:///eu-west-1a/0a1b2c/fargate-ip-10-0-1-2.eu-west-1.compute.internal")), n2), Config{}, account,
 			second + "- node n1, 3 pods: on a virtual node no kube-proxy answers (provider ID aws:///eu-west-1a/0a1b2c/fargate-ip-10-0-1-2.eu-west-1.compute.internal)"},
+		{"an old virtual-kubelet", one(aNode("n1", "192.0.2.1", label("beta.kubernetes.io/instance-type", "virtual-kubelet")), n2), Config{}, account, second + "- node n1, 3 pods: on a virtual node no kube-proxy answers (label beta.kubernetes.io/instance-type=virtual-kubelet)"},
+		{"virtual-kubelet's version", one(aNode("n1", "192.0.2.1", with("status.nodeInfo", manifest{"kubeletVersion": "v1.14.3-vk-azure-aci-v1.3.0"})), n2), Config{}, account, second + "- node n1, 3 pods: on a virtual node no kube-proxy answers (kubelet v1.14.3-vk-azure-aci-v1.3.0)"},
 		{"a hybrid node is a machine", one(aNode("n1", "192.0.2.1", label("eks.amazonaws.com/compute-type", "hybrid")), n2), Config{}, account, both},
 		{"nothing but virtual nodes", pods(aPod("a1", "10.244.1.1", "n1"))[:2], Config{}, account, "- node n1, 1 pod: gone\n! service shop/account: 1 pod can serve, but not at an address that may be bound"},
 		{"nothing but Fargate", append(pods(aPod("a1", "10.244.1.1", "n1")), aNode("n1", "192.0.2.1", label("eks.amazonaws.com/compute-type", "fargate"))), Config{}, account,

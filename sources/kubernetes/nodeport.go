@@ -20,9 +20,17 @@ func (a *answering) nodePorts() {
 	}
 	pods := map[string]int{}
 	names := map[string]bool{}
+	type backend struct {
+		node string
+		at   netip.AddrPort
+	}
+	counted := map[backend]bool{} // for kube-proxy two with one address and port are one
 	for _, e := range ready {
 		if e.node != "" {
-			pods[e.node]++
+			if at := (backend{e.node, e.identity().at}); !counted[at] {
+				counted[at] = true
+				pods[e.node]++
+			}
 			names[e.node] = true
 		} else if !a.allNodes() {
 			a.doubt("%v does not say which node it is on; for such a service use address: pod_ip or nodes: all", e)

@@ -114,6 +114,9 @@ type node struct {
 			Type   string `json:"type"`
 			Status string `json:"status"`
 		} `json:"conditions"`
+		NodeInfo struct {
+			KubeletVersion string `json:"kubeletVersion"`
+		} `json:"nodeInfo"`
 	} `json:"status"`
 }
 
@@ -190,7 +193,9 @@ func (n node) ready() string {
 // Labels of nodes.
 const (
 	zoneLabel     = "topology.kubernetes.io/zone"
-	virtualLabel  = "type" // =virtual-kubelet
+	virtualLabel  = "type"
+	instanceLabel = "node.kubernetes.io/instance-type"
+	instanceOld   = "beta.kubernetes.io/instance-type"
 	computeLabel  = "eks.amazonaws.com/compute-type"
 	virtualTaint  = "virtual-kubelet.io/provider"
 	excludeLabel  = "node.kubernetes.io/exclude-from-external-load-balancers"
@@ -213,13 +218,17 @@ func (n node) addresses() []string {
 // is one.
 func (n node) virtual() string {
 	labels := n.Metadata.Labels
-	switch {
-	case labels[virtualLabel] == "virtual-kubelet":
-		return "label type=virtual-kubelet"
-	case labels[computeLabel] == "fargate":
-		return "label " + computeLabel + "=fargate"
+	for _, label := range [][2]string{{virtualLabel, "virtual-kubelet"}, {instanceLabel, "virtual-kubelet"}, {instanceOld, "virtual-kubelet"},
+		{computeLabel, "fargate"}, {"liqo.io/type", "virtual-node"}} {
+		if labels[label[0]] == label[1] {
+			return "label " + label[0] + "=" + label[1]
+		}
+	}
+	switch version := n.Status.NodeInfo.KubeletVersion; {
+	case strings.Contains(version, "-vk-"):
+		return "kubelet " + sources.Excerpt(version)
 	case strings.Contains(n.Spec.ProviderID, "/fargate-"), strings.Contains(n.Spec.ProviderID, "virtual-kubelet"):
-		return "provider ID " + n.Spec.ProviderID
+		return "provider ID " + sources.Excerpt(n.Spec.ProviderID)
 	}
 	for _, t := range n.Spec.Taints {
 		if t.Key == virtualTaint || t.Key == computeLabel && t.Value == "fargate" {

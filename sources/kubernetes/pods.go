@@ -31,10 +31,7 @@ func readPods(ctx context.Context, c *client, targets []*target, nodes error) {
 		}
 		t.pods = byService[k]
 	}
-	// One service's pods may take too long; the others' answers are not late.
-	ctx, cancel := share(ctx, 0.9)
-	defer cancel()
-	inParallel(len(wanted), func(i int) {
+	inTurns(ctx, len(wanted), 0.9, func(ctx context.Context, i int) {
 		t := wanted[i]
 		*t.pods = readPodsOf(ctx, c, t.query.key(), t.service.Spec.Selector)
 	})

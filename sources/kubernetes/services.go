@@ -78,13 +78,9 @@ func readServices(ctx context.Context, c *client, queries []Query) (*view, error
 		v = newView()
 	}
 	parts := make([]*view, len(namespaces))
-	inParallel(len(namespaces), func(i int) {
-		// What comes after these takes time, too, and so do the next ones.
-		turns := (len(namespaces) - i + parallel - 1) / parallel
-		turn, cancel := share(ctx, 0.7/float64(turns))
-		defer cancel()
+	inTurns(ctx, len(namespaces), 0.7, func(ctx context.Context, i int) { // nodes and pods come after these
 		parts[i] = newView()
-		if err := parts[i].read(turn, c, namespaces[i], names); err != nil {
+		if err := parts[i].read(ctx, c, namespaces[i], names); err != nil {
 			parts[i].failed[namespaces[i]] = err
 		}
 	})
@@ -321,4 +317,15 @@ func inParallel(n int, do func(i int)) {
 	}
 	close(next)
 	workers.Wait()
+}
+
+// inTurns is the same for what tenants can make slow: of a part of the time that
+// is left each turn gets its share, so that nobody uses up that of the others.
+func inTurns(ctx context.Context, n int, part float64, do func(ctx context.Context, i int)) {
+	inParallel(n, func(i int) {
+		turns := (n - i + parallel - 1) / parallel
+		turn, cancel := share(ctx, part/float64(turns))
+		defer cancel()
+		do(turn, i)
+	})
 }
