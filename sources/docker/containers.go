@@ -15,6 +15,7 @@ import (
 	"github.com/moby/moby/api/types/network"
 	"github.com/moby/moby/client"
 
+	"nitrox/bounds"
 	"nitrox/sources"
 )
 
@@ -40,19 +41,27 @@ func readContainers(ctx context.Context, c *connection, queries []Query) (*conta
 	if key := onlyKey(queries); key != "" {
 		options.Filters = make(client.Filters).Add("label", key)
 	}
-	list, bad, err := readList(ctx, func(ctx context.Context) ([]container.Summary, error) {
-		result, err := c.client.ContainerList(ctx, options)
-		return result.Items, err
-	})
-	if err != nil {
-		return nil, err
-	}
-	all := &containers{make(map[string][]container.Summary), make(map[string][]error)}
 	wanted := make(map[string]bool)
 	for _, q := range queries {
 		label, _ := q.label()
 		wanted[label] = true
 	}
+	ours := func(c container.Summary) bool {
+		for key, value := range c.Labels {
+			if wanted[key+"="+value] {
+				return true
+			}
+		}
+		return c.ID == ""
+	}
+	list, bad, err := readList(ctx, bounds.Of[container.Summary](), ours, func(ctx context.Context) error {
+		_, err := c.client.ContainerList(ctx, options)
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
+	all := &containers{make(map[string][]container.Summary), make(map[string][]error)}
 	for _, b := range bad {
 		var known struct {
 			ID     string `json:"Id"`

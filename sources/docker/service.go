@@ -35,7 +35,7 @@ func (s *cluster) answer(q Query, config Config) sources.Answer {
 
 // placed is a running task and its node.
 type placed struct {
-	task      swarm.Task
+	task      task
 	name      string
 	node      swarm.Node
 	uncertain string
@@ -75,7 +75,7 @@ func (s *cluster) serviceEndpoints(a *sources.Finding, service swarm.Service, wa
 // running are the tasks that accept traffic: a task that has a health check
 // is running only once the check has passed. Why others are not goes to a.
 func (s *cluster) running(a *sources.Finding, service swarm.Service) []placed {
-	tasks := slices.SortedFunc(slices.Values(s.tasks[service.ID]), func(x, y swarm.Task) int {
+	tasks := slices.SortedFunc(slices.Values(s.tasks[service.ID]), func(x, y task) int {
 		return cmp.Or(cmp.Compare(x.Slot, y.Slot), cmp.Compare(x.NodeID, y.NodeID), cmp.Compare(x.ID, y.ID))
 	})
 	var list []placed
@@ -139,7 +139,7 @@ func hostEndpoints(a *sources.Finding, running []placed, port swarm.PortConfig, 
 // hostPort is the port that was opened for a task. It stands in the list once
 // for IPv4 and then once for IPv6. The two may differ, and what is one task's
 // for IPv6 be another's for IPv4 (seen with Docker 20.10).
-func hostPort(task swarm.Task, port swarm.PortConfig, addr netip.Addr) (uint16, error) {
+func hostPort(task task, port swarm.PortConfig, addr netip.Addr) (uint16, error) {
 	var opened []uint32
 	for _, p := range task.Status.PortStatus.Ports {
 		if p.TargetPort == port.TargetPort && protocol(p) == protocol(port) && p.PublishedPort > 0 && p.PublishedPort <= 65535 {
@@ -263,7 +263,7 @@ func portName(p swarm.PortConfig) string {
 func nodeName(n swarm.Node) string { return cmp.Or(n.Description.Hostname, n.Spec.Name, n.ID) }
 
 // taskName is as Docker prints it: web.3, or web.worker-2 in global mode.
-func taskName(service swarm.Service, t swarm.Task, node swarm.Node) string {
+func taskName(service swarm.Service, t task, node swarm.Node) string {
 	if t.Slot > 0 {
 		return fmt.Sprintf("task %s.%d", service.Spec.Name, t.Slot)
 	}

@@ -173,7 +173,7 @@ func TestSwarmRules(t *testing.T) {
 			query: docker.Query{Label: "com.citrix.lb.appname=web"},
 			want:  []string{"10.0.0.1:8080 node worker-n1, 1 task", "doubt: service web-v2: it publishes no port; publish the port to bind"}},
 		"a task that cannot be read": {objects: []object{mesh, n1, task("web", 1, "n1"), task("web", 2, "n1").edit("Slot", "two")},
-			want: []string{"10.0.0.1:8080 node worker-n1, 1 task", "doubt: service web: task task-web-2-n1 cannot be read: json: cannot unmarshal string into Go struct field Task.Slot of type int"}},
+			want: []string{"10.0.0.1:8080 node worker-n1, 1 task", "doubt: service web: task task-web-2-n1 cannot be read: json: cannot unmarshal string into Go struct field task.Slot of type int"}},
 		"a node cannot be read": {objects: []object{mesh, n1, n2.edit("Status.State", 7), task("web", 1, "n1"), task("web", 2, "n2")},
 			want: []string{"10.0.0.1:8080 node worker-n1, 1 task", "doubt: task web.2: node n2 cannot be read: json: cannot unmarshal number into Go struct field NodeStatus.Status.State of type swarm.NodeState"}},
 	} {

@@ -9,6 +9,7 @@ import (
 	"os"
 	"time"
 
+	"nitrox/bounds"
 	"nitrox/sources"
 )
 
@@ -68,12 +69,13 @@ func (c Certificates) TLS(pem PEM) (*tls.Config, error) {
 // request takes as a whole is its context's. config nil: without TLS.
 func NewTransport(config *tls.Config) *http.Transport {
 	return &http.Transport{
-		Proxy:                 http.ProxyFromEnvironment,
-		DialContext:           (&net.Dialer{Timeout: 5 * time.Second, KeepAlive: 15 * time.Second}).DialContext,
-		TLSClientConfig:       config,
-		TLSHandshakeTimeout:   5 * time.Second,
-		ResponseHeaderTimeout: 30 * time.Second,
-		MaxIdleConnsPerHost:   4,
-		IdleConnTimeout:       time.Minute,
+		Proxy:                  http.ProxyFromEnvironment,
+		MaxResponseHeaderBytes: bounds.MaxHeader,
+		DialContext:            (&net.Dialer{Timeout: 5 * time.Second, KeepAlive: 15 * time.Second}).DialContext,
+		TLSClientConfig:        config,
+		TLSHandshakeTimeout:    5 * time.Second,
+		ResponseHeaderTimeout:  30 * time.Second,
+		MaxIdleConnsPerHost:    4,
+		IdleConnTimeout:        time.Minute,
 	}
 }

@@ -272,26 +272,21 @@ type misread struct {
 	err  error
 }
 
-// readItems reads the objects of a list one by one.
-func readItems[T any](raw []json.RawMessage) (items []T, bad []misread, err error) {
-	for _, r := range raw {
-		var item T
-		itemErr := json.Unmarshal(r, &item)
-		if itemErr == nil {
-			items = append(items, item)
-			continue
-		}
-		var o struct {
-			Metadata metadata `json:"metadata"`
-		}
-		if err := json.Unmarshal(r, &o); err != nil || o.Metadata.Name == "" {
-			return nil, nil, itemErr // whose it is cannot be told
-		}
-		var wrong *json.UnmarshalTypeError
-		if errors.As(itemErr, &wrong) {
-			itemErr = fmt.Errorf("unexpected %s at %s", wrong.Value, wrong.Field)
-		}
-		bad = append(bad, misread{o.Metadata, itemErr})
+// readItem reads an object of a list.
+func readItem[T any](raw []byte) (item T, bad *misread, err error) {
+	wrong := json.Unmarshal(raw, &item)
+	if wrong == nil {
+		return item, nil, nil
 	}
-	return items, bad, nil
+	var o struct {
+		Metadata metadata `json:"metadata"`
+	}
+	if err := json.Unmarshal(raw, &o); err != nil || o.Metadata.Name == "" {
+		return item, nil, wrong // whose it is cannot be told
+	}
+	var mismatch *json.UnmarshalTypeError
+	if errors.As(wrong, &mismatch) {
+		wrong = fmt.Errorf("unexpected %s at %s", mismatch.Value, mismatch.Field)
+	}
+	return item, &misread{o.Metadata, wrong}, nil
 }

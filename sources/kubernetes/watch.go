@@ -222,8 +222,8 @@ type watchEvent struct {
 func (w *watched) follow(ctx context.Context, c *client, connected, hint func()) error {
 	expected := stream.Expected{Types: []string{"application/json"}, Life: recycle}
 	err := stream.Read(ctx, expected, func(ctx context.Context) (*http.Response, error) {
-		return c.Open(ctx, http.MethodGet, c.url(w.resource, w.query, [2]string{"watch", "1"}, [2]string{"allowWatchBookmarks", "true"},
-			[2]string{"resourceVersion", w.version}, [2]string{"timeoutSeconds", strconv.Itoa(int(recycle / time.Second))}), nil)
+		return c.Open(ctx, c.url(w.resource, w.query, [2]string{"watch", "1"}, [2]string{"allowWatchBookmarks", "true"},
+			[2]string{"resourceVersion", w.version}, [2]string{"timeoutSeconds", strconv.Itoa(int(recycle / time.Second))}))
 	}, func(body io.Reader) error {
 		connected()
 		return stream.Values(body, maxEvent, func(e watchEvent) error {
