@@ -19,6 +19,7 @@ import (
 	"path/filepath"
 	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -28,6 +29,8 @@ import (
 	"nitrox/netscaler/simulator"
 	"nitrox/sources/all"
 	"nitrox/sync/config"
+	"nitrox/trust"
+	"nitrox/trust/trusttest"
 )
 
 var update = flag.Bool("update", false, "rewrite the expected outputs of scripts and documents")
@@ -42,6 +45,7 @@ func TestMain(m *testing.M) {
 //	members GROUP [TEXT]   prints a group's members, or waits until they are TEXT
 //	calls                  prints and forgets the calls it saw
 //	fault JSON             sets a simulator.Fault; fault off clears all
+//	stranger NAME STATUS TEXT [tls]  starts what is no NetScaler; its host and port are $NAME
 //	exit CODE COMMAND...   runs a command that must end with this code
 func TestScripts(t *testing.T) {
 	type key struct{}
@@ -104,6 +108,22 @@ func TestScripts(t *testing.T) {
 				var f simulator.Fault
 				ts.Check(json.Unmarshal([]byte(args[0]), &f))
 				sim(ts).SetFault(f)
+			},
+			"stranger": func(ts *testscript.TestScript, _ bool, args []string) {
+				status, err := strconv.Atoi(args[1])
+				ts.Check(err)
+				server := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+					w.WriteHeader(status)
+					_, _ = io.WriteString(w, args[2])
+				}))
+				server.Config.ErrorLog = log.New(io.Discard, "", 0)
+				if len(args) > 3 {
+					server.StartTLS()
+				} else {
+					server.Start()
+				}
+				ts.Defer(server.Close)
+				ts.Setenv(args[0], server.Listener.Addr().String())
 			},
 			"exit": func(ts *testscript.TestScript, _ bool, args []string) {
 				var exit *exec.ExitError
@@ -220,6 +240,7 @@ func TestImportsPointOneWay(t *testing.T) {
 		{"./sources/stream", `^[^/]+\.[^/]+/`}, // and with it httpapi
 		{"./sources/kubeapi", `^nitrox/sources/(all|docker|file|kubernetes|marathon)`},
 		{"./sync/lease", `^nitrox/(sync$|netscaler|sources/(all|docker|file|kubernetes|marathon))`},
+		{"./trust", `^nitrox/[^t]|^[^/]+\.[^/]+/`},
 		{"./netscaler", `^nitrox/(sync|sources|netscaler/)`},
 		{"./netscaler", `^k8s\.io/`},
 		{"./sync", `^nitrox/(sync/config|sources/|netscaler/)`},
@@ -248,6 +269,10 @@ func TestTLSIsVerified(t *testing.T) {
 	server.Config.ErrorLog = log.New(io.Discard, "", 0) // it logs the handshakes that fail
 	server.StartTLS()
 	defer server.Close()
+	plain := httptest.NewServer(sim)
+	defer plain.Close()
+	appliance := trusttest.Serve(t, sim, time.Now().Add(time.Hour)) // a common name, no host name
+	pin := string(trust.Of(appliance.Certificate()))
 	dir := t.TempDir()
 	write := func(name, text string) string {
 		path := filepath.Join(dir, name)
@@ -258,22 +283,36 @@ func TestTLSIsVerified(t *testing.T) {
 	}
 	write("ca.pem", string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: server.Certificate().Raw})))
 	write("endpoints.json", `{"apps": {"shop": ["10.0.0.1:80"]}}`)
+	write("appliance.pem", string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: appliance.Certificate().Raw})))
 	for _, c := range []struct {
-		name, keys string
-		code       int
-		says       string // in the report or the log
+		name, url, keys string
+		code            int
+		says            string // in the report or the log
 	}{
-		{"an authority that is not known", "", 1, "ca_file"},
-		{"another name", "ca_file: ca.pem, server_name: ns.example.org", 1, "server_name"},
-		{"its authority", "ca_file: ca.pem", 0, "1 bound"},
-		{"its name", "ca_file: ca.pem, server_name: example.com", 0, "in step"},
-		{"verification switched off", "insecure_skip_verify: true", 0, "insecure_skip_verify"},
+		{"an authority that is not known", server.URL, "", 1, "ca_file, or pin it: certificate_sha256: " + string(trust.Of(server.Certificate()))},
+		{"another name", server.URL, "ca_file: ca.pem, server_name: ns.example.org", 1, "server_name, or pin it"},
+		{"its authority", server.URL, "ca_file: ca.pem", 0, "1 bound"},
+		{"its name", server.URL, "ca_file: ca.pem, server_name: example.com", 0, "in step"},
+		{"verification switched off", server.URL, "insecure_skip_verify: true", 0, "insecure_skip_verify"},
+		// What the message says about a certificate without a host name is never
+		// a key that the next message would not be content with.
+		{"an appliance's own", appliance.URL, "", 1, "the certificate is for no host name; pin it: certificate_sha256: " + pin},
+		{"an appliance's own, as authority", appliance.URL, "ca_file: appliance.pem", 1, "the certificate is for no host name; pin it: certificate_sha256: " + pin},
+		{"an appliance's own, by name", appliance.URL, `ca_file: appliance.pem, server_name: "default ABCDEF"`, 1, "pin it: certificate_sha256: " + pin},
+		{"its fingerprint", appliance.URL, "certificate_sha256: " + pin, 0, "in step"},
+		{"another's fingerprint", server.URL, "certificate_sha256: " + pin, 1,
+			"fingerprint is " + string(trust.Of(server.Certificate())) + "; list it only if the server itself shows the same (in its shell: openssl x509"},
+		{"https to a port without TLS", strings.Replace(plain.URL, "http", "https", 1), "", 1, "is it the https port?"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			mapping := write("nitrox.yaml", fmt.Sprintf("netscalers: {edge: {url: %q, username: nsroot, password: \"${PW}\", %s}}\nsources: {lab: {file: {path: endpoints.json}}}\napps: [{name: shop, from: [{source: lab, app: shop}]}]\n", server.URL, c.keys))
+			sim.ResetCalls()
+			mapping := write("nitrox.yaml", fmt.Sprintf("netscalers: {edge: {url: %q, username: nsroot, password: \"${PW}\", %s}}\nsources: {lab: {file: {path: endpoints.json}}}\napps: [{name: shop, from: [{source: lab, app: shop}]}]\n", c.url, c.keys))
 			code, out, log := nitrox(t, t.Context(), map[string]string{"PW": "nsroot"}, "sync", "--config", mapping)
 			if code != c.code || !strings.Contains(out+log, c.says) {
 				t.Errorf("exit code %d, want %d and a word of %q:\n%s%s", code, c.code, c.says, out, log)
+			}
+			if n := len(sim.Calls()); code != 0 && n != 0 {
+				t.Errorf("%d calls to what is not trusted", n)
 			}
 		})
 	}

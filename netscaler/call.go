@@ -14,6 +14,8 @@ import (
 	"time"
 
 	"github.com/hashicorp/go-retryablehttp"
+
+	"nitrox/trust"
 )
 
 // call is one request to NITRO, with all its repeats.
@@ -145,7 +147,7 @@ func (c *Client) send(ctx context.Context, s *session, k *call) (reply, error) {
 		c.log.WarnContext(ctx, "the NetScaler accepted the call, with a warning", "netscaler", s.base, "method", k.method, "path", k.path,
 			"errorcode", k.reply.code, "message", printable(k.reply.message, k.secret))
 	}
-	return k.reply, k.outcome(ctx, s.base)
+	return k.reply, k.outcome(ctx, s.base, c.cfg.Transport == nil)
 }
 
 // receive reads an answer into the call. It returns an error only if the call
@@ -189,7 +191,7 @@ func (k *call) read(resp *http.Response) (reply, error) {
 	var page notNITRO
 	switch {
 	case errors.As(err, &page):
-		failed.Message = "not a NITRO answer: " + printable(plainText(string(page)), k.secret)
+		failed.Message = "not a NITRO answer: " + strings.TrimSuffix(printable(plainText(string(page)), k.secret), ".")
 		return a, failed
 	case err != nil && resp.StatusCode >= 400 && a.code == 0:
 		failed.Message = "the answer cannot be read: " + printable(err.Error(), k.secret)
@@ -209,8 +211,9 @@ func (k *call) read(resp *http.Response) (reply, error) {
 	return a, nil
 }
 
-// outcome makes of the last try's end what callers are told.
-func (k *call) outcome(ctx context.Context, base string) error {
+// outcome makes of the last try's end what callers are told. direct: no transport
+// of a caller's was in between.
+func (k *call) outcome(ctx context.Context, base string, direct bool) error {
 	if k.err == nil {
 		return nil
 	}
@@ -227,6 +230,22 @@ func (k *call) outcome(ctx context.Context, base string) error {
 	default:
 		err = fmt.Errorf("%s: %w", base, err)
 	}
+	advice, lasting := untrusted(err)
+	via := ""
+	if direct {
+		via = trust.Via(base)
+	}
+	switch {
+	case e.foreign() && via != "":
+		advice = via
+	case e != nil:
+		advice = k.stranger(e, base)
+	case lasting && advice != "" && via != "": // it may decrypt what passes
+		advice += "; " + via
+	}
+	if advice != "" {
+		err = fmt.Errorf("%w; %s", err, advice)
+	}
 	switch {
 	case !k.harmless && !k.own && k.unsure:
 		return fmt.Errorf("%w: %w", ErrUnsure, err)
@@ -237,13 +256,26 @@ func (k *call) outcome(ctx context.Context, base string) error {
 	case e != nil && !e.busy() && !e.broken():
 		return err
 	}
-	if advice, yes := untrusted(err); yes {
-		return fmt.Errorf("%w: %w; %s", ErrUnavailable, err, advice)
-	}
 	if k.tries > 1 {
 		return fmt.Errorf("%w: %w (tried %d times in %v)", ErrUnavailable, err, k.tries, time.Since(k.begun).Round(time.Second/10))
 	}
 	return fmt.Errorf("%w: %w", ErrUnavailable, err)
+}
+
+// stranger is what to do about an answer to a log-in that no NetScaler gives.
+func (k *call) stranger(e *Error, base string) string {
+	switch {
+	case k.path != "config/login" || !e.foreign() || e.Status >= 500:
+		return ""
+	case strings.HasPrefix(base, "http://") && e.Status == http.StatusBadRequest:
+		return "if the port expects TLS, write https:// in the URL"
+	}
+	return fmt.Sprintf("no NetScaler answers %s %s/nitro/v1/%s like this; give the URL of its management address (NSIP)", k.method, base, k.path)
+}
+
+// foreign: something other than NITRO answers in its place.
+func (e *Error) foreign() bool {
+	return e != nil && e.Code == 0 && !e.busy() && e.Status != http.StatusUnauthorized && (e.Status < 300 || e.Status >= 400)
 }
 
 var (

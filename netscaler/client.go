@@ -18,6 +18,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"nitrox/trust"
 )
 
 // Config is what it takes to reach one NetScaler.
@@ -38,6 +40,9 @@ type Config struct {
 	CAFile             string
 	ServerName         string
 	InsecureSkipVerify bool
+	// CertificateSHA256, if any, are the fingerprints of the only certificates to
+	// trust, instead of any that have the right name and authority.
+	CertificateSHA256 []trust.Fingerprint
 	// Partition is the admin partition to switch to; empty: the default one.
 	Partition string
 	// Timeout is that of connecting and of a single write; 0 is 10 s. Arrays

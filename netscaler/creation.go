@@ -1,6 +1,7 @@
 package netscaler
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -119,23 +120,28 @@ func (c *Client) frontEnd(ctx context.Context, name string) (FrontEnd, error) {
 	if e := refused(err); e != nil && (e.Code == codeNoSuchResource || e.Code == codeNoVServer || e.Status == http.StatusNotFound) {
 		return f, nil
 	}
-	if err == nil && !strings.EqualFold(text(v.Name), name) {
+	if err == nil && text(v.Name) == "" {
 		err = errNameless
+	}
+	if err == nil {
+		err = another(v.Name, name)
 	}
 	if err != nil {
 		return f, err
 	}
 	f.Exists, f.ServiceType, f.Method = true, text(v.ServiceType), text(v.LBMethod)
-	ip, wrong := netip.ParseAddr(text(v.IPv46))
+	ip, noIP := netip.ParseAddr(text(v.IPv46))
 	port, noPort := number(v.Port)
-	if wrong == nil && noPort == nil && port >= 0 && port <= 65535 {
+	if noIP == nil && noPort == nil && port >= 0 && port <= 65535 {
 		f.Addr = netip.AddrPortFrom(ip.Unmap(), uint16(port))
 	}
+	var wrong error
 	_, err = c.do(ctx, get("config/"+vserverBinding+"/"+segment(name), func(r io.Reader) (reply, error) {
-		f.Groups = nil
+		f.Groups, wrong = nil, nil
 		return decodeReply(r, vserverBinding, list(func(dec *json.Decoder) error {
-			var row struct{ ServiceGroupName json.RawMessage }
+			var row struct{ Name, ServiceGroupName json.RawMessage }
 			err := dec.Decode(&row)
+			wrong = cmp.Or(wrong, another(row.Name, name))
 			group := text(row.ServiceGroupName)
 			if err == nil && group == "" {
 				err = errors.New("a binding without a servicegroupname")
@@ -147,5 +153,5 @@ func (c *Client) frontEnd(ctx context.Context, name string) (FrontEnd, error) {
 	if e := refused(err); e != nil && (e.Code == codeNoSuchResource || e.Status == http.StatusNotFound) {
 		return f, nil
 	}
-	return f, err
+	return f, cmp.Or(err, wrong)
 }

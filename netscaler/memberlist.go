@@ -36,6 +36,14 @@ func (b *batch) replace(ctx context.Context) {
 			continue
 		}
 		whose, no := it.change.Group, false
+		if it.change.TD != 0 && (e.serverTaken() || len(e.Failed) > 0) {
+			failed := it.change
+			if failed.Addr = failed.List[0].Addr; len(e.Failed) > 0 {
+				failed.Addr = e.Failed[0]
+			}
+			b.errs[it.i] = fmt.Errorf("%w; if a server of another traffic domain has the name of an address: %s", e, failed.ownServer())
+			continue
+		}
 		switch e.Code {
 		case codeExists: // some builds refuse a list with members that are bound
 			b.errs[it.i] = fmt.Errorf("%w: %w", ErrNoMemberList, e)

@@ -1,11 +1,14 @@
 package netscaler
 
 import (
+	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"net/http"
 	"net/url"
 	"slices"
@@ -92,11 +95,13 @@ func lookUp[T any](ctx context.Context, names []string, read func(context.Contex
 
 func (c *Client) readAll(ctx context.Context, names []string) (groups map[string]finding[[]Member], err error) {
 	var lists map[string]*memberRows
+	var others caseless
 	_, err = c.do(ctx, get("config/"+memberBinding+"?bulkbindings=yes", func(r io.Reader) (reply, error) {
 		lists = make(map[string]*memberRows, len(names))
 		for _, name := range names {
 			lists[name] = &memberRows{}
 		}
+		others = caseless{}
 		var row row
 		return decodeReply(r, memberBinding, list(func(dec *json.Decoder) error {
 			if err := row.read(dec); err != nil {
@@ -111,6 +116,8 @@ func (c *Client) readAll(ctx context.Context, names []string) (groups map[string
 			}
 			if l := lists[string(name)]; l != nil {
 				l.add(&row)
+			} else {
+				others.add(name)
 			}
 			return nil
 		}))
@@ -121,8 +128,43 @@ func (c *Client) readAll(ctx context.Context, names []string) (groups map[string
 	groups = make(map[string]finding[[]Member], len(names))
 	for name, l := range lists {
 		groups[name] = l.finding(name)
+		if l.members == nil && others.have(name) {
+			if groups[name], err = c.readOne(ctx, name); err != nil {
+				return nil, err
+			}
+		}
 	}
 	return groups, nil
+}
+
+// caseless are the names in a list that are not those asked for, in small letters.
+// Whether NITRO tells names apart that differ in case only is not documented: what
+// a list has under such a name may be what was asked for, and is asked for by name.
+type caseless struct {
+	names map[string]bool
+	last  []byte // rows of one group follow each other
+}
+
+func (c *caseless) add(name []byte) {
+	if bytes.Equal(name, c.last) {
+		return
+	}
+	if c.names == nil {
+		c.names = map[string]bool{}
+	}
+	c.last = append(c.last[:0], name...)
+	c.names[strings.ToLower(string(name))] = true
+}
+
+func (c *caseless) have(name string) bool { return c.names[strings.ToLower(name)] }
+
+// another says that a row which was asked for by its name is not of that name. Old
+// builds leave names out, and others write them in another case.
+func another(raw []byte, name string) error {
+	if got := text(raw); got != "" && !strings.EqualFold(got, name) {
+		return fmt.Errorf("%w %q", errAnother, printable(got))
+	}
+	return nil
 }
 
 func (c *Client) readOne(ctx context.Context, name string) (finding[[]Member], error) {
@@ -135,6 +177,7 @@ func (c *Client) readOne(ctx context.Context, name string) (finding[[]Member], e
 				return err
 			}
 			members.add(&row)
+			members.err = cmp.Or(members.err, another(row.Group, name))
 			return nil
 		}))
 	}))
@@ -183,7 +226,7 @@ func notFound[T any](name string, err error) (finding[T], error) {
 
 // attributes are what is asked of servicegroup. Builds before 13.0 do not have
 // all, and say nothing of those.
-const attributes = "servicegroupname,servicetype,state,autoscale,autodisablegraceful,autodisabledelay"
+const attributes = "servicegroupname,servicetype,state,autoscale,autodisablegraceful,autodisabledelay,td"
 
 // Attributes reads the attributes of the groups: up to four by name, more in
 // one call for the whole appliance. What is wrong with one group is found under
@@ -195,10 +238,20 @@ func (c *Client) Attributes(ctx context.Context, names []string) (Attributes, er
 		rows, err := c.detail(ctx, "")
 		if err == nil {
 			all := make(map[string]finding[Attrs], len(names))
+			var others caseless
+			for name := range rows {
+				others.add([]byte(name))
+			}
 			for _, name := range names {
-				if a, ok := rows[name]; ok {
+				a, ok := rows[name]
+				switch {
+				case ok:
 					all[name] = found(a)
-				} else {
+				case others.have(name):
+					if all[name], err = c.attributes(ctx, name); err != nil {
+						return Attributes{}, err
+					}
+				default:
 					all[name] = unknown[Attrs](missing(name))
 				}
 			}
@@ -208,17 +261,33 @@ func (c *Client) Attributes(ctx context.Context, names []string) (Attributes, er
 			return Attributes{}, fmt.Errorf("read the attributes of all service groups: %w", err)
 		}
 	}
-	all, err := each(ctx, names, func(ctx context.Context, name string) (finding[Attrs], error) {
-		rows, err := c.detail(ctx, name)
-		if err != nil {
-			return notFound[Attrs](name, err)
-		}
-		for _, a := range rows { // the name may come back in another case
-			return found(a), nil
-		}
-		return unknown[Attrs](fmt.Errorf("read service group %s: %w", name, errNameless)), nil
-	})
+	all, err := each(ctx, names, c.attributes)
 	return Attributes{all}, err
+}
+
+func (c *Client) attributes(ctx context.Context, name string) (finding[Attrs], error) {
+	rows, err := c.detail(ctx, name)
+	if err != nil {
+		return notFound[Attrs](name, err)
+	}
+	err = errNameless
+	var attrs Attrs
+	for other, a := range rows { // the name may come back in another case
+		if err = another([]byte(other), name); err != nil {
+			break
+		}
+		attrs = a
+	}
+	if err != nil {
+		return unknown[Attrs](fmt.Errorf("read service group %s: %w", name, err)), nil
+	}
+	return found(attrs), nil
+}
+
+// Names are those of all service groups.
+func (c *Client) Names(ctx context.Context) ([]string, error) {
+	rows, err := c.detail(ctx, "")
+	return slices.Sorted(maps.Keys(rows)), err
 }
 
 // detail reads one group's attributes, or those of all if name is empty.
@@ -249,6 +318,7 @@ func (c *Client) readAttrs(ctx context.Context, path string) (rows map[string]At
 				Mode     json.RawMessage `json:"autoscale"`
 				Graceful json.RawMessage `json:"autodisablegraceful"`
 				Delay    json.RawMessage `json:"autodisabledelay"`
+				TD       json.RawMessage `json:"td"`
 			}
 			if err := dec.Decode(&g); err != nil {
 				return err
@@ -267,6 +337,9 @@ func (c *Client) readAttrs(ctx context.Context, path string) (rows map[string]At
 			}
 			if n, err := number(g.Delay); err == nil {
 				a.DrainDelay = time.Duration(min(max(n, 0), 1<<31)) * time.Second
+			}
+			if a.TD, err = domain(g.TD); err != nil {
+				return err
 			}
 			rows[text(g.Name)] = a
 			return nil

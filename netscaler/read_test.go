@@ -275,7 +275,7 @@ func TestRefusedBulkReadIsRememberedAndGroupsReadByName(t *testing.T) {
 			b := newBox(t).on(bulk, refusal)
 			names := []string{"a", "b", "c", "d", "e"}
 			for _, name := range names {
-				b.on(byName(name), rows(binding, `{"servicegroupname":"x","ip":"10.0.0.1","port":80,"state":"ENABLED"}`))
+				b.on(byName(name), rows(binding, `{"servicegroupname":"`+name+`","ip":"10.0.0.1","port":80,"state":"ENABLED"}`))
 			}
 			c := b.open()
 			for range 2 {
@@ -305,7 +305,7 @@ func TestOneGroupsTroubleByNameIsEverybodysIfItIsTheAppliances(t *testing.T) {
 	}
 }
 
-const attrsQuery = "?attrs=servicegroupname,servicetype,state,autoscale,autodisablegraceful,autodisabledelay"
+const attrsQuery = "?attrs=servicegroupname,servicetype,state,autoscale,autodisablegraceful,autodisabledelay,td"
 
 func TestDetail(t *testing.T) {
 	list := rows("servicegroup", `{"servicegroupname":"a","state":"ENABLED","autoscale":"API","autodisablegraceful":"YES","autodisabledelay":"30"},

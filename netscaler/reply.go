@@ -25,6 +25,8 @@ var (
 	// errNameless: a read of one object was answered without the object's own row,
 	// which says nothing of it, not even that it is not there.
 	errNameless = errors.New("the answer has no entry for what was asked")
+	// errAnother: it was answered with the row of something else.
+	errAnother = fmt.Errorf("%w, but one for", errNameless)
 	// errUnsaid: a write was answered without an errorcode, by something other
 	// than the 201 that NITRO gives for what was added, so that a proxy or a web
 	// server may have said it. Some builds answer actions like that.

@@ -380,7 +380,7 @@ func TestCertificateIsVerified(t *testing.T) {
 		t.Fatal(err)
 	}
 
-	wantError(t, readOne(t.Context(), overTCP(t, s.URL)), netscaler.ErrUnavailable, "certificate", "name the file of the certificate to trust in ca_file")
+	wantError(t, readOne(t.Context(), overTCP(t, s.URL)), netscaler.ErrUnavailable, "certificate", "name the file of the certificates to trust in ca_file")
 	if n := refused.Load(); n != 1 {
 		t.Errorf("%d connections to an appliance that is not trusted", n)
 	}

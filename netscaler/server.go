@@ -56,8 +56,11 @@ func (c *Client) readServer(ctx context.Context, name string) (s server, err err
 	if e := refused(err); e != nil && (e.Status == http.StatusNotFound || e.Code == codeNoSuchResource || e.Code == codeNoServer) {
 		return s, ErrGone
 	}
-	if err == nil && !strings.EqualFold(text(s.Name), name) {
+	if err == nil && text(s.Name) == "" {
 		err = errNameless
+	}
+	if err == nil {
+		err = another(s.Name, name)
 	}
 	return s, err
 }
@@ -69,14 +72,14 @@ func (b *batch) bindByName(ctx context.Context) {
 	var conflicts []item
 	for _, it := range b.items {
 		var e *Error
-		if errors.As(b.errs[it.i], &e) && (e.Code == codeServerExists || e.Code == codeNameConflict || e.Code == codeServerNameExists) {
+		if errors.As(b.errs[it.i], &e) && e.serverTaken() {
 			conflicts = append(conflicts, it)
 		}
 	}
 	if len(conflicts) == 0 || b.trouble != nil {
 		return
 	}
-	names, err := b.client.servers(ctx)
+	servers, err := b.client.servers(ctx)
 	if err != nil {
 		for _, it := range conflicts {
 			b.errs[it.i] = fmt.Errorf("%w; looking up its server: %w", b.errs[it.i], err)
@@ -85,26 +88,54 @@ func (b *batch) bindByName(ctx context.Context) {
 	}
 	var again []item
 	for _, it := range conflicts {
-		if it.server = names[it.change.Addr.Addr().Unmap()]; it.server != "" {
+		if it.server = servers[it.change.place()]; it.server != "" {
 			again = append(again, it)
+		} else {
+			b.errs[it.i] = fmt.Errorf("%w; something else has the name that the address's server would get: %s", b.errs[it.i], it.change.ownServer())
 		}
 	}
 	b.send(ctx, again)
 }
 
+// serverTaken: the address has a server already, or its name is another's.
+func (e *Error) serverTaken() bool {
+	return e.Code == codeServerExists || e.Code == codeNameConflict || e.Code == codeServerNameExists
+}
+
+// place is an address in a traffic domain: each domain has addresses of its own.
+type place struct {
+	addr netip.Addr
+	td   int
+}
+
+func (ch Change) place() place { return place{ch.Addr.Addr().Unmap(), ch.TD} }
+
+// ownServer is the remedy where the member's address has no server in the group's
+// traffic domain, and its name is taken, which all domains share. How a NetScaler
+// would name another is not documented, so that is the operator's.
+func (ch Change) ownServer() string {
+	p := ch.place()
+	text := fmt.Sprintf("add a server for it under another name, such as: add server %s-td%d %s", p.addr, p.td, p.addr)
+	if p.td != 0 {
+		text += fmt.Sprintf(" -td %d", p.td)
+	}
+	return text
+}
+
 // servers are the names that the NetScaler has for addresses. It lists them
 // all, once for all conflicts: a filter costs the appliance as much, and
 // compares addresses as text.
-func (c *Client) servers(ctx context.Context) (names map[netip.Addr]string, err error) {
+func (c *Client) servers(ctx context.Context) (names map[place]string, err error) {
 	_, err = c.do(ctx, get("config/server", func(r io.Reader) (reply, error) {
-		names = map[netip.Addr]string{}
+		names = map[place]string{}
 		return decodeReply(r, "server", list(func(dec *json.Decoder) error {
 			var s server
 			if err := dec.Decode(&s); err != nil {
 				return err
 			}
-			if a, err := netip.ParseAddr(text(s.IP)); err == nil && text(s.Domain) == "" && inDefaultDomain(s.TD) {
-				names[a.Unmap()] = text(s.Name)
+			a, noAddr := netip.ParseAddr(text(s.IP))
+			if td, err := domain(s.TD); err == nil && noAddr == nil && text(s.Domain) == "" {
+				names[place{a.Unmap(), td}] = text(s.Name)
 			}
 			return nil // others could not be meant
 		}))
@@ -112,9 +143,15 @@ func (c *Client) servers(ctx context.Context) (names map[netip.Addr]string, err 
 	return names, err
 }
 
-// inDefaultDomain: in the traffic domain 0, where servers are unless somebody
-// says otherwise. Another domain may have the same address.
-func inDefaultDomain(td []byte) bool {
+// domain is a traffic domain: 0, where servers and groups are unless somebody says
+// otherwise, or another, which may have the same addresses.
+func domain(td []byte) (int, error) {
+	if len(plain(td)) == 0 {
+		return 0, nil
+	}
 	n, err := number(td)
-	return len(td) == 0 || err == nil && n == 0
+	if err != nil {
+		return 0, fmt.Errorf("the traffic domain: %w", err)
+	}
+	return n, nil
 }

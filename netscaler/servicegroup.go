@@ -100,6 +100,7 @@ type Attrs struct {
 	ServiceType string // HTTP, SSL, TCP and so on
 	Autoscale   string // DISABLED, API, DNS, POLICY or CLOUD
 	Disabled    bool   // the whole group is disabled
+	TD          int    // the traffic domain; 0 is the default one
 	// DrainGraceful (autodisablegraceful): members that a desired state leaves
 	// out are drained, for DrainDelay (autodisabledelay; 0: until their last
 	// client is gone). Otherwise they are unbound at once.
@@ -146,6 +147,9 @@ type Change struct {
 	// count, for Set Weight and Order are the new ones, and for RemoveServer
 	// only Addr and Server count.
 	Member
+	// TD is the group's traffic domain, in which Bind and ReplaceMembers mean the
+	// address.
+	TD int
 	// Was is what Set replaces.
 	Was Settings
 	// Delay is how long a drain may take, in whole seconds; 0, which only a

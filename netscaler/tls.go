@@ -3,12 +3,13 @@ package netscaler
 import (
 	"crypto/tls"
 	"crypto/x509"
-	"errors"
 	"fmt"
 	"net"
 	"net/http"
 	"os"
 	"time"
+
+	"nitrox/trust"
 )
 
 // newTransport connects as the configuration says. The system's proxies are
@@ -29,8 +30,8 @@ func newTransport(c Config) (*http.Transport, error) {
 			return nil, fmt.Errorf("the CA file %s contains no PEM certificate", c.CAFile)
 		}
 	}
-	return &http.Transport{
-		Proxy:               http.ProxyFromEnvironment,
+	trust.Pin(settings, c.CertificateSHA256)
+	transport := &http.Transport{
 		DialContext:         (&net.Dialer{Timeout: c.Timeout}).DialContext,
 		TLSClientConfig:     settings,
 		TLSHandshakeTimeout: c.Timeout,
@@ -39,27 +40,15 @@ func newTransport(c Config) (*http.Transport, error) {
 		// would be one of those whose outcome is not known.
 		IdleConnTimeout:        5 * time.Second,
 		MaxResponseHeaderBytes: 64 << 10,
-	}, nil
+	}
+	trust.UseProxies(transport)
+	return transport, nil
 }
 
-// untrusted says whether err is about TLS and the appliance's certificate, and
-// what to do. Trying again cannot help.
+// untrusted says whether err is about TLS and the appliance's certificate, or
+// about a proxy in between, and what to do. Trying again cannot help.
 func untrusted(err error) (advice string, yes bool) {
-	var (
-		authority x509.UnknownAuthorityError
-		name      x509.HostnameError
-		record    tls.RecordHeaderError
-		cert      *tls.CertificateVerificationError
-	)
-	switch {
-	case errors.As(err, &authority):
-		return "name the file of the certificate to trust in ca_file", true
-	case errors.As(err, &name):
-		return "put the name in the certificate into server_name", true
-	case errors.Is(err, http.ErrSchemeMismatch), errors.As(err, &record):
-		return "the port does not speak TLS; is it the https port?", true
-	case errors.As(err, &cert):
-		return "the certificate is not valid", true
-	}
-	return "", false
+	return trust.Advice(err, trust.Keys{CAFile: "ca_file", ServerName: "server_name",
+		// Where the certificate of the management services is, unless it was replaced.
+		Compare: "in its shell: openssl x509 -noout -fingerprint -sha256 -in /nsconfig/ssl/ns-server.cert"})
 }

@@ -411,6 +411,15 @@ func TestAddressThatHasAServerIsBoundByItsName(t *testing.T) {
 			t.Errorf("sent %q", got)
 		}
 	})
+	t.Run("in the group's traffic domain", func(t *testing.T) {
+		b := newBox(t).on("GET server", servers).on("PUT "+binding, nitro(409, 433, "Server name already exists"), answer{status: 201})
+		far := slices.Clone(list[:1])
+		far[0].TD = 7
+		wantNil(t, b.open().Do(t.Context(), netscaler.Bind, far))
+		if got := b.bodies("PUT " + binding); len(got) != 2 || !strings.Contains(got[1], `"servername":"far"`) {
+			t.Errorf("sent %q", got)
+		}
+	})
 	t.Run("and is bound already", func(t *testing.T) {
 		b := newBox(t).on("GET server", servers).on("PUT "+binding, nitro(409, 1335, "Server already exists [10.0.0.1]"), nitro(409, 273, "Resource already exists"))
 		wantError(t, b.open().Do(t.Context(), netscaler.Bind, list[:1])[0], netscaler.ErrUnsure, "273")

@@ -77,23 +77,22 @@ func (v *visit) remove(ctx context.Context, outcomes []*Outcome) {
 		if looks > 0 {
 			_ = pause(ctx, time.Second) // do sees that ctx has ended
 		}
-		var groups netscaler.Groups
 		if ctx.Err() == nil {
-			var err error
-			if groups, err = v.ns.Client.Read(ctx, groupsOf(waiting)); err != nil {
+			if err := v.look(ctx, waiting); err != nil {
 				v.errs = append(v.errs, err)
 				return
 			}
 		}
 		var due, rest []*Outcome
 		for _, o := range waiting {
-			members, err := groups.Members(o.App.Group)
+			seen := v.looks[o]
+			err := seen.err
 			if err == nil {
-				err = shows(o.Plan, members)
+				err = shows(o.Plan, seen.members)
 			}
 			late := time.Since(began) >= o.App.Policy.WaitUp
 			switch {
-			case ctx.Err() != nil, err == nil && (late || ready(o.Plan, members)):
+			case ctx.Err() != nil, err == nil && (late || ready(o.Plan, seen.members)):
 				due = append(due, o)
 			case late:
 				o.settle(isRemoval, fmt.Errorf("not removed: it is not known whether its successors are UP: %w", err))
@@ -175,6 +174,7 @@ func (v *visit) do(ctx context.Context, outcomes []*Outcome, op netscaler.Op) {
 		for i := range o.Done {
 			if d := &o.Done[i]; d.Op == op && !(v.byList(o) && inList(d.Change)) {
 				all = append(all, d)
+				delete(v.looks, o)
 			}
 		}
 	}

@@ -261,6 +261,11 @@ func (d *draft) propose() {
 	case d.attrs != nil && d.attrs.Autoscale == "API" && d.byList:
 		plan = listed(plan, *d.attrs)
 	}
+	if d.attrs != nil {
+		for i := range plan.Changes {
+			plan.Changes[i].TD = d.attrs.TD
+		}
+	}
 	d.proposal = creating(plan, d.App, d.missing, d.front)
 }
 

@@ -139,10 +139,48 @@ func (v *visit) giveLists(ctx context.Context, outcomes []*Outcome, removing boo
 	}
 }
 
+// look is what was seen of a group when it was read.
+type look struct {
+	at      time.Time
+	members []netscaler.Member
+	err     error // why nothing was
+}
+
+// lookKept is for how long a look is one right before a list.
+const lookKept = time.Second / 2
+
+// look reads the groups of the outcomes.
+func (v *visit) look(ctx context.Context, outcomes []*Outcome) error {
+	if len(outcomes) == 0 {
+		return nil
+	}
+	at := time.Now()
+	groups, err := v.ns.Client.Read(ctx, groupsOf(outcomes))
+	v.saw(outcomes, groups, at)
+	return err
+}
+
+// saw notes what a read that began at a time has found.
+func (v *visit) saw(outcomes []*Outcome, groups netscaler.Groups, at time.Time) {
+	for _, o := range outcomes {
+		members, err := groups.Members(o.App.Group)
+		v.looks[o] = look{at, members, err}
+	}
+}
+
+// justSeen: the group was looked at just now, and this visit has changed nothing of
+// it since. A look that shows no members is made again: of all that an answer can
+// lack, only the whole of its rows cannot be told from none.
+func (v *visit) justSeen(o *Outcome) bool {
+	seen, looked := v.looks[o]
+	return looked && seen.err == nil && len(seen.members) > 0 && time.Since(seen.at) < lookKept
+}
+
 // giveListsOnce returns the outcomes whose lists were accepted, and whose groups
-// do not match them. A list replaces everything, so the groups are read right
-// before it, so as not to undo what somebody has just done, and again after it,
-// because its answer does not say what became of each member.
+// do not match them. A list replaces everything, so each is made from a look right
+// before it, so as not to undo what somebody has just done, and followed by one,
+// because its answer does not say what became of each member. What the plan was made
+// from can be the first, and what follows one list is the first of the next.
 func (v *visit) giveListsOnce(ctx context.Context, outcomes []*Outcome, removing bool) (unlike []*Outcome) {
 	mine := func(d Done) bool { return inList(d.Change) && removes(d.Change) == removing }
 	var work []*Outcome
@@ -161,8 +199,7 @@ func (v *visit) giveListsOnce(ctx context.Context, outcomes []*Outcome, removing
 		return nil
 	}
 	calls := context.WithoutCancel(ctx)
-	groups, err := v.ns.Client.Read(calls, groupsOf(work))
-	if err != nil {
+	if err := v.look(calls, slices.DeleteFunc(slices.Clone(work), v.justSeen)); err != nil {
 		v.errs = append(v.errs, err)
 		return nil
 	}
@@ -175,12 +212,12 @@ func (v *visit) giveListsOnce(ctx context.Context, outcomes []*Outcome, removing
 				changes = append(changes, d.Change)
 			}
 		}
-		now, err := groups.Members(o.App.Group)
-		if err != nil {
-			o.settle(mine, fmt.Errorf("not sent: %w", err))
+		seen := v.looks[o]
+		if seen.err != nil {
+			o.settle(mine, fmt.Errorf("not sent: %w", seen.err))
 			continue
 		}
-		list, out := memberList(now, changes)
+		list, out := memberList(seen.members, changes)
 		if lost := lost(o.Plan, removing, list); len(lost) > 0 {
 			o.settle(mine, fmt.Errorf("not sent: the service group has changed since the plan was made, and the list would drop %s", listOf(lost)))
 			continue
@@ -190,19 +227,16 @@ func (v *visit) giveListsOnce(ctx context.Context, outcomes []*Outcome, removing
 			continue
 		}
 		given = append(given, o)
-		lists = append(lists, netscaler.Change{Op: netscaler.ReplaceMembers, Group: o.App.Group, List: list, Out: out})
+		lists = append(lists, netscaler.Change{Op: netscaler.ReplaceMembers, Group: o.App.Group, TD: o.Done[0].TD, List: list, Out: out})
 	}
 	began := time.Now()
 	errs := v.ns.Client.Do(calls, netscaler.ReplaceMembers, lists)
 	v.abandon(errs)
-	var now netscaler.Groups
-	if len(given) > 0 {
-		if now, err = v.ns.Client.Read(calls, groupsOf(given)); err != nil && len(v.errs) == 0 {
-			v.errs = append(v.errs, fmt.Errorf("read again after setting the members of a group: %w", err))
-		}
+	if err := v.look(calls, given); err != nil && len(v.errs) == 0 {
+		v.errs = append(v.errs, fmt.Errorf("read again after setting the members of a group: %w", err))
 	}
 	for i, o := range given {
-		members, unread := now.Members(o.App.Group)
+		members, unread := v.looks[o].members, v.looks[o].err
 		made := 0
 		for j := range o.Done {
 			d := &o.Done[j]

@@ -1,6 +1,7 @@
 package sync_test
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"net/netip"
@@ -83,6 +84,47 @@ func apiSite(t *testing.T, st stage, p sync.Policy, build simulator.Options, con
 	return s
 }
 
+// A change costs no more calls than it must: beside log-in, attributes, role, save
+// and log-out, a look before the first list and one after each.
+func TestListsCostFewCalls(t *testing.T) {
+	const before = "POST login, GET servicegroup_servicegroupmember_binding, GET servicegroup, GET hanode, "
+	const list = "PUT servicegroup_servicegroupmemberlist_binding, GET servicegroup_servicegroupmember_binding, "
+	const after = "POST nsconfig save, POST logout"
+	for name, c := range map[string]struct {
+		from, to []sources.Endpoint
+		late     time.Duration // of the source
+		want     string
+		calls    int
+	}{
+		"add":                      {hosts(1, 4), hosts(1, 5), 0, before + list + after, 8},
+		"remove":                   {hosts(1, 4), hosts(1, 3), 0, before + list + after, 8},
+		"add and remove":           {hosts(1, 4), hosts(2, 5), 0, before + list + list + after, 10},
+		"the first members":        {nil, hosts(1, 4), 0, before + "GET servicegroup_servicegroupmember_binding, " + list + after, 9},
+		"the plan's look is old":   {hosts(1, 4), hosts(1, 5), time.Second, before + "GET servicegroup_servicegroupmember_binding, " + list + after, 9},
+		"neither to add nor to go": {hosts(1, 4), hosts(1, 4), 0, "POST login, GET servicegroup_servicegroupmember_binding, POST logout", 3},
+	} {
+		bubble(t, func(t *testing.T) {
+			st := stage{"shop": known(c.from)}
+			var late time.Duration
+			slow := func(ctx context.Context, app string, fresh bool) (sources.Answer, error) {
+				time.Sleep(late)
+				return st.play(ctx, app, fresh)
+			}
+			s := newSite(t, players{"prod": slow}, sync.App{Name: "shop", Policy: atOnce})
+			s.replace("edge", simulator.Options{})
+			s.command(apiGroup)
+			s.sync(0)
+			st["shop"] = known(c.to)
+			s.sims["edge"].ResetCalls()
+			late = c.late
+			s.sync(0)
+			if got := kinds(s.sims["edge"].Calls()); strings.Join(got, ", ") != c.want || len(got) != c.calls {
+				t.Errorf("%s: %d calls, want %d\n got %s\nwant %s", name, len(got), c.calls, strings.Join(got, ", "), c.want)
+			}
+		})
+	}
+}
+
 func lists(sim *simulator.Simulator) (n int) {
 	for _, c := range sim.Calls() {
 		if strings.HasPrefix(c.Type, "servicegroup_servicegroupmemberlist") {
@@ -106,7 +148,7 @@ func TestAGroupWithAutoscaleAPITakesLists(t *testing.T) {
 		if n := r.Outcomes[0].Notes; len(n) != 0 {
 			t.Errorf("notes: %q", n)
 		}
-		want := "POST login, GET servicegroup_servicegroupmember_binding, GET servicegroup, GET hanode, GET servicegroup_servicegroupmember_binding, " +
+		want := "POST login, GET servicegroup_servicegroupmember_binding, GET servicegroup, GET hanode, " +
 			"PUT servicegroup_servicegroupmemberlist_binding, GET servicegroup_servicegroupmember_binding, POST nsconfig save, POST logout"
 		if got := strings.Join(kinds(sim.Calls()), ", "); got != want {
 			t.Errorf("\n got %s\nwant %s", got, want)

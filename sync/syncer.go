@@ -67,7 +67,7 @@ func (s *Syncer) pass(ctx context.Context, names []string, apply bool) Result {
 		for _, name := range app.NetScalers {
 			if visits[name] == nil {
 				ns := s.NetScalers[name]
-				visits[name] = &visit{Syncer: s, name: name, ns: ns, confirmErrs: map[string]error{}}
+				visits[name] = &visit{Syncer: s, name: name, ns: ns, confirmErrs: map[string]error{}, looks: map[*Outcome]look{}}
 				order = append(order, visits[name])
 				visits[name].doing("reading")
 			}

@@ -262,3 +262,66 @@ func TestAListThatWasOvertakenIsGivenOnceMore(t *testing.T) {
 		s.expect("sg-shop", bound(1, 5))
 	})
 }
+
+// A service group that does not exist is mostly misspelt: the error names the one
+// that is meant, whether groups are read one by one or all at once.
+func TestAMissingGroupNamesTheNearest(t *testing.T) {
+	for _, more := range []int{0, 5} {
+		bubble(t, func(t *testing.T) {
+			st := stage{"shop": known(hosts(1, 2))}
+			apps := []sync.App{{Name: "shop", Group: "sg-shpo"}}
+			conf := []string{"add serviceGroup sg-shop HTTP", "add serviceGroup sg-cart HTTP"}
+			for i := range more {
+				name := fmt.Sprintf("other%d", i)
+				st[name] = known(hosts(1, 1))
+				apps = append(apps, sync.App{Name: name, Group: name})
+				conf = append(conf, "add serviceGroup "+name+" HTTP", "bind serviceGroup "+name+" 10.0.0.1 80")
+			}
+			s := newSite(t, players{"prod": st.play}, apps...)
+			s.replace("edge", simulator.Options{})
+			s.command(conf...)
+			r := s.sync(1)
+			if got := fmt.Sprint(r.Outcomes[0].Err); !strings.HasSuffix(got, `service group sg-shpo: no such service group; create it, or correct its name in the mapping; did you mean "sg-shop"?`) {
+				t.Error(got)
+			}
+		})
+	}
+}
+
+// All traffic domains share the names of servers. Where a server of another domain
+// has the name that an address's would get, the app says what to do about it, and
+// what is bound is never the other domain's server.
+func TestAnAddressOfTwoTrafficDomains(t *testing.T) {
+	for _, autoscale := range []string{"", " -autoScale API"} {
+		bubble(t, func(t *testing.T) {
+			st := stage{"shop": known(hosts(1, 2))}
+			s := newSite(t, players{"prod": st.play}, sync.App{Name: "shop", Policy: atOnce})
+			s.replace("edge", simulator.Options{})
+			s.command("add serviceGroup sg-other HTTP", "bind serviceGroup sg-other 10.0.0.1 80", "add serviceGroup sg-shop HTTP -td 7"+autoscale)
+			for range 2 {
+				r := s.sync(1)
+				s.expect("sg-shop", "10.0.0.2:80")
+				if got := fmt.Sprint(r.Outcomes[0].Done[0].Err); !strings.Contains(got, "add a server for it under another name, such as: add server 10.0.0.1-td7 10.0.0.1 -td 7") {
+					t.Errorf("%q: %s", autoscale, got)
+				}
+			}
+			s.command("add server 10.0.0.1-td7 10.0.0.1 -td 7")
+			s.sync(0)
+			s.expect("sg-shop", "10.0.0.1:80, 10.0.0.2:80")
+			for _, m := range s.sims["edge"].Members("sg-shop") {
+				if m.Server == "10.0.0.1" {
+					t.Errorf("%q: the server of another traffic domain is bound", autoscale)
+				}
+			}
+			// And the other way round: the name of an address of the default domain
+			// is that of a server elsewhere.
+			s.command("add server 10.0.0.3 10.0.0.3 -td 7", "unbind serviceGroup sg-other 10.0.0.1 80")
+			s.Apps[0].Group = "sg-other"
+			st["shop"] = known(hosts(3, 3))
+			r := s.sync(1)
+			if got := fmt.Sprint(r.Outcomes[0].Done[0].Err); !strings.HasSuffix(got, "such as: add server 10.0.0.3-td0 10.0.0.3") {
+				t.Errorf("%s", got)
+			}
+		})
+	}
+}

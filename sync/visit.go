@@ -3,11 +3,13 @@ package sync
 import (
 	"context"
 	"errors"
+	"fmt"
 	"maps"
 	"slices"
 	"time"
 
 	"nitrox/netscaler"
+	"nitrox/sources"
 )
 
 // visit is one pass's work on one NetScaler. It is its only writer.
@@ -29,6 +31,9 @@ type visit struct {
 	identified chan error
 	// noOrder: it was told that the build has no order of members.
 	noOrder bool
+	// looks are what groups were last seen to have, until something of theirs is
+	// changed.
+	looks map[*Outcome]look
 	// ordinary are the outcomes whose member lists were refused.
 	ordinary map[*Outcome]bool
 }
@@ -39,6 +44,7 @@ func (v *visit) run(ctx context.Context, all polls, apply bool) {
 		groups netscaler.Groups
 		err    error
 		asked  bool
+		at     time.Time
 		took   time.Duration
 	}
 	defer v.doing("")
@@ -49,6 +55,7 @@ func (v *visit) run(ctx context.Context, all polls, apply bool) {
 		if r.err = v.ns.backoff.tooSoon(); r.err == nil {
 			r.asked = true
 			if r.err = v.unreachable(); r.err == nil {
+				r.at = time.Now()
 				r.groups, r.err = v.ns.Client.Read(ctx, groupsOf(v.outcomes))
 			}
 		}
@@ -67,6 +74,7 @@ func (v *visit) run(ctx context.Context, all polls, apply bool) {
 			// What the first wave read is old by the time a slow source answers.
 			end := clock(&v.phases.Read)
 			v.doing("reading")
+			r.at = time.Now()
 			r.groups, r.err = v.ns.Client.Read(ctx, groupsOf(wave))
 			v.doing("")
 			end()
@@ -82,7 +90,9 @@ func (v *visit) run(ctx context.Context, all polls, apply bool) {
 			continue
 		}
 		v.doing("reading")
+		v.saw(wave, r.groups, r.at)
 		v.plan(ctx, wave, r.groups)
+		v.suggest(ctx, wave)
 		v.doing("")
 		if !apply && len(v.errs) == 0 && slices.ContainsFunc(wave, (*Outcome).pending) {
 			// What a run would fail at, a plan must say.
@@ -115,6 +125,24 @@ func (v *visit) run(ctx context.Context, all polls, apply bool) {
 			v.errs = append(v.errs, err)
 		} else {
 			v.saved = true
+		}
+	}
+}
+
+// suggest names, beside each service group that does not exist, the one that is
+// most like it. Where the names cannot be read, that it does not exist stands.
+func (v *visit) suggest(ctx context.Context, outcomes []*Outcome) {
+	missing := slices.DeleteFunc(slices.Clone(outcomes), func(o *Outcome) bool { return !errors.Is(o.Err, netscaler.ErrNoGroup) })
+	if len(missing) == 0 {
+		return
+	}
+	names, err := v.ns.Client.Names(ctx)
+	if err != nil {
+		return
+	}
+	for _, o := range missing {
+		if near := sources.Nearest(o.App.Group, names); near != "" {
+			o.Err = fmt.Errorf("%w; did you mean %q?", o.Err, near)
 		}
 	}
 }

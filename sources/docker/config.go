@@ -10,6 +10,7 @@ import (
 
 	"nitrox/sources"
 	"nitrox/sources/httpapi"
+	"nitrox/trust"
 )
 
 // Config is a docker source of the mapping.
@@ -21,7 +22,7 @@ type Config struct {
 	// in turn.
 	Hosts []string `yaml:"hosts"`
 	// CAFile holds the certificates that the daemon's must be signed by;
-	// without it the system's are used. TLS is on if one of these four is given
+	// without it the system's are used. TLS is on if one of these five is given
 	// or the host begins with https. The files are read again for each poll.
 	CAFile sources.Path `yaml:"ca_file"`
 	// CertFile and KeyFile hold the certificate to present to the daemon.
@@ -30,6 +31,9 @@ type Config struct {
 	// ServerName is the name in the daemon's certificate, where that is not the
 	// host's.
 	ServerName string `yaml:"server_name"`
+	// CertificateSHA256 are the fingerprints of the only certificates to trust in
+	// the daemon, instead of any that have the right name and authority.
+	CertificateSHA256 []trust.Fingerprint `yaml:"certificate_sha256"`
 	// Kind is what answers there; by default that is found out.
 	Kind Kind `yaml:"kind"`
 	// HostAddress is the address to bind for containers that are published on
@@ -59,9 +63,9 @@ func (c Config) Check() error {
 		case err != nil:
 			problems.Add(key, "%w", err)
 		case c.tls() && a.network == "unix":
-			problems.Add(key, "a local socket has no TLS: ca_file, cert_file, key_file and server_name are for tcp:// and https://")
+			problems.Add(key, "a local socket has no TLS: ca_file, cert_file, key_file, server_name and certificate_sha256 are for tcp:// and https://")
 		case c.tls() && a.url.Scheme == "http":
-			problems.Add(key, "http:// contradicts ca_file, cert_file, key_file or server_name; write tcp:// or https://")
+			problems.Add(key, "http:// contradicts ca_file, cert_file, key_file, server_name or certificate_sha256; write tcp:// or https://")
 		case slices.Contains(c.hosts()[:i], text):
 			problems.Add(key, "%s is listed twice", text)
 		}
@@ -72,6 +76,9 @@ func (c Config) Check() error {
 			key = "key_file"
 		}
 		problems.Add(key, "cert_file and key_file must be given together")
+	}
+	if c.CAFile != "" && len(c.CertificateSHA256) > 0 {
+		problems.Add("certificate_sha256", "it takes the place of ca_file; remove one of the two")
 	}
 	if !slices.Contains([]Kind{"", Swarm, Classic, Engine}, c.Kind) {
 		problems.Add("kind", "%q is not swarm, classic or engine", c.Kind)
@@ -101,12 +108,12 @@ func (c Config) hosts() []string {
 }
 
 func (c Config) certificates() httpapi.Certificates {
-	return httpapi.Certificates{CAFile: c.CAFile, CertFile: c.CertFile, KeyFile: c.KeyFile, ServerName: c.ServerName}
+	return httpapi.Certificates{CAFile: c.CAFile, CertFile: c.CertFile, KeyFile: c.KeyFile, ServerName: c.ServerName, SHA256: c.CertificateSHA256}
 }
 
 // tls says whether one of the keys that turn TLS on is given.
 func (c Config) tls() bool {
-	return c.certificates() != httpapi.Certificates{}
+	return c.CAFile != "" || c.CertFile != "" || c.KeyFile != "" || c.ServerName != "" || len(c.CertificateSHA256) > 0
 }
 
 // Query is a from entry of the mapping.

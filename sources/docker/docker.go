@@ -14,12 +14,10 @@ package docker
 
 import (
 	"context"
-	"crypto/x509"
-	"errors"
-	"fmt"
 
 	"nitrox/sources"
 	"nitrox/sources/httpapi"
+	"nitrox/trust"
 )
 
 // Kind is what answers at a host.
@@ -91,15 +89,7 @@ func (h *host) poll(ctx context.Context, queries []Query) ([]sources.Answer, err
 	return answers, err
 }
 
-// advised adds to an error about a certificate which key is about it.
+// advised adds to an error of a connection what to do about it.
 func advised(err error) error {
-	var name x509.HostnameError
-	var authority x509.UnknownAuthorityError
-	switch {
-	case errors.As(err, &name):
-		return fmt.Errorf("%w; if it is the right host, put the name in its certificate into server_name", err)
-	case errors.As(err, &authority):
-		return fmt.Errorf("%w; name the file of the certificates to trust in ca_file", err)
-	}
-	return err
+	return trust.Explain(err, httpapi.Keys("ca_file", "server_name"))
 }

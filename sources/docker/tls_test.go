@@ -23,6 +23,7 @@ import (
 	"nitrox/sources"
 	"nitrox/sources/docker"
 	"nitrox/sources/docker/dockertest"
+	"nitrox/trust"
 )
 
 // authority issues certificates.
@@ -123,6 +124,14 @@ func TestTLS(t *testing.T) {
 		}
 	})
 
+	t.Run("its fingerprint", func(t *testing.T) {
+		config := good
+		config.CAFile, config.ServerName, config.CertificateSHA256 = "", "", []trust.Fingerprint{trust.Of(cert)}
+		if _, err := open(t, config).Poll(t.Context(), q, false); err != nil {
+			t.Error(err)
+		}
+	})
+
 	garbage := sources.Path(filepath.Join(dir, "garbage.pem"))
 	if err := os.WriteFile(string(garbage), []byte("-----BEGIN SECRET-----"), 0o600); err != nil {
 		t.Fatal(err)
@@ -135,7 +144,10 @@ func TestTLS(t *testing.T) {
 		"another authority": {func(c *docker.Config) {
 			c.CAFile = writePEM(t, filepath.Join(dir, "other.pem"), "CERTIFICATE", other.cert.Raw)
 		}, "name the file of the certificates to trust in ca_file"},
-		"the system's":          {func(c *docker.Config) { c.CAFile = "" }, "name the file of the certificates to trust in ca_file"},
+		"the system's": {func(c *docker.Config) { c.CAFile = "" }, "name the file of the certificates to trust in ca_file"},
+		"another's fingerprint": {func(c *docker.Config) {
+			c.CAFile, c.CertificateSHA256 = "", []trust.Fingerprint{trust.Of(other.cert)}
+		}, string(trust.Of(cert))},
 		"no client certificate": {func(c *docker.Config) { c.CertFile, c.KeyFile = "", "" }, "tls: "},
 		"no TLS":                {func(c *docker.Config) { c.CAFile, c.CertFile, c.KeyFile, c.ServerName = "", "", "", "" }, "400 Bad Request: Client sent an HTTP request to an HTTPS server."},
 		"no certificates":       {func(c *docker.Config) { c.CAFile = garbage }, "garbage.pem contains no certificate"},

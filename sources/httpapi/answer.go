@@ -10,6 +10,7 @@ import (
 
 	"nitrox/bounds"
 	"nitrox/sources"
+	"nitrox/trust"
 )
 
 // ErrTooLarge is wrapped by the error about an answer that exceeds a limit.
@@ -53,8 +54,15 @@ func NewStatusError(resp *http.Response) *StatusError {
 	if err != nil {
 		return fail(": %w", err)
 	}
+	whose := ""
 	if message := Message(body); message != "" {
 		body = []byte(message)
+	} else if resp.Request.URL.Scheme == "http" { // by TLS a proxy cannot answer in the place of a server
+		if via := trust.Via(resp.Request.URL.String()); via != "" {
+			whose = " (" + via + ")"
+		} else if resp.StatusCode == http.StatusBadRequest {
+			whose = " (if the port expects TLS, write https:// in the URL)"
+		}
 	}
 	if line := sources.Excerpt(body); line != "" {
 		text += ": " + line
@@ -62,7 +70,7 @@ func NewStatusError(resp *http.Response) *StatusError {
 	if after := resp.Header.Get("Retry-After"); after != "" {
 		text += " (Retry-After: " + sources.Excerpt(after) + ")"
 	}
-	return &StatusError{resp.StatusCode, errors.New(text)}
+	return &StatusError{resp.StatusCode, errors.New(text + whose)}
 }
 
 // Message is the message of a JSON object; "" if there is none.

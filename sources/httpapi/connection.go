@@ -11,6 +11,7 @@ import (
 
 	"nitrox/bounds"
 	"nitrox/sources"
+	"nitrox/trust"
 )
 
 // Certificates are the files and the name that TLS is set up with; each may be
@@ -24,6 +25,9 @@ type Certificates struct {
 	// ServerName is the name in the server's certificate, if that is not the
 	// host's.
 	ServerName string
+	// SHA256 are the fingerprints of the only certificates to trust in the server,
+	// instead of any that have the right name and authority.
+	SHA256 []trust.Fingerprint
 }
 
 // PEM is what is in the files of certificates. It can be compared: they may be
@@ -62,14 +66,20 @@ func (c Certificates) TLS(pem PEM) (*tls.Config, error) {
 		}
 		config.Certificates = []tls.Certificate{pair}
 	}
+	trust.Pin(config, c.SHA256)
 	return config, nil
+}
+
+// Keys are those of a source that say whom to trust, for [trust.Explain]; caFile
+// and serverName are empty where it has none.
+func Keys(caFile, serverName string) trust.Keys {
+	return trust.Keys{CAFile: caFile, ServerName: serverName, Compare: "openssl x509 -noout -fingerprint -sha256 -in its certificate file"}
 }
 
 // NewTransport connects with the limits that all cluster managers share; what a
 // request takes as a whole is its context's. config nil: without TLS.
 func NewTransport(config *tls.Config) *http.Transport {
-	return &http.Transport{
-		Proxy:                  http.ProxyFromEnvironment,
+	t := &http.Transport{
 		MaxResponseHeaderBytes: bounds.MaxHeader,
 		DialContext:            (&net.Dialer{Timeout: 5 * time.Second, KeepAlive: 15 * time.Second}).DialContext,
 		TLSClientConfig:        config,
@@ -78,4 +88,6 @@ func NewTransport(config *tls.Config) *http.Transport {
 		MaxIdleConnsPerHost:    4,
 		IdleConnTimeout:        time.Minute,
 	}
+	trust.UseProxies(t)
+	return t
 }

@@ -3,7 +3,6 @@ package kubeapi
 import (
 	"bytes"
 	"context"
-	"crypto/x509"
 	"errors"
 	"fmt"
 	"net/http"
@@ -11,11 +10,13 @@ import (
 	"os"
 	"strings"
 
+	utilnet "k8s.io/apimachinery/pkg/util/net"
 	"k8s.io/client-go/rest"
 	"k8s.io/client-go/tools/clientcmd/api"
 
 	"nitrox/bounds"
 	"nitrox/sources/httpapi"
+	"nitrox/trust"
 )
 
 // Client makes requests to one API server. There is neither a limit of requests
@@ -30,19 +31,20 @@ type Client struct {
 	kubeconfig *api.Config
 }
 
-func newClient(config *rest.Config, http1 bool) (*Client, error) {
+func newClient(config *rest.Config, http1 bool, pins []trust.Fingerprint) (*Client, error) {
 	config = rest.CopyConfig(config)
 	config.UserAgent = "nitrox"
 	config.Timeout = 0 // the context has it
 	if http1 {
 		config.NextProtos = []string{"http/1.1"}
 	}
-	config.Wrap(func(t http.RoundTripper) http.RoundTripper {
-		if t, ok := t.(*http.Transport); ok && t.MaxResponseHeaderBytes == 0 {
-			t.MaxResponseHeaderBytes = bounds.MaxHeader
-		}
-		return t
-	})
+	if len(pins) > 0 {
+		config.CAFile, config.CAData, config.Insecure = "", nil, true
+	}
+	environment := config.Proxy == nil // a kubeconfig can name another proxy
+	if environment {
+		config.Proxy = http.ProxyFromEnvironment
+	}
 	base, _, err := rest.DefaultServerUrlFor(config)
 	if err != nil {
 		return nil, err
@@ -53,7 +55,34 @@ func newClient(config *rest.Config, http1 bool) (*Client, error) {
 	}
 	own := *shared
 	own.CheckRedirect = httpapi.Stay
+	// Having been given a function for the proxy, client-go shares it with nobody.
+	t, err := under(own.Transport)
+	if err != nil {
+		return nil, err
+	}
+	t.MaxResponseHeaderBytes = bounds.MaxHeader
+	if environment {
+		trust.UseProxies(t)
+	}
+	if len(pins) > 0 && base.Scheme != "https" {
+		return nil, errors.New("certificate_sha256: the server is not an https:// URL")
+	}
+	trust.Pin(t.TLSClientConfig, pins)
 	return &Client{http: &own, base: base, tokenFile: config.BearerTokenFile}, nil
+}
+
+// under is the transport that those of client-go are wrapped around.
+func under(t http.RoundTripper) (*http.Transport, error) {
+	for {
+		switch outer := t.(type) {
+		case *http.Transport:
+			return outer, nil
+		case utilnet.RoundTripperWrapper:
+			t = outer.WrappedRoundTripper()
+		default:
+			return nil, fmt.Errorf("client-go has a transport that is not known: %T", t)
+		}
+	}
 }
 
 // Host is the API server's, for errors.
@@ -81,11 +110,7 @@ func (c *Client) open(ctx context.Context, method string, u *url.URL, body []byt
 		return nil, err
 	}
 	response, err := c.http.Do(request)
-	err = httpapi.Cause(err)
-	if wrong := new(x509.UnknownAuthorityError); errors.As(err, wrong) {
-		err = fmt.Errorf("%w; put the CA that signed the API server's certificate into certificate-authority or certificate-authority-data of the kubeconfig's cluster", err)
-	}
-	return response, err
+	return response, httpapi.Cause(err)
 }
 
 // Do makes a request and returns the body of a whole answer of at most max bytes.

@@ -25,6 +25,7 @@ import (
 
 	"nitrox/sources"
 	"nitrox/sources/httpapi"
+	"nitrox/trust"
 )
 
 // Cluster says which cluster is meant. The zero value is that of the pod's
@@ -36,6 +37,9 @@ type Cluster struct {
 	// Context is the context to use. A file's current-context never is: it is for
 	// people at a keyboard, and changes under a program's feet.
 	Context string
+	// CertificateSHA256, if any, are the fingerprints of the only certificates to
+	// trust in the API server, instead of what the kubeconfig says of that.
+	CertificateSHA256 []trust.Fingerprint
 	// HTTP1 is for whoever cannot wait until a connection of HTTP/2 whose other
 	// end is gone is given up, which takes 45 seconds. Of HTTP/1.1 a request that
 	// fails takes its connection with it.
@@ -72,7 +76,7 @@ func (c *Cluster) Connect() (*Client, error) {
 	if c.client != nil && reflect.DeepEqual(c.client.kubeconfig, kubeconfig) {
 		return c.client, nil
 	}
-	client, err := newClient(config, c.HTTP1)
+	client, err := newClient(config, c.HTTP1, c.CertificateSHA256)
 	if err != nil {
 		return nil, err
 	}

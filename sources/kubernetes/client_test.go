@@ -25,6 +25,8 @@ import (
 	"time"
 
 	"nitrox/sources"
+	"nitrox/trust"
+	"nitrox/trust/trusttest"
 )
 
 // secure is an API server with TLS, and what a kubeconfig says of it.
@@ -93,7 +95,7 @@ func TestToken(t *testing.T) {
 	fails(t, open(t, api.kubeconfig(t, "{}")), "renew the user of the kubeconfig's context")
 	other, _ := certificate(t, "another CA")
 	c := write(t, strings.Replace(api.text("{}"), api.ca, base64.StdEncoding.EncodeToString(other), 1))
-	fails(t, open(t, Config{Kubeconfig: c}), "certificate signed by unknown authority; put the CA that signed the API server's certificate into certificate-authority")
+	fails(t, open(t, Config{Kubeconfig: c}), "certificate signed by unknown authority; name the file of the certificates to trust in the kubeconfig's certificate-authority")
 }
 
 // TestTokenFile: a token that rotates is taken up by the next poll.
@@ -346,4 +348,35 @@ func TestCheck(t *testing.T) {
 		Query{Service: "shop/account", Port: "80", Address: PodIP, Family: IPv6}.Check(), Query{Service: "shop/account", Port: "http", Address: NodePort, Nodes: AllNodes}.Check()); err != nil {
 		t.Error(err)
 	}
+}
+
+// A fingerprint takes the place of the kubeconfig's authority, and no other
+// server is told the token.
+func TestAPinnedAPIServer(t *testing.T) {
+	api := cluster(shop()...)
+	server := trusttest.Serve(t, api, time.Now().Add(time.Hour))
+	s := secure{api, server, startTLS(t, cluster()).ca} // another's authority
+	config := s.kubeconfig(t, "{token: "+token+"}")
+	pin := trust.Of(server.Certificate())
+	for _, http1 := range []bool{false, true} {
+		config.CertificateSHA256 = nil
+		one := open(t, config)
+		one.cluster.HTTP1 = http1
+		fails(t, one, "certificate_sha256: "+string(pin))
+		config.CertificateSHA256 = []trust.Fingerprint{trust.Of(startTLS(t, cluster()).server.Certificate())}
+		one = open(t, config)
+		one.cluster.HTTP1 = http1
+		fails(t, one, string(pin))
+		if n := len(api.requests()); n != 0 {
+			t.Fatalf("%d requests to a server that is not trusted", n)
+		}
+		config.CertificateSHA256 = append(config.CertificateSHA256, pin)
+		one = open(t, config)
+		one.cluster.HTTP1 = http1
+		works(t, one)
+		api.requests()
+	}
+	text := strings.Replace(s.text("{}"), "https://", "http://", 1)
+	config.Kubeconfig = write(t, text)
+	fails(t, open(t, config), "https://")
 }

@@ -9,6 +9,7 @@ import (
 	"k8s.io/apimachinery/pkg/util/validation"
 
 	"nitrox/sources"
+	"nitrox/trust"
 )
 
 // Config is a kubernetes source of the mapping.
@@ -21,6 +22,9 @@ type Config struct {
 	// a current-context is for people at a keyboard, and changes under a
 	// program's feet.
 	Context string `yaml:"context"`
+	// CertificateSHA256 are the fingerprints of the only certificates to trust in
+	// the API server, instead of what the kubeconfig says of that.
+	CertificateSHA256 []trust.Fingerprint `yaml:"certificate_sha256"`
 	// NodeAddress lists the types of node addresses that may be bound, the
 	// best first: InternalIP (the default), ExternalIP.
 	NodeAddress []AddressType `yaml:"node_address"`

@@ -31,7 +31,9 @@ import (
 	"k8s.io/apimachinery/pkg/labels"
 
 	"nitrox/sources"
+	"nitrox/sources/httpapi"
 	"nitrox/sources/kubeapi"
+	"nitrox/trust"
 )
 
 // Source is a cluster. It implements [sources.Source] and
@@ -57,7 +59,7 @@ func Open(config Config) (*Source, error) {
 		return nil, err
 	}
 	return &Source{config: config, selector: selector, maxBody: maxBody,
-		cluster: kubeapi.Cluster{Kubeconfig: config.Kubeconfig, Context: config.Context}}, nil
+		cluster: kubeapi.Cluster{Kubeconfig: config.Kubeconfig, Context: config.Context, CertificateSHA256: config.CertificateSHA256}}, nil
 }
 
 // Poll reads the cluster as far as the queries need it. A service that is not
@@ -76,7 +78,7 @@ func (s *Source) Poll(ctx context.Context, queries []Query, fresh bool) ([]sourc
 	}
 	answers, err := s.poll(ctx, c, queries, fresh)
 	if err != nil {
-		return nil, fmt.Errorf("%s: %w", c.Host(), err)
+		return nil, fmt.Errorf("%s: %w", c.Host(), trust.Explain(err, httpapi.Keys("the kubeconfig's certificate-authority", "the kubeconfig's tls-server-name")))
 	}
 	return answers, nil
 }

@@ -9,6 +9,8 @@ import (
 	"strings"
 
 	"nitrox/sources"
+	"nitrox/sources/httpapi"
+	"nitrox/trust"
 )
 
 // Config is a marathon source of the mapping.
@@ -29,6 +31,9 @@ type Config struct {
 	// it the system's are used. This and the other files are read again for each
 	// poll.
 	CAFile sources.Path `yaml:"ca_file"`
+	// CertificateSHA256 are the fingerprints of the only certificates to trust in
+	// Marathon, instead of any that have the right name and authority.
+	CertificateSHA256 []trust.Fingerprint `yaml:"certificate_sha256"`
 }
 
 // Check implements [sources.Checker].
@@ -73,10 +78,22 @@ func (c Config) Check() error {
 	case strings.Contains(c.Username, ":"):
 		problems.Add("username", "it must not contain a colon, which basic authentication cannot send")
 	}
-	if c.CAFile != "" && len(seen) > 0 && !secure && c.ServiceAccountFile == "" {
-		problems.Add("ca_file", "it only works with https")
+	if len(seen) > 0 && !secure && c.ServiceAccountFile == "" {
+		if c.CAFile != "" {
+			problems.Add("ca_file", "it only works with https")
+		}
+		if len(c.CertificateSHA256) > 0 {
+			problems.Add("certificate_sha256", "it only works with https")
+		}
+	}
+	if c.CAFile != "" && len(c.CertificateSHA256) > 0 {
+		problems.Add("certificate_sha256", "it takes the place of ca_file; remove one of the two")
 	}
 	return problems.Err()
+}
+
+func (c Config) certificates() httpapi.Certificates {
+	return httpapi.Certificates{CAFile: c.CAFile, SHA256: c.CertificateSHA256}
 }
 
 // parseURL reads the root of a Marathon's API. Its errors do not repeat text

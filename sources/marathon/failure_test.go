@@ -22,6 +22,8 @@ import (
 	"nitrox/sources"
 	"nitrox/sources/marathon"
 	"nitrox/sources/marathon/marathontest"
+	"nitrox/trust"
+	"nitrox/trust/trusttest"
 )
 
 // inProcess opens a source that calls a cluster without sockets.
@@ -567,6 +569,43 @@ func TestOwnCA(t *testing.T) {
 	}
 }
 
+// A fingerprint takes the place of name and authority, also where DC/OS is logged
+// in to, which is told nothing before.
+func TestPinnedCertificates(t *testing.T) {
+	c := deployed(t, marathontest.Options{}, webApp)
+	server := trusttest.Serve(t, c.Handler(0), time.Now().Add(time.Hour))
+	pin := trust.Of(server.Certificate())
+	stranger := trust.Fingerprint(strings.Repeat("00", 32))
+	key, err := rsa.GenerateKey(rand.Reader, 2048)
+	if err != nil {
+		t.Fatal(err)
+	}
+	account, err := json.Marshal(map[string]string{"uid": "nitrox", "private_key": string(pem.EncodeToMemory(&pem.Block{Type: "RSA PRIVATE KEY", Bytes: x509.MarshalPKCS1PrivateKey(key)})), "login_endpoint": server.URL + "/login"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, login := range []bool{false, true} {
+		config := marathon.Config{URLs: []string{server.URL}}
+		if login {
+			config.ServiceAccountFile = secret(t, string(account))
+		}
+		if got := fails(t, opened(t, config, nil)); !strings.Contains(got, "for no host name") || !strings.Contains(got, "certificate_sha256: "+string(pin)) {
+			t.Errorf("got %s", got)
+		}
+		config.CertificateSHA256 = []trust.Fingerprint{stranger}
+		if got := fails(t, opened(t, config, nil)); !strings.Contains(got, string(pin)) || login != strings.Contains(got, "/login") {
+			t.Errorf("got %s", got)
+		}
+	}
+	if n := len(c.Requests()); n != 0 {
+		t.Errorf("%d requests to a server that is not trusted", n)
+	}
+	s := opened(t, marathon.Config{URLs: []string{server.URL}, CertificateSHA256: []trust.Fingerprint{stranger, pin}}, nil)
+	if a := poll(t, s, web)[0]; len(a.Endpoints) != 3 {
+		t.Errorf("got %+v", a)
+	}
+}
+
 func TestConfig(t *testing.T) {
 	one := []string{"http://m1:8080"}
 	tests := []struct {
@@ -584,6 +623,8 @@ func TestConfig(t *testing.T) {
 		{"no password", marathon.Config{URLs: one, Username: "u"}, "username: it needs a password_file"},
 		{"no username", marathon.Config{URLs: one, PasswordFile: "f"}, "password_file: it only works with username"},
 		{"a colon", marathon.Config{URLs: one, Username: "u:v", PasswordFile: "f"}, "username: it must not contain a colon, which basic authentication cannot send"},
+		{"a fingerprint for http", marathon.Config{URLs: one, CertificateSHA256: []trust.Fingerprint{"00"}}, "certificate_sha256: it only works with https"},
+		{"a fingerprint and a CA", marathon.Config{URLs: []string{"https://m1"}, CAFile: "ca.pem", CertificateSHA256: []trust.Fingerprint{"00"}}, "certificate_sha256: it takes the place of ca_file; remove one of the two"},
 		{"a CA for http", marathon.Config{URLs: one, CAFile: "ca.pem"}, "ca_file: it only works with https"},
 	}
 	for _, test := range tests {

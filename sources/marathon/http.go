@@ -16,6 +16,7 @@ import (
 
 	"nitrox/bounds"
 	"nitrox/sources/httpapi"
+	"nitrox/trust"
 )
 
 // maxBody is the size in bytes above which an answer is refused. 25,000 tasks
@@ -98,7 +99,7 @@ func (c *client) open(ctx context.Context, at, kind string) (*http.Response, err
 	}
 	resp, err := retries.Do(r)
 	if err != nil {
-		return nil, httpapi.Cause(err)
+		return nil, trust.Explain(httpapi.Cause(err), httpapi.Keys("ca_file", ""))
 	}
 	if resp.StatusCode/100 == 3 {
 		resp.Body.Close()

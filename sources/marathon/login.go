@@ -20,6 +20,7 @@ import (
 	"time"
 
 	"nitrox/sources/httpapi"
+	"nitrox/trust"
 )
 
 // credentials are those of one poll.
@@ -180,7 +181,7 @@ func (a *serviceAccount) login(ctx context.Context, client *http.Client, now tim
 	r.Header.Set("Content-Type", "application/json")
 	resp, err := client.Do(r)
 	if err != nil {
-		return "", fmt.Errorf("%s: %w", a.endpoint, httpapi.Cause(err))
+		return "", fmt.Errorf("%s: %w", a.endpoint, trust.Explain(httpapi.Cause(err), httpapi.Keys("ca_file", "")))
 	}
 	defer resp.Body.Close()
 	if resp.StatusCode != http.StatusOK {

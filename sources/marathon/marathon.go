@@ -143,7 +143,7 @@ func (s *Source) connect() (*client, error) {
 }
 
 func (s *Source) ownTransport() (*http.Transport, error) {
-	certificates := httpapi.Certificates{CAFile: s.config.CAFile}
+	certificates := s.config.certificates()
 	files, err := certificates.Read()
 	if err != nil {
 		return nil, err

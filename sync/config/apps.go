@@ -68,8 +68,8 @@ type claim struct{ appliance, group string }
 
 // claimant is the app that has it.
 type claimant struct {
-	name string // as the file says it
-	line int
+	name, group string // as the file says them
+	line        int
 }
 
 // definitions are what the apps of a file are checked against.
@@ -79,10 +79,11 @@ type definitions struct {
 	sources    []*source
 	names      map[string]int // line of the app
 	claims     map[claim]claimant
+	caseless   map[claim]claimant // by the group in small letters
 }
 
 func (d *decoder) apps(list []*yaml.Node, defaults policyKeys, appliances []*appliance, defined []*source, m *Mapping) {
-	defs := &definitions{defaults, appliances, defined, map[string]int{}, map[claim]claimant{}}
+	defs := &definitions{defaults, appliances, defined, map[string]int{}, map[claim]claimant{}, map[claim]claimant{}}
 	for i, n := range list {
 		if app, ok := d.app(n, i, defs); ok {
 			m.Apps = append(m.Apps, app)
@@ -251,6 +252,7 @@ func (d *decoder) claim(o *object, shown string, app sync.App, defs *definitions
 	if g, given := o.values["service_group"]; given {
 		n = g
 	}
+	warned := false
 	mine := map[string]string{} // NetScaler by what makes it the same
 	for _, a := range defs.appliances {
 		if !slices.Contains(app.NetScalers, a.name) {
@@ -269,7 +271,14 @@ func (d *decoder) claim(o *object, shown string, app sync.App, defs *definitions
 				d.problem(n, "app %s claims service group %s on NetScaler %s, which app %s (line %d) already has; put all their from entries into one app", shown, quote(n.Value), quote(a.name), by.name, by.line)
 				return
 			}
-			defs.claims[c] = claimant{shown, n.Line}
+			c = claim{same, strings.ToLower(app.Group)}
+			if by, near := defs.caseless[c]; near && !warned {
+				d.warn(n, "service group %s differs from %s of app %s (line %d) only in case; if the NetScaler ignores case, the two apps undo each other's changes: give one group another name",
+					quote(n.Value), quote(by.group), by.name, by.line)
+				warned = true
+			}
+			defs.claims[claim{same, app.Group}] = claimant{shown, app.Group, n.Line}
+			defs.caseless[c] = claimant{shown, app.Group, n.Line}
 		}
 	}
 }

@@ -233,6 +233,9 @@ func dump(t *testing.T, m *config.Mapping) string {
 			fmt.Fprintf(&b, "  a Console, for %v\n", c.Instance)
 		}
 		fmt.Fprintf(&b, "  ca %q, server %q, insecure %t, partition %q, timeout %s\n", c.CAFile, c.ServerName, c.InsecureSkipVerify, c.Partition, c.Timeout)
+		for _, pin := range c.CertificateSHA256 {
+			fmt.Fprintf(&b, "  trusts %s\n", pin)
+		}
 		fmt.Fprintf(&b, "  save %t, every %s\n", n.Save, n.SaveEvery)
 	}
 	for _, name := range slices.Sorted(maps.Keys(m.Sources)) {

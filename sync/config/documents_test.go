@@ -45,7 +45,7 @@ func tables(t *testing.T) map[string][]row {
 	}
 	found := map[string][]row{}
 	heading := ""
-	cells := regexp.MustCompile("^\\| `([a-z_]+)` \\| (.+?) \\| (.+) \\|$")
+	cells := regexp.MustCompile("^\\| `([a-z0-9_]+)` \\| (.+?) \\| (.+) \\|$")
 	for line := range strings.Lines(string(text)) {
 		line = strings.TrimSpace(line)
 		if name, ok := strings.CutPrefix(strings.TrimLeft(line, "#"), " "); ok && strings.HasPrefix(line, "#") {

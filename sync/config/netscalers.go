@@ -7,29 +7,32 @@ import (
 	"net/netip"
 	"net/url"
 	"os"
+	"slices"
 	"time"
 
 	"nitrox/netscaler"
 	"nitrox/sources"
+	"nitrox/trust"
 
 	"gopkg.in/yaml.v3"
 )
 
 // netscalerKeys are the keys of an entry of netscalers.
 type netscalerKeys struct {
-	URL                string        `yaml:"url"`
-	URLs               []string      `yaml:"urls"`
-	Proxy              *yaml.Node    `yaml:"proxy"`
-	Username           string        `yaml:"username"`
-	Password           *yaml.Node    `yaml:"password"`
-	PasswordFile       sources.Path  `yaml:"password_file"`
-	CAFile             sources.Path  `yaml:"ca_file"`
-	ServerName         string        `yaml:"server_name"`
-	InsecureSkipVerify bool          `yaml:"insecure_skip_verify"`
-	Partition          string        `yaml:"partition"`
-	Save               save          `yaml:"save"`
-	SaveEvery          time.Duration `yaml:"save_every"`
-	Timeout            time.Duration `yaml:"timeout"`
+	URL                string              `yaml:"url"`
+	URLs               []string            `yaml:"urls"`
+	Proxy              *yaml.Node          `yaml:"proxy"`
+	Username           string              `yaml:"username"`
+	Password           *yaml.Node          `yaml:"password"`
+	PasswordFile       sources.Path        `yaml:"password_file"`
+	CAFile             sources.Path        `yaml:"ca_file"`
+	ServerName         string              `yaml:"server_name"`
+	CertificateSHA256  []trust.Fingerprint `yaml:"certificate_sha256"`
+	InsecureSkipVerify bool                `yaml:"insecure_skip_verify"`
+	Partition          string              `yaml:"partition"`
+	Save               save                `yaml:"save"`
+	SaveEvery          time.Duration       `yaml:"save_every"`
+	Timeout            time.Duration       `yaml:"timeout"`
 }
 
 type save string
@@ -44,6 +47,9 @@ func (s save) Check() error { return oneOf(s, onChange, never) }
 func (k *netscalerKeys) Check() error {
 	if k.Timeout == 0 {
 		return &sources.KeyError{Key: "timeout", Err: errors.New("must be more than 0")}
+	}
+	if len(k.CertificateSHA256) > 0 && (k.CAFile != "" || k.InsecureSkipVerify) {
+		return &sources.KeyError{Key: "certificate_sha256", Err: errors.New("takes the place of ca_file and insecure_skip_verify; remove them")}
 	}
 	return nil
 }
@@ -107,7 +113,10 @@ func (d *decoder) netscaler(n *yaml.Node, a *appliance) NetScaler {
 		a.same = []string{"netscaler " + a.name}
 	}
 	if k.InsecureSkipVerify {
-		d.warn(o.at("insecure_skip_verify"), "insecure_skip_verify: anyone between here and the NetScaler can read the password and change what is sent; use ca_file")
+		d.warn(o.at("insecure_skip_verify"), "insecure_skip_verify: anyone between here and the NetScaler can read the password and change what is sent; use ca_file or certificate_sha256")
+	}
+	if len(k.CertificateSHA256) > 0 && slices.ContainsFunc(urls, func(u *url.URL) bool { return u.Scheme == "http" }) {
+		d.problem(o.at("certificate_sha256"), "certificate_sha256: http:// has no certificate; write https://")
 	}
 	d.certificates(o, k.CAFile)
 	return NetScaler{
@@ -119,6 +128,7 @@ func (d *decoder) netscaler(n *yaml.Node, a *appliance) NetScaler {
 			CAFile:             string(k.CAFile),
 			ServerName:         k.ServerName,
 			InsecureSkipVerify: k.InsecureSkipVerify,
+			CertificateSHA256:  k.CertificateSHA256,
 			Partition:          k.Partition,
 			Timeout:            k.Timeout,
 		},

@@ -1,0 +1,195 @@
+package trust_test
+
+import (
+	"bufio"
+	"bytes"
+	"crypto/tls"
+	"errors"
+	"io"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"net/url"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"nitrox/trust"
+	"nitrox/trust/trusttest"
+)
+
+func appliance(t *testing.T, until time.Time) (server *httptest.Server, seen *requests) {
+	t.Helper()
+	seen = &requests{}
+	return trusttest.Serve(t, seen, until), seen
+}
+
+// requests takes down all that it is sent.
+type requests struct {
+	mu   sync.Mutex
+	text strings.Builder
+}
+
+func (r *requests) ServeHTTP(_ http.ResponseWriter, req *http.Request) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	_ = req.Write(&r.text)
+}
+
+func (r *requests) String() string {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.text.String()
+}
+
+func client(pins ...trust.Fingerprint) *http.Transport {
+	config := &tls.Config{}
+	trust.Pin(config, pins)
+	return &http.Transport{TLSClientConfig: config, DisableKeepAlives: true}
+}
+
+func send(t *http.Transport, to string) error {
+	resp, err := (&http.Client{Transport: t}).Post(to, "text/plain", strings.NewReader("the password"))
+	if err == nil {
+		err = resp.Body.Close()
+	}
+	return err
+}
+
+const other = trust.Fingerprint("00:11:22:33:44:55:66:77:88:99:AA:BB:CC:DD:EE:FF:00:11:22:33:44:55:66:77:88:99:AA:BB:CC:DD:EE:FF")
+
+func TestOnlyPinnedCertificatesAreTrusted(t *testing.T) {
+	server, seen := appliance(t, time.Now().Add(time.Hour))
+	expired, _ := appliance(t, time.Now().Add(-time.Hour))
+	own := trust.Of(server.Certificate())
+	plain := trust.Fingerprint(strings.ToLower(strings.ReplaceAll(string(own), ":", "")))
+	for _, c := range []struct {
+		name string
+		to   *httptest.Server
+		pins []trust.Fingerprint
+		says string // empty: it is trusted
+	}{
+		{"none", server, nil, "certificate"},
+		{"its own", server, []trust.Fingerprint{own}, ""},
+		{"without colons, in lower case", server, []trust.Fingerprint{plain}, ""},
+		{"one of two", server, []trust.Fingerprint{other, own}, ""},
+		{"another's", server, []trust.Fingerprint{other}, string(own)},
+		{"another server", expired, []trust.Fingerprint{own}, string(trust.Of(expired.Certificate()))},
+		{"expired, but pinned", expired, []trust.Fingerprint{trust.Of(expired.Certificate())}, ""},
+	} {
+		before := seen.String()
+		switch err := send(client(c.pins...), c.to.URL); {
+		case c.says == "" && err != nil:
+			t.Errorf("%s: %v", c.name, err)
+		case c.says != "" && (err == nil || !strings.Contains(err.Error(), c.says)):
+			t.Errorf("%s: the error %v does not say %s", c.name, err, c.says)
+		case c.says != "" && seen.String() != before:
+			t.Errorf("%s: %s was sent", c.name, strings.TrimPrefix(seen.String(), before))
+		}
+	}
+}
+
+// A session that an earlier connection leaves behind does not let a certificate
+// through that is not pinned (any more).
+func TestAResumedSessionIsVerifiedToo(t *testing.T) {
+	for _, version := range []uint16{tls.VersionTLS12, tls.VersionTLS13} {
+		server, seen := appliance(t, time.Now().Add(time.Hour))
+		sessions := tls.NewLRUClientSessionCache(4)
+		var resumed bool
+		with := func(pin trust.Fingerprint) *http.Transport {
+			c := client(pin)
+			c.TLSClientConfig.ClientSessionCache, c.TLSClientConfig.MaxVersion = sessions, version
+			verify := c.TLSClientConfig.VerifyConnection
+			c.TLSClientConfig.VerifyConnection = func(s tls.ConnectionState) error {
+				resumed = s.DidResume
+				return verify(s)
+			}
+			return c
+		}
+		for range 2 {
+			if err := send(with(trust.Of(server.Certificate())), server.URL); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if !resumed {
+			t.Fatal("the server resumes no session, so that this proves nothing")
+		}
+		before := seen.String()
+		if err := send(with(other), server.URL); !errors.As(err, new(*trust.Mismatch)) || !resumed {
+			t.Errorf("a resumed session (%v) with a certificate that is not pinned: %v", resumed, err)
+		}
+		if seen.String() != before {
+			t.Errorf("sent: %s", seen)
+		}
+	}
+}
+
+// proxy connects to whatever it is asked for, and takes down what passes in the
+// clear.
+func proxy(t *testing.T, to string) (at *url.URL, passed *bytes.Buffer, done func()) {
+	t.Helper()
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	passed = &bytes.Buffer{}
+	var running sync.WaitGroup
+	running.Go(func() {
+		conn, err := listener.Accept()
+		if err != nil {
+			return
+		}
+		defer conn.Close()
+		in := bufio.NewReader(io.TeeReader(conn, passed))
+		if _, err := http.ReadRequest(in); err != nil {
+			return
+		}
+		onward, err := net.Dial("tcp", to)
+		if err != nil {
+			return
+		}
+		defer onward.Close()
+		_, _ = io.WriteString(conn, "HTTP/1.1 200 OK\r\n\r\n")
+		running.Go(func() { _, _ = io.Copy(conn, onward) })
+		_, _ = io.Copy(onward, in)
+	})
+	return &url.URL{Scheme: "http", Host: listener.Addr().String()}, passed, func() { listener.Close(); running.Wait() }
+}
+
+func TestThePinHoldsBehindAProxy(t *testing.T) {
+	server, seen := appliance(t, time.Now().Add(time.Hour))
+	for _, c := range []struct {
+		pin     trust.Fingerprint
+		trusted bool
+	}{{trust.Of(server.Certificate()), true}, {other, false}} {
+		at, passed, done := proxy(t, server.Listener.Addr().String())
+		transport := client(c.pin)
+		transport.Proxy = http.ProxyURL(at)
+		before := seen.String()
+		err := send(transport, "https://ns.example.com")
+		done()
+		if (err == nil) != c.trusted || (seen.String() != before) != c.trusted || strings.Contains(passed.String(), "password") {
+			t.Errorf("pinned %v: %v; the proxy saw %q", c.trusted, err, passed)
+		}
+		if !strings.HasPrefix(passed.String(), "CONNECT ns.example.com:443") {
+			t.Errorf("the proxy was not used: %q", passed)
+		}
+	}
+}
+
+func TestAFingerprintIsThatOfACertificate(t *testing.T) {
+	for text, says := range map[string]string{
+		string(other): "",
+		strings.ToLower(strings.ReplaceAll(string(other), ":", "")): "",
+		"": "64 hexadecimal digits",
+		"00:11:22:33:44:55:66:77:88:99:AA:BB:CC:DD:EE:FF:00:11:22:33": "SHA-1",
+		string(other) + ":00":              "64 hexadecimal digits",
+		"sha256//YWJjZGVmZ2hpamtsbW5vcA==": "64 hexadecimal digits",
+	} {
+		err := trust.Fingerprint(text).Check()
+		if (err == nil) != (says == "") || err != nil && !strings.Contains(err.Error(), says) {
+			t.Errorf("%q: %v", text, err)
+		}
+	}
+}
