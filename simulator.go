@@ -1,13 +1,18 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
+	"maps"
 	"net"
 	"net/http"
 	"net/netip"
 	"os"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/urfave/cli/v2"
@@ -15,8 +20,19 @@ import (
 	"nitrox/netscaler/simulator"
 )
 
-// simulator serves a simulated NetScaler until it is stopped.
+// simulator serves a simulated NetScaler until it is stopped, or only checks the
+// configuration that it would start with.
 func (p *program) simulator(c *cli.Context) error {
+	var level slog.Level
+	if err := level.UnmarshalText([]byte(c.String("log-level"))); err != nil {
+		return unknown("log level", c.String("log-level"), []string{"debug", "info", "warn", "error"})
+	}
+	if c.Bool("check") {
+		if c.String("config") == "" {
+			return errors.New("--check needs --config: name the ns.conf to check")
+		}
+		return p.checkConfig(c, level)
+	}
 	l, err := net.Listen("tcp", c.String("listen"))
 	if err != nil {
 		return err
@@ -28,13 +44,13 @@ func (p *program) simulator(c *cli.Context) error {
 		NSIP:    nsip(l.Addr()),
 	})
 	if file := c.String("config"); file != "" {
-		f, err := os.Open(file)
+		loaded, err := p.loadConfig(sim, file, level)
 		if err != nil {
 			return err
 		}
-		defer f.Close()
-		if err := sim.Load(f); err != nil {
-			return fmt.Errorf("%s: %w", file, err)
+		if len(loaded.Encrypted) > 0 {
+			fmt.Fprintf(p.stderr, "%s: these users cannot log in, as the file has only their encrypted passwords: %s; give one of them a password with --user NAME --password PASSWORD\n",
+				file, strings.Join(loaded.Encrypted, ", "))
 		}
 	}
 	server := &http.Server{Handler: sim, ReadHeaderTimeout: 10 * time.Second}
@@ -44,6 +60,58 @@ func (p *program) simulator(c *cli.Context) error {
 		return err
 	}
 	return nil
+}
+
+// checkConfig only says what a configuration has that is not understood.
+func (p *program) checkConfig(c *cli.Context, level slog.Level) error {
+	file := c.String("config")
+	loaded, err := p.loadConfig(simulator.New(simulator.Options{}), file, level)
+	switch n := len(loaded.Problems); {
+	case err != nil:
+		return err
+	case n > 0:
+		return fmt.Errorf("%s: lines that are not understood: %d; correct them, or leave out --check to serve the rest", file, n)
+	}
+	_, err = fmt.Fprintf(p.stdout, "%s: no problems (lines: %d, skipped: %d)\n", file, loaded.Lines, len(loaded.Skipped))
+	return err
+}
+
+// loadConfig loads a file and says what became of its lines: each that is not
+// understood, and how many are not modelled; at level debug each of these too.
+func (p *program) loadConfig(sim *simulator.Simulator, file string, level slog.Level) (simulator.Loaded, error) {
+	f, err := os.Open(file)
+	if err != nil {
+		return simulator.Loaded{}, err
+	}
+	defer f.Close()
+	loaded, err := sim.LoadConfig(f)
+	if err != nil {
+		return loaded, fmt.Errorf("%s: %w", file, err)
+	}
+	for _, l := range loaded.Problems {
+		fmt.Fprintf(p.stderr, "%s:%d: %s: %v\n", file, l.Number, l.Text, l.Err)
+	}
+	skipped := map[string]int{}
+	for _, l := range loaded.Skipped {
+		skipped[l.Command]++
+		if level <= slog.LevelDebug {
+			fmt.Fprintf(p.stderr, "%s:%d: skipped %s\n", file, l.Number, strings.TrimSpace(l.Command+" "+l.Object))
+		}
+	}
+	if len(skipped) > 0 && level <= slog.LevelInfo {
+		commands := slices.SortedFunc(maps.Keys(skipped), func(a, b string) int {
+			return cmp.Or(skipped[b]-skipped[a], strings.Compare(a, b))
+		})
+		for i, name := range commands {
+			commands[i] = fmt.Sprintf("%s %d", name, skipped[name])
+		}
+		lines := "lines"
+		if len(loaded.Skipped) == 1 {
+			lines = "line"
+		}
+		fmt.Fprintf(p.stderr, "skipped %d %s: %s\n", len(loaded.Skipped), lines, strings.Join(commands, ", "))
+	}
+	return loaded, nil
 }
 
 // nsip is an address of its own for the simulator at each port of this machine:

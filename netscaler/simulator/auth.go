@@ -83,16 +83,11 @@ func (s *Simulator) login(it item) (*session, *failure) {
 	if len(s.sessions) > 1000 {
 		maps.DeleteFunc(s.sessions, func(_ string, ses *session) bool { return ses.dead })
 	}
-	id := make([]byte, 32)
-	rand.Read(id) // never fails
+	id := make([]byte, 126) // as long as recorded ones
+	rand.Read(id)           // never fails
 	ses.id = "##" + strings.ToUpper(hex.EncodeToString(id))
 	s.sessions[ses.id] = ses
 	return ses, nil
-}
-
-func (s *Simulator) password(user, password string) bool {
-	want, ok := s.opt.Users[user]
-	return ok && want == password
 }
 
 // identify tells who asks. html is set where the appliance answers with a page
@@ -160,15 +155,6 @@ func plainToken(s string) string {
 		return plain
 	}
 	return s
-}
-
-// authorized holds the command, as the command line has it, against the user's
-// policy.
-func (s *Simulator) authorized(user, line string) *failure {
-	if policy := s.opt.Policies[user]; policy != nil && !policy.MatchString(line) {
-		return fail(codeNotAuthorized, line)
-	}
-	return nil
 }
 
 func showSessions(x *exec, q *query, l *listing) *failure {

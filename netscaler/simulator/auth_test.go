@@ -31,7 +31,7 @@ func (b *box) login(user, password string) string {
 func TestSessionsInEveryPlaceClientsPutThem(t *testing.T) {
 	b := start(t, simulator.Options{}, conf)
 	sid := b.login("nsroot", "nsroot")
-	if !regexp.MustCompile(`^##[0-9A-F]{64}$`).MatchString(sid) {
+	if !regexp.MustCompile(`^##[0-9A-F]{252}$`).MatchString(sid) {
 		t.Fatalf("session id %q", sid)
 	}
 	encoded := "%23%23" + sid[2:]
@@ -68,17 +68,46 @@ func TestSessionsInEveryPlaceClientsPutThem(t *testing.T) {
 	}
 }
 
-func TestLoginAnswersWithTheCookie(t *testing.T) {
-	body := `{"login":{"username":"nsroot","password":"nsroot","timeout":3600}}`
-	a := start(t, simulator.Options{}, "").send("POST", "/nitro/v1/config/login", body)
-	if got := a.header.Get("Set-Cookie"); !strings.HasPrefix(got, "NITRO_AUTH_TOKEN=%23%23") || !strings.HasSuffix(got, "; path=/nitro/v1") {
-		t.Errorf("Set-Cookie %q", got)
+// TestLoginAnswersByItsContentType: with a body and the session in a cookie after
+// one that is taken back, or with another cookie and no text, as recorded.
+func TestLoginAnswersByItsContentType(t *testing.T) {
+	const vendor, token = "application/vnd.com.citrix.netscaler.login+json", "NITRO_AUTH_TOKEN=%23%23"
+	for _, c := range []struct {
+		name, media string
+		o           simulator.Options
+		length      string
+		cookies     []string // what each begins with
+	}{
+		{"no type", "", simulator.Options{}, "328", []string{"SESSID=deleted; ", "sessionid=%23%23"}},
+		{"JSON", "application/json", simulator.Options{}, "328", []string{"SESSID=deleted; ", "sessionid=%23%23"}},
+		{"the SDKs", vendor, simulator.Options{}, "0", []string{token}},
+		{"the SDKs, with a character set", vendor + "; charset=utf-8", simulator.Options{}, "0", []string{token}},
+		{"JSON, a build that has no body", "application/json", simulator.Options{LoginText: true}, "0", []string{token}},
+		{"JSON, a build that has no cookie", "application/json", simulator.Options{NoCookie: true}, "328", nil},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			b := start(t, c.o, "")
+			a := b.send("POST", "/nitro/v1/config/login", `{"login":{"username":"nsroot","password":"nsroot","timeout":3600}}`, "Content-Type: "+c.media)
+			got := a.header["Set-Cookie"]
+			if a.line != created || a.header.Get("Content-Length") != c.length || len(got) != len(c.cookies) || !a.close || a.header.Get("Server") != "Apache" {
+				t.Fatalf("%s %v %s", a.line, a.header, a.body)
+			}
+			for i, want := range c.cookies {
+				if !strings.HasPrefix(got[i], want) || !strings.Contains(got[i], "; path=/") {
+					t.Errorf("cookie %q, want %q", got[i], want)
+				}
+			}
+			if len(got) == 0 {
+				return
+			}
+			session, _, _ := strings.Cut(got[len(got)-1], ";")
+			if a := b.send("GET", "/nitro/v1/config/nsversion", "", "Cookie: "+session); a.line != ok200 {
+				t.Errorf("the cookie is no session: %s %s", a.line, a.body)
+			}
+		})
 	}
-	if !a.close || a.header.Get("Server") != "Apache" {
-		t.Errorf("headers %v", a.header)
-	}
-	a = start(t, simulator.Options{NoCookie: true, KeepAlive: true}, "").send("POST", "/nitro/v1/config/login", body)
-	if a.header["Set-Cookie"] != nil || a.close {
+	a := start(t, simulator.Options{KeepAlive: true}, "").send("POST", "/nitro/v1/config/login", `{"login":{"username":"nsroot","password":"nsroot"}}`)
+	if a.close {
 		t.Errorf("headers %v", a.header)
 	}
 }

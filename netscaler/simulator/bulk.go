@@ -24,7 +24,9 @@ type batch struct {
 }
 
 // run answers 201 where something was made. A bind by PUT is 201 by the
-// documentation, and Options.BindStatus where a box says otherwise.
+// documentation, and Options.BindStatus where a box says otherwise. What was made
+// has no body, unless it was an array that was PUT: the official Python client
+// parses the answer to that, and guards only the one to a POST.
 func (b *batch) run(created, put bool) (*reply, *failure) {
 	switch strings.ToLower(b.query.onerror) {
 	case "", "exit", "continue", "rollback":
@@ -54,7 +56,7 @@ func (b *batch) run(created, put bool) (*reply, *failure) {
 			status = b.opt.BindStatus
 		}
 	}
-	if status == http.StatusCreated || b.query.action != "" && b.opt.QuietActions {
+	if status == http.StatusCreated && !(put && b.array) || b.query.action != "" && b.opt.QuietActions {
 		return b.newReply(status, htmlType, nil), nil
 	}
 	return b.newReply(status, jsonType, (&failure{}).appendTo(nil)), nil

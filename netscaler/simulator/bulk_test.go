@@ -32,7 +32,8 @@ func TestBulk(t *testing.T) {
 		line, want     string
 		members        int
 	}{
-		{"all good", "continue", simulator.Options{}, "PUT", "", array(new1, new2), "201 Created", "", 5},
+		{"all good", "continue", simulator.Options{}, "PUT", "", array(new1, new2), "201 Created", done, 5},
+		{"all good, by POST", "continue", simulator.Options{}, "POST", "", array(new1, new2), "201 Created", "", 5},
 		{"one item", "continue", simulator.Options{}, "POST", "", array(new1), "201 Created", "", 4},
 		{"one item that fails", "continue", simulator.Options{}, "PUT", "", array(old), "207 Multi Status", failed(existsItem), 3},
 		{"continue", "continue", simulator.Options{}, "PUT", "", array(new1, old, new2), "207 Multi Status", failed(okItem, existsItem, okItem), 5},

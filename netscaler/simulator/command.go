@@ -23,6 +23,8 @@ type command struct {
 	list bool
 	// volatile: it changes nothing that a save would keep.
 	volatile bool
+	// verbatim: its line is kept as it is, whatever it did.
+	verbatim bool
 }
 
 // attr is an attribute that a command takes.
@@ -36,6 +38,7 @@ type attr struct {
 	then     string // the attribute that a second word of the option gives
 	required bool
 	fixed    bool // may be set when the object is made, and never after
+	secret   bool // is kept, and never shown
 }
 
 type kind int
@@ -47,12 +50,14 @@ const (
 	address
 	flag
 	identifier
+	list // of words
 )
 
 // item is what one command is applied to.
 type item struct {
 	values  map[string]string
-	members []item // of a desired state
+	lists   []string // attributes that were given as an array
+	members []item   // of a desired state
 }
 
 func (it item) get(name string) string { return it.values[name] }
@@ -76,7 +81,10 @@ type exec struct {
 	now     time.Time
 	user    string   // empty: the command line
 	session *session // nil: the command line, or credentials that came with the request
-	extra   []string // options of ns.conf that are unknown here and kept
+	// wording is how a line of ns.conf says what is made; nil: no line does.
+	wording *wording
+	text    string // the line
+	loading bool   // it is of a saved configuration
 	// idempotent: an add of what exists is going to be an update.
 	idempotent bool
 }
@@ -85,6 +93,12 @@ var identifierRE = regexp.MustCompile(`^[A-Za-z0-9_][A-Za-z0-9_#. :@=-]*$`)
 
 // validate brings the values into their canonical form, or refuses them.
 func (c *command) validate(it item, lacks func(string) bool) *failure {
+	return c.check(it, lacks, false)
+}
+
+// check is validate, and of a saved configuration takes any name: the appliance
+// that wrote it has checked it, by the rules of its release.
+func (c *command) check(it item, lacks func(string) bool, saved bool) *failure {
 	if it.members != nil && !c.list {
 		return fail(codeInvalidArgument, "members")
 	}
@@ -96,10 +110,16 @@ func (c *command) validate(it item, lacks func(string) bool) *failure {
 	for i := range c.attrs {
 		a := &c.attrs[i]
 		value, given := it.values[a.name]
+		if a.kind != list && slices.Contains(it.lists, a.name) {
+			return fail(codeJSONType, a.name)
+		}
 		if a.required && value == "" {
 			return fail(codeArgumentMissing, a.name)
 		}
 		if !given {
+			continue
+		}
+		if a.kind == identifier && saved {
 			continue
 		}
 		value, f := a.canonical(value)
@@ -144,6 +164,9 @@ func (a *attr) canonical(value string) (string, *failure) {
 		}
 		return "", fail(codeInvalidValue, a.name, value)
 	case address:
+		if a.name == "ipv46" && value == "*" {
+			break // every address
+		}
 		if addr, err := netip.ParseAddr(value); err != nil || addr.Zone() != "" {
 			return "", fail(codeInvalidIP, a.name, value)
 		}
@@ -162,6 +185,19 @@ func (a *attr) canonical(value string) (string, *failure) {
 		if len(value) > 127 {
 			return "", fail(codeTooLong, a.name, 127)
 		}
+	case list:
+		words := strings.Fields(value)
+		for i, word := range words {
+			if a.enum == "" {
+				break
+			}
+			known, f := (&attr{name: a.name, kind: choice, enum: a.enum}).canonical(word)
+			if f != nil {
+				return "", f
+			}
+			words[i] = known
+		}
+		return strings.Join(words, " "), nil
 	case text:
 		if a.max > 0 && len(value) > a.max {
 			return "", fail(codeTooLong, a.name, a.max)
@@ -181,8 +217,8 @@ func (c *command) spell(it item, defaults bool) string {
 	for _, word := range c.words {
 		for name := range strings.SplitSeq(word, "|") {
 			positional[name] = true
-			if v := it.get(name); v != "" {
-				b.WriteString(" " + quote(v))
+			if v := it.get(name); v != "" && !(name == "port" && it.has("ippattern")) {
+				b.WriteString(" " + c.attr(name).quote(v))
 			}
 		}
 	}
@@ -198,15 +234,33 @@ func (c *command) spell(it item, defaults bool) string {
 			continue
 		}
 		b.WriteString(" -" + a.option())
-		if a.kind != flag {
-			b.WriteString(" " + quote(v))
+		switch {
+		case a.secret && defaults:
+			b.WriteString(" ********")
+		case a.kind != flag:
+			b.WriteString(" " + a.quote(v))
 		}
 		if second := it.get(a.then); second != "" {
 			b.WriteString(" " + quote(second))
 			positional[a.then] = true
 		}
+		if a.name == "ipmask" && it.has("port") { // after the pattern that stands for the address
+			b.WriteString(" " + it.get("port"))
+		}
 	}
 	return b.String()
+}
+
+// quote writes a value, or the words of a list one by one.
+func (a *attr) quote(value string) string {
+	if a.kind != list {
+		return quote(value)
+	}
+	words := strings.Fields(value)
+	for i := range words {
+		words[i] = quote(words[i])
+	}
+	return strings.Join(words, " ")
 }
 
 func (a *attr) option() string {

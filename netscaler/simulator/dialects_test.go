@@ -29,6 +29,11 @@ const (
 	vserverSG  = "config/lbvserver_servicegroup_binding"
 )
 
+func typeOf(s step) string {
+	_, typ, _ := strings.Cut(strings.SplitN(s.target, "?", 2)[0], "/")
+	return typ
+}
+
 func (b *box) speak(steps []step, headers func(step) []string) {
 	b.t.Helper()
 	for _, s := range steps {
@@ -36,8 +41,10 @@ func (b *box) speak(steps []step, headers func(step) []string) {
 		if a.line != s.line || !strings.Contains(a.body, s.want) {
 			b.t.Errorf("%s %s %s\n got %s %s\nwant %s %s", s.method, s.target, s.body, a.line, a.body, s.line, s.want)
 		}
-		if s.line == created && a.body != "" && !strings.HasPrefix(s.target, "config/login") {
-			b.t.Errorf("%s %s: 201 with a body: %s", s.method, s.target, a.body)
+		// The Python SDK parses the text of an array PUT without a guard, and no
+		// other 201 has one.
+		if array := s.method == "PUT" && strings.HasPrefix(s.body, `{"`+typeOf(s)+`":[`); s.line == created && (a.body != "") != array {
+			b.t.Errorf("%s %s %s: 201 and the body %q", s.method, s.target, s.body, a.body)
 		}
 	}
 }
@@ -129,7 +136,7 @@ func TestAsThePythonSDKSpeaks(t *testing.T) {
 		{"GET", "config/servicegroup?count=yes", "", ok200, `"__count": 3`},
 		{"GET", "config/servicegroup?filter=servicegroupname:py2", "", ok200, `"comment": "b"`},
 		{"GET", "config/servicegroup?attrs=servicegroupname", "", ok200, `[ { "servicegroupname": "py" }, `},
-		{"PUT", memberType, array(item("10.0.0.1"), item("10.0.0.2"), item("10.0.0.3")), created, noContent},
+		{"PUT", memberType, array(item("10.0.0.1"), item("10.0.0.2"), item("10.0.0.3")), created, `"errorcode": 0`},
 		{"PUT", memberType + "?onerror=continue", array(item("10.0.0.3"), item("10.0.0.4")), multi, `"errorcode": 1243, "message": "Bulk operation failed", "severity": "ERROR", "response": [ { "errorcode": 273, "message": "Resource already exists`},
 		{"PUT", memberType, `{"params":{"onerror":"continue"},` + array(item("10.0.0.4"), item("10.0.0.5"))[1:], multi, `"errorcode": 0, "message": "Done"`},
 		{"GET", memberType + "/py?count=yes", "", ok200, `"__count": 5`},
@@ -146,7 +153,7 @@ func TestAsThePythonSDKSpeaks(t *testing.T) {
 		{"POST", "config/server", `{"server":[{"name":"py_a","ipaddress":"10.1.0.1"},{"name":"py_b","ipaddress":"10.1.0.1"}]}`, multi, `"errorcode": 1335, "message": "Server already exists`},
 		{"GET", "config/server_binding/10.0.0.5", "", ok200, `"servicegroupname": "py"`},
 		{"POST", "config/lbvserver", `{"lbvserver":{"name":"py_lb","servicetype":"HTTP","ipv46":"10.2.0.1","port":80}}`, created, noContent},
-		{"PUT", vserverSG, `{"lbvserver_servicegroup_binding":[{"name":"py_lb","servicegroupname":"py"},{"name":"py_lb","servicegroupname":"py2"}]}`, created, noContent},
+		{"PUT", vserverSG, `{"lbvserver_servicegroup_binding":[{"name":"py_lb","servicegroupname":"py"},{"name":"py_lb","servicegroupname":"py2"}]}`, created, `"errorcode": 0`},
 		{"GET", vserverSG + "/py_lb?count=yes", "", ok200, `"__count": 2`},
 		{"GET", "config/servicegroupbindings/py", "", ok200, `"vservername": "py_lb"`},
 		{"POST", vserverSG + "?action=unbind", `{"lbvserver_servicegroup_binding":[{"name":"py_lb","servicegroupname":"py2"}]}`, ok200, ""},
@@ -157,7 +164,7 @@ func TestAsThePythonSDKSpeaks(t *testing.T) {
 		{"POST", "config/logout", `{"logout":{}}`, ok200, ""},
 		{"GET", "config/servicegroup", "", "401 Unauthorized", `"errorcode": 444`},
 	}, func(s step) []string {
-		_, typ, _ := strings.Cut(strings.SplitN(s.target, "?", 2)[0], "/")
+		typ := typeOf(s)
 		if strings.Contains(s.body, `":[{`) {
 			typ += "_list"
 		}
@@ -201,7 +208,7 @@ func TestAsAnsibleSpeaks(t *testing.T) {
 		{"GET", vserverSG + "/ans_lb", "", ok200, `"servicegroupname": "ans sg"`},
 		{"DELETE", vserverSG + "/ans_lb?args=servicegroupname:ans%20sg", "", ok200, ""},
 		{"DELETE", "config/lbvserver/ans_lb", "", ok200, ""},
-		{"GET", "config/hanode", "", ok200, `"hanode": [ { "id": 0`},
+		{"GET", "config/hanode", "", ok200, `"hanode": [ { "id": "0"`},
 		{"GET", "config/nsconfig", "", ok200, `"nsconfig": { "ipaddress"`},
 		{"POST", "config/nsconfig?action=save", `{"nsconfig":{}}`, ok200, ""},
 		{"DELETE", "config/servicegroup/ans%2520sg", "", ok200, ""},

@@ -3,11 +3,14 @@ package simulator
 import (
 	"fmt"
 	"io"
+	"maps"
 	"strconv"
 	"time"
 )
 
-// Dump writes the configuration as commands, which load again to the same one.
+// Dump writes the configuration as an ns.conf, which loads again to the same
+// one. Lines of one that was loaded before the first request are in their places
+// as they were, but for what has changed since.
 func (s *Simulator) Dump(w io.Writer) error {
 	s.mu.Lock()
 	text := s.dump(time.Now())
@@ -20,76 +23,138 @@ func (s *Simulator) Dump(w io.Writer) error {
 
 func (s *Simulator) dump(now time.Time) []byte {
 	s.sweep(now)
-	var b []byte
-	for _, p := range s.partitions {
-		if p.name != "" {
-			b = append(b, addPartition.given(p.settings, p.extra)...)
-		}
-	}
+	b := []byte{} // an empty configuration is one, too
 	for _, p := range s.partitions {
 		if p.name != "" {
 			b = append(b, "switch ns partition "+quote(p.name)+"\n"...)
 		}
-		b = p.dump(b)
+		d := &draft{partition: p, whole: !s.touched}
+		if p == s.partitions[0] {
+			for _, other := range s.partitions[1:] {
+				d.write(other.wording, ofPartition, nil, addPartition, other.settings)
+			}
+		}
+		d.render()
+		d.place()
+		b = d.dump(b, s.touched)
 	}
 	return b
 }
 
-func (p *partition) dump(b []byte) []byte {
-	for _, line := range p.head {
-		b = append(append(b, line...), '\n')
+// dump writes lines that still hold as they were, things that are not what their
+// lines say in the place of the first, and new things where they belong.
+func (d *draft) dump(b []byte, touched bool) []byte {
+	added := 0
+	add := func(after int) {
+		for ; added < len(d.fresh) && d.fresh[added].after <= after; added++ {
+			b = append(append(b, d.scratch[d.fresh[added].begin:d.fresh[added].end]...), '\n')
+		}
 	}
-	for _, s := range p.servers {
-		it := item{values: map[string]string{"name": s.name, "ipaddress": s.text}}
-		if s.comment != "" {
-			it.values["comment"] = s.comment
+	add(-1)
+	for i, l := range d.lines {
+		w := l.of
+		switch {
+		case w == nil:
+			b = append(append(b, l.text...), '\n')
+		case w.end == 0: // it is gone
+		default:
+			now := d.scratch[w.begin:w.end]
+			if !touched && w.said != string(now) {
+				w.said = l.text
+				if l.text != string(now) {
+					w.said = string(now)
+				}
+			}
+			switch {
+			case !w.stale && (d.whole || !w.loose) && w.said == string(now):
+				b = append(append(b, l.text...), '\n')
+			case !w.written:
+				b = append(append(b, now...), '\n')
+			}
+			w.written = true
 		}
-		if s.td != 0 {
-			it.values["td"] = strconv.Itoa(s.td)
-		}
-		if s.disabled {
-			it.values["state"] = "DISABLED"
-		}
-		b = append(b, addServer.given(it, s.extra)...)
+		add(i)
 	}
-	for _, g := range p.groups {
+	for _, l := range d.lines {
+		if l.of != nil {
+			l.of.end = 0
+		}
+	}
+	return b
+}
+
+// write appends a thing to the scratch.
+func (d *draft) write(w *wording, kind int, g *group, c *command, it item) {
+	begin := len(d.scratch)
+	d.scratch = end(append(d.scratch, c.spell(it, false)...), w.rest())
+	d.note(w, kind, g, begin)
+}
+
+// render writes everything that there is, as it is now.
+func (d *draft) render() {
+	for _, s := range d.servers {
+		d.write(s.wording, ofServer, nil, addServer, s.item())
+	}
+	for _, g := range d.groups {
 		it := item{values: map[string]string{"servicegroupname": g.name, "servicetype": g.kind}}
-		for k, v := range g.values {
-			it.values[k] = v
-		}
+		maps.Copy(it.values, g.values)
 		if g.disabled {
 			it.values["state"] = "DISABLED"
 		}
-		b = append(b, addGroup.given(it, g.extra)...)
+		d.write(g.wording, ofGroup, nil, addGroup, it)
 	}
-	for _, m := range p.monitor {
-		b = append(b, addMonitor.given(item{values: m.values}, m.extra)...)
+	for _, m := range d.monitor {
+		c := addMonitor
+		if m.builtin {
+			c = setMonitor
+		}
+		d.write(m.wording, ofMonitor, nil, c, item{values: m.values})
 	}
-	for _, v := range p.vserver {
-		b = append(b, addVserver.given(item{values: v.values}, v.extra)...)
+	for _, v := range d.vserver {
+		d.write(v.wording, ofVserver, nil, addVserver, item{values: v.values})
 	}
-	for _, v := range p.vserver {
+	for _, v := range d.vserver {
 		for _, l := range v.groups {
 			it := item{values: map[string]string{"name": v.name, "servicegroupname": l.group.name}}
 			if l.order > 0 {
 				it.values["order"] = strconv.Itoa(l.order)
 			}
-			b = append(b, bindVserver.given(it, l.extra)...)
+			if l.weight > 0 {
+				it.values["weight"] = strconv.Itoa(l.weight)
+			}
+			d.write(l.wording, ofLink, nil, bindVserver, it)
 		}
 	}
-	for _, g := range p.groups {
+	for _, g := range d.groups {
 		prefix := "bind serviceGroup " + quote(g.name) + " "
 		for _, m := range g.members {
-			b = m.dump(append(b, prefix...))
+			begin := len(d.scratch)
+			d.scratch = m.dump(append(d.scratch, prefix...))
+			d.note(m.wording, ofMember, g, begin)
 		}
 		for _, m := range g.monitors {
-			b = m.dump(append(b, prefix...))
+			begin := len(d.scratch)
+			d.scratch = m.dump(append(d.scratch, prefix...))
+			d.note(m.wording, ofMember, g, begin)
 		}
 	}
-	for _, line := range p.tail {
-		b = append(append(b, line...), '\n')
+}
+
+func (s *server) item() item {
+	it := item{values: map[string]string{"name": s.name, "ipaddress": s.text}}
+	if s.comment != "" {
+		it.values["comment"] = s.comment
 	}
-	return b
+	if s.v6 != "" {
+		it.values["ipv6address"] = s.v6
+	}
+	if s.td != 0 {
+		it.values["td"] = strconv.Itoa(s.td)
+	}
+	if s.disabled {
+		it.values["state"] = "DISABLED"
+	}
+	return it
 }
 
 // dump is written out by hand: there may be a hundred thousand members.
@@ -122,7 +187,7 @@ func (m *member) dump(b []byte) []byte {
 	if m.disabled {
 		b = append(b, " -state DISABLED"...)
 	}
-	return end(b, m.extra)
+	return end(b, m.rest())
 }
 
 func (m monitorLink) dump(b []byte) []byte {
@@ -136,18 +201,12 @@ func (m monitorLink) dump(b []byte) []byte {
 	if m.passive {
 		b = append(b, " -passive"...)
 	}
-	return end(b, m.extra)
+	return end(b, m.rest())
 }
 
 func end(b []byte, extra []string) []byte {
 	for _, w := range extra {
 		b = append(append(b, ' '), w...)
 	}
-	return append(b, '\n')
-}
-
-// given is the item as the command line has it, with the options that were
-// unknown.
-func (c *command) given(it item, extra []string) []byte {
-	return end([]byte(c.spell(it, false)), extra)
+	return b
 }

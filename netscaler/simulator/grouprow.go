@@ -12,7 +12,7 @@ func showGroups(x *exec, q *query, l *listing) *failure {
 		q.named, q.name = true, name
 	}
 	if q.named {
-		g := x.part.byGroup[q.name]
+		g := x.groupNamed(q.name)
 		if g == nil {
 			return fail(codeNoResource, "serviceGroupName", q.name)
 		}

@@ -196,10 +196,12 @@ func (s *Simulator) replace(text []byte) {
 	peer := s.peer
 	s.peer = nil // it is no business of the peer's
 	defer func() { s.peer = peer }()
-	s.partitions = []*partition{newPartition("")}
-	if err := s.load(string(text)); err != nil {
+	s.partitions, s.access = []*partition{newPartition("")}, access{}
+	if err := s.load(string(text), true).Err(); err != nil {
 		panic("simulator: a configuration that was written here does not load: " + err.Error())
 	}
+	s.touched = false
+	s.dump(time.Now()) // notes how things are said, before any of them changes
 	for _, p := range s.partitions {
 		for _, g := range p.groups {
 			if d := down[p.name+"/"+g.name]; d != nil {

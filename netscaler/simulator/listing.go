@@ -2,7 +2,10 @@ package simulator
 
 import (
 	"encoding/json"
+	"maps"
+	"net/netip"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 )
@@ -137,17 +140,66 @@ func (l *listing) flag(name string, value bool) {
 	}
 }
 
+// words is a list of words.
+func (l *listing) words(name string, values []string) {
+	for _, term := range l.query.filter {
+		if term.name == name && slices.ContainsFunc(values, term.matches) {
+			l.hits++
+		}
+	}
+	if !l.name(name) {
+		return
+	}
+	l.out = append(l.out, "[ "...)
+	for i, v := range values {
+		if i > 0 {
+			l.out = append(l.out, ", "...)
+		}
+		l.out = appendText(l.out, v)
+	}
+	l.out = append(l.out, " ]"...)
+}
+
+// zeros are counters and rates of what does not happen here. Rates are JSON
+// numbers.
+func (l *listing) zeros(counters, rates string) {
+	for name := range strings.FieldsSeq(counters) {
+		l.counter(name, 0)
+	}
+	for name := range strings.FieldsSeq(rates) {
+		l.number(name, 0)
+	}
+}
+
 // nested writes an array of rows as a field, or nothing if there are none.
-func (l *listing) nested(name string, write func(*listing)) {
-	inner := newListing(&query{}, l.swap)
+func (l *listing) nested(name string, write func(*listing)) { l.inner(name, &query{}, write) }
+
+// bindings is nested, where a filter looks for rows of the array: only those are
+// written that it lets through, and one is enough for the row that they are in.
+func (l *listing) bindings(name string, write func(*listing)) {
+	inner := l.inner(name, &query{filter: l.query.filter}, write)
+	maps.Copy(l.known, inner.known)
+	for _, term := range l.query.filter {
+		if inner.rows == 0 { // which fields they have nothing tells
+			l.known[term.name] = true
+		}
+	}
+	if inner.matched > 0 {
+		l.hits = len(l.query.filter)
+	}
+}
+
+func (l *listing) inner(name string, q *query, write func(*listing)) *listing {
+	inner := newListing(q, l.swap)
 	write(inner)
-	if inner.rows == 0 {
+	if inner.matched == 0 {
 		l.absent(name)
 	} else if l.name(name) {
 		l.out = append(l.out, "[ "...)
 		l.out = append(l.out, inner.out...)
 		l.out = append(l.out, " ]"...)
 	}
+	return inner
 }
 
 // unknown names a field that the query asks for and no row has.
@@ -190,7 +242,15 @@ func (t term) matches(value string) bool {
 	if t.pattern != nil {
 		return t.pattern.MatchString(value)
 	}
-	return strings.EqualFold(t.value, value)
+	if strings.EqualFold(t.value, value) {
+		return true
+	}
+	a, err := netip.ParseAddr(t.value)
+	if err != nil {
+		return false
+	}
+	b, err := netip.ParseAddr(value) // perhaps another spelling of it
+	return err == nil && a.Unmap() == b.Unmap()
 }
 
 func appendText(b []byte, s string) []byte {

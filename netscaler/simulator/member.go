@@ -111,6 +111,7 @@ func (x *exec) serverFor(it item, td int, create bool) (*server, *failure) {
 		return nil, fail(codeServerNameTaken)
 	}
 	s := &server{name: ip, text: ip, addr: it.addr("ip"), td: td, admin: admin{at: x.now}}
+	x.implied(s)
 	x.part.addServer(s)
 	return s, nil
 }
@@ -129,7 +130,7 @@ func (x *exec) bind(g *group, srv *server, port uint16, it item) (*member, *fail
 	if x.opt.MaxMembers > 0 && len(g.members) >= x.opt.MaxMembers {
 		return nil, fail(codeGroupFull)
 	}
-	m := &member{server: srv, port: port, weight: 1, extra: x.extra,
+	m := &member{server: srv, port: port, weight: 1, wording: x.wording,
 		admin: admin{disabled: it.get("state") == "DISABLED", at: x.now}}
 	m.set(it)
 	m.probed = health{up: !g.down[netip.AddrPortFrom(srv.addr, port)], at: x.now}

@@ -1,6 +1,7 @@
 package simulator
 
 import (
+	"strconv"
 	"strings"
 	"time"
 )
@@ -17,7 +18,7 @@ var memberResource = &resource{
 			}
 			return nil
 		}
-		g := x.part.byGroup[q.name]
+		g := x.groupNamed(q.name)
 		if g == nil {
 			return fail(codeNoResource, "serviceGroupName", q.name)
 		}
@@ -102,7 +103,7 @@ func (x *exec) stamp(t time.Time) string {
 func groupStats(x *exec, q *query, l *listing) *failure {
 	groups := x.part.groups
 	if q.named {
-		g := x.part.byGroup[q.name]
+		g := x.groupNamed(q.name)
 		if g == nil {
 			return fail(codeNoResource, "serviceGroupName", q.name)
 		}
@@ -127,6 +128,8 @@ func groupStats(x *exec, q *query, l *listing) *failure {
 	return nil
 }
 
+// statRow names the member in servicegroupname as metrics clients take it apart,
+// the vendor's too: group?server?port.
 func (x *exec) statRow(l *listing, m *member) {
 	state, _, _ := x.serving(m, x.now)
 	clients := 0
@@ -134,11 +137,13 @@ func (x *exec) statRow(l *listing, m *member) {
 		clients = 1
 	}
 	l.begin()
-	l.text("servicegroupname", m.group.name)
+	l.text("servicegroupname", m.group.name+"?"+m.server.name+"?"+strconv.Itoa(int(m.port)))
 	l.text("primaryipaddress", m.server.ip())
 	l.number("primaryport", int(m.port))
 	l.text("servername", m.server.name)
+	l.text("servicetype", m.group.kind)
 	l.text("state", state)
 	l.counter("curclntconnections", clients)
+	l.zeros(strings.Replace(trafficCounters, "curclntconnections ", "", 1)+memberCounters, trafficRates)
 	l.end()
 }

@@ -67,7 +67,7 @@ func TestSecondaryNode(t *testing.T) {
 	sid := b.login("nsroot", "nsroot")
 	b.SetRole("Secondary")
 	for target, want := range map[string]string{
-		"config/hanode/0": `"state": "Secondary"`, "config/hanode": `{ "id": 1, `, "stat/hanode": `"hanode": { "hacurstatus": "YES", "hacurstate": "UP", "hacurmasterstate": "Secondary"`,
+		"config/hanode/0": `"state": "Secondary"`, "config/hanode": `{ "id": "1", "ipaddress": "192.0.2.10", `, "stat/hanode": `"hanode": { "hacurstatus": "YES", "hacurstate": "UP", "hacurmasterstate": "Secondary"`,
 		"config/nsconfig": `"ipaddress": "192.0.2.11", "netmask": "255.255.255.0", "primaryip": "192.0.2.10", "systemtype": "HA"`,
 	} {
 		if a := b.nitro("GET", target, ""); !strings.Contains(a.body, want) {

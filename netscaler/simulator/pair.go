@@ -33,7 +33,7 @@ func (s *Simulator) SetRole(role string) {
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.secondary, s.opt.HA = role == roleSecondary, true
+	s.secondary, s.opt.HA, s.turnedAt = role == roleSecondary, true, time.Now()
 }
 
 // Pair makes the two appliances the nodes of an HA pair: the first is the
@@ -75,7 +75,7 @@ func (s *Simulator) turn(secondary bool) {
 	if !s.opt.KeepSessions {
 		clear(s.sessions)
 	}
-	s.secondary, s.opt.HA = secondary, true
+	s.secondary, s.opt.HA, s.turnedAt = secondary, true, time.Now()
 }
 
 // SyncFrom makes the configuration that of the other node of an HA pair, as
@@ -104,13 +104,16 @@ func (x *exec) propagate(c *command, it item, undo func()) (func(), *failure) {
 	defer x.peer.mu.Unlock()
 	x.peer.settle()
 	x.peer.sweep(x.now)
-	there := &exec{Simulator: x.peer, part: x.peer.partition(x.part.name), now: x.now, extra: x.extra}
+	there := &exec{Simulator: x.peer, part: x.peer.partition(x.part.name), now: x.now, wording: x.wording.copy()}
 	if there.part == nil {
 		return undo, fail(codePeerFailed)
 	}
 	back, f := c.run(there, it)
 	if f != nil {
 		return undo, fail(codePeerFailed)
+	}
+	if c.verbatim {
+		there.part.keep(x.text)
 	}
 	x.peer.changed(x.now)
 	if undo == nil || back == nil {

@@ -167,12 +167,18 @@ func eachPair(raw string, visit func(k, v string) *failure, f **failure) {
 	}
 }
 
+// vendorMedia begins the media types of the SDKs, which go on with the type.
+const vendorMedia = "application/vnd.com.citrix.netscaler."
+
+func mediaType(h http.Header) string {
+	media, _, _ := strings.Cut(strings.ToLower(h.Get("Content-Type")), ";")
+	return strings.TrimSpace(media)
+}
+
 // parseBody reads {"type": {…} or […]}, beside which "params" and "sessionid"
 // may stand.
 func (r *request) parseBody(h http.Header) *failure {
-	body := r.body
-	media, _, _ := strings.Cut(strings.ToLower(h.Get("Content-Type")), ";")
-	media = strings.TrimSpace(media)
+	body, media := r.body, mediaType(h)
 	switch {
 	case media == "application/x-www-form-urlencoded" && !bytes.HasPrefix(bytes.TrimSpace(body), []byte("{")):
 		form, err := url.ParseQuery(string(body))
@@ -180,8 +186,8 @@ func (r *request) parseBody(h http.Header) *failure {
 			return fail(codeJSONInput)
 		}
 		body = []byte(form.Get("object"))
-	case strings.HasPrefix(media, "application/vnd.com.citrix.netscaler."):
-		typ := strings.TrimSuffix(strings.TrimPrefix(media, "application/vnd.com.citrix.netscaler."), "+json")
+	case strings.HasPrefix(media, vendorMedia):
+		typ := strings.TrimSuffix(strings.TrimPrefix(media, vendorMedia), "+json")
 		if typ != r.typ && typ != r.typ+"_list" {
 			return fail(codeObjectName, typ)
 		}
@@ -279,27 +285,51 @@ func newItem(object map[string]any) (item, *failure) {
 		case bool:
 			it.values[key] = strconv.FormatBool(v)
 		case []any:
-			if key != "members" {
-				return it, fail(codeJSONType, key)
-			}
-			it.members = []item{}
-			for _, element := range v {
-				object, ok := element.(map[string]any)
-				if !ok {
-					return it, fail(codeJSONType, key)
-				}
-				m, f := newItem(object)
-				if f != nil {
-					return it, f
-				}
-				if m.members != nil {
-					return it, fail(codeJSONType, key)
-				}
-				it.members = append(it.members, m)
+			if f := it.list(key, v); f != nil {
+				return it, f
 			}
 		default:
 			return it, fail(codeJSONType, key)
 		}
 	}
 	return it, nil
+}
+
+// list takes an array over: the members of a desired state, or words, which an
+// attribute holds with blanks between them as the command line has them.
+func (it *item) list(key string, elements []any) *failure {
+	if key == "members" {
+		it.members = []item{}
+	}
+	var words []string
+	for _, element := range elements {
+		switch v := element.(type) {
+		case map[string]any:
+			m, f := newItem(v)
+			switch {
+			case f != nil:
+				return f
+			case key != "members" || m.members != nil:
+				return fail(codeJSONType, key)
+			}
+			it.members = append(it.members, m)
+			continue
+		case string:
+			words = append(words, v)
+		case json.Number:
+			words = append(words, v.String())
+		default:
+			return fail(codeJSONType, key)
+		}
+		if key == "members" || strings.ContainsAny(words[len(words)-1], " \t") {
+			return fail(codeJSONType, key)
+		}
+	}
+	if key != "members" {
+		it.lists = append(it.lists, key)
+	}
+	if len(words) > 0 {
+		it.values[key] = strings.Join(words, " ")
+	}
+	return nil
 }

@@ -23,20 +23,27 @@ type resource struct {
 	add, set, rm *command
 	actions      map[string]*command
 	args         []string // that a GET takes
+	// lookup: a GET takes any other argument too, as what to look for. All
+	// bindings do.
+	lookup bool
+}
+
+// resource is the type that a request is about; nil if this build has none.
+func (s *Simulator) resource(req *request) *resource {
+	if s.lacks(req.typ) {
+		return nil
+	}
+	if req.stat {
+		return statTypes[req.typ]
+	}
+	return configTypes[req.typ]
 }
 
 // route finds what a request asks for.
 func (x *exec) route(req *request) (*reply, *failure) {
-	types := configTypes
-	if req.stat {
-		types = statTypes
-	}
-	if req.typ == "macroapi" && !req.stat && !x.lacks(req.typ) {
+	t := x.resource(req)
+	if t == macroResource {
 		return x.macro(req)
-	}
-	t := types[req.typ]
-	if t == nil || x.lacks(req.typ) {
-		return nil, fail(codeObjectName, req.typ)
 	}
 	switch req.method {
 	case http.MethodGet:
@@ -79,6 +86,9 @@ func (x *exec) route(req *request) (*reply, *failure) {
 func (t *resource) command(x *exec, req *request) (*command, *failure) {
 	if req.payload[0].array && x.lacks("arrays") {
 		return nil, fail(codeJSONType, req.typ)
+	}
+	if x.opt.MaxArray > 0 && len(req.payload[0].items) > x.opt.MaxArray {
+		return nil, fail(codeJSONInput)
 	}
 	action := req.query.action
 	if req.method == http.MethodPut {
@@ -137,7 +147,11 @@ func (x *exec) get(req *request, t *resource) (*reply, *failure) {
 		return nil, fail(codeObjectName, req.typ+"/"+q.name)
 	}
 	for _, name := range slices.Sorted(maps.Keys(q.args)) {
-		if !slices.Contains(t.args, name) {
+		switch {
+		case slices.Contains(t.args, name):
+		case t.binding || t.lookup:
+			q.filter = append(q.filter, term{name: name, value: q.args[name]})
+		default:
 			return nil, fail(codeInvalidArgument, name)
 		}
 	}

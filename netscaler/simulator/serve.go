@@ -99,7 +99,7 @@ func (s *Simulator) process(req *request, h http.Header, call *Call, bad *failur
 		if bad != nil {
 			return nil, bad
 		}
-		return s.answerLogin(req, call)
+		return s.answerLogin(req, h, call)
 	}
 	x := &exec{Simulator: s, now: time.Now()}
 	s.mu.Lock()
@@ -108,6 +108,9 @@ func (s *Simulator) process(req *request, h http.Header, call *Call, bad *failur
 	call.User = user
 	if f != nil {
 		return s.unidentified(req, html, f), f
+	}
+	if s.resource(req) == nil && req.typ != "logout" { // its body may have any form
+		return nil, fail(codeObjectName, req.typ)
 	}
 	if bad != nil {
 		return nil, bad
@@ -134,7 +137,11 @@ func (s *Simulator) unidentified(req *request, html bool, f *failure) *reply {
 	return rep
 }
 
-func (s *Simulator) answerLogin(req *request, call *Call) (*reply, *failure) {
+// answerLogin has the session in the body, and in a cookie after one that takes
+// back an old session; or, where the media type of the SDKs came in, in a cookie
+// of another name and an empty text. Both were recorded. (Of different releases,
+// which may be the reason instead.)
+func (s *Simulator) answerLogin(req *request, h http.Header, call *Call) (*reply, *failure) {
 	switch {
 	case req.method != http.MethodPost:
 		return nil, fail(codeMethod)
@@ -151,12 +158,20 @@ func (s *Simulator) answerLogin(req *request, call *Call) (*reply, *failure) {
 	if f != nil {
 		return nil, f
 	}
+	if s.opt.LoginText || strings.HasPrefix(mediaType(h), vendorMedia) {
+		rep := s.newReply(http.StatusCreated, htmlType, nil)
+		rep.header.Set("Set-Cookie", "NITRO_AUTH_TOKEN=%23%23"+ses.id[2:]+"; path=/nitro/v1")
+		return rep, nil
+	}
 	b := appendHead(nil, &failure{})
 	b = append(b, `, "sessionid": `...)
 	b = append(appendText(b, ses.id), " }"...)
 	rep := s.newReply(http.StatusCreated, jsonType, b)
 	if !s.opt.NoCookie {
-		rep.header.Set("Set-Cookie", "NITRO_AUTH_TOKEN=%23%23"+ses.id[2:]+"; path=/nitro/v1")
+		rep.header["Set-Cookie"] = []string{
+			"SESSID=deleted; expires=Thu, 01-Jan-1970 00:00:01 GMT; Max-Age=0; path=/",
+			"sessionid=%23%23" + ses.id[2:] + "; path=/nitro/v1",
+		}
 	}
 	return rep, nil
 }

@@ -26,10 +26,11 @@ var addServer = &command{
 		case !it.has("ipaddress") && it.get("domain") == "":
 			return nil, fail(codeArgumentMissing, "IPAddress")
 		}
-		s := &server{name: name, text: it.get("domain"), td: it.int("td"), comment: it.get("comment"), extra: x.extra,
+		s := &server{name: name, text: it.get("domain"), td: it.int("td"), comment: it.get("comment"), wording: x.wording,
 			admin: admin{disabled: it.get("state") == "DISABLED", at: x.now}}
+		s.resolved = x.opt.Resolved[s.text]
 		if it.has("domain") && it.has("ipv6address") { // of an address it says nothing new
-			s.extra = append(s.extra, "-ipv6Address", it.get("ipv6address"))
+			s.v6 = it.get("ipv6address")
 		}
 		if it.has("ipaddress") {
 			s.addr, s.text = it.addr("ipaddress"), it.get("ipaddress")
@@ -67,6 +68,34 @@ var setServer = &command{
 		if it.has("comment") {
 			s.comment = it.get("comment")
 		}
+		return nil, nil
+	},
+}
+
+var unsetServer = &command{
+	cli: "unset server", words: []string{"name"},
+	attrs: []attr{{name: "name", kind: identifier, required: true}, {name: "comment", kind: flag}},
+	run: func(x *exec, it item) (func(), *failure) {
+		s, f := x.findServer(it)
+		if f == nil && it.has("comment") {
+			s.comment = ""
+		}
+		return nil, f
+	},
+}
+
+var renameServer = &command{
+	cli: "rename server", words: []string{"name", "newname"},
+	attrs: []attr{{name: "name", kind: identifier, required: true}, {name: "newname", kind: identifier, required: true}},
+	run: func(x *exec, it item) (func(), *failure) {
+		s, f := x.findServer(it)
+		if f != nil {
+			return nil, f
+		}
+		if x.part.byName[it.get("newname")] != nil {
+			return nil, fail(codeExists)
+		}
+		x.part.renameServer(s, it.get("newname"))
 		return nil, nil
 	},
 }

@@ -4,9 +4,10 @@ import (
 	"maps"
 	"net/netip"
 	"slices"
+	"strings"
 )
 
-const serviceTypes = "HTTP FTP TCP UDP SSL SSL_BRIDGE SSL_TCP DTLS NNTP RPCSVR DNS ADNS SNMP RTSP DHCPRA ANY SIP_UDP SIP_TCP SIP_SSL DNS_TCP ADNS_TCP MYSQL MSSQL ORACLE MONGO MONGO_TLS RADIUS RADIUSLISTENER RDP DIAMETER SSL_DIAMETER TFTP SMPP PPTP GRE SYSLOGTCP SYSLOGUDP FIX SSL_FIX USER_TCP USER_SSL_TCP QUIC QUIC_BRIDGE IPFIX LOGSTREAM LOGSTREAM_SSL MQTT MQTT_TLS PROXY HTTP_QUIC"
+const serviceTypes = "HTTP FTP TCP UDP SSL SSL_BRIDGE SSL_TCP DTLS NNTP RPCSVR DNS ADNS SNMP RTSP DHCPRA ANY SIP_UDP SIP_TCP SIP_SSL PUSH SSL_PUSH DNS_TCP ADNS_TCP MYSQL MSSQL ORACLE MONGO MONGO_TLS RADIUS RADIUSLISTENER RDP DIAMETER SSL_DIAMETER TFTP SMPP PPTP GRE SYSLOGTCP SYSLOGUDP FIX SSL_FIX USER_TCP USER_SSL_TCP QUIC QUIC_BRIDGE IPFIX LOGSTREAM LOGSTREAM_SSL MQTT MQTT_TLS PROXY HTTP_QUIC"
 
 const yesNo, onOff, enabled = "YES NO", "ON OFF", "ENABLED DISABLED"
 
@@ -71,13 +72,13 @@ var addGroup = &command{
 	cli: "add serviceGroup", words: []string{"servicegroupname", "servicetype"}, attrs: groupAttrs,
 	run: func(x *exec, it item) (func(), *failure) {
 		name := it.get("servicegroupname")
-		if g := x.part.byGroup[name]; g != nil {
+		if g := x.groupNamed(name); g != nil {
 			if a := g.differs(it); a != "" && x.idempotent {
 				return nil, fail(codeInvalidArgument, a)
 			}
 			return nil, fail(codeExists)
 		}
-		g := &group{name: name, kind: it.get("servicetype"), since: x.now, extra: x.extra,
+		g := &group{name: name, kind: it.get("servicetype"), since: x.now, wording: x.wording,
 			values: map[string]string{}, index: map[memberKey]*member{}, down: map[netip.AddrPort]bool{}}
 		for k, v := range it.values {
 			if k != "servicegroupname" && k != "servicetype" && k != "state" {
@@ -201,7 +202,7 @@ var renameGroup = &command{
 		if f != nil {
 			return nil, f
 		}
-		if x.part.byGroup[it.get("newname")] != nil {
+		if x.groupNamed(it.get("newname")) != nil {
 			return nil, fail(codeExists)
 		}
 		delete(x.part.byGroup, g.name)
@@ -213,8 +214,22 @@ var renameGroup = &command{
 
 func (x *exec) findGroup(it item) (*group, *failure) {
 	name := it.get("servicegroupname")
-	if g := x.part.byGroup[name]; g != nil {
+	if g := x.groupNamed(name); g != nil {
 		return g, nil
 	}
 	return nil, fail(codeNoResource, "serviceGroupName", name)
+}
+
+// groupNamed is the group of a name; nil if there is none.
+func (x *exec) groupNamed(name string) *group {
+	g := x.part.byGroup[name]
+	if g != nil || !x.opt.IgnoreCase {
+		return g
+	}
+	for _, g := range x.part.groups {
+		if strings.EqualFold(g.name, name) {
+			return g
+		}
+	}
+	return nil
 }

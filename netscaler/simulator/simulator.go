@@ -52,8 +52,11 @@ type Options struct {
 	RestrictedTimeout bool
 	// NoBasicAuth refuses HTTP Basic authentication with 1244.
 	NoBasicAuth bool
-	// NoCookie leaves Set-Cookie out of the answer to a login.
+	// NoCookie leaves Set-Cookie out of the answer to a login that has a body.
 	NoCookie bool
+	// LoginText answers every login with a cookie and an empty text. Default: only
+	// one with the media type of the SDKs.
+	LoginText bool
 	// NoLogin is the code for a request without credentials. Default: 352;
 	// 1026 is the other candidate.
 	NoLogin int
@@ -106,6 +109,15 @@ type Options struct {
 	// EmptyList is the code for a desired state with no members. Default: it
 	// empties the group.
 	EmptyList int
+	// MaxArray is how many items an array may have; a longer one is refused as a
+	// whole, with 1233. Default: no limit.
+	MaxArray int
+	// IgnoreCase takes names of groups that differ in case only for one. Default:
+	// they are two.
+	IgnoreCase bool
+	// Resolved holds, for a domain, the address that rows show of a server with it.
+	// Default: 0.0.0.0, as of one that is not resolved.
+	Resolved map[string]string
 	// CanonicalIPv6 writes addresses in their shortest form. Default: they stay
 	// as they were typed.
 	CanonicalIPv6 bool
@@ -118,6 +130,9 @@ type Options struct {
 	NSIP netip.Addr
 	// HA makes the appliance one node of a pair. Default: it stands alone.
 	HA bool
+	// HAStatus is the hastatus of its rows. Default: UP; STAYPRIMARY and others
+	// are what an administrator can set.
+	HAStatus string
 	// INC says of the pair that its nodes have network settings of their own, so
 	// that no address moves with the primary.
 	INC bool
@@ -141,12 +156,15 @@ type Simulator struct {
 	mu         sync.Mutex
 	partitions []*partition // the first is the default one
 	saved      []byte       // ns.conf as last saved; nil until the first request
+	access     access
+	touched    bool // changed since it was loaded
 	unsaved    bool
 	savedAt    time.Time
 	changedAt  time.Time
 	saving     bool
 
 	secondary   bool
+	turnedAt    time.Time  // when the role was taken
 	peer        *Simulator // of an HA pair, see [Pair]
 	sessions    map[string]*session
 	connections int
@@ -184,6 +202,7 @@ func New(o Options) *Simulator {
 		sizes:      map[string]int{},
 		savedAt:    now,
 		changedAt:  now,
+		turnedAt:   now,
 	}
 }
 
@@ -202,6 +221,7 @@ func (s *Simulator) settle() {
 
 func (s *Simulator) changed(now time.Time) {
 	s.unsaved = s.saved != nil
+	s.touched = s.saved != nil
 	s.changedAt = now
 }
 

@@ -1,6 +1,7 @@
 package simulator
 
 import (
+	"cmp"
 	"net/netip"
 	"slices"
 	"strconv"
@@ -18,25 +19,27 @@ type partition struct {
 	byGroup  map[string]*group
 	vserver  []*object
 	monitor  []*object
-	services map[string]bool // that are not modelled: names only
+	objects  map[thingKey]*object
 	settings item
-	extra    []string
-	head     []string // commands of ns.conf that are kept as they were: before the rest,
-	tail     []string // and after it
+	seen     inventory
+	lines    []line // of the ns.conf that was loaded
+	*wording
 }
 
 func newPartition(name string) *partition {
-	return &partition{name: name, byName: map[string]*server{}, byAddr: map[place]*server{}, byGroup: map[string]*group{}, services: map[string]bool{}}
+	return &partition{name: name, byName: map[string]*server{}, byAddr: map[place]*server{}, byGroup: map[string]*group{}, objects: map[thingKey]*object{}}
 }
 
 type server struct {
-	name string
-	addr netip.Addr // not valid for a domain
-	text string     // the address, as it was typed, or the domain
+	name     string
+	addr     netip.Addr // not valid for a domain
+	text     string     // the address, as it was typed, or the domain
+	resolved string     // what rows show of a domain
 	admin
 	td      int // traffic domain: each has addresses of its own
 	comment string
-	extra   []string
+	v6      string // whether a domain has IPv6 addresses; empty: not said
+	*wording
 }
 
 // place is what no two servers share.
@@ -51,7 +54,7 @@ func (s *server) ip() string {
 	if s.addr.IsValid() {
 		return s.text
 	}
-	return "0.0.0.0" // an unresolved domain
+	return cmp.Or(s.resolved, "0.0.0.0") // an unresolved domain
 }
 
 // object is anything that is only kept: a virtual server, a monitor.
@@ -59,13 +62,15 @@ type object struct {
 	name   string
 	values map[string]string
 	groups []link // bound service groups, or for a monitor none
-	extra  []string
+	// builtin: it need not be added, and is set instead.
+	builtin bool
+	*wording
 }
 
 type link struct {
-	group *group
-	order int
-	extra []string
+	group         *group
+	order, weight int
+	*wording
 }
 
 type group struct {
@@ -76,7 +81,7 @@ type group struct {
 	members  []*member
 	index    map[memberKey]*member
 	monitors []monitorLink
-	extra    []string
+	*wording
 
 	enabled, minEnabled int
 	down                map[netip.AddrPort]bool // addresses that the monitors find down
@@ -87,7 +92,7 @@ type monitorLink struct {
 	name, state string
 	weight      int
 	passive     bool
-	extra       []string
+	*wording
 }
 
 type memberKey struct {
@@ -115,7 +120,7 @@ type member struct {
 	probed           health
 	idle             time.Time // when the last client left; zero: by Options.ClientsLeave
 	leaving          bool      // a graceful unbind of the desired state runs
-	extra            []string
+	*wording
 }
 
 func (m *member) key() memberKey { return memberKey{m.server.name, m.port} }
@@ -169,14 +174,8 @@ func (g *group) atOnce(change func()) {
 	g.count(0)
 }
 
-func findObject(list []*object, name string) *object {
-	for _, o := range list {
-		if o.name == name {
-			return o
-		}
-	}
-	return nil
-}
+// object finds one of a kind by its name.
+func (p *partition) object(s *store, name string) *object { return p.objects[thingKey{s.noun, name}] }
 
 func (p *partition) addServer(s *server) {
 	p.servers = append(p.servers, s)
@@ -199,6 +198,20 @@ func (p *partition) removeServer(s *server) {
 	p.servers = slices.DeleteFunc(p.servers, func(o *server) bool { return o == s })
 	delete(p.byName, s.name)
 	delete(p.byAddr, s.place())
+}
+
+func (p *partition) renameServer(s *server, name string) {
+	delete(p.byName, s.name)
+	for _, g := range p.groups {
+		for _, m := range g.members {
+			if m.server == s {
+				delete(g.index, m.key())
+				g.index[memberKey{name, m.port}] = m
+			}
+		}
+	}
+	s.name = name
+	p.byName[name] = s
 }
 
 func (p *partition) removeGroup(g *group) {

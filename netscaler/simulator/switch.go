@@ -28,6 +28,11 @@ func disabledBy(it item, now time.Time) admin {
 	return admin{disabled: true, at: now, graceful: it.get("graceful") == "YES", delay: time.Duration(it.int("delay")) * time.Second}
 }
 
+// autoscaled is the recorded reason for refusing a group whose members come and
+// go with a domain name. (What other kinds of group do is not recorded; one with
+// members by API can be switched here.)
+const autoscaled = "Enabling / Disabling is not permitted as it has auto scale members. Try unbinding auto scale members."
+
 // switchTo enables or disables a member or, without a server, the whole group.
 func (x *exec) switchTo(it item, to admin) *failure {
 	g, f := x.findGroup(it)
@@ -38,6 +43,9 @@ func (x *exec) switchTo(it item, to admin) *failure {
 	case it.has("servername") != it.has("port"):
 		return fail(codePrerequisite, "port", "serverName")
 	case !it.has("servername"):
+		if len(g.members) > 0 && slices.Contains([]string{"DNS", "POLICY", "CLOUD"}, g.value("autoscale")) {
+			return fail(codeNotPermitted, autoscaled)
+		}
 		g.admin = to
 		return nil
 	}

@@ -101,7 +101,7 @@ func showConfig(x *exec, q *query, l *listing) *failure {
 	}
 	l.begin()
 	l.text("ipaddress", own.String())
-	l.text("netmask", "255.255.255.0")
+	l.text("netmask", x.netmask())
 	l.text("primaryip", primary.String())
 	l.text("systemtype", system)
 	l.flag("configchanged", x.unsaved)
@@ -122,18 +122,6 @@ func showVersion(x *exec, q *query, l *listing) *failure {
 
 func (s *Simulator) version() string {
 	return cmp.Or(s.opt.Version, "NetScaler NS14.1: Build 29.72.nc, Date: Jul 22 2024, 20:36:51   (64-bit)")
-}
-
-func showFeatures(x *exec, q *query, l *listing) *failure {
-	l.begin()
-	if l.name("feature") {
-		l.out = append(l.out, `[ "LB", "CS", "SSL" ]`...)
-	}
-	for _, f := range []string{"lb", "cs", "ssl"} {
-		l.flag(f, true)
-	}
-	l.end()
-	return nil
 }
 
 // showClusterNodes lists the nodes of a cluster, of which the simulator is one
@@ -158,26 +146,41 @@ func showNodes(x *exec, q *query, l *listing) *failure {
 		return fail(codeNoResource, "id", q.name)
 	}
 	peer := map[string]string{rolePrimary: roleSecondary, roleSecondary: rolePrimary}[x.role()]
-	row := func(id int, name string, ip netip.Addr, state string) {
+	// The fields and their types are those of recorded answers: the peer has no
+	// name, and its hasync tells how its synchronisation went.
+	row := func(id int, name string, ip netip.Addr, state, sync string) {
 		l.begin()
-		l.number("id", id)
-		l.text("name", name)
+		l.counter("id", id)
+		if name == "" {
+			l.absent("name")
+		} else {
+			l.text("name", name)
+		}
 		l.text("ipaddress", ip.String())
-		l.text("hastatus", "UP")
+		l.counter("flags", 129)
+		l.text("hastatus", cmp.Or(x.opt.HAStatus, "UP"))
 		l.text("state", state)
-		l.text("hasync", "ENABLED")
+		l.text("hasync", sync)
 		l.text("haprop", "ENABLED")
-		if x.opt.INC {
-			l.text("inc", "ENABLED")
+		l.text("enaifaces", "0/1")
+		l.text("netmask", "0.0.0.0")
+		l.text("inc", map[bool]string{true: "ENABLED", false: "DISABLED"}[x.opt.INC])
+		l.text("ssl2", "NOT PRESENT")
+		l.number("hellointerval", 200)
+		l.number("deadinterval", 3)
+		l.number("masterstatetime", int(x.now.Sub(x.turnedAt).Seconds()))
+		l.text("failsafe", "OFF")
+		for _, name := range []string{"maxflips", "maxfliptime", "curflips", "completedfliptime"} {
+			l.counter(name, 0)
 		}
 		l.end()
 	}
 	own, other := x.nodes()
 	if !q.named || q.name == "0" {
-		row(0, "self", own, x.role())
+		row(0, "self", own, x.role(), "ENABLED")
 	}
 	if x.opt.HA && (!q.named || q.name == "1") {
-		row(1, "", other, peer)
+		row(1, "", other, peer, "SUCCESS")
 	}
 	return nil
 }
@@ -213,7 +216,7 @@ var addPartition = &command{
 			return nil, fail(codeExists)
 		}
 		p := newPartition(it.get("partitionname"))
-		p.settings, p.extra = it, x.extra
+		p.settings, p.wording = it, x.wording
 		x.partitions = append(x.partitions, p)
 		return nil, nil
 	},

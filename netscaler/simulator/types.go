@@ -1,8 +1,12 @@
 package simulator
 
+// macroResource is objects of several types.
+var macroResource = &resource{}
+
 // configTypes are the types under /nitro/v1/config that are known, beside
-// login, logout and macroapi, which are not objects.
+// login and logout, which are not objects.
 var configTypes = map[string]*resource{
+	"macroapi": macroResource,
 	"servicegroup": {
 		key: "servicegroupname", shows: "show serviceGroup", show: showGroups, args: []string{"includemembers", "servicegroupname"},
 		add: addGroup, set: setGroup, rm: rmGroup,
@@ -12,7 +16,9 @@ var configTypes = map[string]*resource{
 	"servicegroup_servicegroupmemberlist_binding": {
 		key: "servicegroupname", binding: true, add: setMembers, rm: clearMembers,
 	},
-	"servicegroup_binding": {key: "servicegroupname", binding: true, shows: "show serviceGroup", show: showGroupBinding},
+	"servicegroup_binding": {
+		key: "servicegroupname", binding: true, shows: "show serviceGroup", show: showGroupBinding, rm: unbindMember,
+	},
 	"servicegroupbindings": {key: "servicegroupname", binding: true, shows: "show servicegroupbindings", show: showGroupUsers},
 	"servicegroup_lbmonitor_binding": {
 		key: "servicegroupname", binding: true, shows: "show serviceGroup", show: showGroupMonitors,
@@ -21,25 +27,46 @@ var configTypes = map[string]*resource{
 	"server": {
 		key: "name", shows: "show server", show: showServers,
 		add: addServer, set: setServer, rm: rmServer,
-		actions: map[string]*command{"enable": enableServer, "disable": disableServer},
+		actions: map[string]*command{"enable": enableServer, "disable": disableServer, "unset": unsetServer, "rename": renameServer},
 	},
 	"server_binding":              {key: "name", binding: true, shows: "show server", show: showServerBinding},
 	"server_servicegroup_binding": {key: "name", binding: true, shows: "show server", show: showServerGroups},
 	"lbvserver": {
 		key: "name", shows: "show lb vserver", show: showVservers,
 		add: addVserver, set: setVserver, rm: rmVserver,
+		actions: map[string]*command{"enable": enableVserver, "disable": disableVserver, "unset": unsetVserver, "rename": renameVserver},
 	},
 	"lbvserver_servicegroup_binding": {
 		key: "name", binding: true, shows: "show lb vserver", show: showVserverGroups,
 		add: bindVserver, rm: unbindVserver,
 	},
 	"lbmonitor": {
-		key: "monitorname", shows: "show lb monitor", show: showMonitors,
-		add: addMonitor, set: setMonitor, rm: rmMonitor,
+		key: "monitorname", lookup: true, shows: "show lb monitor", show: showMonitors,
+		add: addMonitor, set: setMonitor, rm: rmMonitor, actions: map[string]*command{"unset": unsetMonitor},
 	},
-	"nsversion":   {shows: "show ns version", show: showVersion, single: true},
-	"nsconfig":    {shows: "show ns config", show: showConfig, single: true, actions: map[string]*command{"save": saveCommand}},
-	"nsfeature":   {shows: "show ns feature", show: showFeatures, single: true},
+	"lbmonitor_servicegroup_binding": {
+		key: "monitorname", binding: true, shows: "show lb monitor", show: showMonitorGroups,
+		add: bindToGroup, rm: unbindFromGroup,
+	},
+	"service":                   {key: "name", shows: "show service", show: showServices},
+	"lbvserver_service_binding": {key: "name", binding: true, shows: "show lb vserver", show: showVserverServices},
+	"csvserver":                 {key: "name", shows: "show cs vserver", show: showContentVservers},
+	"nsip":                      {key: "ipaddress", shows: "show ns ip", show: showIPs},
+	"nshardware":                {shows: "show ns hardware", show: showHardware, single: true},
+	"nslicense":                 {shows: "show ns license", show: showLicense, single: true},
+	"nsversion":                 {shows: "show ns version", show: showVersion, single: true},
+	"nsconfig": {
+		shows: "show ns config", show: showConfig, single: true,
+		actions: map[string]*command{"save": saveCommand, "clear": clearCommand},
+	},
+	"nsfeature": {
+		shows: "show ns feature", show: features.show, single: true,
+		actions: map[string]*command{"enable": features.command("enable"), "disable": features.command("disable")},
+	},
+	"nsmode": {
+		shows: "show ns mode", show: modes.show, single: true,
+		actions: map[string]*command{"enable": modes.command("enable"), "disable": modes.command("disable")},
+	},
 	"hanode":      {key: "id", shows: "show HA node", show: showNodes},
 	"clusternode": {key: "nodeid", shows: "show cluster node", show: showClusterNodes},
 	"nspartition": {
@@ -52,5 +79,9 @@ var configTypes = map[string]*resource{
 // statTypes are those under /nitro/v1/stat.
 var statTypes = map[string]*resource{
 	"servicegroup": {key: "servicegroupname", shows: "stat serviceGroup", show: groupStats},
+	"lbvserver":    {key: "name", lookup: true, shows: "stat lb vserver", show: vserverStats},
+	"csvserver":    {key: "name", lookup: true, shows: "stat cs vserver", show: contentVserverStats},
+	"service":      {key: "name", lookup: true, shows: "stat service", show: serviceStats},
+	"ns":           {shows: "stat ns", show: systemStats, single: true},
 	"hanode":       {shows: "stat HA node", show: nodeStats, single: true},
 }

@@ -1,0 +1,281 @@
+package simulator
+
+import (
+	"cmp"
+	"fmt"
+	"regexp"
+	"slices"
+)
+
+// access is who may log in and do what, as the commands of a configuration say
+// it: users and groups of them, and the command policies that are bound to them.
+type access struct {
+	users, groups map[string]*account
+	policies      map[string]*policy
+}
+
+// account is a user, or a group of users.
+type account struct {
+	password  string
+	encrypted bool
+	bound     []binding
+	groups    []string // of a user
+}
+
+type binding struct {
+	policy   string
+	priority int
+}
+
+// policy allows or denies commands. matches is nil where the pattern cannot be
+// matched here: such a policy allows nothing, or denies everything.
+type policy struct {
+	deny    bool
+	matches func(line string) bool
+}
+
+// builtinPolicies are those that every appliance has. What they show is told from
+// what they do not as far as it can be asked for by NITRO here.
+var builtinPolicies = map[string]*policy{
+	"superuser": {matches: func(string) bool { return true }},
+	"sysadmin":  {matches: func(line string) bool { return !concernsUsers.MatchString(line) }},
+	"network":   {matches: func(line string) bool { return !concernsUsers.MatchString(line) }},
+	"operator":  {matches: func(line string) bool { return reads(line) || switches.MatchString(line) }},
+	"read-only": {matches: reads},
+}
+
+var (
+	concernsUsers = regexp.MustCompile(`^\S+ +(system|ns partition)\b`)
+	secretShows   = regexp.MustCompile(`^show +(system|configstatus|ns (ns\.conf|savedconfig|runningConfig)|gslb runningConfig|audit messages|techsupport)\b`)
+	readsOnly     = regexp.MustCompile(`^(man|show|stat)\b`)
+	switches      = regexp.MustCompile(`^(enable|disable) +(server|service|serviceGroup)\b`)
+)
+
+func reads(line string) bool { return readsOnly.MatchString(line) && !secretShows.MatchString(line) }
+
+const rootUser = "nsroot" // may do everything, whatever is bound to it
+
+// password says whether a user may log in with it: Options.Users decides, and for
+// others what the configuration says in plain text.
+func (s *Simulator) password(user, password string) bool {
+	if want, ok := s.opt.Users[user]; ok {
+		return want == password
+	}
+	u := s.access.users[user]
+	return u != nil && !u.encrypted && u.password != "" && u.password == password
+}
+
+// authorized holds a command, as the command line has it, against the user's
+// policies: of those bound to the user and the user's groups the one of the
+// lowest priority that matches decides, and without one nothing is allowed. Users
+// that only Options.Users knows may do everything.
+func (s *Simulator) authorized(user, line string) *failure {
+	if p := s.opt.Policies[user]; p != nil {
+		if !p.MatchString(line) {
+			return fail(codeNotAuthorized, line)
+		}
+		return nil
+	}
+	u := s.access.users[user]
+	if u == nil || user == rootUser {
+		return nil
+	}
+	bound := slices.Clone(u.bound)
+	for _, name := range u.groups {
+		if g := s.access.groups[name]; g != nil {
+			bound = append(bound, g.bound...)
+		}
+	}
+	slices.SortStableFunc(bound, func(a, b binding) int { return cmp.Compare(a.priority, b.priority) })
+	for _, b := range bound {
+		p := s.policy(b.policy)
+		switch {
+		case p == nil, p.matches == nil && !p.deny:
+		case p.matches == nil, p.matches(line):
+			if p.deny {
+				return fail(codeNotAuthorized, line)
+			}
+			return nil
+		}
+	}
+	return fail(codeNotAuthorized, line)
+}
+
+func (s *Simulator) policy(name string) *policy {
+	if p := s.access.policies[name]; p != nil {
+		return p
+	}
+	return builtinPolicies[name]
+}
+
+var (
+	userAttrs = []attr{
+		{name: "username", required: true},
+		{name: "password", secret: true},
+		{name: "encrypted", kind: flag},
+	}
+	groupAttr   = attr{name: "groupname", required: true}
+	policyAttrs = []attr{
+		{name: "policyname", required: true},
+		{name: "action", kind: choice, enum: "ALLOW DENY", required: true},
+		{name: "cmdspec", required: true},
+	}
+	boundAttrs = []attr{
+		{name: "policyname"},
+		{name: "priority", kind: integer, max: 2147483647},
+	}
+)
+
+var (
+	addUser = accessCommand("add system user", []string{"username", "password"}, userAttrs, func(s *Simulator, it item) *failure {
+		if s.access.users[it.get("username")] != nil {
+			return fail(codeExists)
+		}
+		return s.setUser(it)
+	})
+	setUser = accessCommand("set system user", []string{"username", "password"}, userAttrs, func(s *Simulator, it item) *failure {
+		if name := it.get("username"); s.access.users[name] == nil && name != rootUser {
+			return fail(codeNoResource, "userName", name)
+		}
+		return s.setUser(it)
+	})
+	rmUser = accessCommand("rm system user", []string{"username"}, userAttrs[:1], func(s *Simulator, it item) *failure {
+		name := it.get("username")
+		if s.access.users[name] == nil {
+			return fail(codeNoResource, "userName", name)
+		}
+		delete(s.access.users, name)
+		return nil
+	})
+	addUsers = accessCommand("add system group", []string{"groupname"}, []attr{groupAttr}, func(s *Simulator, it item) *failure {
+		name := it.get("groupname")
+		if s.access.groups[name] != nil {
+			return fail(codeExists)
+		}
+		s.access.grow()
+		s.access.groups[name] = &account{}
+		return nil
+	})
+	addPolicy = accessCommand("add system cmdPolicy", []string{"policyname", "action", "cmdspec"}, policyAttrs, func(s *Simulator, it item) *failure {
+		if s.policy(it.get("policyname")) != nil {
+			return fail(codeExists)
+		}
+		return s.setPolicy(it)
+	})
+	setPolicy = accessCommand("set system cmdPolicy", []string{"policyname", "action", "cmdspec"}, policyAttrs, func(s *Simulator, it item) *failure {
+		if name := it.get("policyname"); s.access.policies[name] == nil {
+			return fail(codeNoResource, "policyName", name)
+		}
+		return s.setPolicy(it)
+	})
+	rmPolicy = accessCommand("rm system cmdPolicy", []string{"policyname"}, policyAttrs[:1], func(s *Simulator, it item) *failure {
+		name := it.get("policyname")
+		if s.access.policies[name] == nil {
+			return fail(codeNoResource, "policyName", name)
+		}
+		delete(s.access.policies, name)
+		return nil
+	})
+	bindUser = accessCommand("bind system user", []string{"username", "policyname", "priority"},
+		append([]attr{userAttrs[0]}, boundAttrs...), func(s *Simulator, it item) *failure {
+			name := it.get("username")
+			if name == rootUser && s.access.users[name] == nil {
+				s.access.grow()
+				s.access.users[name] = &account{encrypted: true}
+			}
+			u := s.access.users[name]
+			if u == nil {
+				return fail(codeNoResource, "userName", name)
+			}
+			return s.bindPolicy(u, it)
+		})
+	unbindUser = accessCommand("unbind system user", []string{"username", "policyname"},
+		append([]attr{userAttrs[0]}, boundAttrs[:1]...), func(s *Simulator, it item) *failure {
+			u := s.access.users[it.get("username")]
+			if u == nil {
+				return fail(codeNoResource, "userName", it.get("username"))
+			}
+			n := len(u.bound)
+			u.bound = slices.DeleteFunc(u.bound, func(b binding) bool { return b.policy == it.get("policyname") })
+			if len(u.bound) == n {
+				return fail(codeNoResource, "policyName", it.get("policyname"))
+			}
+			return nil
+		})
+	bindUsers = accessCommand("bind system group", []string{"groupname"},
+		[]attr{groupAttr, {name: "username", cli: "userName"}, {name: "policyname", cli: "policyName", then: "priority"}, boundAttrs[1]},
+		func(s *Simulator, it item) *failure {
+			g := s.access.groups[it.get("groupname")]
+			if g == nil {
+				return fail(codeNoResource, "groupName", it.get("groupname"))
+			}
+			if name := it.get("username"); name != "" {
+				u := s.access.users[name]
+				if u == nil {
+					return fail(codeNoResource, "userName", name)
+				}
+				u.groups = append(u.groups, it.get("groupname"))
+			}
+			if it.get("policyname") == "" {
+				return nil
+			}
+			return s.bindPolicy(g, it)
+		})
+)
+
+var accessCommands = []*command{
+	addUser, setUser, rmUser, addUsers, addPolicy, setPolicy, rmPolicy, bindUser, unbindUser, bindUsers,
+}
+
+func accessCommand(cli string, words []string, attrs []attr, run func(*Simulator, item) *failure) *command {
+	return &command{cli: cli, words: words, attrs: attrs, verbatim: true,
+		run: func(x *exec, it item) (func(), *failure) { return nil, run(x.Simulator, it) }}
+}
+
+func (a *access) grow() {
+	if a.users == nil {
+		*a = access{users: map[string]*account{}, groups: map[string]*account{}, policies: map[string]*policy{}}
+	}
+}
+
+func (s *Simulator) setUser(it item) *failure {
+	s.access.grow()
+	u := s.access.users[it.get("username")]
+	if u == nil {
+		u = &account{}
+		s.access.users[it.get("username")] = u
+	}
+	if it.has("password") {
+		u.password, u.encrypted = it.get("password"), it.has("encrypted")
+	}
+	return nil
+}
+
+// setPolicy keeps also a policy whose pattern it refuses, so that what is bound to
+// it is no problem of its own.
+func (s *Simulator) setPolicy(it item) *failure {
+	s.access.grow()
+	p := &policy{deny: it.get("action") == "DENY"}
+	s.access.policies[it.get("policyname")] = p
+	re, err := regexp.Compile(it.get("cmdspec"))
+	if err != nil {
+		return &failure{code: codeInvalidValue, detail: "cmdSpec", text: fmt.Sprintf(
+			"the simulator cannot match this pattern (%v), so the policy allows nothing here; write it without lookahead and back-references", err)}
+	}
+	p.matches = re.MatchString
+	return nil
+}
+
+func (s *Simulator) bindPolicy(a *account, it item) *failure {
+	name := it.get("policyname")
+	switch {
+	case name == "":
+		return fail(codeArgumentMissing, "policyname")
+	case s.policy(name) == nil:
+		return fail(codeNoResource, "policyName", name)
+	case slices.ContainsFunc(a.bound, func(b binding) bool { return b.policy == name }):
+		return fail(codeExists)
+	}
+	a.bound = append(a.bound, binding{name, it.int("priority")})
+	return nil
+}
