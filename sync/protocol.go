@@ -7,11 +7,11 @@ import (
 	"nitrox/sources"
 )
 
-// transports say which protocol the members of a service group of each type
+// protocols say which protocol the members of a service group of each type
 // speak (NITRO documentation, servicegroup, servicetype). Of types that are not
 // here nothing is said: ANY takes all, GRE has no ports, and what RPCSVR speaks no
 // document tells. No other takes SCTP.
-var transports = func() map[string]sources.Protocol {
+var protocols = func() map[string]sources.Protocol {
 	all := map[string]sources.Protocol{}
 	for protocol, types := range map[sources.Protocol]string{
 		sources.UDP: "UDP DNS ADNS SNMP DHCPRA SIP_UDP DTLS RADIUS RADIUSLISTENER TFTP SYSLOGUDP QUIC QUIC_BRIDGE HTTP_QUIC IPFIX",
@@ -26,9 +26,9 @@ var transports = func() map[string]sources.Protocol {
 	return all
 }()
 
-// Transport is what the members of service groups of a type speak; "": nothing is
+// ProtocolOf is what the members of service groups of a type speak; "": nothing is
 // known of it.
-func Transport(serviceType string) sources.Protocol { return transports[strings.ToUpper(serviceType)] }
+func ProtocolOf(serviceType string) sources.Protocol { return protocols[strings.ToUpper(serviceType)] }
 
 // serviceType is that of the draft's service group, or of the one to be made; "":
 // it was not asked for.
@@ -45,7 +45,7 @@ func (d *draft) serviceType() string {
 // mismatch is why endpoints cannot be members of a group of this type: they speak
 // another protocol. Its monitors would find them all down.
 func mismatch(app App, serviceType string, answers []sources.Answer) error {
-	takes := Transport(serviceType)
+	takes := ProtocolOf(serviceType)
 	for i, answer := range answers {
 		for _, e := range answer.Endpoints {
 			if e.Protocol == "" || takes == "" || e.Protocol == takes {

@@ -4,6 +4,7 @@ import (
 	"net/netip"
 	"strings"
 	"testing"
+	"time"
 
 	"nitrox/netscaler"
 	"nitrox/netscaler/simulator"
@@ -11,16 +12,16 @@ import (
 	"nitrox/sync"
 )
 
-// TestTransport: of each type that NITRO documents it is known what it takes, or
+// TestProtocolOf: of each type that NITRO documents it is known what it takes, or
 // that it may be anything.
-func TestTransport(t *testing.T) {
+func TestProtocolOf(t *testing.T) {
 	const documented = "HTTP FTP TCP UDP SSL SSL_BRIDGE SSL_TCP DTLS NNTP RPCSVR DNS ADNS SNMP RTSP DHCPRA ANY SIP_UDP SIP_TCP SIP_SSL DNS_TCP " +
 		"ADNS_TCP MYSQL MSSQL ORACLE MONGO MONGO_TLS RADIUS RADIUSListener RDP DIAMETER SSL_DIAMETER TFTP SMPP PPTP GRE SYSLOGTCP SYSLOGUDP FIX " +
 		"SSL_FIX USER_TCP USER_SSL_TCP QUIC IPFIX LOGSTREAM LOGSTREAM_SSL MQTT MQTT_TLS QUIC_BRIDGE DOT ADNS_DOT HTTP_QUIC ADNS_DOH KAFKA_BROKER"
 	silent := map[string]bool{"ANY": true, "GRE": true, "RPCSVR": true}
 	for name := range strings.FieldsSeq(documented) {
-		if (sync.Transport(name) == "") != silent[name] {
-			t.Errorf("%s takes %q", name, sync.Transport(name))
+		if (sync.ProtocolOf(name) == "") != silent[name] {
+			t.Errorf("%s takes %q", name, sync.ProtocolOf(name))
 		}
 	}
 	for name, want := range map[string]sources.Protocol{
@@ -28,7 +29,7 @@ func TestTransport(t *testing.T) {
 		"SYSLOGUDP": "udp", "DTLS": "udp", "SNMP": "udp", "DHCPRA": "udp", "ADNS": "udp",
 		"HTTP": "tcp", "SSL": "tcp", "DNS_TCP": "tcp", "RDP": "tcp", "SIP_TCP": "tcp", "MQTT": "tcp", "DIAMETER": "tcp", "FTP": "tcp", "DOT": "tcp",
 	} {
-		if got := sync.Transport(name); got != want {
+		if got := sync.ProtocolOf(name); got != want {
 			t.Errorf("%s takes %q, want %q", name, got, want)
 		}
 	}
@@ -74,6 +75,25 @@ func TestProtocolAndServiceType(t *testing.T) {
 					t.Errorf("it does not say %q:\n%s", c.says, text)
 				}
 			})
+		})
+	}
+}
+
+// TestMembersThatSpeakAnotherProtocol: of a group whose members are all down it is
+// said why, also if nothing is to change; one that serves is not even looked at.
+func TestMembersThatSpeakAnotherProtocol(t *testing.T) {
+	for up, exit := range map[bool]int{true: 0, false: sync.ExitFailed} {
+		bubble(t, func(t *testing.T) {
+			at := netip.MustParseAddrPort("192.0.2.11:53")
+			s := bare(t, stage{"dns": known([]sources.Endpoint{{Addr: at, Protocol: sources.TCP}})}, sync.App{Name: "dns", Group: "sg"}, simulator.Options{},
+				"add serviceGroup sg UDP", "bind serviceGroup sg 192.0.2.11 53")
+			s.sims["edge"].SetUp("sg", at, up)
+			time.Sleep(time.Minute)
+			r := s.sync(exit)
+			s.expect("sg", at.String())
+			if text := plain(t, sync.Text, r); strings.Contains(text, "its service type UDP takes UDP, but source prod gives 192.0.2.11:53, which speaks TCP") == up {
+				t.Errorf("up %t:\n%s", up, text)
+			}
 		})
 	}
 }

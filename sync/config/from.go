@@ -65,7 +65,7 @@ func (d *decoder) agree(o *object, query reflect.Value, create *netscaler.Creati
 		return
 	}
 	_, protocol := f.Interface().(sources.Port).Cut()
-	if takes := sync.Transport(create.ServiceType); protocol != "" && takes != "" && protocol != takes {
+	if takes := sync.ProtocolOf(create.ServiceType); protocol != "" && takes != "" && protocol != takes {
 		d.refuse(o, &sources.KeyError{Key: "port", Err: fmt.Errorf("the port speaks %s, but create makes a service group of type %s, which takes %s; change one of them",
 			strings.ToUpper(string(protocol)), create.ServiceType, strings.ToUpper(string(takes)))})
 	}
