@@ -1,8 +1,8 @@
-# An image of one file: the static binary, which includes the root certificates of
-# the public authorities. `make image` builds the binary and then this image, and
-# pulls nothing.
+# An image of the static binary, which includes the root certificates of the public
+# authorities, and of the licences of what is in it. `make image` builds these and
+# then this image, and pulls nothing.
 FROM scratch
-COPY nitrox /nitrox
+COPY nitrox LICENSE LICENSES-of-dependencies.txt /
 
 # A user without a name, home or rights. It writes nothing: run it read-only.
 USER 65532:65532

@@ -6,6 +6,8 @@ import (
 	"compress/gzip"
 	"context"
 	"debug/buildinfo"
+	"encoding/base64"
+	"encoding/hex"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -250,7 +252,11 @@ func TestDistributionIsReproducible(t *testing.T) {
 		t.Fatal(err)
 	}
 	var bom struct {
-		Components []struct{ Name, Version, Purl string }
+		Components []struct {
+			Name, Version, Purl string
+			Hashes              []struct{ Content string }
+			Licenses            []struct{ License struct{ ID string } }
+		}
 	}
 	if err := json.Unmarshal(built[0][name+".cdx.json"], &bom); err != nil {
 		t.Fatal(err)
@@ -260,8 +266,15 @@ func TestDistributionIsReproducible(t *testing.T) {
 	}
 	licences := readFile(t, filepath.Join(dir, name, "LICENSES-of-dependencies.txt"))
 	for i, m := range info.Deps {
-		if c := bom.Components[i+1]; c.Name != m.Path || c.Version != m.Version {
+		c := bom.Components[i+1]
+		if c.Name != m.Path || c.Version != m.Version {
 			t.Errorf("component %s %s, and module %s %s", c.Name, c.Version, m.Path, m.Version)
+		}
+		if hash, err := hex.DecodeString(c.Hashes[0].Content); err != nil || "h1:"+base64.StdEncoding.EncodeToString(hash) != m.Sum {
+			t.Errorf("%s: hash %x, and the module's is %s", c.Name, hash, m.Sum)
+		}
+		if len(c.Licenses) == 0 || c.Licenses[0].License.ID == "" {
+			t.Errorf("%s has the licences %v", c.Name, c.Licenses)
 		}
 		if !strings.Contains(licences, "\n"+m.Path+" "+m.Version+"\n=") {
 			t.Errorf("no licence of %s", m.Path)

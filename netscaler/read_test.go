@@ -421,6 +421,9 @@ func FuzzRead(f *testing.F) {
 
 func fuzzRead(t *testing.T, a answer) {
 	b := newBox(t).on(byName("sg"), a).on(bulk, a)
+	for _, name := range []string{"a", "b%2520c", "d%252Fe", "empty", "missing"} { // as a build without bulk reads is asked
+		b.on(byName(name), a)
+	}
 	c := b.open()
 	groups, err := look(c, t.Context(), []string{"sg"})
 	if err != nil {

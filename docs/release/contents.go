@@ -4,89 +4,36 @@ import (
 	"bytes"
 	"crypto/sha256"
 	"debug/buildinfo"
+	"encoding/base64"
+	"encoding/hex"
 	"encoding/json"
 	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"regexp"
-	"runtime/debug"
+	"slices"
 	"strings"
 	"time"
+
+	"github.com/google/licensecheck"
 )
 
-// modules are those that are in a binary.
-func modules(binary []byte) (*debug.BuildInfo, []*debug.Module, error) {
+// library is one that is in a binary: Go's own, or a module.
+type library struct {
+	path, version string
+	// hash is what go.sum has of the module, as hex: a SHA-256 of the hashes of
+	// its files. Go's own library has none.
+	hash string
+	// terms are the texts of its licences, and licences what they are called
+	// (SPDX).
+	terms    string
+	licences []string
+}
+
+// libraries are what the binary itself says that it was made of, Go's own first.
+func libraries(binary []byte) ([]library, error) {
 	info, err := buildinfo.Read(bytes.NewReader(binary))
-	if err != nil {
-		return nil, nil, err
-	}
-	var all []*debug.Module
-	for _, m := range info.Deps {
-		if m.Replace != nil {
-			m = m.Replace
-		}
-		all = append(all, m)
-	}
-	return info, all, nil
-}
-
-// component is one of a software bill of materials (CycloneDX 1.6, JSON).
-type component struct {
-	Type    string `json:"type"`
-	Ref     string `json:"bom-ref"`
-	Name    string `json:"name"`
-	Version string `json:"version"`
-	Purl    string `json:"purl"`
-	Hashes  []hash `json:"hashes,omitempty"`
-}
-
-type hash struct {
-	Algorithm string `json:"alg"`
-	Content   string `json:"content"`
-}
-
-func goModule(path, version string) component {
-	purl := "pkg:golang/" + path + "@" + strings.ReplaceAll(version, "+", "%2B")
-	return component{Type: "library", Ref: purl, Name: path, Version: version, Purl: purl}
-}
-
-// bom lists what the binary itself says it was made of, so that scanners can
-// compare it with what is known to be vulnerable.
-func bom(version string, date time.Time, binary []byte) ([]byte, error) {
-	info, deps, err := modules(binary)
-	if err != nil {
-		return nil, err
-	}
-	sum := sha256.Sum256(binary)
-	id := sum // a UUID of version 8 (RFC 9562), the same for the same binary
-	id[6], id[8] = id[6]&0x0f|0x80, id[8]&0x3f|0x80
-	libraries := []component{goModule("std", strings.TrimPrefix(info.GoVersion, "go"))}
-	for _, m := range deps {
-		libraries = append(libraries, goModule(m.Path, m.Version))
-	}
-	purl := "pkg:generic/nitrox@" + version
-	return json.MarshalIndent(map[string]any{
-		"bomFormat":    "CycloneDX",
-		"specVersion":  "1.6",
-		"serialNumber": fmt.Sprintf("urn:uuid:%x-%x-%x-%x-%x", id[0:4], id[4:6], id[6:8], id[8:10], id[10:16]),
-		"version":      1,
-		"metadata": map[string]any{
-			"timestamp": date.Format(time.RFC3339),
-			"component": component{Type: "application", Ref: purl, Name: "nitrox", Version: version, Purl: purl,
-				Hashes: []hash{{"SHA-256", fmt.Sprintf("%x", sum)}}},
-		},
-		"components": libraries,
-	}, "", "  ")
-}
-
-// licence is what files with terms are called.
-var licence = regexp.MustCompile(`(?i)^(licen[sc]e|copying|notice|unlicense)(\.(md|txt))?$`)
-
-// licences are the terms of all that is in the binary, which most of them ask
-// to be passed on.
-func licences(binary []byte) ([]byte, error) {
-	_, deps, err := modules(binary)
 	if err != nil {
 		return nil, err
 	}
@@ -94,9 +41,15 @@ func licences(binary []byte) ([]byte, error) {
 	if err != nil {
 		return nil, fmt.Errorf("go env GOROOT: %w", err)
 	}
-	type place struct{ name, dir string }
-	places := []place{{"Go's standard library", strings.TrimSpace(string(root))}}
-	for _, m := range deps {
+	std, err := library{path: "std", version: strings.TrimPrefix(info.GoVersion, "go")}.with(strings.TrimSpace(string(root)))
+	if err != nil {
+		return nil, err
+	}
+	all := []library{std}
+	for _, m := range info.Deps {
+		if m.Replace != nil {
+			m = m.Replace
+		}
 		out, err := exec.Command("go", "mod", "download", "-json", m.Path+"@"+m.Version).Output()
 		if err != nil {
 			return nil, fmt.Errorf("download %s: %w", m.Path, err)
@@ -105,38 +58,119 @@ func licences(binary []byte) ([]byte, error) {
 		if err := json.Unmarshal(out, &module); err != nil {
 			return nil, err
 		}
-		places = append(places, place{m.Path + " " + m.Version, module.Dir})
-	}
-	var all bytes.Buffer
-	for _, p := range places {
-		found, err := terms(p.dir)
+		sum, err := base64.StdEncoding.DecodeString(strings.TrimPrefix(m.Sum, "h1:"))
+		if err != nil || len(sum) != sha256.Size {
+			return nil, fmt.Errorf("%s: the binary has the hash %q", m.Path, m.Sum)
+		}
+		l, err := library{path: m.Path, version: m.Version, hash: hex.EncodeToString(sum)}.with(module.Dir)
 		if err != nil {
 			return nil, err
 		}
-		if found == "" {
-			return nil, fmt.Errorf("%s: no licence in %s", p.name, p.dir)
-		}
-		fmt.Fprintf(&all, "%s\n%s\n\n%s\n", p.name, strings.Repeat("=", len(p.name)), found)
+		all = append(all, l)
 	}
-	return all.Bytes(), nil
+	return all, nil
 }
 
-// terms are the texts of a module's licences.
-func terms(dir string) (string, error) {
+// licenceFile is what files with terms are called.
+var licenceFile = regexp.MustCompile(`(?i)^(licen[sc]e|copying|notice|unlicense)(\.(md|txt))?$`)
+
+// with is the library with the terms that are in its folder. One without any, or
+// with terms that nobody can name, must not be passed on.
+func (l library) with(dir string) (library, error) {
 	entries, err := os.ReadDir(dir)
 	if err != nil {
-		return "", err
+		return l, err
 	}
-	text := ""
 	for _, e := range entries {
-		if e.IsDir() || !licence.MatchString(e.Name()) {
+		if e.IsDir() || !licenceFile.MatchString(e.Name()) {
 			continue
 		}
-		content, err := os.ReadFile(filepath.Join(dir, e.Name()))
+		text, err := os.ReadFile(filepath.Join(dir, e.Name()))
 		if err != nil {
-			return "", err
+			return l, err
 		}
-		text += strings.ReplaceAll(string(content), "\r\n", "\n") + "\n"
+		l.terms += strings.ReplaceAll(string(text), "\r\n", "\n") + "\n"
+		for _, m := range licensecheck.Scan(text).Match {
+			if !slices.Contains(l.licences, m.ID) {
+				l.licences = append(l.licences, m.ID)
+			}
+		}
 	}
-	return text, nil
+	if len(l.licences) == 0 {
+		return l, fmt.Errorf("%s %s: no licence in %s", l.path, l.version, dir)
+	}
+	slices.Sort(l.licences)
+	return l, nil
+}
+
+// terms are those of all libraries, most of which ask that they be passed on.
+func terms(libraries []library) []byte {
+	var all bytes.Buffer
+	for _, l := range libraries {
+		title := l.path + " " + l.version
+		if l.path == "std" {
+			title = "Go's standard library " + l.version
+		}
+		fmt.Fprintf(&all, "%s\n%s\n\n%s\n", title, strings.Repeat("=", len(title)), l.terms)
+	}
+	return all.Bytes()
+}
+
+// component is one of a software bill of materials (CycloneDX 1.6, JSON).
+type component struct {
+	Type     string   `json:"type"`
+	Ref      string   `json:"bom-ref"`
+	Name     string   `json:"name"`
+	Version  string   `json:"version"`
+	Hashes   []hash   `json:"hashes,omitempty"`
+	Licences []choice `json:"licenses"`
+	Purl     string   `json:"purl"`
+}
+
+type hash struct {
+	Algorithm string `json:"alg"`
+	Content   string `json:"content"`
+}
+
+type choice struct {
+	Licence struct {
+		ID string `json:"id"`
+	} `json:"license"`
+}
+
+func newComponent(kind, name, version, purl, sha256 string, licences ...string) component {
+	c := component{Type: kind, Ref: purl, Name: name, Version: version, Purl: purl}
+	if sha256 != "" {
+		c.Hashes = []hash{{"SHA-256", sha256}}
+	}
+	for _, id := range licences {
+		var l choice
+		l.Licence.ID = id
+		c.Licences = append(c.Licences, l)
+	}
+	return c
+}
+
+// bom lists the libraries in a binary, so that scanners can compare them with
+// what is known to be vulnerable.
+func bom(version string, date time.Time, binary []byte, libraries []library) ([]byte, error) {
+	var parts []component
+	for _, l := range libraries {
+		purl := "pkg:golang/" + l.path + "@" + strings.ReplaceAll(l.version, "+", "%2B")
+		parts = append(parts, newComponent("library", l.path, l.version, purl, l.hash, l.licences...))
+	}
+	sum := sha256.Sum256(binary)
+	id := sum // a UUID of version 8 (RFC 9562), the same for the same binary
+	id[6], id[8] = id[6]&0x0f|0x80, id[8]&0x3f|0x80
+	return json.MarshalIndent(map[string]any{
+		"bomFormat":    "CycloneDX",
+		"specVersion":  "1.6",
+		"serialNumber": fmt.Sprintf("urn:uuid:%x-%x-%x-%x-%x", id[0:4], id[4:6], id[6:8], id[8:10], id[10:16]),
+		"version":      1,
+		"metadata": map[string]any{
+			"timestamp": date.Format(time.RFC3339),
+			"component": newComponent("application", "nitrox", version, "pkg:generic/nitrox@"+version, hex.EncodeToString(sum[:]), "Apache-2.0"),
+		},
+		"components": parts,
+	}, "", "  ")
 }

@@ -3,6 +3,8 @@
 //
 //	go run ./docs/release -version v1.2.3 -date 1790000000 -out dist
 //
+// With -terms it only prints the licences of what is in a binary, for an image.
+//
 // It is run at the top of the repository. The same source, the same version of
 // Go and the same arguments give the same bytes, wherever and whenever it runs.
 package main
@@ -39,7 +41,14 @@ func main() {
 	date := flag.Int64("date", 0, "the date of all files, in `SECONDS` since 1970")
 	out := flag.String("out", "dist", "the `FOLDER` to write to; what is in it is removed")
 	targets := flag.String("targets", "linux/amd64 linux/arm64 darwin/amd64 darwin/arm64 windows/amd64", "the `PLATFORMS`")
+	of := flag.String("terms", "", "only print the licences of what is in this `BINARY`")
 	flag.Parse()
+	if *of != "" && flag.NArg() == 0 {
+		if err := printTerms(*of); err != nil {
+			log.Fatal(err)
+		}
+		return
+	}
 	if *version == "" || *date == 0 || flag.NArg() > 0 {
 		flag.Usage()
 		os.Exit(2)
@@ -67,15 +76,15 @@ func release(version string, date time.Time, out string, targets []string) error
 		if err != nil {
 			return err
 		}
-		terms, err := licences(binary)
+		parts, err := libraries(binary)
 		if err != nil {
 			return err
 		}
-		list, err := bom(version, date, binary)
+		list, err := bom(version, date, binary, parts)
 		if err != nil {
 			return err
 		}
-		files := append([]file{{"LICENSES-of-dependencies.txt", 0o644, terms}}, common...)
+		files := append([]file{{"LICENSES-of-dependencies.txt", 0o644, terms(parts)}}, common...)
 		pack, archive := tarball, name+".tar.gz"
 		if strings.HasPrefix(target, "windows/") {
 			pack, archive = zipfile, name+".zip"
@@ -98,7 +107,23 @@ func release(version string, date time.Time, out string, targets []string) error
 	return os.WriteFile(filepath.Join(out, "SHA256SUMS"), []byte(sums), 0o644)
 }
 
-// build returns the static binary for a platform.
+func printTerms(path string) error {
+	binary, err := os.ReadFile(path)
+	if err != nil {
+		return err
+	}
+	parts, err := libraries(binary)
+	if err != nil {
+		return err
+	}
+	_, err = os.Stdout.Write(terms(parts))
+	return err
+}
+
+// build returns the static binary for a platform. For macOS and Windows Go makes
+// it position-independent. For Linux that would take a dynamic loader, which an
+// image from scratch does not have, or a C compiler for each platform, so that
+// the bytes would depend on the machine.
 func build(version, target string) ([]byte, error) {
 	system, processor, _ := strings.Cut(target, "/")
 	dir, err := os.MkdirTemp("", "nitrox-release-")

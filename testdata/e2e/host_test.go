@@ -7,6 +7,7 @@ import (
 	"net"
 	"net/http/httptest"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -33,8 +34,18 @@ func TestHostedBySwarm(t *testing.T) {
 	if err := os.Mkdir(context, 0o755); err != nil {
 		t.Fatal(err)
 	}
-	if err := os.Link(binaries.nitrox, filepath.Join(context, "nitrox")); err != nil {
+	licences, err := exec.Command("go", "run", "../../docs/release", "-terms", binaries.nitrox).Output()
+	if err != nil {
 		t.Fatal(err)
+	}
+	for _, err := range []error{
+		os.Link(binaries.nitrox, filepath.Join(context, "nitrox")),
+		os.WriteFile(filepath.Join(context, "LICENSE"), []byte(read(t, "../../LICENSE")), 0o644),
+		os.WriteFile(filepath.Join(context, "LICENSES-of-dependencies.txt"), licences, 0o644),
+	} {
+		if err != nil {
+			t.Fatal(err)
+		}
 	}
 	manager.docker("build", "--quiet", "--file", "../../Dockerfile", "--build-arg", "VERSION=e2e", "--tag", "nitrox:e2e", context)
 	if got := manager.docker("run", "--rm", "--read-only", "--cap-drop", "ALL", "--network", "none", "nitrox:e2e", "version"); !strings.HasPrefix(got[0], "nitrox ") {
