@@ -2,6 +2,7 @@ package netscaler_test
 
 import (
 	"context"
+	"net/netip"
 	"testing"
 
 	"nitrox/netscaler"
@@ -116,4 +117,27 @@ func TestANameInAnotherCaseIsAskedForByName(t *testing.T) {
 	}
 	_, err = groups.Members("a")
 	wantError(t, err, netscaler.ErrNoGroup)
+}
+
+// What answers a log-in without being a NetScaler, or a Console, is told so.
+func TestALogInAtSomethingElse(t *testing.T) {
+	for _, test := range []struct {
+		instance string
+		answer   answer
+		says     string
+	}{
+		{"", page(404), "no NetScaler answers POST http://ns.example/nitro/v1/config/login like this; give the URL of its management address (NSIP)"},
+		{"", answer{status: 404, body: `{"error": "not found"}`}, "no NetScaler answers POST"},
+		{"", page(400), "if the port expects TLS, write https:// in the URL"},
+		{"192.0.2.30", page(404), "no NetScaler Console answers POST http://ns.example/nitro/v1/config/login like this; give the Console's URL as via"},
+	} {
+		b := newBox(t).on("POST login", test.answer)
+		c := b.open(func(cfg *netscaler.Config) {
+			if test.instance != "" {
+				cfg.Instance = netip.MustParseAddr(test.instance)
+			}
+		})
+		_, err := c.Read(t.Context(), []string{"sg"})
+		wantError(t, err, nil, test.says)
+	}
 }

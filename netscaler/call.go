@@ -147,7 +147,7 @@ func (c *Client) send(ctx context.Context, s *session, k *call) (reply, error) {
 		c.log.WarnContext(ctx, "the NetScaler accepted the call, with a warning", "netscaler", s.base, "method", k.method, "path", k.path,
 			"errorcode", k.reply.code, "message", printable(k.reply.message, k.secret))
 	}
-	return k.reply, k.outcome(ctx, s.base, c.cfg.Transport == nil)
+	return k.reply, k.outcome(ctx, s.base, c.cfg)
 }
 
 // receive reads an answer into the call. It returns an error only if the call
@@ -211,9 +211,8 @@ func (k *call) read(resp *http.Response) (reply, error) {
 	return a, nil
 }
 
-// outcome makes of the last try's end what callers are told. direct: no transport
-// of a caller's was in between.
-func (k *call) outcome(ctx context.Context, base string, direct bool) error {
+// outcome makes of the last try's end what callers are told.
+func (k *call) outcome(ctx context.Context, base string, cfg Config) error {
 	if k.err == nil {
 		return nil
 	}
@@ -232,14 +231,14 @@ func (k *call) outcome(ctx context.Context, base string, direct bool) error {
 	}
 	advice, lasting := untrusted(err)
 	via := ""
-	if direct {
+	if cfg.Transport == nil {
 		via = trust.Via(base)
 	}
 	switch {
 	case e.foreign() && via != "":
 		advice = via
 	case e != nil:
-		advice = k.stranger(e, base)
+		advice = k.stranger(e, base, cfg.Instance.IsValid())
 	case lasting && advice != "" && via != "": // it may decrypt what passes
 		advice += "; " + via
 	}
@@ -263,12 +262,15 @@ func (k *call) outcome(ctx context.Context, base string, direct bool) error {
 }
 
 // stranger is what to do about an answer to a log-in that no NetScaler gives.
-func (k *call) stranger(e *Error, base string) string {
+func (k *call) stranger(e *Error, base string, console bool) string {
 	switch {
 	case k.path != "config/login" || !e.foreign() || e.Status >= 500:
 		return ""
 	case strings.HasPrefix(base, "http://") && e.Status == http.StatusBadRequest:
 		return "if the port expects TLS, write https:// in the URL"
+	}
+	if console {
+		return fmt.Sprintf("no NetScaler Console answers %s %s/nitro/v1/%s like this; give the Console's URL as via", k.method, base, k.path)
 	}
 	return fmt.Sprintf("no NetScaler answers %s %s/nitro/v1/%s like this; give the URL of its management address (NSIP)", k.method, base, k.path)
 }

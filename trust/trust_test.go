@@ -193,3 +193,23 @@ func TestAFingerprintIsThatOfACertificate(t *testing.T) {
 		}
 	}
 }
+
+// A server that expects TLS answers HTTP by an alert, if at all.
+func TestHTTPToAPortThatExpectsTLS(t *testing.T) {
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer listener.Close()
+	go func() {
+		if conn, err := listener.Accept(); err == nil {
+			defer conn.Close()
+			_, _ = http.ReadRequest(bufio.NewReader(conn))
+			_, _ = io.WriteString(conn, "\x15\x03\x01\x00\x02\x02\x46")
+		}
+	}()
+	err = trust.Explain(send(&http.Transport{}, "http://"+listener.Addr().String()), trust.Keys{})
+	if err == nil || !strings.HasSuffix(err.Error(), "; the port expects TLS; write https:// in the URL") {
+		t.Error(err)
+	}
+}

@@ -188,7 +188,11 @@ const everything = "/v2/apps?embed=apps.tasks&embed=apps.deployments&embed=apps.
 func (s *Source) ask(ctx context.Context, c *client, base *url.URL, wanted map[string]bool) (*snapshot, error) {
 	snap := &snapshot{from: base}
 	err := c.get(ctx, base.String()+everything, func(resp *http.Response, body io.Reader) (err error) {
-		if resp.StatusCode != http.StatusOK {
+		switch resp.StatusCode {
+		case http.StatusOK:
+		case http.StatusNotFound:
+			return fmt.Errorf("%w; no Marathon answers GET %s/v2/apps like this: correct its URL", httpapi.NewStatusError(resp), base)
+		default:
 			return httpapi.NewStatusError(resp)
 		}
 		if snap.now, err = http.ParseTime(resp.Header.Get("Date")); err != nil {
