@@ -19,6 +19,15 @@ func Nearest(name string, known []string) string {
 	return near
 }
 
+// DidYouMean ends a sentence about a name that is not there with the nearest that
+// is; "" if none is near.
+func DidYouMean(name string, known []string) string {
+	if near := Nearest(name, known); near != "" {
+		return "; did you mean " + near + "?"
+	}
+	return ""
+}
+
 // distance counts the letters to insert, delete, replace or swap with their
 // neighbour to turn a into b (optimal string alignment).
 func distance(a, b string) int {

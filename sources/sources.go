@@ -20,6 +20,8 @@ import (
 type Endpoint struct {
 	// Addr is fit to bind: unmapped, without a zone.
 	Addr netip.AddrPort
+	// Protocol is what it speaks, if the source knows.
+	Protocol Protocol
 	// Weight is the source's opinion, 1 to 100; 0 is none.
 	Weight int
 	// Uncertain says why the endpoint's health is not known. Such an endpoint
@@ -69,6 +71,17 @@ type LeftOut struct{ What, Why string }
 // ErrAbsent is wrapped by the doubt about an app that its cluster manager
 // positively does not have.
 var ErrAbsent = errors.New("no such app")
+
+// Absent is that doubt, about a thing that is called what its cluster manager
+// calls it ("service"), with the nearest of those that it has.
+func Absent(what, name string, known []string) error {
+	return absent(fmt.Sprintf("there is no %s %s%s", what, name, DidYouMean(name, known)))
+}
+
+type absent string
+
+func (a absent) Error() string        { return string(a) }
+func (a absent) Is(target error) bool { return target == ErrAbsent }
 
 // Source looks up endpoints in one cluster manager. Q is the struct that a
 // from entry of the mapping is decoded into.

@@ -130,6 +130,8 @@ func merge(all []Endpoint) []Endpoint {
 	slices.SortStableFunc(all, func(a, b Endpoint) int {
 		return cmp.Or(a.Addr.Compare(b.Addr), cmp.Compare(a.Uncertain, b.Uncertain), cmp.Compare(a.Origin, b.Origin))
 	})
+	// A group cannot have an address twice, for two protocols; agreeing refuses
+	// the one that it does not take.
 	var one []Endpoint
 	for _, e := range all {
 		last := len(one) - 1

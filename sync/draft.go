@@ -36,6 +36,7 @@ func (v *visit) plan(ctx context.Context, outcomes []*Outcome, groups netscaler.
 	drafts = v.withServers(ctx, drafts)
 	drafts = v.withFrontEnds(ctx, drafts)
 	v.confirm(ctx, drafts)
+	drafts = agreeing(drafts)
 	plans := make([]Plan, len(drafts))
 	for i, d := range drafts {
 		plans[i] = guard(d.proposal, d.App.Policy)
@@ -66,12 +67,14 @@ func (v *visit) begin(outcomes []*Outcome, groups netscaler.Groups) (drafts []*d
 }
 
 // withAttributes asks for the attributes of groups that have no member, which may
-// be missing, and of those whose members are to change. In the usual pass there
-// are none.
+// be missing, of those whose members are to change, and of those whose members
+// are all down, perhaps because they speak another protocol. In the usual pass
+// there are none.
 func (v *visit) withAttributes(ctx context.Context, drafts []*draft) (left []*draft) {
 	ask := map[string]bool{}
 	for _, d := range drafts {
-		if !d.missing && (len(d.members) == 0 || len(d.proposal.Changes) > 0) {
+		up := slices.ContainsFunc(d.members, func(m netscaler.Member) bool { return m.Up })
+		if !d.missing && (!up || len(d.proposal.Changes) > 0) {
 			ask[d.App.Group] = true
 		}
 	}

@@ -123,8 +123,9 @@ type Query struct {
 	Service string `yaml:"service"`
 	// Label, instead of Service, is key=value.
 	Label string `yaml:"label"`
-	// Port is the container's. It may be left out if only one is published.
-	Port int `yaml:"port"`
+	// Port is the container's, with a protocol if it is published for several
+	// ("53/udp"). It may be left out if only one is published.
+	Port sources.Port `yaml:"port"`
 }
 
 // Check implements [sources.Checker].
@@ -138,8 +139,8 @@ func (q Query) Check() error {
 	case q.Label != "" && (!ok || key == ""):
 		problems.Add("label", "a label has the form key=value")
 	}
-	if q.Port < 0 || q.Port > 65535 {
-		problems.Add("port", "a port is a number from 1 to 65535")
+	if n, ok := q.Port.Number(); q.Port != "" && (!ok || n < 1 || n > 65535) {
+		problems.Add("port", "a port is a number from 1 to 65535, or that and its protocol, such as 53/udp")
 	}
 	return problems.Err()
 }

@@ -57,8 +57,8 @@ func TestConfig(t *testing.T) {
 		{docker.Query{Service: "a", Label: "b=c"}, "label: give either service or label, not both"},
 		{docker.Query{Label: "app"}, "label: a label has the form key=value"},
 		{docker.Query{Label: "=web"}, "label: a label has the form key=value"},
-		{docker.Query{Service: "a", Port: 65536}, "port: a port is a number from 1 to 65535"},
-		{docker.Query{Service: "a", Port: -1}, "port: a port is a number"},
+		{docker.Query{Service: "a", Port: "65536"}, "port: a port is a number from 1 to 65535"},
+		{docker.Query{Service: "a", Port: "-1"}, "port: a port is a number"},
 	} {
 		if err := c.query.Check(); err == nil || !strings.Contains(err.Error(), c.want) {
 			t.Errorf("%+v: error %v does not say %q", c.query, err, c.want)

@@ -15,6 +15,7 @@ import (
 	"github.com/moby/moby/api/types/network"
 	"github.com/moby/moby/client"
 
+	"nitrox/bounds"
 	"nitrox/sources"
 )
 
@@ -40,19 +41,27 @@ func readContainers(ctx context.Context, c *connection, queries []Query) (*conta
 	if key := onlyKey(queries); key != "" {
 		options.Filters = make(client.Filters).Add("label", key)
 	}
-	list, bad, err := readList(ctx, func(ctx context.Context) ([]container.Summary, error) {
-		result, err := c.client.ContainerList(ctx, options)
-		return result.Items, err
-	})
-	if err != nil {
-		return nil, err
-	}
-	all := &containers{make(map[string][]container.Summary), make(map[string][]error)}
 	wanted := make(map[string]bool)
 	for _, q := range queries {
 		label, _ := q.label()
 		wanted[label] = true
 	}
+	ours := func(c container.Summary) bool {
+		for key, value := range c.Labels {
+			if wanted[key+"="+value] {
+				return true
+			}
+		}
+		return c.ID == ""
+	}
+	list, bad, err := readList(ctx, bounds.Of[container.Summary](), ours, func(ctx context.Context) error {
+		_, err := c.client.ContainerList(ctx, options)
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
+	all := &containers{make(map[string][]container.Summary), make(map[string][]error)}
 	for _, b := range bad {
 		var known struct {
 			ID     string `json:"Id"`
@@ -149,14 +158,14 @@ func (all *containers) answer(a *sources.Finding, q Query, p published) {
 			a.Leave(name, why)
 			continue
 		}
-		addr, why, err := containerAddr(c, q.Port, p)
+		addr, protocol, why, err := containerAddr(c, q.Port, p)
 		switch {
 		case err != nil:
 			a.Doubt(fmt.Errorf("%s: %w", name, err))
 		case why != "":
 			a.Leave(name, why)
 		default:
-			a.Add(sources.Endpoint{Addr: addr, Uncertain: uncertain(c), Origin: name})
+			a.Add(sources.Endpoint{Addr: addr, Protocol: protocol, Uncertain: uncertain(c), Origin: name})
 		}
 	}
 }
@@ -225,24 +234,24 @@ func uncertain(c container.Summary) string {
 	return ""
 }
 
-// containerAddr is where a container's port is reached. why says that it is
+// containerAddr is where a container's port is reached, and what it speaks. why says that it is
 // reached from nowhere else than its own host; an error, that this is unknown.
-func containerAddr(c container.Summary, wanted int, p published) (addr netip.AddrPort, why string, err error) {
+func containerAddr(c container.Summary, wanted sources.Port, p published) (addr netip.AddrPort, protocol sources.Protocol, why string, err error) {
 	ports := slices.DeleteFunc(slices.Clone(c.Ports), func(port container.PortSummary) bool { return port.PublicPort == 0 })
 	if len(ports) == 0 {
 		switch mode := c.HostConfig.NetworkMode; {
 		case mode == "host":
-			return addr, "", errors.New("it uses its host's network, for which Docker lists no ports; publish the port instead")
+			return addr, "", "", errors.New("it uses its host's network, for which Docker lists no ports; publish the port instead")
 		case strings.HasPrefix(mode, "container:"):
-			return addr, "", errors.New("it uses another container's network; put the label on the container that publishes the port")
+			return addr, "", "", errors.New("it uses another container's network; put the label on the container that publishes the port")
 		}
-		return addr, "", errors.New("it publishes no port")
+		return addr, "", "", errors.New("it publishes no port")
 	}
-	matching, err := matchPorts(ports, wanted, func(port container.PortSummary) (uint32, network.IPProtocol) {
+	matching, protocol, err := matchPorts(ports, wanted, func(port container.PortSummary) (uint32, network.IPProtocol) {
 		return uint32(port.PrivatePort), cmp.Or(network.IPProtocol(port.Type), network.TCP)
 	})
 	if err != nil {
-		return addr, "", err
+		return addr, "", "", err
 	}
 	// A port may be published several times. One way in is enough: the lowest
 	// port, IPv4 before IPv6.
@@ -264,13 +273,13 @@ func containerAddr(c container.Summary, wanted int, p published) (addr netip.Add
 	case len(ways) > 0:
 		return slices.MinFunc(ways, func(x, y netip.AddrPort) int {
 			return cmp.Or(cmp.Compare(x.Port(), y.Port()), x.Addr().Compare(y.Addr()))
-		}), "", nil
+		}), protocol, "", nil
 	case everywhere && p.wildcard.IsValid():
-		return addr, "", fmt.Errorf("its port is published for IPv6 only, but the host's address is %v", p.wildcard)
+		return addr, "", "", fmt.Errorf("its port is published for IPv6 only, but the host's address is %v", p.wildcard)
 	case everywhere:
-		return addr, "", errors.New("its port is published on all addresses of its host; " + p.remedy)
+		return addr, "", "", errors.New("its port is published on all addresses of its host; " + p.remedy)
 	}
-	return addr, "its port is published on its host's loopback address only", nil
+	return addr, "", "its port is published on its host's loopback address only", nil
 }
 
 // wildcardWays are the ports that are published on all addresses of a host, at

@@ -131,6 +131,9 @@ func describe(a sources.Answer) []string {
 	lines := []string{}
 	for _, e := range a.Endpoints {
 		line := e.Addr.String() + " " + e.Origin
+		if e.Protocol != sources.TCP {
+			line = e.Addr.String() + "/" + string(e.Protocol) + " " + e.Origin
+		}
 		if e.Uncertain != "" {
 			line += ", uncertain: " + e.Uncertain
 		}
@@ -165,7 +168,7 @@ func poll(t *testing.T, config docker.Config, queries ...docker.Query) []sources
 }
 
 func endpoint(addr string) sources.Endpoint {
-	return sources.Endpoint{Addr: netip.MustParseAddrPort(addr)}
+	return sources.Endpoint{Addr: netip.MustParseAddrPort(addr), Protocol: sources.TCP}
 }
 
 // fixture opens sources of a kind against the suite's servers.

@@ -122,7 +122,7 @@ func (h *host) negotiate(ctx context.Context, c *connection, version string) err
 	var old error
 	if version == "" {
 		var ping client.PingResult
-		_, err := ask(ctx, 0, func(ctx context.Context) (err error) {
+		err := ask(ctx, &exchange{}, func(ctx context.Context) (err error) {
 			ping, err = c.client.Ping(ctx, client.PingOptions{NegotiateAPIVersion: true})
 			return err
 		})

@@ -7,36 +7,45 @@ import (
 	"strings"
 
 	"github.com/moby/moby/api/types/network"
+
+	"nitrox/sources"
 )
 
-// matchPorts are the published ports of one port of the container: of wanted,
-// or of the only one there is if wanted is 0. If that port is published for
-// several protocols, TCP is meant.
-func matchPorts[P any](ports []P, wanted int, of func(P) (uint32, network.IPProtocol)) ([]P, error) {
+// matchPorts are the published ports of one port of the container, and what it
+// speaks: of wanted, or of the only one there is if nothing is wanted.
+func matchPorts[P any](ports []P, wanted sources.Port, of func(P) (uint32, network.IPProtocol)) ([]P, sources.Protocol, error) {
 	var names []string
-	targets := make(map[uint32]bool)
 	var matching []P
-	hasTCP := false
+	targets := make(map[uint32]bool)
+	number, chosen := wanted.Number()
 	for _, p := range ports {
 		target, protocol := of(p)
 		targets[target] = true
 		if name := fmt.Sprintf("%d/%s", target, protocol); !slices.Contains(names, name) {
 			names = append(names, name)
 		}
-		if wanted == 0 || int(target) == wanted {
+		if !chosen || int(target) == number {
 			matching = append(matching, p)
-			hasTCP = hasTCP || protocol == network.TCP
 		}
 	}
 	slices.SortFunc(names, func(x, y string) int { return cmp.Or(cmp.Compare(len(x), len(y)), cmp.Compare(x, y)) })
-	switch published := strings.Join(names, ", "); {
-	case len(matching) == 0:
-		return nil, fmt.Errorf("it does not publish port %d; it publishes %s", wanted, published)
-	case wanted == 0 && len(targets) > 1:
-		return nil, fmt.Errorf("it publishes %s; choose one with port", published)
+	published := strings.Join(names, ", ")
+	switch {
+	case !chosen && len(targets) > 1:
+		return nil, "", fmt.Errorf("it publishes %s; choose one with port", published)
+	case !chosen: // the only one, with whatever protocols
+		target, _ := of(ports[0])
+		wanted = sources.Port(fmt.Sprint(target))
 	}
-	return slices.DeleteFunc(matching, func(p P) bool {
+	matching, protocol, err := sources.Speaking(wanted, matching, func(p P) []sources.Protocol {
 		_, protocol := of(p)
-		return hasTCP && protocol != network.TCP
-	}), nil
+		return []sources.Protocol{sources.Protocol(protocol)}
+	})
+	switch {
+	case err != nil:
+		return nil, "", fmt.Errorf("it %w", err)
+	case len(matching) == 0:
+		return nil, "", fmt.Errorf("it does not publish port %s; it publishes %s", wanted, published)
+	}
+	return matching, protocol, nil
 }

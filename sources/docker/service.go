@@ -35,13 +35,13 @@ func (s *cluster) answer(q Query, config Config) sources.Answer {
 
 // placed is a running task and its node.
 type placed struct {
-	task      swarm.Task
+	task      task
 	name      string
 	node      swarm.Node
 	uncertain string
 }
 
-func (s *cluster) serviceEndpoints(a *sources.Finding, service swarm.Service, wanted int, config Config) error {
+func (s *cluster) serviceEndpoints(a *sources.Finding, service swarm.Service, wanted sources.Port, config Config) error {
 	if mode := service.Spec.Mode; mode.ReplicatedJob != nil || mode.GlobalJob != nil {
 		return errors.New("it is a job, which runs to completion and serves no traffic")
 	}
@@ -75,7 +75,7 @@ func (s *cluster) serviceEndpoints(a *sources.Finding, service swarm.Service, wa
 // running are the tasks that accept traffic: a task that has a health check
 // is running only once the check has passed. Why others are not goes to a.
 func (s *cluster) running(a *sources.Finding, service swarm.Service) []placed {
-	tasks := slices.SortedFunc(slices.Values(s.tasks[service.ID]), func(x, y swarm.Task) int {
+	tasks := slices.SortedFunc(slices.Values(s.tasks[service.ID]), func(x, y task) int {
 		return cmp.Or(cmp.Compare(x.Slot, y.Slot), cmp.Compare(x.NodeID, y.NodeID), cmp.Compare(x.ID, y.ID))
 	})
 	var list []placed
@@ -129,6 +129,7 @@ func hostEndpoints(a *sources.Finding, running []placed, port swarm.PortConfig, 
 		}
 		a.Add(sources.Endpoint{
 			Addr:      netip.AddrPortFrom(addr, published),
+			Protocol:  sources.Protocol(protocol(port)),
 			Uncertain: p.uncertain,
 			Origin:    fmt.Sprintf("%s on %s", p.name, nodeName(p.node)),
 		})
@@ -138,7 +139,7 @@ func hostEndpoints(a *sources.Finding, running []placed, port swarm.PortConfig, 
 // hostPort is the port that was opened for a task. It stands in the list once
 // for IPv4 and then once for IPv6. The two may differ, and what is one task's
 // for IPv6 be another's for IPv4 (seen with Docker 20.10).
-func hostPort(task swarm.Task, port swarm.PortConfig, addr netip.Addr) (uint16, error) {
+func hostPort(task task, port swarm.PortConfig, addr netip.Addr) (uint16, error) {
 	var opened []uint32
 	for _, p := range task.Status.PortStatus.Ports {
 		if p.TargetPort == port.TargetPort && protocol(p) == protocol(port) && p.PublishedPort > 0 && p.PublishedPort <= 65535 {
@@ -180,6 +181,7 @@ func ingressEndpoints(a *sources.Finding, running []placed, port swarm.PortConfi
 		}
 		a.Add(sources.Endpoint{
 			Addr:      netip.AddrPortFrom(addr, uint16(port.PublishedPort)),
+			Protocol:  sources.Protocol(protocol(port)),
 			Uncertain: tasks[0].uncertain,
 			Origin:    fmt.Sprintf("node %s, %s", nodeName(node), sources.Count(len(tasks), "task")),
 		})
@@ -187,10 +189,9 @@ func ingressEndpoints(a *sources.Finding, running []placed, port swarm.PortConfi
 }
 
 // servicePort chooses the published port of a service by the container's port,
-// or the only one if wanted is 0. A container's port that is published for TCP
-// and for another protocol is meant for TCP; one that is published twice is
-// reached at the lower one.
-func servicePort(service swarm.Service, wanted int) (swarm.PortConfig, error) {
+// or the only one if nothing is wanted. One that is published twice is reached at
+// the lower one.
+func servicePort(service swarm.Service, wanted sources.Port) (swarm.PortConfig, error) {
 	ports := service.Endpoint.Ports
 	if len(ports) == 0 {
 		spec := service.Spec.EndpointSpec
@@ -202,7 +203,7 @@ func servicePort(service swarm.Service, wanted int) (swarm.PortConfig, error) {
 		}
 		return swarm.PortConfig{}, errors.New("it publishes no port; publish the port to bind")
 	}
-	matching, err := matchPorts(ports, wanted, func(p swarm.PortConfig) (uint32, network.IPProtocol) { return p.TargetPort, protocol(p) })
+	matching, _, err := matchPorts(ports, wanted, func(p swarm.PortConfig) (uint32, network.IPProtocol) { return p.TargetPort, protocol(p) })
 	if err != nil {
 		return swarm.PortConfig{}, err
 	}
@@ -262,7 +263,7 @@ func portName(p swarm.PortConfig) string {
 func nodeName(n swarm.Node) string { return cmp.Or(n.Description.Hostname, n.Spec.Name, n.ID) }
 
 // taskName is as Docker prints it: web.3, or web.worker-2 in global mode.
-func taskName(service swarm.Service, t swarm.Task, node swarm.Node) string {
+func taskName(service swarm.Service, t task, node swarm.Node) string {
 	if t.Slot > 0 {
 		return fmt.Sprintf("task %s.%d", service.Spec.Name, t.Slot)
 	}

@@ -1,16 +1,21 @@
 package docker
 
 import (
+	"bufio"
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
+	"strings"
 
-	"github.com/moby/moby/api/types/system"
+	"github.com/moby/moby/api/types/swarm"
 	"github.com/moby/moby/client"
 
+	"nitrox/bounds"
 	"nitrox/sources"
 	"nitrox/sources/httpapi"
 )
@@ -36,24 +41,25 @@ type failure struct {
 func (f *failure) Error() string { return f.method + " " + f.path + ": " + f.err.Error() }
 func (f *failure) Unwrap() error { return f.err }
 
-// exchange travels with the context of a request to its round trip, and back
-// come the body, and the failure as it was: the client library wraps layers
-// around it that repeat the request, and for some replaces the reason.
+// exchange travels with the context of a request to its round trip, where the
+// answer is read, and back comes the failure as it was: the client library wraps
+// layers around it that repeat the request, and for some replaces the reason.
 type exchange struct {
-	open byte // the first byte of the JSON value that must come; 0: no JSON
-	body []byte
-	err  error
+	read  func(*bounds.Decoder) error // nil: what the answer says does not matter
+	shape *bounds.Shape
+	open  byte   // what the answer must begin with
+	stand string // what the client library decodes instead of it
+	err   error
 }
 
 type exchangeKey struct{}
 
 // ask makes a call of the client library.
-func ask(ctx context.Context, open byte, call func(context.Context) error) (body []byte, err error) {
-	x := &exchange{open: open}
-	if err = call(context.WithValue(ctx, exchangeKey{}, x)); x.err != nil {
-		err = x.err
+func ask(ctx context.Context, x *exchange, call func(context.Context) error) error {
+	if err := call(context.WithValue(ctx, exchangeKey{}, x)); x.err == nil {
+		return err
 	}
-	return x.body, err
+	return x.err
 }
 
 func (s strict) RoundTrip(r *http.Request) (*http.Response, error) {
@@ -66,8 +72,10 @@ func (s strict) RoundTrip(r *http.Request) (*http.Response, error) {
 	return resp, x.err
 }
 
-// whole is a round trip that ends when all of a good answer is there.
+// whole is a round trip that ends when all of a good answer has been read.
 func (s strict) whole(r *http.Request, x *exchange) (*http.Response, error) {
+	r = r.Clone(r.Context())
+	bounds.Compressed(r)
 	resp, err := s.base.RoundTrip(r)
 	if err != nil {
 		return nil, err
@@ -76,34 +84,48 @@ func (s strict) whole(r *http.Request, x *exchange) (*http.Response, error) {
 	if resp.StatusCode != http.StatusOK {
 		return nil, httpapi.NewStatusError(resp)
 	}
-	body, err := httpapi.ReadAll(resp, s.maxBody)
-	if err == nil && x.open != 0 {
-		err = x.accept(body)
+	if x.read != nil {
+		body := bounds.NewBody(resp, s.maxBody)
+		if err := x.accept(body); err != nil {
+			return nil, cmp.Or(body.Err, err)
+		}
 	}
-	if err != nil {
-		return nil, err
-	}
-	x.body = body
-	resp.Body = io.NopCloser(bytes.NewReader(body))
+	resp.Header.Del("Content-Encoding")
+	resp.Body, resp.ContentLength = io.NopCloser(strings.NewReader(x.stand)), int64(len(x.stand))
 	return resp, nil
 }
 
-// accept looks that body is one JSON value of the right sort, and nothing else.
-func (x *exchange) accept(body []byte) error {
-	text := bytes.TrimSpace(body)
+// accept reads a body that must be one JSON value of the right sort, and nothing
+// else.
+func (x *exchange) accept(body io.Reader) error {
+	in := bufio.NewReader(body)
+	head, err := in.Peek(512)
+	if err != nil && !errors.Is(err, io.EOF) {
+		return err
+	}
 	kind := "a list"
 	if x.open == '{' {
 		kind = "an object"
 	}
-	switch {
-	case len(text) == 0:
+	switch text := bytes.TrimSpace(head); {
+	case len(text) == 0 && len(head) < 512:
 		return fmt.Errorf("200 with an empty body instead of %s", kind)
-	case text[0] != x.open:
+	case len(text) > 0 && text[0] != x.open:
 		return fmt.Errorf("200 with %s instead of %s", sources.Excerpt(text), kind)
-	case !json.Valid(text):
-		return fmt.Errorf("200 with %d bytes that are not one whole JSON value", len(text))
 	}
-	return nil
+	d := bounds.NewDecoder(in, x.shape)
+	if err := x.read(d); err != nil {
+		return misshapen(err)
+	}
+	return misshapen(d.End())
+}
+
+// misshapen is an error about what is decoded in words that say what was read.
+func misshapen(err error) error {
+	if err == nil || errors.Is(err, bounds.ErrTooLarge) {
+		return err
+	}
+	return fmt.Errorf("200 with what is not one whole JSON value: %w", err)
 }
 
 // misread is an object of a list that cannot be read. Its raw text may still
@@ -113,39 +135,53 @@ type misread struct {
 	err error
 }
 
-// readList makes a request whose answer is a list of T. Where an object is not
-// as Docker's types are, all others are read nevertheless.
-func readList[T any](ctx context.Context, call func(context.Context) ([]T, error)) ([]T, []misread, error) {
-	var items []T
-	body, err := ask(ctx, '[', func(ctx context.Context) (err error) {
-		items, err = call(ctx)
-		return err
-	})
-	if err == nil || body == nil {
-		return items, nil, err
+// readList makes a request whose answer is a list of T, and reads of each what
+// shape says. Where an object is not as Docker's types are, all others are read
+// nevertheless. Only what wanted accepts is kept.
+func readList[T any](ctx context.Context, shape *bounds.Shape, wanted func(T) bool, call func(context.Context) error) (items []T, bad []misread, err error) {
+	read := func(d *bounds.Decoder) error {
+		items, bad = nil, nil
+		var raw json.RawMessage
+		size := int64(0)
+		return d.List(func() error {
+			if err := d.Decode(&raw); err != nil {
+				return err
+			}
+			var item T
+			switch err := json.Unmarshal(raw, &item); {
+			case err != nil:
+				bad = append(bad, misread{bytes.Clone(raw), err})
+				size += int64(len(raw))
+			case wanted(item):
+				items = append(items, item)
+				size += bounds.Size(item)
+			}
+			return d.Keep(size)
+		})
 	}
-	var raw []json.RawMessage
-	if err := json.Unmarshal(body, &raw); err != nil {
-		return nil, nil, err
-	}
-	items = nil
-	var bad []misread
-	for _, r := range raw {
-		var item T
-		if err := json.Unmarshal(r, &item); err != nil {
-			bad = append(bad, misread{r, err})
-			continue
-		}
-		items = append(items, item)
-	}
-	return items, bad, nil
+	err = ask(ctx, &exchange{read: read, shape: bounds.List(shape), open: '[', stand: "[]"}, call)
+	return items, bad, err
 }
 
-func readInfo(ctx context.Context, c *connection) (info system.Info, err error) {
-	_, err = ask(ctx, '{', func(ctx context.Context) error {
-		result, err := c.client.Info(ctx, client.InfoOptions{})
-		info = result.Info
+// every wants all objects of a list.
+func every[T any](T) bool { return true }
+
+// info is what counts of how a daemon is.
+type info struct {
+	ServerVersion string
+	SystemStatus  [][2]string
+	Swarm         struct {
+		LocalNodeState   swarm.LocalNodeState
+		ControlAvailable bool
+		Error            string
+	}
+}
+
+func readInfo(ctx context.Context, c *connection) (i info, err error) {
+	read := func(d *bounds.Decoder) error { return d.Decode(&i) }
+	err = ask(ctx, &exchange{read: read, shape: bounds.Of[info](), open: '{', stand: "{}"}, func(ctx context.Context) error {
+		_, err := c.client.Info(ctx, client.InfoOptions{})
 		return err
 	})
-	return info, err
+	return i, err
 }

@@ -9,7 +9,42 @@ import (
 	"github.com/moby/moby/api/types/swarm"
 	"github.com/moby/moby/client"
 
+	"nitrox/bounds"
 	"nitrox/sources"
+)
+
+// task is what counts of a task. The whole, of which most is how to run it, would
+// take ten times the memory.
+type task struct {
+	ID, ServiceID, NodeID string
+	Slot                  int
+	DesiredState          swarm.TaskState
+	Status                struct {
+		State        swarm.TaskState
+		Message, Err string
+		PortStatus   swarm.PortStatus
+	}
+}
+
+// What counts of services and nodes.
+var (
+	serviceShape = bounds.Of[struct {
+		ID   string
+		Spec struct {
+			swarm.Annotations
+			Mode         swarm.ServiceMode
+			EndpointSpec *swarm.EndpointSpec
+		}
+		Endpoint      swarm.Endpoint
+		ServiceStatus *swarm.ServiceStatus
+	}]()
+	nodeShape = bounds.Of[struct {
+		ID            string
+		Spec          swarm.NodeSpec
+		Description   struct{ Hostname string }
+		Status        swarm.NodeStatus
+		ManagerStatus *swarm.ManagerStatus
+	}]()
 )
 
 // cluster is what one poll knows of a swarm.
@@ -17,7 +52,7 @@ type cluster struct {
 	services []swarm.Service
 	byName   map[string]int
 	byLabel  map[string][]int // by key=value
-	tasks    map[string][]swarm.Task
+	tasks    map[string][]task
 	nodes    map[string]swarm.Node
 	// What could not be read, by what it harms: services by their number,
 	// tasks by their service's ID, nodes by their ID.
@@ -58,10 +93,10 @@ func readCluster(ctx context.Context, c *connection) (*cluster, error) {
 }
 
 func (s *cluster) readServices(ctx context.Context, c *connection) error {
-	list, bad, err := readList(ctx, func(ctx context.Context) ([]swarm.Service, error) {
+	list, bad, err := readList(ctx, serviceShape, every[swarm.Service], func(ctx context.Context) error {
 		// Status adds the number of running tasks to each service.
-		result, err := c.client.ServiceList(ctx, client.ServiceListOptions{Status: true})
-		return result.Items, err
+		_, err := c.client.ServiceList(ctx, client.ServiceListOptions{Status: true})
+		return err
 	})
 	if err != nil {
 		return err
@@ -92,16 +127,16 @@ func (s *cluster) readServices(ctx context.Context, c *connection) error {
 }
 
 func (s *cluster) readTasks(ctx context.Context, c *connection) error {
-	list, bad, err := readList(ctx, func(ctx context.Context) ([]swarm.Task, error) {
+	list, bad, err := readList(ctx, bounds.Of[task](), every[task], func(ctx context.Context) error {
 		// Without the filter the list has the history of each task, too.
-		result, err := c.client.TaskList(ctx, client.TaskListOptions{
+		_, err := c.client.TaskList(ctx, client.TaskListOptions{
 			Filters: make(client.Filters).Add("desired-state", string(swarm.TaskStateRunning))})
-		return result.Items, err
+		return err
 	})
 	if err != nil {
 		return err
 	}
-	s.tasks, s.badTasks = make(map[string][]swarm.Task), make(map[string]error)
+	s.tasks, s.badTasks = make(map[string][]task), make(map[string]error)
 	for _, b := range bad {
 		var known struct{ ID, ServiceID string }
 		if err := json.Unmarshal(b.raw, &known); err != nil || known.ServiceID == "" {
@@ -119,9 +154,9 @@ func (s *cluster) readTasks(ctx context.Context, c *connection) error {
 }
 
 func (s *cluster) readNodes(ctx context.Context, c *connection) error {
-	list, bad, err := readList(ctx, func(ctx context.Context) ([]swarm.Node, error) {
-		result, err := c.client.NodeList(ctx, client.NodeListOptions{})
-		return result.Items, err
+	list, bad, err := readList(ctx, nodeShape, every[swarm.Node], func(ctx context.Context) error {
+		_, err := c.client.NodeList(ctx, client.NodeListOptions{})
+		return err
 	})
 	if err != nil {
 		return err
@@ -172,6 +207,6 @@ func (s *cluster) lacksNode(queries []Query) bool {
 	return false
 }
 
-func isRunning(t swarm.Task) bool {
+func isRunning(t task) bool {
 	return t.DesiredState == swarm.TaskStateRunning && t.Status.State == swarm.TaskStateRunning && t.NodeID != ""
 }

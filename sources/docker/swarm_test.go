@@ -34,7 +34,7 @@ func recorded(t testing.TB, name string) []string {
 }
 
 func TestRecordedSwarm(t *testing.T) {
-	host, mesh := docker.Query{Service: "web-host", Port: 80}, docker.Query{Label: "com.citrix.lb.appname=mesh"}
+	host, mesh := docker.Query{Service: "web-host", Port: "80"}, docker.Query{Label: "com.citrix.lb.appname=mesh"}
 	global := docker.Query{Service: "web-global"}
 	for name, c := range map[string]struct {
 		services, tasks, nodes string
@@ -73,7 +73,7 @@ func TestRecordedSwarm(t *testing.T) {
 			`doubt: service "web": no such app`}},
 		"no service has the label": {"services", "tasks", "nodes", docker.Query{Label: "a=b"}, []string{
 			`doubt: label "a=b": no such app`}},
-		"another port than is published": {"services", "tasks", "nodes", docker.Query{Service: "web-host", Port: 81}, []string{
+		"another port than is published": {"services", "tasks", "nodes", docker.Query{Service: "web-host", Port: "81"}, []string{
 			"doubt: service web-host: it does not publish port 81; it publishes 80/tcp"}},
 		"the history of tasks does no harm": {"services", "tasks-history", "nodes", docker.Query{Service: "web-host"}, []string{
 			"198.18.77.11:32774 task web-host.2 on node1", "198.18.77.12:32770 task web-host.1 on node2"}},
@@ -122,16 +122,22 @@ func TestSwarmRules(t *testing.T) {
 			want: []string{"10.0.0.1:8080 node worker-n1, 1 task, uncertain: node worker-n1 is disconnected", "10.0.0.2:8080 node worker-n2, 1 task"}},
 		"several ports: one must be chosen": {objects: []object{two, n1, task("web", 1, "n1")},
 			want: []string{"doubt: service web: it publishes 80/tcp, 443/tcp; choose one with port"}},
-		"several ports: by the container's": {objects: []object{two, n1, task("web", 1, "n1")}, query: docker.Query{Service: "web", Port: 443},
+		"several ports: by the container's": {objects: []object{two, n1, task("web", 1, "n1")}, query: docker.Query{Service: "web", Port: "443"},
 			want: []string{"10.0.0.1:8443 node worker-n1, 1 task"}},
-		"not by the published port": {objects: []object{two, n1, task("web", 1, "n1")}, query: docker.Query{Service: "web", Port: 8443},
+		"not by the published port": {objects: []object{two, n1, task("web", 1, "n1")}, query: docker.Query{Service: "web", Port: "8443"},
 			want: []string{"doubt: service web: it does not publish port 8443; it publishes 80/tcp, 443/tcp"}},
 		"one of a range": {objects: []object{service("web", port(7000, 17000, "ingress"), port(7001, 17001, "ingress"), port(7002, 17002, "ingress")), n1, task("web", 1, "n1")},
-			query: docker.Query{Service: "web", Port: 7001}, want: []string{"10.0.0.1:17001 node worker-n1, 1 task"}},
-		"TCP before UDP": {objects: []object{service("web", port(53, 5353, "ingress").edit("Protocol", "udp"), port(53, 5354, "ingress")), n1, task("web", 1, "n1")},
-			want: []string{"10.0.0.1:5354 node worker-n1, 1 task"}},
+			query: docker.Query{Service: "web", Port: "7001"}, want: []string{"10.0.0.1:17001 node worker-n1, 1 task"}},
+		"TCP and UDP: one must be chosen": {objects: []object{service("web", port(53, 5353, "ingress").edit("Protocol", "udp"), port(53, 5354, "ingress")), n1, task("web", 1, "n1")},
+			want: []string{"doubt: service web: it has port 53 for several protocols; choose one: port: 53/tcp or port: 53/udp"}},
+		"TCP of both": {objects: []object{service("web", port(53, 5353, "ingress").edit("Protocol", "udp"), port(53, 5354, "ingress")), n1, task("web", 1, "n1")},
+			query: docker.Query{Service: "web", Port: "53/tcp"}, want: []string{"10.0.0.1:5354 node worker-n1, 1 task"}},
+		"UDP of both": {objects: []object{service("web", port(53, 5353, "ingress").edit("Protocol", "udp"), port(53, 5354, "ingress")), n1, task("web", 1, "n1")},
+			query: docker.Query{Service: "web", Port: "53/UDP"}, want: []string{"10.0.0.1:5353/udp node worker-n1, 1 task"}},
+		"SCTP that is not published": {objects: []object{service("web", port(53, 5353, "ingress")), n1, task("web", 1, "n1")},
+			query: docker.Query{Service: "web", Port: "53/sctp"}, want: []string{"doubt: service web: it does not publish port 53/sctp; it publishes 53/tcp"}},
 		"UDP alone": {objects: []object{service("web", port(53, 5353, "ingress").edit("Protocol", "udp")), n1, task("web", 1, "n1")},
-			want: []string{"10.0.0.1:5353 node worker-n1, 1 task"}},
+			want: []string{"10.0.0.1:5353/udp node worker-n1, 1 task"}},
 		"published twice: the lower port": {objects: []object{service("web", port(80, 8081, "ingress"), port(80, 8080, "ingress")), n1, task("web", 1, "n1")},
 			want: []string{"10.0.0.1:8080 node worker-n1, 1 task"}},
 		"published in both modes": {objects: []object{service("web", port(80, 8080, "ingress"), port(80, 8080, "host")), n1, task("web", 1, "n1")},
@@ -167,7 +173,7 @@ func TestSwarmRules(t *testing.T) {
 			query: docker.Query{Label: "com.citrix.lb.appname=web"},
 			want:  []string{"10.0.0.1:8080 node worker-n1, 1 task", "doubt: service web-v2: it publishes no port; publish the port to bind"}},
 		"a task that cannot be read": {objects: []object{mesh, n1, task("web", 1, "n1"), task("web", 2, "n1").edit("Slot", "two")},
-			want: []string{"10.0.0.1:8080 node worker-n1, 1 task", "doubt: service web: task task-web-2-n1 cannot be read: json: cannot unmarshal string into Go struct field Task.Slot of type int"}},
+			want: []string{"10.0.0.1:8080 node worker-n1, 1 task", "doubt: service web: task task-web-2-n1 cannot be read: json: cannot unmarshal string into Go struct field task.Slot of type int"}},
 		"a node cannot be read": {objects: []object{mesh, n1, n2.edit("Status.State", 7), task("web", 1, "n1"), task("web", 2, "n2")},
 			want: []string{"10.0.0.1:8080 node worker-n1, 1 task", "doubt: task web.2: node n2 cannot be read: json: cannot unmarshal number into Go struct field NodeStatus.Status.State of type swarm.NodeState"}},
 	} {

@@ -138,6 +138,7 @@ func (h *host) events(c *connection) (*http.Request, error) {
 		return nil, err
 	}
 	r.Header.Set("Accept", "application/json")
+	r.Header.Set("Accept-Encoding", "identity")
 	return r, nil
 }
 

@@ -49,6 +49,11 @@ func endpoint(addr string, weight int, origin string) sources.Endpoint {
 	return sources.Endpoint{Addr: netip.MustParseAddrPort(addr), Weight: weight, Origin: origin}
 }
 
+func speaking(p sources.Protocol, e sources.Endpoint) sources.Endpoint {
+	e.Protocol = p
+	return e
+}
+
 func TestReadsEveryForm(t *testing.T) {
 	for name, c := range map[string]struct {
 		file, content string
@@ -70,6 +75,10 @@ func TestReadsEveryForm(t *testing.T) {
 		"the same address twice has the larger weight": {"e.json",
 			`{"apps": {"web": [{"address": "10.0.0.1:80", "weight": 3}, "10.0.0.1:80", {"address": "10.0.0.1:80", "weight": 2}]}}`,
 			[]sources.Endpoint{endpoint("10.0.0.1:80", 3, "e.json:1")}},
+		"a port with its protocol": {"e.json", `{"apps": {"web": ["10.0.0.1:53/tcp", "10.0.0.1:53/udp"]}}`,
+			[]sources.Endpoint{speaking(sources.TCP, endpoint("10.0.0.1:53", 0, "e.json:1")), speaking(sources.UDP, endpoint("10.0.0.1:53", 0, "e.json:1"))}},
+		"consul-template, a port with its protocol": {"c", `{"servicename": "web", "backends": [{"host": "10.0.0.1", "port": "53/udp"}]}`,
+			[]sources.Endpoint{speaking(sources.UDP, endpoint("10.0.0.1:53", 0, "c:1"))}},
 		"an address that is written as IPv4 in IPv6": {"e.json", `{"apps": {"web": ["[::ffff:10.0.0.1]:80"]}}`,
 			[]sources.Endpoint{endpoint("10.0.0.1:80", 0, "e.json:1")}},
 		"tabs and escapes of JSON": {"e.json", "{\n\t\"apps\": {\n\t\t\"\\u0077eb\": [\n\t\t\t\"10.0.0.1:80\"\n\t\t]\n\t}\n}\n",

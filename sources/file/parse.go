@@ -108,7 +108,11 @@ func (f reader) add(app string, line int, entries node, endpoint func(node) (sou
 	var endpoints []sources.Endpoint
 	var first error
 	bad := 0
-	at := make(map[netip.AddrPort]int)
+	type identity struct {
+		addr     netip.AddrPort
+		protocol sources.Protocol
+	}
+	at := make(map[identity]int)
 	for i, entry := range entries.items {
 		e, err := endpoint(entry)
 		if err != nil {
@@ -117,11 +121,12 @@ func (f reader) add(app string, line int, entries node, endpoint func(node) (sou
 			}
 			continue
 		}
-		if before, ok := at[e.Addr]; ok {
+		id := identity{e.Addr, e.Protocol}
+		if before, ok := at[id]; ok {
 			endpoints[before].Weight = max(endpoints[before].Weight, e.Weight)
 			continue
 		}
-		at[e.Addr] = len(endpoints)
+		at[id] = len(endpoints)
 		e.Origin = fmt.Sprintf("%s:%d", f.name, entry.line)
 		endpoints = append(endpoints, e)
 	}
@@ -147,8 +152,7 @@ func (f reader) put(app string, line int, endpoints []sources.Endpoint, err erro
 func plainEndpoint(entry node) (sources.Endpoint, error) {
 	switch entry.kind {
 	case scalar:
-		addr, err := parseAddress(entry.text)
-		return sources.Endpoint{Addr: addr}, err
+		return parseAddress(entry.text)
 	case object:
 		for _, p := range entry.pairs {
 			if p.key != "address" && p.key != "weight" {
@@ -159,12 +163,12 @@ func plainEndpoint(entry node) (sources.Endpoint, error) {
 		if err != nil {
 			return sources.Endpoint{}, err
 		}
-		addr, err := parseAddress(address)
+		e, err := parseAddress(address)
 		if err != nil {
 			return sources.Endpoint{}, err
 		}
 		if _, ok, err := entry.get("weight"); !ok && err == nil {
-			return sources.Endpoint{Addr: addr}, nil
+			return e, nil
 		}
 		text, err := entry.textOf("weight")
 		if err != nil {
@@ -174,7 +178,8 @@ func plainEndpoint(entry node) (sources.Endpoint, error) {
 		if err != nil || weight < 1 || weight > 100 {
 			return sources.Endpoint{}, fmt.Errorf("%s: weight %q is not a whole number from 1 to 100", address, text)
 		}
-		return sources.Endpoint{Addr: addr, Weight: weight}, nil
+		e.Weight = weight
+		return e, nil
 	default:
 		return sources.Endpoint{}, fmt.Errorf("found %v, expected an address and port", entry.kind)
 	}
@@ -193,8 +198,7 @@ func consulEndpoint(entry node) (sources.Endpoint, error) {
 	if err != nil {
 		return sources.Endpoint{}, err
 	}
-	addr, err := parseHostPort(host, port)
-	return sources.Endpoint{Addr: addr}, err
+	return parseHostPort(host, port)
 }
 
 // textOf gives the text of a key that must be there once, with a plain value.

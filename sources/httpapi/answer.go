@@ -8,9 +8,13 @@ import (
 	"io"
 	"net/http"
 
+	"nitrox/bounds"
 	"nitrox/sources"
 	"nitrox/trust"
 )
+
+// ErrTooLarge is wrapped by the error about an answer that exceeds a limit.
+var ErrTooLarge = bounds.ErrTooLarge
 
 // StatusError is an answer whose status is not 200.
 type StatusError struct {
@@ -46,7 +50,7 @@ func NewStatusError(resp *http.Response) *StatusError {
 	case resp.StatusCode < 400:
 		return fail(" to %s://%s: redirects are not followed", to.Scheme, to.Host)
 	}
-	body, err := io.ReadAll(io.LimitReader(resp.Body, 64<<10))
+	body, err := io.ReadAll(io.LimitReader(bounds.NewBody(resp, 1<<20), 64<<10))
 	if err != nil {
 		return fail(": %w", err)
 	}
@@ -78,42 +82,13 @@ func Message(body []byte) string {
 	return object.Message
 }
 
-// Body is an answer's, whose end must come within a number of bytes.
-type Body struct {
-	r         io.Reader
-	left, max int64
-	// Err is why it cannot be read to its end. What decoders make of that hides
-	// the reason.
-	Err error
-}
-
-// NewBody is the body of an answer of at most max bytes.
-func NewBody(resp *http.Response, max int64) *Body { return &Body{r: resp.Body, left: max, max: max} }
-
-func (b *Body) Read(p []byte) (int, error) {
-	if b.Err != nil {
-		return 0, b.Err
-	}
-	n, err := b.r.Read(p)
-	b.left -= int64(n)
-	switch {
-	case b.left < 0:
-		b.Err = fmt.Errorf("the answer is larger than %d MiB", b.max>>20)
-		return n + int(b.left), b.Err
-	case err != nil && !errors.Is(err, io.EOF):
-		b.Err = fmt.Errorf("after %d bytes of the answer: %w", b.max-b.left, err)
-		return n, b.Err
-	}
-	return n, err
-}
-
 // ReadAll reads the body of an answer of at most max bytes.
 func ReadAll(resp *http.Response, max int64) ([]byte, error) {
 	var all bytes.Buffer
 	if length := resp.ContentLength; length > 0 && resp.Body != http.NoBody {
-		all.Grow(int(min(length, 16<<20)) + bytes.MinRead)
+		all.Grow(int(min(length, max)) + bytes.MinRead)
 	}
-	if _, err := all.ReadFrom(NewBody(resp, max)); err != nil {
+	if _, err := all.ReadFrom(bounds.NewBody(resp, max)); err != nil {
 		return nil, err
 	}
 	return all.Bytes(), nil

@@ -9,6 +9,7 @@ import (
 	"os"
 	"time"
 
+	"nitrox/bounds"
 	"nitrox/sources"
 	"nitrox/trust"
 )
@@ -79,12 +80,13 @@ func Keys(caFile, serverName string) trust.Keys {
 // request takes as a whole is its context's. config nil: without TLS.
 func NewTransport(config *tls.Config) *http.Transport {
 	t := &http.Transport{
-		DialContext:           (&net.Dialer{Timeout: 5 * time.Second, KeepAlive: 15 * time.Second}).DialContext,
-		TLSClientConfig:       config,
-		TLSHandshakeTimeout:   5 * time.Second,
-		ResponseHeaderTimeout: 30 * time.Second,
-		MaxIdleConnsPerHost:   4,
-		IdleConnTimeout:       time.Minute,
+		MaxResponseHeaderBytes: bounds.MaxHeader,
+		DialContext:            (&net.Dialer{Timeout: 5 * time.Second, KeepAlive: 15 * time.Second}).DialContext,
+		TLSClientConfig:        config,
+		TLSHandshakeTimeout:    5 * time.Second,
+		ResponseHeaderTimeout:  30 * time.Second,
+		MaxIdleConnsPerHost:    4,
+		IdleConnTimeout:        time.Minute,
 	}
 	trust.UseProxies(t)
 	return t

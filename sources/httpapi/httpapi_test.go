@@ -40,7 +40,7 @@ func TestAStatusThatIsNot200(t *testing.T) {
 			w.WriteHeader(500)
 			io.WriteString(w, long)
 		},
-		"503 Service Unavailable: unexpected EOF": func(w http.ResponseWriter, _ *http.Request) {
+		"503 Service Unavailable: after 4 bytes of the answer: unexpected EOF": func(w http.ResponseWriter, _ *http.Request) {
 			w.Header().Set("Content-Length", "100")
 			w.WriteHeader(503)
 			io.WriteString(w, "half")
@@ -72,7 +72,7 @@ func TestAnAnswerHasAnEnd(t *testing.T) {
 	}{
 		{"empty", 0, 0, ""},
 		{"as large as may be", max, max, ""},
-		{"larger", max + 1, max + 1, "the answer is larger than 1 MiB"},
+		{"larger", max + 1, max + 1, "the answer is too large: it has more than 1 MiB; find out what answers there"},
 		{"cut off", max, 1000, "after 1000 bytes of the answer: unexpected EOF"},
 	} {
 		server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {

@@ -14,6 +14,7 @@ import (
 	"k8s.io/client-go/rest"
 	"k8s.io/client-go/tools/clientcmd/api"
 
+	"nitrox/bounds"
 	"nitrox/sources/httpapi"
 	"nitrox/trust"
 )
@@ -59,6 +60,7 @@ func newClient(config *rest.Config, http1 bool, pins []trust.Fingerprint) (*Clie
 	if err != nil {
 		return nil, err
 	}
+	t.MaxResponseHeaderBytes = bounds.MaxHeader
 	if environment {
 		trust.UseProxies(t)
 	}
@@ -89,13 +91,18 @@ func (c *Client) Host() string { return c.base.Host }
 // URL is that of a path.
 func (c *Client) URL(path ...string) *url.URL { return c.base.JoinPath(path...) }
 
-// Open makes a request and returns its answer when that begins.
-func (c *Client) Open(ctx context.Context, method string, u *url.URL, body []byte) (*http.Response, error) {
+// Open makes a request for an answer that goes on, and returns when it begins.
+func (c *Client) Open(ctx context.Context, u *url.URL) (*http.Response, error) {
+	return c.open(ctx, http.MethodGet, u, nil, "identity")
+}
+
+func (c *Client) open(ctx context.Context, method string, u *url.URL, body []byte, encoding string) (*http.Response, error) {
 	request, err := http.NewRequestWithContext(ctx, method, u.String(), bytes.NewReader(body))
 	if err != nil {
 		return nil, err
 	}
 	request.Header.Set("Accept", "application/json")
+	request.Header.Set("Accept-Encoding", encoding)
 	if body != nil {
 		request.Header.Set("Content-Type", "application/json")
 	}
@@ -106,37 +113,54 @@ func (c *Client) Open(ctx context.Context, method string, u *url.URL, body []byt
 	return response, httpapi.Cause(err)
 }
 
-// Do makes a request and returns the body of a whole answer with status 200, or
-// 201 where something was to be written. It returns when ctx ends, although a
-// credential plug-in may not.
-func (c *Client) Do(ctx context.Context, method string, u *url.URL, body []byte, max int64) ([]byte, error) {
-	type answer struct {
-		body []byte
-		err  error
+// Do makes a request and returns the body of a whole answer of at most max bytes.
+func (c *Client) Do(ctx context.Context, method string, u *url.URL, body []byte, max int64) (text []byte, err error) {
+	err = c.Read(ctx, method, u, body, func(response *http.Response) (err error) {
+		text, err = httpapi.ReadAll(response, max)
+		return err
+	})
+	if err != nil {
+		return nil, err // and text may still be written to
 	}
-	done := make(chan answer, 1)
-	go func() {
-		body, err := c.do(ctx, method, u, body, max)
-		done <- answer{body, err}
-	}()
+	return text, nil
+}
+
+// Read makes a request and hands over its answer if the status is 200, or 201
+// where something was to be written. It returns when ctx ends, although a
+// credential plug-in may not; what read does then is of no use any more.
+func (c *Client) Read(ctx context.Context, method string, u *url.URL, body []byte, read func(*http.Response) error) error {
+	done := make(chan error, 1)
+	go func() { done <- c.read(ctx, method, u, body, read) }()
 	select {
-	case a := <-done:
-		return a.body, a.err
+	case err := <-done:
+		return err
 	case <-ctx.Done():
-		return nil, ctx.Err()
+		return ctx.Err()
 	}
 }
 
-func (c *Client) do(ctx context.Context, method string, u *url.URL, body []byte, max int64) ([]byte, error) {
-	response, err := c.Open(ctx, method, u, body)
+func (c *Client) read(ctx context.Context, method string, u *url.URL, body []byte, read func(*http.Response) error) error {
+	response, err := c.open(ctx, method, u, body, "gzip")
 	if err != nil {
-		return nil, err
+		return err
 	}
 	defer response.Body.Close()
 	if response.StatusCode != http.StatusOK && (body == nil || response.StatusCode != http.StatusCreated) {
-		return nil, httpapi.NewStatusError(response)
+		refused := httpapi.NewStatusError(response)
+		if refused.Code == http.StatusUnauthorized {
+			refused.Err = fmt.Errorf("%w (the credentials are missing, expired or another cluster's: %s)", refused.Err, c.renew())
+		}
+		return refused
 	}
-	return httpapi.ReadAll(response, max)
+	return read(response)
+}
+
+// renew says where to get credentials that the API server takes.
+func (c *Client) renew() string {
+	if c.kubeconfig == nil {
+		return "mount the token of a service account of this cluster into the pod"
+	}
+	return "renew the user of the kubeconfig's context, and see with kubectl auth whoami who it is"
 }
 
 // authorize adds the token of a file to a request. Other credentials are added

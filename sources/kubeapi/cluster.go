@@ -123,6 +123,14 @@ func (c *Cluster) load() (config *rest.Config, kubeconfig *api.Config, err error
 	return nil, nil, fmt.Errorf("kubeconfig %s: %w", where, err)
 }
 
+// choice is what to write instead of a name that is not there.
+func choice(name string, known []string) string {
+	if near := sources.Nearest(name, known); near != "" {
+		return fmt.Sprintf("did you mean %q?", near)
+	}
+	return "choose from " + strings.Join(known, ", ")
+}
+
 // choose returns the context to use.
 func choose(kubeconfig *api.Config, wanted string) (string, error) {
 	names := slices.Sorted(maps.Keys(kubeconfig.Contexts))
@@ -132,7 +140,7 @@ func choose(kubeconfig *api.Config, wanted string) (string, error) {
 	case len(names) == 0:
 		return "", errors.New("the file does not exist, or has no context in it")
 	case wanted != "":
-		return "", fmt.Errorf("there is no context %q; choose from %s", wanted, strings.Join(names, ", "))
+		return "", fmt.Errorf("there is no context %q; %s", wanted, choice(wanted, names))
 	case len(names) > 1:
 		return "", fmt.Errorf("%w (%s)", ErrSeveral, strings.Join(names, ", "))
 	}

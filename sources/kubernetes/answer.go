@@ -14,8 +14,10 @@ import (
 
 // policy is what the configuration says of nodes.
 type policy struct {
-	types    []AddressType
-	selector labels.Selector
+	types           []AddressType
+	selector        labels.Selector
+	zone            string // "": any
+	includeExcluded bool   // those that are labelled as excluded, too
 }
 
 // answering is an answer in the making.
@@ -23,6 +25,10 @@ type answering struct {
 	*target
 	policy
 	nodes nodeView
+	// elsewhere is how many pods can serve on nodes that the entry does not want,
+	// which is no reason to doubt it.
+	elsewhere int
+	hint      string // what may be done about pods that cannot be bound
 }
 
 // answer tells the endpoints of a target. It is a pure function of what was
@@ -40,11 +46,25 @@ func (t *target) answer(p policy, nodes nodeView) sources.Answer {
 		a.nodePorts()
 	}
 	a.freeze()
-	if n := len(t.usable()); n > 0 && len(a.Endpoints) == 0 && len(a.Doubts) == 0 {
-		a.doubt("%s can serve, but not at an address that may be bound", sources.Count(n, "pod"))
+	a.misses()
+	for i := range a.Endpoints {
+		a.Endpoints[i].Protocol = t.port.protocol()
 	}
 	slices.SortFunc(t.LeftOut, func(x, y sources.LeftOut) int { return cmp.Or(cmp.Compare(x.What, y.What), cmp.Compare(x.Why, y.Why)) })
 	return t.Answer()
+}
+
+// misses doubts an answer without endpoints if there are pods that can serve: an
+// entry that wants none of their nodes must at least want one that there is.
+func (a *answering) misses() {
+	n := len(a.usable())
+	if n == 0 || len(a.Endpoints) > 0 || len(a.Doubts) > 0 {
+		return
+	}
+	why := a.chooseNone()
+	if why != "" || n > a.elsewhere {
+		a.doubt("%s can serve, but not at an address that may be bound%s%s", sources.Count(n, "pod"), why, a.hint)
+	}
 }
 
 func (a *answering) doubt(format string, args ...any) {
@@ -67,10 +87,14 @@ func (a *answering) addPod(e endpoint, at netip.AddrPort, uncertain string) {
 func (a *answering) podIPs() {
 	ready, unsure := a.split()
 	for _, e := range ready {
-		a.addPod(e, netip.AddrPortFrom(e.addr, e.port), "")
+		if a.inZone(e, 1) {
+			a.addPod(e, netip.AddrPortFrom(e.addr, e.port), "")
+		}
 	}
 	for _, e := range unsure {
-		a.addPod(e, netip.AddrPortFrom(e.addr, e.port), unheard(e.node))
+		if a.inZone(e, 0) {
+			a.addPod(e, netip.AddrPortFrom(e.addr, e.port), unheard(e.node))
+		}
 	}
 	// Without the right to list nodes, what the slices say has to be enough.
 	if err := a.nodes.err; err != nil && !httpapi.Forbidden(err) && slices.ContainsFunc(a.endpoints, a.wantsNode) {
@@ -89,13 +113,13 @@ func unheard(node string) string {
 // ready. The others are left out.
 func (a *answering) split() (ready, unsure []endpoint) {
 	ready = a.usable()
-	chosen := map[string]bool{}
+	chosen := map[identity]bool{}
 	for _, e := range ready {
-		chosen[e.id()] = true
+		chosen[e.identity()] = true
 	}
 	for _, e := range a.endpoints {
 		switch {
-		case chosen[e.id()]:
+		case chosen[e.identity()]:
 		case e.terminating:
 			a.leave(e, "terminating")
 		case a.nodes.unknown(e.node):
@@ -106,8 +130,6 @@ func (a *answering) split() (ready, unsure []endpoint) {
 	}
 	return ready, unsure
 }
-
-func (e endpoint) id() string { return cmp.Or(e.uid, e.addr.String()) }
 
 // freeze doubts the answer if half of the nodes that run the app's pods are out
 // of sight: that is the control plane's trouble rather than theirs.

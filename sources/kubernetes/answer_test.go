@@ -41,6 +41,9 @@ func told(a sources.Answer) string {
 	var lines []string
 	for _, e := range a.Endpoints {
 		line := fmt.Sprintf("%v x%d %s", e.Addr, e.Weight, e.Origin)
+		if e.Protocol != sources.TCP {
+			line = fmt.Sprintf("%v/%s x%d %s", e.Addr, e.Protocol, e.Weight, e.Origin)
+		}
 		if e.Uncertain != "" {
 			line = "? " + line + ": " + e.Uncertain
 		}
@@ -169,7 +172,7 @@ func TestAnswer(t *testing.T) {
 		{"pods that serve on no node that may be bound are a doubt", append(one(), aNode("n1", "192.0.2.1"), aNode("n2", "192.0.2.2")), Config{NodeSelector: "pool=edge"}, account, `
 - node n1, 3 pods: not chosen by node_selector
 - node n2, 1 pod: not chosen by node_selector
-! service shop/account: 4 pods can serve, but not at an address that may be bound`},
+! service shop/account: 4 pods can serve, but not at an address that may be bound; no node has the label pool`},
 		{"pods without any node are a doubt", one(), Config{}, account, `
 - node n1, 3 pods: gone
 - node n2, 1 pod: gone
@@ -189,7 +192,7 @@ func TestAnswer(t *testing.T) {
 192.0.2.2:31080 x1 node n2, 1 pod`},
 		{"an address that is none is a doubt", append(one(), aNode("n1", "n1.example"), aNode("n2", "192.0.2.2")), Config{}, account, `
 192.0.2.2:31080 x1 node n2, 1 pod
-! service shop/account: node n1: "n1.example" is not an IP address of type InternalIP`},
+! service shop/account: node n1: no IPv4 address among "n1.example" of type InternalIP`},
 
 		// Readiness.
 		{"only ready pods count", append(pods(aPod("a1", "10.244.1.1", "n1"), aPod("a2", "10.244.2.1", "n2").but(unready), aPod("a3", "10.244.3.1", "n3").but(dead)), nodeGroup()...), Config{}, account, `
@@ -231,7 +234,7 @@ func TestAnswer(t *testing.T) {
 			aSlice("shop/account", aPod("a2", "10.244.1.2", "n2")).but(with("ports", []manifest{{"name": "admin", "port": 8081}})),
 		}, nodeGroup()...), Config{}, Query{Service: "shop/account", Port: "admin"}, `
 192.0.2.2:31081 x1 node n2, 1 pod
-- pod a1: without the port admin (81)`},
+- pod a1: without the port admin (81/tcp)`},
 		{"endpoints that do not say their node need nodes: all", append([]manifest{aService("shop/account", with("spec.selector", nil)),
 			aSlice("shop/account", manifest{"addresses": []string{"10.9.9.9"}, "conditions": manifest{}})}, nodeGroup()...), Config{}, account, `
 ! service shop/account: pod 10.9.9.9 does not say which node it is on; for such a service use address: pod_ip or nodes: all`},
@@ -241,10 +244,11 @@ func TestAnswer(t *testing.T) {
 		{"an endpoint without an address is a doubt", append(pods(manifest{"addresses": []string{}, "nodeName": "n1"}), nodeGroup()...), Config{}, account, `
 ! service shop/account has an endpoint without an address in EndpointSlice account-1`},
 		{"an endpoint with a name for an address is a doubt", append(pods(aPod("a1", "db.example", "n1")), nodeGroup()...), Config{}, account, `
-! service shop/account has an endpoint "db.example" in EndpointSlice account-1, which is not an IP address`},
+! service shop/account has an endpoint "db.example" in EndpointSlice account-1, which is not an IPv4 address`},
 		{"slices of names are no pods", append([]manifest{aService("shop/account"), aSlice("shop/account", aPod("a1", "10.244.1.1", "n1")),
 			aSlice("shop/account", aPod("a2", "a2.example", "n2")).but(with("addressType", "FQDN"))}, nodeGroup()...), Config{}, account, `
-192.0.2.1:31080 x1 node n1, 1 pod`},
+192.0.2.1:31080 x1 node n1, 1 pod
+- host a2.example: host names are not resolved`},
 
 		// Ports.
 		{"a port is chosen by its name", append([]manifest{aService("shop/account", ports(port("http", 80, 31080, "TCP"), port("https", 443, 31443, "TCP"))), four()}, nodeGroup()...),
@@ -256,27 +260,36 @@ func TestAnswer(t *testing.T) {
 192.0.2.1:31080 x1 node n1, 3 pods
 192.0.2.2:31080 x1 node n2, 1 pod`},
 		{"one of several must be chosen", one(ports(port("http", 80, 31080, "TCP"), port("", 443, 31443, ""))), Config{}, account, `
-! service shop/account has several ports; choose one: http (80)/TCP, 443/TCP`},
+! service shop/account has several ports; choose one: http (80/tcp), 443/tcp`},
 		{"a port that is not there is a doubt", one(), Config{}, Query{Service: "shop/account", Port: "htpp"}, `
-! service shop/account has no port htpp; its ports are http (80)/TCP`},
-		{"a number of two protocols is TCP's", append([]manifest{aService("shop/account", ports(port("dns", 53, 31053, "UDP"), port("http", 53, 31054, "TCP"))), four()}, nodeGroup()...), Config{}, Query{Service: "shop/account", Port: "53"}, `
+! service shop/account has no port htpp; its ports are http (80/tcp)`},
+		{"a number of two protocols is not guessed", one(ports(port("dns", 53, 31053, "UDP"), port("dns-tcp", 53, 31054, "TCP"))), Config{}, Query{Service: "shop/account", Port: "53"}, `
+! service shop/account has port 53 for several protocols; choose one: port: 53/tcp or port: 53/udp`},
+		{"a protocol that the port lacks is a doubt", one(), Config{}, Query{Service: "shop/account", Port: "80/udp"}, `
+! service shop/account has no port 80/udp; its ports are http (80/tcp)`},
+		{"so is one that a name lacks", one(), Config{}, Query{Service: "shop/account", Port: "http/udp"}, `
+! service shop/account has no port http/udp; its ports are http (80/tcp)`},
+		{"UDP is said", append([]manifest{aService("shop/account", ports(port("http", 53, 31053, "UDP"), port("dns-tcp", 53, 31054, "TCP"))),
+			aSlice("shop/account", aPod("a1", "10.244.1.1", "n1")).but(with("ports", []manifest{{"port": 53, "name": "http", "protocol": "UDP"}}))}, nodeGroup()...), Config{}, Query{Service: "shop/account", Port: "53/udp"}, `
+192.0.2.1:31053/udp x1 node n1, 1 pod`},
+		{"a number of two protocols with the protocol", append([]manifest{aService("shop/account", ports(port("dns", 53, 31053, "UDP"), port("http", 53, 31054, "TCP"))), four()}, nodeGroup()...), Config{}, Query{Service: "shop/account", Port: "53/tcp"}, `
 192.0.2.1:31054 x1 node n1, 3 pods
 192.0.2.2:31054 x1 node n2, 1 pod`},
-		{"two that are not TCP are chosen by name", one(ports(port("a", 53, 31053, "UDP"), port("b", 53, 31054, "SCTP"))), Config{}, Query{Service: "shop/account", Port: "53"}, `
-! service shop/account has several ports 53; choose one by name: a (53)/UDP, b (53)/SCTP`},
+		{"nor are two that are not TCP", one(ports(port("a", 53, 31053, "UDP"), port("b", 53, 31054, "SCTP"))), Config{}, Query{Service: "shop/account", Port: "53"}, `
+! service shop/account has port 53 for several protocols; choose one: port: 53/sctp or port: 53/udp`},
 		{"protocols are told apart", append([]manifest{aService("shop/account", ports(port("", 53, 31053, "UDP"))),
 			aSlice("shop/account", aPod("a1", "10.244.1.1", "n1")).but(with("ports", []manifest{{"port": 53}})),
 			aSlice("shop/account", aPod("a2", "10.244.1.2", "n2")).but(with("ports", []manifest{{"port": 53, "name": "", "protocol": "UDP"}}))}, nodeGroup()...), Config{}, account, `
-192.0.2.2:31053 x1 node n2, 1 pod
-- pod a1: without the port 53`},
+192.0.2.2:31053/udp x1 node n2, 1 pod
+- pod a1: without the port 53/udp`},
 		{"no port at all is a doubt", one(with("spec.ports", nil)), Config{}, account, `
 ! service shop/account has no ports`},
 
 		// Kinds of service.
 		{"ClusterIP has no node port", []manifest{aService("shop/account", with("spec.type", "ClusterIP"), ports(port("http", 80, 0, "TCP"))), four()}, Config{}, account, `
-! service shop/account is of type ClusterIP and its port http (80) has no node port; make it a NodePort, or choose another address`},
+! service shop/account is of type ClusterIP and its port http (80/tcp) has no node port; make it a NodePort, or choose another address`},
 		{"a LoadBalancer may have none", []manifest{aService("shop/account", with("spec.type", "LoadBalancer"), ports(port("http", 80, 0, "TCP"))), four()}, Config{}, account, `
-! service shop/account is of type LoadBalancer and its port http (80) has no node port; make it a NodePort, or choose another address`},
+! service shop/account is of type LoadBalancer and its port http (80/tcp) has no node port; make it a NodePort, or choose another address`},
 		{"a LoadBalancer mostly has one", append(one(with("spec.type", "LoadBalancer")), nodeGroup()...), Config{}, account, `
 192.0.2.1:31080 x1 node n1, 3 pods
 192.0.2.2:31080 x1 node n2, 1 pod`},
@@ -285,7 +298,7 @@ func TestAnswer(t *testing.T) {
 		{"ExternalName has no endpoints", []manifest{aService("shop/account", with("spec.type", "ExternalName"))}, Config{}, podIP, `
 ! service shop/account is of type ExternalName: it is a DNS name, without endpoints`},
 		{"a service that is not there is absent", nodeGroup(), Config{}, account, `
-! service shop/account: no such app`},
+! there is no service shop/account`},
 
 		// Families.
 		{"dual stack is the first family by default", append([]manifest{aService("shop/account", dual), aSlice("shop/account", aPod("a1", "10.244.1.1", "n1")), v6("s6", aPod("a1", "2001:db8:1::1", "n1"))},
@@ -320,7 +333,8 @@ func TestAnswer(t *testing.T) {
 		{"IPv6 pods", []manifest{aService("shop/account", with("spec.ipFamilies", []string{"IPv6"})), v6("s6", aPod("a1", "2001:db8:1::1", "n1"))}, Config{}, podIP, `
 [2001:db8:1::1]:8080 x0 pod a1 on node n1`},
 		{"endpoints that someone wrote by hand", []manifest{aService("shop/account", with("spec.selector", nil)), aSlice("shop/account", manifest{"addresses": []string{"203.0.113.9", "203.0.113.10"}})}, Config{}, podIP, `
-203.0.113.9:8080 x0 pod 203.0.113.9`},
+203.0.113.9:8080 x0 pod 203.0.113.9
+- pod 203.0.113.9: its further address 203.0.113.10: of an endpoint only the first counts`},
 		{"a slice that does not say its port is a doubt", []manifest{aService("shop/account"), aSlice("shop/account", aPod("a1", "10.244.1.1", "n1")).but(with("ports", []manifest{{"name": "http", "port": nil}}))}, Config{}, podIP, `
 ! service shop/account: the EndpointSlice does not give the port of pod a1`},
 		{"a host network pod is where its node is", []manifest{aService("shop/account"), aSlice("shop/account", aPod("a1", "192.0.2.1", "n1"))}, Config{}, podIP, `
@@ -333,7 +347,7 @@ func TestAnswer(t *testing.T) {
 192.0.2.2:9001 x0 pod a2 on node n2
 - pod a3: not ready`},
 		{"a host port at one address of the host", append(pods(aPod("a1", "10.244.1.1", "n1"), aPod("a2", "10.244.2.1", "n2")),
-			together(nodeGroup(), []manifest{
+			together([]manifest{aNode("n1", "", addresses("Hostname", "n1", "InternalIP", "192.0.2.1", "ExternalIP", "198.51.100.1")), aNode("n2", "192.0.2.2")}, []manifest{
 				aRunning("shop/a1", "192.0.2.1", 0, with("spec.containers", []manifest{{"ports": []manifest{{"containerPort": 8080, "hostPort": 9000, "hostIP": "198.51.100.1"}}}})),
 				aRunning("shop/a2", "192.0.2.2", 0, with("spec.initContainers", []manifest{{"ports": []manifest{{"containerPort": 8080, "hostPort": 9000, "hostIP": "0.0.0.0"}}}}))})...), Config{}, hostPort, `
 192.0.2.2:9000 x0 pod a2 on node n2

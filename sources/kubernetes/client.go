@@ -15,10 +15,11 @@ type client struct {
 	maxBody int64
 
 	mu        sync.Mutex
-	forbidden time.Time // when the cluster-wide lists were
-	known     nodeView  // all nodes of a large cluster; not changed any more
-	read      time.Time // when these were read
-	size      int       // how many there were, if more than fit in a page
+	forbidden time.Time            // when the cluster-wide lists were, or took too much
+	crowded   map[string]time.Time // when a namespace, or "" for all, had many services beside those that are wanted
+	known     nodeView             // all nodes of a large cluster; not changed any more
+	read      time.Time            // when these were read
+	size      int                  // how many there were, if more than fit in a page
 }
 
 // connect returns the client to use now: that of the poll before, unless the

@@ -92,6 +92,10 @@ func TestToken(t *testing.T) {
 	works(t, open(t, api.kubeconfig(t, "{token: "+token+"}")))
 	fails(t, open(t, api.kubeconfig(t, "{token: no-"+token+"}")), "401 Unauthorized")
 	fails(t, open(t, api.kubeconfig(t, "{}")), "401 Unauthorized")
+	fails(t, open(t, api.kubeconfig(t, "{}")), "renew the user of the kubeconfig's context")
+	other, _ := certificate(t, "another CA")
+	c := write(t, strings.Replace(api.text("{}"), api.ca, base64.StdEncoding.EncodeToString(other), 1))
+	fails(t, open(t, Config{Kubeconfig: c}), "certificate signed by unknown authority; name the file of the certificates to trust in the kubeconfig's certificate-authority")
 }
 
 // TestTokenFile: a token that rotates is taken up by the next poll.
@@ -292,7 +296,8 @@ func TestContexts(t *testing.T) {
 	file := write(t, two)
 	works(t, open(t, Config{Kubeconfig: file, Context: "test"}))
 	fails(t, open(t, Config{Kubeconfig: file}), "kubeconfig "+string(file)+": it has several contexts (prod, test); say which one with context")
-	fails(t, open(t, Config{Kubeconfig: file, Context: "tset"}), `there is no context "tset"; choose from prod, test`)
+	fails(t, open(t, Config{Kubeconfig: file, Context: "tset"}), `there is no context "tset"; did you mean "test"?`)
+	fails(t, open(t, Config{Kubeconfig: file, Context: "staging"}), `there is no context "staging"; choose from prod, test`)
 	fails(t, open(t, Config{Kubeconfig: file, Context: "prod"}), "401 Unauthorized") // its user is not there
 	fails(t, open(t, Config{Kubeconfig: write(t, "{}")}), "the file does not exist, or has no context in it")
 	fails(t, open(t, Config{Kubeconfig: write(t, "{}"), Context: "test"}), "the file does not exist, or has no context in it")

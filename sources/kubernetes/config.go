@@ -3,7 +3,6 @@ package kubernetes
 import (
 	"fmt"
 	"slices"
-	"strconv"
 	"strings"
 
 	"k8s.io/apimachinery/pkg/labels"
@@ -32,6 +31,9 @@ type Config struct {
 	// NodeSelector restricts the nodes whose addresses are bound to those with
 	// certain labels ("pool=edge", "pool in (edge, dmz)").
 	NodeSelector string `yaml:"node_selector"`
+	// IncludeExcludedNodes binds nodes also if their labels exclude them from load
+	// balancers outside the cluster, for clusters whose every node has that label.
+	IncludeExcludedNodes bool `yaml:"include_excluded_nodes"`
 }
 
 // AddressType is a type of node address that is an IP address. Kubernetes has
@@ -48,19 +50,24 @@ const (
 // Check implements [sources.Checker].
 func (c Config) Check() error {
 	var problems sources.Problems
-	for i, t := range c.NodeAddress {
+	checkNodes(&problems, c.NodeAddress, c.NodeSelector)
+	return problems.Err()
+}
+
+// checkNodes checks what a source and an entry can both say of nodes.
+func checkNodes(problems *sources.Problems, types []AddressType, selector string) {
+	for i, t := range types {
 		key := fmt.Sprintf("node_address[%d]", i)
 		switch {
 		case t != InternalIP && t != ExternalIP:
 			problems.Add(key, "%q is neither InternalIP nor ExternalIP (host names are not resolved)", t)
-		case slices.Contains(c.NodeAddress[:i], t):
+		case slices.Contains(types[:i], t):
 			problems.Add(key, "%s is listed twice", t)
 		}
 	}
-	if _, err := labels.Parse(c.NodeSelector); err != nil {
+	if _, err := labels.Parse(selector); err != nil {
 		problems.Add("node_selector", "this is not a label selector like pool=edge or pool in (edge, dmz): %w", err)
 	}
-	return problems.Err()
 }
 
 // addressTypes are the node addresses to bind, the best first.
@@ -76,8 +83,9 @@ type Query struct {
 	// Service is namespace/name.
 	Service string `yaml:"service"`
 	// Port is the name or the number of a port of the service (not that of the
-	// pods). It may be left out if the service has one.
-	Port string `yaml:"port"`
+	// pods), or the number and the protocol ("53/udp") where the service has the
+	// number for several. It may be left out if the service has one.
+	Port sources.Port `yaml:"port"`
 	// Address says what is bound; default NodePort.
 	Address Address `yaml:"address"`
 	// Nodes says which nodes are bound by their node port; default WithPods.
@@ -85,6 +93,12 @@ type Query struct {
 	// Family is that of the addresses. Default: the service's own, the first
 	// if it has both.
 	Family Family `yaml:"family"`
+	// NodeAddress and NodeSelector take the place of the source's.
+	NodeAddress  []AddressType `yaml:"node_address"`
+	NodeSelector string        `yaml:"node_selector"`
+	// Zone restricts the entry to nodes, or pods, of one zone, as the label
+	// topology.kubernetes.io/zone has it.
+	Zone string `yaml:"zone"`
 }
 
 // Address is where the members of a service group are.
@@ -130,12 +144,11 @@ func (q Query) Check() error {
 	if len(validation.IsDNS1123Label(namespace)) > 0 || len(validation.IsDNS1123Label(name)) > 0 {
 		problems.Add("service", "%q is not a namespace and the name of a service, such as shop/account", q.Service)
 	}
-	if n, err := strconv.Atoi(q.Port); err == nil {
-		if n < 1 || n > 65535 {
-			problems.Add("port", "%d is not a port number from 1 to 65535", n)
-		}
-	} else if q.Port != "" && len(validation.IsDNS1123Label(q.Port)) > 0 {
-		problems.Add("port", "%q is neither the number nor the name of a port of a service", q.Port)
+	name, _ = q.Port.Cut()
+	if n, ok := q.Port.Number(); ok && (n < 1 || n > 65535) {
+		problems.Add("port", "%d is not a port number from 1 to 65535", n)
+	} else if !ok && name != "" && len(validation.IsDNS1123Label(name)) > 0 {
+		problems.Add("port", "%q is neither the number nor the name of a port of a service", name)
 	}
 	if !slices.Contains([]Address{"", NodePort, PodIP, HostPort, LoadBalancer}, q.Address) {
 		problems.Add("address", "%q is not node_port, pod_ip, host_port or load_balancer", q.Address)
@@ -149,8 +162,23 @@ func (q Query) Check() error {
 	if !slices.Contains([]Family{"", IPv4, IPv6}, q.Family) {
 		problems.Add("family", "%q is neither ipv4 nor ipv6", q.Family)
 	}
+	checkNodes(&problems, q.NodeAddress, q.NodeSelector)
+	for key, given := range map[string]bool{"node_address": len(q.NodeAddress) > 0, "node_selector": q.NodeSelector != ""} {
+		if given && q.address() != NodePort && q.address() != HostPort {
+			problems.Add(key, "it only applies to address: node_port or host_port")
+		}
+	}
+	switch {
+	case len(validation.IsValidLabelValue(q.Zone)) > 0:
+		problems.Add("zone", "%q cannot be the name of a zone; see the nodes' label %s", q.Zone, zoneLabel)
+	case q.Zone != "" && q.address() == LoadBalancer:
+		problems.Add("zone", "a load balancer's addresses are in no zone")
+	}
 	return problems.Err()
 }
+
+// restricted says whether the entry wants some nodes only.
+func (q Query) restricted() bool { return q.NodeSelector != "" || q.Zone != "" }
 
 func (q Query) address() Address {
 	if q.Address == "" {

@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"nitrox/sources"
+	"nitrox/sources/httpapi"
 )
 
 // on answers requests for a path with something else.
@@ -527,8 +528,9 @@ func TestTooLarge(t *testing.T) {
 	api := cluster(shop()...)
 	s := serve(t, api, Config{})
 	s.maxBody = 1 << 20
-	api.before = on("/services", text(strings.Repeat(" ", 1<<20+1)))
-	if answers, err := s.Poll(t.Context(), []Query{account}, true); err == nil || !strings.HasSuffix(err.Error(), "list services in namespace shop: the answer is larger than 1 MiB") {
+	api.before = on("/services", text(`{"items": [`+strings.Repeat(`{"metadata": {"name": "a"}}, `, 1<<16)))
+	if answers, err := s.Poll(t.Context(), []Query{account}, true); !errors.Is(err, httpapi.ErrTooLarge) ||
+		!strings.Contains(err.Error(), "list services in namespace shop: the answer is too large: it has more than 1 MiB") {
 		t.Errorf("got %v, error %v", answers, err)
 	}
 }

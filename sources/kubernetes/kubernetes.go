@@ -15,6 +15,9 @@
 //     are kept for a minute.
 //   - Pods are listed, a request for each service, for address host_port, and for
 //     node_port where the account may not list nodes.
+//   - Services are read by name where few are wanted of many, and where a list of
+//     all is too large or too slow. So is each namespace by itself: what one tenant
+//     keeps there must not hold up the others.
 //
 // The account needs the verb list on what is listed, and no other verb. To watch
 // it needs the verb watch, too.
@@ -103,9 +106,23 @@ func (s *Source) poll(ctx context.Context, c *client, queries []Query, fresh boo
 			answers[i] = sources.Doubtful(doubts[i])
 			continue
 		}
-		answers[i] = t.answer(s.policy(), known)
+		p, err := s.policy(t.query)
+		if err != nil {
+			return nil, err
+		}
+		answers[i] = t.answer(p, known)
 	}
 	return answers, nil
 }
 
-func (s *Source) policy() policy { return policy{s.config.addressTypes(), s.selector} }
+// policy is what the source and an entry of it say of nodes.
+func (s *Source) policy(q Query) (p policy, err error) {
+	p = policy{types: s.config.addressTypes(), selector: s.selector, zone: q.Zone, includeExcluded: s.config.IncludeExcludedNodes}
+	if len(q.NodeAddress) > 0 {
+		p.types = q.NodeAddress
+	}
+	if q.NodeSelector != "" {
+		p.selector, err = labels.Parse(q.NodeSelector)
+	}
+	return p, err
+}

@@ -38,8 +38,8 @@ func TestSuite(t *testing.T) {
 		},
 		Query: Query{Service: "shop/account", Port: "http"},
 		Want: []sources.Endpoint{
-			{Addr: netip.MustParseAddrPort("192.0.2.1:31080"), Weight: 1},
-			{Addr: netip.MustParseAddrPort("192.0.2.2:31080"), Weight: 1},
+			{Addr: netip.MustParseAddrPort("192.0.2.1:31080"), Protocol: sources.TCP, Weight: 1},
+			{Addr: netip.MustParseAddrPort("192.0.2.2:31080"), Protocol: sources.TCP, Weight: 1},
 		},
 		Absent:      Query{Service: "shop/nothing"},
 		Handler:     cluster(shop()...),

@@ -6,10 +6,13 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"net/http"
 	"net/url"
 	"strconv"
 	"strings"
+
+	"nitrox/bounds"
 )
 
 const (
@@ -61,14 +64,17 @@ func (q query) in() string {
 
 // page is one page of a list of Ts.
 type page[T any] struct {
-	Kind       string `json:"kind"`
-	APIVersion string `json:"apiVersion"`
-	Metadata   struct {
-		ResourceVersion string `json:"resourceVersion"`
-		Continue        string `json:"continue"`
-		Remaining       *int   `json:"remainingItemCount"` // a server may leave it out
-	} `json:"metadata"`
-	Items []T `json:"items"`
+	Kind       string
+	APIVersion string
+	Metadata   pageMetadata
+	Items      []T
+	size       int64 // of the items in memory
+}
+
+type pageMetadata struct {
+	ResourceVersion string `json:"resourceVersion"`
+	Continue        string `json:"continue"`
+	Remaining       *int   `json:"remainingItemCount"` // a server may leave it out
 }
 
 // pager reads a list page by page.
@@ -80,10 +86,12 @@ type pager[T any] struct {
 	resource resource
 	query    query
 	limit    int    // of objects a page; 0: pageSize
+	max      int64  // of bytes a page; 0: the client's
 	number   int    // pages read
 	next     string // the continue token; "" at the end
 	version  string // that of the first page
 	bad      []misread
+	kept     int64 // the memory that the objects of all pages take
 
 	remaining int // how many objects the pages to come have, about
 }
@@ -106,8 +114,11 @@ func list[T any](ctx context.Context, c *client, r resource, q query) (items []T
 func (p *pager[T]) read(ctx context.Context) ([]T, error) {
 	p.number++
 	items, err := p.readPage(ctx)
-	if err == nil {
+	switch {
+	case err == nil:
 		return items, nil
+	case ctx.Err() != nil:
+		err = context.Cause(ctx)
 	}
 	where := p.query.in()
 	if p.number > 1 {
@@ -117,14 +128,19 @@ func (p *pager[T]) read(ctx context.Context) ([]T, error) {
 }
 
 func (p *pager[T]) readPage(ctx context.Context) ([]T, error) {
-	body, err := p.c.Do(ctx, http.MethodGet, p.url(), nil, p.c.maxBody)
-	if err != nil {
-		return nil, err
-	}
-	list, bad, err := decode[T](body)
+	var list page[T]
+	var bad []misread
+	err := p.c.Read(ctx, http.MethodGet, p.url(), nil, func(resp *http.Response) (err error) {
+		body := bounds.NewBody(resp, cmp.Or(p.max, p.c.maxBody))
+		list, bad, err = decode[T](body, p.kept)
+		if err != nil && body.Err == nil && !errors.Is(err, bounds.ErrTooLarge) {
+			err = fmt.Errorf("the answer is not a list of Kubernetes objects: %w", err)
+		}
+		return cmp.Or(body.Err, err)
+	})
 	switch {
 	case err != nil:
-		return nil, fmt.Errorf("the answer is not a list of Kubernetes objects: %w", err)
+		return nil, err
 	case list.Kind != p.resource.kind || list.APIVersion != p.resource.apiVersion:
 		return nil, fmt.Errorf("the answer is a %q of %q, not a %s of %s", list.Kind, list.APIVersion, p.resource.kind, p.resource.apiVersion)
 	case list.Metadata.ResourceVersion == "":
@@ -137,6 +153,7 @@ func (p *pager[T]) readPage(ctx context.Context) ([]T, error) {
 	}
 	p.version, p.next = list.Metadata.ResourceVersion, list.Metadata.Continue
 	p.bad = append(p.bad, bad...)
+	p.kept += list.size
 	p.remaining = pageSize
 	if r := list.Metadata.Remaining; r != nil {
 		p.remaining = *r
@@ -144,32 +161,57 @@ func (p *pager[T]) readPage(ctx context.Context) ([]T, error) {
 	return list.Items, nil
 }
 
-// decode reads a page. One object that is not as the API has it does not spoil
-// the others.
-func decode[T any](body []byte) (page[T], []misread, error) {
-	var whole page[T]
-	err := json.Unmarshal(body, &whole)
-	if err == nil && len(whole.Items) > 0 {
-		return whole, nil, nil
+// decode reads a page, object by object; kept is the memory that the pages before
+// take. One object that is not as the API has it does not spoil the others.
+func decode[T any](body io.Reader, kept int64) (p page[T], bad []misread, err error) {
+	d := bounds.NewDecoder(body, bounds.Object(map[string]*bounds.Shape{
+		"kind": bounds.Of[string](), "apiVersion": bounds.Of[string](),
+		"metadata": bounds.Of[pageMetadata](), "items": bounds.List(bounds.Of[T]()),
+	}))
+	whole, raw := false, json.RawMessage(nil)
+	err = d.Object(func(name string) error {
+		switch strings.ToLower(name) {
+		case "kind":
+			return d.Decode(&p.Kind)
+		case "apiversion":
+			return d.Decode(&p.APIVersion)
+		case "metadata":
+			return d.Decode(&p.Metadata)
+		}
+		if whole {
+			return errors.New("it has items twice")
+		}
+		whole = true
+		err := d.List(func() error {
+			if err := d.Decode(&raw); err != nil {
+				return err
+			}
+			item, wrong, err := readItem[T](raw)
+			if err != nil {
+				return err
+			}
+			size := bounds.Size(item)
+			if wrong != nil {
+				bad = append(bad, *wrong)
+				size = bounds.Size(wrong.meta)
+			} else {
+				p.Items = append(p.Items, item)
+			}
+			p.size += size
+			return d.Keep(kept + p.size)
+		})
+		if null := (*bounds.Mismatch)(nil); errors.As(err, &null) && null.Null {
+			return nil // is how Go writes a list without objects
+		}
+		return err
+	})
+	switch {
+	case err != nil:
+		return p, nil, err
+	case !whole:
+		return p, nil, fmt.Errorf("an object of kind %q without items", p.Kind)
 	}
-	var raw struct {
-		page[json.RawMessage]
-		Items json.RawMessage `json:"items"`
-	}
-	if err := json.Unmarshal(body, &raw); err != nil {
-		return whole, nil, err
-	}
-	whole.Kind, whole.APIVersion, whole.Metadata = raw.Kind, raw.APIVersion, raw.Metadata
-	if raw.Items == nil {
-		return whole, nil, fmt.Errorf("an object of kind %q without items", raw.Kind)
-	}
-	var items []json.RawMessage
-	if err := json.Unmarshal(raw.Items, &items); err != nil {
-		return whole, nil, err
-	}
-	var bad []misread
-	whole.Items, bad, err = readItems[T](items)
-	return whole, bad, err
+	return p, bad, d.End()
 }
 
 // url is that of the next page.

@@ -5,8 +5,8 @@ import (
 	"maps"
 	"net/netip"
 	"slices"
-
-	"k8s.io/apimachinery/pkg/labels"
+	"strconv"
+	"strings"
 
 	"nitrox/sources"
 )
@@ -20,9 +20,17 @@ func (a *answering) nodePorts() {
 	}
 	pods := map[string]int{}
 	names := map[string]bool{}
+	type backend struct {
+		node string
+		at   netip.AddrPort
+	}
+	counted := map[backend]bool{} // for kube-proxy two with one address and port are one
 	for _, e := range ready {
 		if e.node != "" {
-			pods[e.node]++
+			if at := (backend{e.node, e.identity().at}); !counted[at] {
+				counted[at] = true
+				pods[e.node]++
+			}
 			names[e.node] = true
 		} else if !a.allNodes() {
 			a.doubt("%v does not say which node it is on; for such a service use address: pod_ip or nodes: all", e)
@@ -62,7 +70,7 @@ func (a *answering) nodePortsOfPods(ready []endpoint) {
 	case a.pods.err != nil:
 		a.doubt("%w; and when trying the pods instead: %w", a.nodes.err, a.pods.err)
 		return
-	case a.types[0] != InternalIP || !a.selector.Empty():
+	case !a.podsTell():
 		a.doubt("%w (pods do not have what node_address and node_selector ask for)", a.nodes.err)
 		return
 	}
@@ -70,7 +78,11 @@ func (a *answering) nodePortsOfPods(ready []endpoint) {
 	names := map[netip.Addr]string{}
 	for _, e := range ready {
 		p, ok := a.pod(e)
-		if !ok {
+		if !ok || !a.inZone(e, 1) {
+			continue
+		}
+		if why := p.virtual(); why != "" {
+			a.leaveVirtual(e.String(), why)
 			continue
 		}
 		addr, err := firstOf(p.hostIPs(), a.family)
@@ -102,11 +114,22 @@ func (a *answering) node(name string, pods int) (addr netip.Addr, uncertain stri
 	if !ok {
 		return left("gone")
 	}
-	if why := n.excluded(); why != "" {
+	if why := a.unwanted(n); why != "" {
+		if a.query.restricted() {
+			a.elsewhere += pods
+		}
 		return left(why)
 	}
-	if !a.selector.Matches(labels.Set(n.Metadata.Labels)) {
-		return left("not chosen by node_selector")
+	if why := n.virtual(); why != "" {
+		a.leaveVirtual(origin(name, pods), why)
+		return netip.Addr{}, "", false
+	}
+	if label := n.excluding(); label != "" && !a.includeExcluded {
+		a.hint = "; to bind nodes in spite of such labels, set include_excluded_nodes: true in the source"
+		return left("labelled " + label[strings.Index(label, "/")+1:])
+	}
+	if why := n.leaving(); why != "" {
+		return left(why)
 	}
 	switch n.ready() {
 	case "True":
@@ -115,21 +138,30 @@ func (a *answering) node(name string, pods int) (addr netip.Addr, uncertain stri
 	default:
 		return left("the node is not ready")
 	}
-	var err error
+	var candidates []string
 	for _, wanted := range a.types {
-		var candidates []string
 		for _, at := range n.Status.Addresses {
 			if at.Type == string(wanted) {
 				candidates = append(candidates, at.Address)
 			}
 		}
-		if addr, err = firstOf(candidates, a.family); err == nil {
-			return addr, uncertain, true
-		}
 	}
-	a.doubt("node %s: %w of type %s", name, err, join(a.types))
-	return netip.Addr{}, "", false
+	addr, err := firstOf(candidates, a.family)
+	if err != nil {
+		a.doubt("node %s: %w of type %s", name, err, join(a.types))
+		return netip.Addr{}, "", false
+	}
+	return addr, uncertain, true
 }
+
+// leaveVirtual leaves out what is on a node that is no machine.
+func (a *answering) leaveVirtual(what, why string) {
+	a.hint = "; of pods on virtual nodes use address: pod_ip"
+	a.Leave(what, "on a virtual node no kube-proxy answers ("+why+")")
+}
+
+// podsTell says whether pods know what is asked of their nodes.
+func (a *answering) podsTell() bool { return a.types[0] == InternalIP && a.selector.Empty() }
 
 // weight is that of a node with so many pods.
 func (a *answering) weight(pods int) int {
@@ -155,16 +187,22 @@ func (a *answering) scale() {
 	}
 }
 
-// firstOf is the first address of a family: that is the primary one.
+// firstOf is the first address of a family: that is the primary one. Names, and
+// what leads back to whoever asks, are passed over.
 func firstOf(texts []string, family string) (netip.Addr, error) {
+	var not []string
 	for _, text := range texts {
 		addr, err := netip.ParseAddr(text)
-		if err != nil {
-			return netip.Addr{}, fmt.Errorf("%q is not an IP address", text)
-		}
-		if addr = addr.Unmap(); addr.Is4() == (family == "IPv4") {
+		addr = addr.Unmap()
+		switch {
+		case err != nil || addr.Zone() != "" || addr.IsUnspecified() || addr.IsLoopback():
+			not = append(not, strconv.Quote(sources.Excerpt(text)))
+		case addr.Is4() == (family == "IPv4"):
 			return addr, nil
 		}
+	}
+	if len(not) > 0 {
+		return netip.Addr{}, fmt.Errorf("no %s address among %s", family, strings.Join(not, ", "))
 	}
 	return netip.Addr{}, fmt.Errorf("no %s address", family)
 }

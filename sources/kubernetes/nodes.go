@@ -28,6 +28,7 @@ type nodeView struct {
 	nodes map[string]node
 	bad   map[string]error // nodes that cannot be read
 	err   error            // why nothing is known
+	whole bool             // all nodes are known
 }
 
 // unknown says whether it is not known how the node is.
@@ -74,7 +75,7 @@ func readNodes(ctx context.Context, c *client, want wanted, fresh bool) nodeView
 	}
 	kept, size := c.nodesKept(fresh)
 	if kept.nodes != nil {
-		v.nodes, v.bad = maps.Clone(kept.nodes), maps.Clone(kept.bad)
+		v.nodes, v.bad, v.whole = maps.Clone(kept.nodes), maps.Clone(kept.bad), kept.whole
 	}
 	if missing := v.lacks(want.names); size > 0 && (kept.nodes != nil || !want.all) && oneByOne(len(missing), size) {
 		return readNamed(ctx, c, v, missing)
@@ -96,8 +97,9 @@ func readNodes(ctx context.Context, c *client, want wanted, fresh bool) nodeView
 			return readNamed(ctx, c, v, missing)
 		}
 	}
+	v.whole = true
 	if p.number > 1 {
-		c.keepNodes(nodeView{nodes: maps.Clone(v.nodes), bad: maps.Clone(v.bad)}, len(v.nodes))
+		c.keepNodes(nodeView{nodes: maps.Clone(v.nodes), bad: maps.Clone(v.bad), whole: true}, len(v.nodes))
 	}
 	return v
 }

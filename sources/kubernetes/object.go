@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"strconv"
 	"strings"
+
+	"nitrox/sources"
 )
 
 // The objects of the Kubernetes API, with the fields that are used. Their
@@ -36,6 +38,7 @@ type slice struct {
 			Terminating *bool `json:"terminating"`
 		} `json:"conditions"`
 		NodeName  string `json:"nodeName"`
+		Zone      string `json:"zone"`
 		TargetRef struct {
 			Kind string `json:"kind"`
 			Name string `json:"name"`
@@ -78,19 +81,27 @@ type servicePort struct {
 	NodePort uint16 `json:"nodePort"`
 }
 
-// String is how the port is chosen: by its name, or else by its number.
+// String is how the port is chosen: by its name, or else by its number and
+// protocol.
 func (p servicePort) String() string {
+	number := fmt.Sprintf("%d/%s", p.Port, p.protocol())
 	if p.Name == "" {
-		return strconv.Itoa(int(p.Port))
+		return number
 	}
-	return p.Name + " (" + strconv.Itoa(int(p.Port)) + ")"
+	return p.Name + " (" + number + ")"
+}
+
+func (p servicePort) protocol() sources.Protocol {
+	return sources.Protocol(strings.ToLower(protocol(p.Protocol)))
 }
 
 type node struct {
 	Metadata metadata `json:"metadata"`
 	Spec     struct {
-		Taints []struct {
+		ProviderID string `json:"providerID"`
+		Taints     []struct {
 			Key    string `json:"key"`
+			Value  string `json:"value"`
 			Effect string `json:"effect"`
 		} `json:"taints"`
 	} `json:"spec"`
@@ -103,14 +114,18 @@ type node struct {
 			Type   string `json:"type"`
 			Status string `json:"status"`
 		} `json:"conditions"`
+		NodeInfo struct {
+			KubeletVersion string `json:"kubeletVersion"`
+		} `json:"nodeInfo"`
 	} `json:"status"`
 }
 
 type pod struct {
 	Metadata metadata `json:"metadata"`
 	Spec     struct {
-		Containers     []container `json:"containers"`
-		InitContainers []container `json:"initContainers"`
+		Containers     []container       `json:"containers"`
+		InitContainers []container       `json:"initContainers"`
+		NodeSelector   map[string]string `json:"nodeSelector"`
 	} `json:"spec"`
 	Status struct {
 		HostIP  string `json:"hostIP"`
@@ -121,12 +136,26 @@ type pod struct {
 }
 
 type container struct {
-	Ports []struct {
-		Protocol      string `json:"protocol"`
-		ContainerPort uint16 `json:"containerPort"`
-		HostPort      uint16 `json:"hostPort"`
-		HostIP        string `json:"hostIP"`
-	} `json:"ports"`
+	Ports []containerPort `json:"ports"`
+}
+
+type containerPort struct {
+	Protocol      string `json:"protocol"`
+	ContainerPort uint16 `json:"containerPort"`
+	HostPort      uint16 `json:"hostPort"`
+	HostIP        string `json:"hostIP"`
+}
+
+// virtual says how it is known that the pod's node is no machine, where nodes must
+// not be read; see [node.virtual].
+func (p pod) virtual() string {
+	switch {
+	case p.Metadata.Labels["eks.amazonaws.com/fargate-profile"] != "":
+		return "the pod's label eks.amazonaws.com/fargate-profile"
+	case p.Spec.NodeSelector[virtualLabel] == "virtual-kubelet":
+		return "the pod's node selector type=virtual-kubelet"
+	}
+	return ""
 }
 
 // hostIPs are the addresses of the pod's node, one of each family. Clusters
@@ -161,19 +190,73 @@ func (n node) ready() string {
 	return "Unknown"
 }
 
-// excluded says why the node must not get traffic from outside, other than for
-// not being ready; "" if it may. A cordoned node may: its pods still serve.
-func (n node) excluded() string {
+// Labels of nodes.
+const (
+	zoneLabel     = "topology.kubernetes.io/zone"
+	virtualLabel  = "type"
+	instanceLabel = "node.kubernetes.io/instance-type"
+	instanceOld   = "beta.kubernetes.io/instance-type"
+	computeLabel  = "eks.amazonaws.com/compute-type"
+	virtualTaint  = "virtual-kubelet.io/provider"
+	excludeLabel  = "node.kubernetes.io/exclude-from-external-load-balancers"
+	excludeBefore = "alpha.service-controller.kubernetes.io/exclude-balancer" // before Kubernetes 1.16
+)
+
+func (n node) zone() string { return n.Metadata.Labels[zoneLabel] }
+
+// addresses are all IP addresses of the node, of any type.
+func (n node) addresses() []string {
+	var all []string
+	for _, a := range n.Status.Addresses {
+		all = append(all, a.Address)
+	}
+	return all
+}
+
+// virtual says how it is known that the node is no machine: what runs there is
+// somewhere in a cloud, and no kube-proxy answers at the node's address. "": it
+// is one.
+func (n node) virtual() string {
+	labels := n.Metadata.Labels
+	for _, label := range [][2]string{{virtualLabel, "virtual-kubelet"}, {instanceLabel, "virtual-kubelet"}, {instanceOld, "virtual-kubelet"},
+		{computeLabel, "fargate"}, {"liqo.io/type", "virtual-node"}} {
+		if labels[label[0]] == label[1] {
+			return "label " + label[0] + "=" + label[1]
+		}
+	}
+	switch version := n.Status.NodeInfo.KubeletVersion; {
+	case strings.Contains(version, "-vk-"):
+		return "kubelet " + sources.Excerpt(version)
+	case strings.Contains(n.Spec.ProviderID, "/fargate-"), strings.Contains(n.Spec.ProviderID, "virtual-kubelet"):
+		return "provider ID " + sources.Excerpt(n.Spec.ProviderID)
+	}
+	for _, t := range n.Spec.Taints {
+		if t.Key == virtualTaint || t.Key == computeLabel && t.Value == "fargate" {
+			return "taint " + t.Key
+		}
+	}
+	return ""
+}
+
+// excluding is the label that keeps load balancers outside the cluster from the
+// node; "": none does. A label's mere presence counts, as for the cloud providers'
+// load balancers, but not if it says false.
+func (n node) excluding() string {
+	for _, label := range []string{excludeLabel, excludeBefore} {
+		if value, ok := n.Metadata.Labels[label]; ok {
+			if no, err := strconv.ParseBool(value); err != nil || no {
+				return label
+			}
+		}
+	}
+	return ""
+}
+
+// leaving says why the node is about to go; "" if it stays. A cordoned node
+// stays: its pods still serve.
+func (n node) leaving() string {
 	if n.Metadata.DeletionTimestamp != nil {
 		return "being deleted"
-	}
-	// The label's mere presence counts, as for the cloud providers' load
-	// balancers, but not if it says false.
-	const label = "node.kubernetes.io/exclude-from-external-load-balancers"
-	if value, ok := n.Metadata.Labels[label]; ok {
-		if no, err := strconv.ParseBool(value); err != nil || no {
-			return "labelled " + strings.TrimPrefix(label, "node.kubernetes.io/")
-		}
 	}
 	for _, t := range n.Spec.Taints {
 		if t.Key == "ToBeDeletedByClusterAutoscaler" || t.Key == "karpenter.sh/disrupted" && t.Effect == "NoSchedule" {
@@ -189,26 +272,21 @@ type misread struct {
 	err  error
 }
 
-// readItems reads the objects of a list one by one.
-func readItems[T any](raw []json.RawMessage) (items []T, bad []misread, err error) {
-	for _, r := range raw {
-		var item T
-		itemErr := json.Unmarshal(r, &item)
-		if itemErr == nil {
-			items = append(items, item)
-			continue
-		}
-		var o struct {
-			Metadata metadata `json:"metadata"`
-		}
-		if err := json.Unmarshal(r, &o); err != nil || o.Metadata.Name == "" {
-			return nil, nil, itemErr // whose it is cannot be told
-		}
-		var wrong *json.UnmarshalTypeError
-		if errors.As(itemErr, &wrong) {
-			itemErr = fmt.Errorf("unexpected %s at %s", wrong.Value, wrong.Field)
-		}
-		bad = append(bad, misread{o.Metadata, itemErr})
+// readItem reads an object of a list.
+func readItem[T any](raw []byte) (item T, bad *misread, err error) {
+	wrong := json.Unmarshal(raw, &item)
+	if wrong == nil {
+		return item, nil, nil
 	}
-	return items, bad, nil
+	var o struct {
+		Metadata metadata `json:"metadata"`
+	}
+	if err := json.Unmarshal(raw, &o); err != nil || o.Metadata.Name == "" {
+		return item, nil, wrong // whose it is cannot be told
+	}
+	var mismatch *json.UnmarshalTypeError
+	if errors.As(wrong, &mismatch) {
+		wrong = fmt.Errorf("unexpected %s at %s", mismatch.Value, mismatch.Field)
+	}
+	return item, &misread{o.Metadata, wrong}, nil
 }

@@ -11,7 +11,7 @@ import (
 // map is gone.
 type podView struct {
 	pods map[string]pod   // by UID
-	bad  map[string]error // those that cannot be read, by UID
+	bad  map[string]error // those that cannot be read, by name: who knows their UID
 	err  error            // why nothing is known
 }
 
@@ -31,7 +31,7 @@ func readPods(ctx context.Context, c *client, targets []*target, nodes error) {
 		}
 		t.pods = byService[k]
 	}
-	inParallel(len(wanted), func(i int) {
+	inTurns(ctx, len(wanted), 0.9, func(ctx context.Context, i int) {
 		t := wanted[i]
 		*t.pods = readPodsOf(ctx, c, t.query.key(), t.service.Spec.Selector)
 	})
@@ -44,7 +44,7 @@ func readPodsOf(ctx context.Context, c *client, k key, selector map[string]strin
 		v.pods[p.Metadata.UID] = p
 	}
 	for _, b := range bad {
-		v.bad[b.meta.UID] = fmt.Errorf("pod %s: the answer cannot be read: %w", b.meta.Name, b.err)
+		v.bad[b.meta.Name] = fmt.Errorf("pod %s: the answer cannot be read: %w", b.meta.Name, b.err)
 	}
 	return v
 }

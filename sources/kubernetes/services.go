@@ -2,13 +2,16 @@ package kubernetes
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"maps"
+	"net/http"
 	"slices"
 	"strings"
 	"sync"
 	"time"
 
+	"nitrox/bounds"
 	"nitrox/sources"
 	"nitrox/sources/httpapi"
 )
@@ -37,34 +40,49 @@ func newView() *view {
 	return &view{map[key]*service{}, map[key][]slice{}, map[key]error{}, map[string]error{}}
 }
 
+// named are services of a namespace by their names; true: with their slices.
+type named map[string]bool
+
+// sliced are the names of those whose slices are to be read.
+func (n named) sliced() []string {
+	var names []string
+	for name, slices := range n {
+		if slices {
+			names = append(names, name)
+		}
+	}
+	slices.Sort(names)
+	return names
+}
+
 // readServices reads the slices and services of the queries. With several
-// namespaces that is done cluster-wide, or else, where that is forbidden, in
-// each of them; an error is then the doubt of its namespace alone.
+// namespaces that is done cluster-wide. Where that is forbidden or takes too much,
+// each is read by itself; an error is then the doubt of its apps alone, so that no
+// tenant holds up the others.
 func readServices(ctx context.Context, c *client, queries []Query) (*view, error) {
 	names := namesOf(queries)
 	namespaces := slices.Sorted(maps.Keys(names))
 	v := newView()
 	if len(namespaces) == 1 {
-		return v, v.read(ctx, c, namespaces[0], names[namespaces[0]])
+		return v, v.read(ctx, c, namespaces[0], names)
 	}
 	if c.clusterWide() {
-		all := map[string]bool{}
-		for _, n := range names {
-			maps.Copy(all, n)
-		}
-		err := v.read(ctx, c, "", all)
-		if !httpapi.Forbidden(err) {
+		half, cancel := share(ctx, 0.5)
+		err := v.read(half, c, "", names)
+		much := tooMuch(ctx, half, err)
+		cancel()
+		if !much && !httpapi.Forbidden(err) {
 			return v, err
 		}
 		c.notClusterWide()
+		v = newView()
 	}
 	parts := make([]*view, len(namespaces))
-	inParallel(len(namespaces), func(i int) {
-		part := newView()
-		if err := part.read(ctx, c, namespaces[i], names[namespaces[i]]); err != nil {
-			part.failed[namespaces[i]] = err
+	inTurns(ctx, len(namespaces), 0.7, func(ctx context.Context, i int) { // nodes and pods come after these
+		parts[i] = newView()
+		if err := parts[i].read(ctx, c, namespaces[i], names); err != nil {
+			parts[i].failed[namespaces[i]] = err
 		}
-		parts[i] = part
 	})
 	for _, part := range parts {
 		maps.Copy(v.services, part.services)
@@ -75,25 +93,55 @@ func readServices(ctx context.Context, c *client, queries []Query) (*view, error
 	return v, nil
 }
 
-// namesOf are the names of services with slices to read, by namespace.
-func namesOf(queries []Query) map[string]map[string]bool {
-	names := map[string]map[string]bool{}
+// share is a context for a part of the time that is left.
+func share(ctx context.Context, part float64) (context.Context, context.CancelFunc) {
+	deadline, ok := ctx.Deadline()
+	if !ok {
+		return context.WithCancel(ctx)
+	}
+	left := time.Duration(float64(time.Until(deadline)) * part)
+	return context.WithTimeoutCause(ctx, left, fmt.Errorf("no answer within %v, its share of the source's timeout", left.Round(time.Millisecond)))
+}
+
+// tooMuch says whether a list failed because there is too much in it, although
+// there is time left beyond its share.
+func tooMuch(ctx, share context.Context, err error) bool {
+	return err != nil && ctx.Err() == nil && (share.Err() != nil || errors.Is(err, bounds.ErrTooLarge) ||
+		httpapi.HasCode(err, http.StatusGatewayTimeout) || httpapi.HasCode(err, http.StatusGone))
+}
+
+// namesOf are the names of the services to read, by namespace.
+func namesOf(queries []Query) map[string]named {
+	names := map[string]named{}
 	for _, q := range queries {
 		k := q.key()
 		if names[k.namespace] == nil {
-			names[k.namespace] = map[string]bool{}
+			names[k.namespace] = named{}
 		}
-		if q.address() != LoadBalancer {
-			names[k.namespace][k.name] = true
-		}
+		names[k.namespace][k.name] = names[k.namespace][k.name] || q.address() != LoadBalancer
 	}
 	return names
 }
 
-// read reads the slices of the named services and all services, of a namespace
-// or, if that is "", of all.
-func (v *view) read(ctx context.Context, c *client, namespace string, names map[string]bool) error {
-	for _, selector := range selectors(slices.Sorted(maps.Keys(names))) {
+// everywhere are the names in all namespaces.
+func everywhere(names map[string]named) named {
+	all := named{}
+	for _, n := range names {
+		for name, slices := range n {
+			all[name] = all[name] || slices
+		}
+	}
+	return all
+}
+
+// read reads the named services of a namespace or, if that is "", of all, and
+// their slices.
+func (v *view) read(ctx context.Context, c *client, namespace string, names map[string]named) error {
+	n := names[namespace]
+	if namespace == "" {
+		n = everywhere(names)
+	}
+	for _, selector := range selectors(n.sliced()) {
 		items, bad, err := list[slice](ctx, c, endpointSlices, query{namespace: namespace, labelSelector: selector})
 		if err != nil {
 			return err
@@ -106,17 +154,82 @@ func (v *view) read(ctx context.Context, c *client, namespace string, names map[
 			v.bad[key{b.meta.Namespace, b.meta.Labels[serviceOf]}] = fmt.Errorf("EndpointSlice %s: %w", b.meta.Name, b.err)
 		}
 	}
-	items, bad, err := list[service](ctx, c, services, query{namespace: namespace})
-	if err != nil {
-		return err
+	var wanted []key
+	for in, n := range names {
+		for name := range n {
+			if namespace == "" || namespace == in {
+				wanted = append(wanted, key{in, name})
+			}
+		}
 	}
+	return v.readThese(ctx, c, namespace, wanted)
+}
+
+// readThese reads the wanted services of a namespace or, if that is "", of all:
+// from a list or, where they are few of many or the list is too much, by their
+// names.
+func (v *view) readThese(ctx context.Context, c *client, namespace string, wanted []key) error {
+	if len(wanted) == 1 || c.isCrowded(namespace) {
+		return v.readNamed(ctx, c, wanted)
+	}
+	part := ctx
+	if namespace != "" { // of all namespaces what remains is the caller's to share
+		half, cancel := share(ctx, 0.5)
+		defer cancel()
+		part = half
+	}
+	p := pager[service]{c: c, resource: services, query: query{namespace: namespace}}
+	for first := true; first || p.next != ""; first = false {
+		items, err := p.read(part)
+		switch {
+		case namespace != "" && tooMuch(ctx, part, err), err == nil && p.number == 1 && p.next != "" && oneByOne(len(wanted), p.remaining):
+			c.setCrowded(namespace)
+			return v.readNamed(ctx, c, wanted)
+		case err != nil:
+			return err
+		}
+		v.add(items, nil)
+	}
+	v.add(nil, p.bad)
+	return nil
+}
+
+// readNamed reads services by their names, for which the right to list them is
+// enough, too.
+func (v *view) readNamed(ctx context.Context, c *client, wanted []key) error {
+	var mu sync.Mutex
+	errs := make([]error, len(wanted))
+	inParallel(len(wanted), func(i int) {
+		items, bad, err := list[service](ctx, c, services, query{namespace: wanted[i].namespace, fieldSelector: "metadata.name=" + wanted[i].name})
+		if err == nil && len(items)+len(bad) == 0 {
+			items = near(ctx, c, wanted[i].namespace)
+		}
+		mu.Lock()
+		defer mu.Unlock()
+		errs[i] = err
+		v.add(items, bad)
+	})
+	return errors.Join(errs...)
+}
+
+// near are services of a namespace in which one is missing, for a suggestion: a
+// page of them, if that is to be had at little cost.
+func near(ctx context.Context, c *client, namespace string) []service {
+	p := pager[service]{c: c, resource: services, query: query{namespace: namespace}, max: 4 << 20}
+	items, err := p.read(ctx)
+	if err != nil {
+		return nil // then there is no suggestion
+	}
+	return items
+}
+
+func (v *view) add(items []service, bad []misread) {
 	for i := range items {
 		v.services[key{items[i].Metadata.Namespace, items[i].Metadata.Name}] = &items[i]
 	}
 	for _, b := range bad {
 		v.bad[key{b.meta.Namespace, b.meta.Name}] = b.err
 	}
-	return nil
 }
 
 // selectors choose the slices of services, each in a URL of reasonable length.
@@ -144,9 +257,35 @@ func (v *view) service(k key) (*service, error) {
 	}
 	s, ok := v.services[k]
 	if !ok {
-		return nil, fmt.Errorf("service %s: %w", k, sources.ErrAbsent)
+		return nil, sources.Absent("service", k.String(), v.names())
 	}
 	return s, nil
+}
+
+// names are those of all services that were read.
+func (v *view) names() []string {
+	names := make([]string, 0, len(v.services))
+	for k := range v.services {
+		names = append(names, k.String())
+	}
+	slices.Sort(names)
+	return names
+}
+
+// isCrowded says whether services are to be read by name at once.
+func (c *client) isCrowded(namespace string) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return time.Since(c.crowded[namespace]) < remember
+}
+
+func (c *client) setCrowded(namespace string) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.crowded == nil {
+		c.crowded = map[string]time.Time{}
+	}
+	c.crowded[namespace] = time.Now()
 }
 
 // clusterWide says whether to try the lists of all namespaces.
@@ -178,4 +317,15 @@ func inParallel(n int, do func(i int)) {
 	}
 	close(next)
 	workers.Wait()
+}
+
+// inTurns is the same for what tenants can make slow: of a part of the time that
+// is left each turn gets its share, so that nobody uses up that of the others.
+func inTurns(ctx context.Context, n int, part float64, do func(ctx context.Context, i int)) {
+	inParallel(n, func(i int) {
+		turns := (n - i + parallel - 1) / parallel
+		turn, cancel := share(ctx, part/float64(turns))
+		defer cancel()
+		do(turn, i)
+	})
 }

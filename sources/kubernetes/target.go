@@ -27,11 +27,21 @@ type endpoint struct {
 	addr                        netip.Addr
 	port                        uint16 // 0: the slice does not say
 	node                        string // "": the slice does not say
+	zone                        string // "": the slice does not say
 	name, uid                   string // of the pod; name may be the address
 	ready, serving, terminating bool
 }
 
 func (e endpoint) String() string { return "pod " + e.name }
+
+// identity tells endpoints apart. A pod may serve at several ports, and an address
+// is another pod's as soon as its pod is gone.
+type identity struct {
+	uid string
+	at  netip.AddrPort
+}
+
+func (e endpoint) identity() identity { return identity{e.uid, netip.AddrPortFrom(e.addr, e.port)} }
 
 // target finds a query's service, port and endpoints, or says why it cannot:
 // the doubt of the answer.
@@ -64,7 +74,17 @@ func (v *view) target(q Query) (*target, error) {
 	case address == NodePort && t.port.NodePort == 0:
 		return fail("is of type %s and its port %v has no node port; make it a NodePort, or choose another address", s.Spec.Type, t.port)
 	}
-	own := slices.DeleteFunc(slices.Clone(v.slices[k]), func(sl slice) bool { return sl.AddressType != t.family })
+	var own, others []slice
+	for _, sl := range v.slices[k] {
+		switch sl.AddressType {
+		case t.family:
+			own = append(own, sl)
+		case "IPv4", "IPv6", "FQDN":
+			others = append(others, sl)
+		default:
+			return fail("has EndpointSlice %s of addressType %q, which Nitrox does not know", sl.Metadata.Name, sources.Excerpt(sl.AddressType))
+		}
+	}
 	if len(own) == 0 && len(s.Spec.Selector) > 0 {
 		// The controller keeps an empty slice for a service without pods.
 		return fail("has no %s EndpointSlice; its pods are not known yet", t.family)
@@ -72,14 +92,27 @@ func (v *view) target(q Query) (*target, error) {
 	if err := t.collect(own); err != nil {
 		return fail("%w", err)
 	}
+	for _, sl := range others {
+		// Of slices that a controller makes those of one family tell all.
+		if len(t.endpoints) == 0 && len(s.Spec.Selector) == 0 && len(sl.Endpoints) > 0 {
+			return fail("has no %s endpoint, but EndpointSlice %s has %s of type %s; %s", t.family, sl.Metadata.Name,
+				sources.Count(len(sl.Endpoints), "endpoint"), sl.AddressType,
+				map[bool]string{true: "host names are not resolved, so give it addresses", false: "choose that with family"}[sl.AddressType == "FQDN"])
+		}
+		for _, e := range sl.Endpoints {
+			if sl.AddressType == "FQDN" {
+				t.Leave("host "+sources.Excerpt(strings.Join(e.Addresses, ", ")), "host names are not resolved")
+			}
+		}
+	}
 	return t, nil
 }
 
 // collect reads the endpoints of slices. One that is being moved from slice to
 // slice is in both for a while.
 func (t *target) collect(own []slice) error {
-	found := map[string]endpoint{}
-	portless := map[string]endpoint{}
+	found := map[identity]endpoint{}
+	portless, ported := map[string]endpoint{}, map[string]bool{} // by UID or address
 	for _, sl := range own {
 		at := slices.IndexFunc(sl.Ports, func(p slicePort) bool {
 			// Of named target ports the number differs from slice to slice.
@@ -89,84 +122,97 @@ func (t *target) collect(own []slice) error {
 			if len(raw.Addresses) == 0 {
 				return fmt.Errorf("has an endpoint without an address in EndpointSlice %s", sl.Metadata.Name)
 			}
-			addr, err := netip.ParseAddr(raw.Addresses[0]) // the others mean nothing (API reference)
-			if err != nil {
-				return fmt.Errorf("has an endpoint %q in EndpointSlice %s, which is not an IP address", raw.Addresses[0], sl.Metadata.Name)
+			addr, err := netip.ParseAddr(raw.Addresses[0])
+			if addr = addr.Unmap(); err != nil || addr.Is4() != (t.family == "IPv4") {
+				return fmt.Errorf("has an endpoint %q in EndpointSlice %s, which is not an %s address", sources.Excerpt(raw.Addresses[0]), sl.Metadata.Name, t.family)
 			}
-			e := endpoint{addr: addr.Unmap(), node: raw.NodeName, name: addr.String(),
+			e := endpoint{addr: addr, node: raw.NodeName, zone: raw.Zone, name: addr.String(), uid: "",
 				ready:       raw.Conditions.Ready == nil || *raw.Conditions.Ready,
-				serving:     raw.Conditions.Serving == nil || *raw.Conditions.Serving,
 				terminating: raw.Conditions.Terminating != nil && *raw.Conditions.Terminating}
-			id := addr.String()
-			if raw.TargetRef.Kind == "Pod" && raw.TargetRef.UID != "" {
-				e.name, e.uid, id = raw.TargetRef.Name, raw.TargetRef.UID, raw.TargetRef.UID
+			e.serving = e.ready // what old API servers leave open
+			if raw.Conditions.Serving != nil {
+				e.serving = *raw.Conditions.Serving
 			}
+			if raw.TargetRef.Kind == "Pod" && raw.TargetRef.UID != "" {
+				e.name, e.uid = raw.TargetRef.Name, raw.TargetRef.UID
+			}
+			id := cmp.Or(e.uid, e.name)
 			if at < 0 {
 				portless[id] = e
 				continue
 			}
 			e.port = sl.Ports[at].Port
-			if old, twice := found[id]; !twice || e.better(old) {
-				found[id] = e
+			ported[id] = true
+			if old, twice := found[e.identity()]; !twice || e.better(old) {
+				found[e.identity()] = e
+			}
+			for _, more := range raw.Addresses[1:] {
+				t.leave(e, fmt.Sprintf("its further address %s: of an endpoint only the first counts", sources.Excerpt(more)))
 			}
 		}
 	}
 	for id, e := range portless {
-		if _, ok := found[id]; !ok {
+		if !ported[id] {
 			t.leave(e, "without the port "+t.port.String())
 		}
 	}
 	for _, e := range found {
 		t.endpoints = append(t.endpoints, e)
 	}
-	slices.SortFunc(t.endpoints, func(a, b endpoint) int { return cmp.Or(a.addr.Compare(b.addr), cmp.Compare(a.name, b.name)) })
+	slices.SortFunc(t.endpoints, func(a, b endpoint) int {
+		return cmp.Or(a.addr.Compare(b.addr), cmp.Compare(a.port, b.port), cmp.Compare(a.name, b.name), cmp.Compare(a.uid, b.uid))
+	})
 	return nil
 }
 
-// better says which of two copies of an endpoint counts.
+// better says which of two copies of an endpoint counts, in whatever order they
+// come: the one that gets traffic before one that gets it only if there is no
+// other, and of two alike the one that tells more.
 func (e endpoint) better(old endpoint) bool {
 	rank := func(e endpoint) int {
 		switch {
+		case e.ready && !e.terminating && e.serving:
+			return 4
 		case e.ready && !e.terminating:
+			return 3
+		case e.serving && e.terminating:
 			return 2
-		case e.serving:
+		case !e.terminating:
 			return 1
 		}
 		return 0
 	}
-	return rank(e) > rank(old)
+	return cmp.Or(cmp.Compare(rank(e), rank(old)), cmp.Compare(e.node, old.node), cmp.Compare(e.zone, old.zone), cmp.Compare(e.name, old.name)) > 0
 }
 
 func (t *target) leave(what fmt.Stringer, why string) {
 	t.Leave(what.String(), why)
 }
 
-// port chooses a port: by its name or number, or the only one.
-func (s *service) port(wanted string) (servicePort, error) {
+// port chooses a port: by its name or number, or the only one. A number may be
+// used once for each protocol.
+func (s *service) port(wanted sources.Port) (servicePort, error) {
+	name, _ := wanted.Cut()
 	var names []string
 	var found []servicePort
 	for _, p := range s.Spec.Ports {
-		names = append(names, p.String()+"/"+protocol(p.Protocol))
-		if wanted == "" || p.Name == wanted || fmt.Sprint(p.Port) == wanted {
+		names = append(names, p.String())
+		if wanted == "" || p.Name == name || fmt.Sprint(p.Port) == name {
 			found = append(found, p)
 		}
 	}
-	if len(found) > 1 && wanted != "" {
-		// A number may be used once for each protocol.
-		tcp := slices.DeleteFunc(slices.Clone(found), func(p servicePort) bool { return protocol(p.Protocol) != "TCP" })
-		if len(tcp) == 1 {
-			found = tcp
-		}
-	}
 	switch {
-	case len(found) == 1:
-		return found[0], nil
 	case len(names) == 0:
 		return servicePort{}, fmt.Errorf("has no ports")
 	case len(found) > 1 && wanted == "":
 		return servicePort{}, fmt.Errorf("has several ports; choose one: %s", strings.Join(names, ", "))
-	case len(found) > 1:
-		return servicePort{}, fmt.Errorf("has several ports %s; choose one by name: %s", wanted, strings.Join(names, ", "))
+	}
+	found, _, err := sources.Speaking(wanted, found, func(p servicePort) []sources.Protocol { return []sources.Protocol{p.protocol()} })
+	switch {
+	case err != nil:
+		return servicePort{}, err
+	case len(found) > 0:
+		return found[0], nil
 	}
 	return servicePort{}, fmt.Errorf("has no port %s; its ports are %s", wanted, strings.Join(names, ", "))
 }
@@ -203,14 +249,21 @@ func (t *target) proportional() bool {
 	return t.local()
 }
 
-// usable are the endpoints to which kube-proxy sends traffic: those that are
-// ready or, if there is none, those that still serve while they terminate
-// (KEP-1669, proxy terminating endpoints).
+// serves says whether an endpoint is to get traffic. With
+// publishNotReadyAddresses all pods are ready, and kube-proxy sends them traffic;
+// where it is not on the way, whether they serve decides.
+func (t *target) serves(e endpoint) bool {
+	return e.ready && !e.terminating && (e.serving || t.query.address() == NodePort)
+}
+
+// usable are the endpoints that are to get traffic: those that serve or, if there
+// is none, those that still do while they terminate, as for kube-proxy (KEP-1669,
+// proxy terminating endpoints).
 func (t *target) usable() []endpoint {
 	var ready, last []endpoint
 	for _, e := range t.endpoints {
 		switch {
-		case e.ready && !e.terminating: // both: publishNotReadyAddresses
+		case t.serves(e):
 			ready = append(ready, e)
 		case e.serving && e.terminating:
 			last = append(last, e)
@@ -225,7 +278,7 @@ func (t *target) usable() []endpoint {
 // wantsNode says whether the node of an endpoint matters: it is bound, or tells
 // whether a pod that is not ready is only out of sight.
 func (t *target) wantsNode(e endpoint) bool {
-	return e.node != "" && (t.query.address() != PodIP || !e.ready && !e.terminating)
+	return e.node != "" && (t.query.address() != PodIP || !t.serves(e) && !e.terminating)
 }
 
 // wantedNodes are the nodes that targets need.
@@ -240,7 +293,8 @@ func wantedNodes(targets []*target) wanted {
 				w.names[e.node] = true
 			}
 		}
-		w.all = w.all || t.query.address() == NodePort && t.allNodes() && len(t.endpoints) > 0
+		// Whether an entry wants no node at all only all nodes can tell.
+		w.all = w.all || (t.query.address() == NodePort && t.allNodes() || t.query.restricted()) && len(t.endpoints) > 0
 	}
 	return w
 }

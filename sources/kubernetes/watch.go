@@ -34,8 +34,8 @@ const (
 // asked is what has been polled for: of that a watch tells.
 type asked struct {
 	mu      sync.Mutex
-	queries map[Query]bool
-	more    chan struct{} // closed when there are more
+	queries map[string]Query // by what a watch depends on
+	more    chan struct{}    // closed when there are more
 }
 
 func (a *asked) add(queries []Query) {
@@ -44,9 +44,9 @@ func (a *asked) add(queries []Query) {
 	before := len(a.queries)
 	for _, q := range queries {
 		if a.queries == nil {
-			a.queries = map[Query]bool{}
+			a.queries = map[string]Query{}
 		}
-		a.queries[q] = true
+		a.queries[q.Service+" "+string(q.address())] = q
 	}
 	if len(a.queries) > before && a.more != nil {
 		close(a.more)
@@ -62,7 +62,7 @@ func (a *asked) now() ([]Query, <-chan struct{}) {
 	if a.more == nil {
 		a.more = make(chan struct{})
 	}
-	return slices.Collect(maps.Keys(a.queries)), a.more
+	return slices.Collect(maps.Values(a.queries)), a.more
 }
 
 // errAgain ends a watch in order: it is to start again.
@@ -156,10 +156,10 @@ func watchesOf(ctx context.Context, c *client, queries []Query) ([]*watched, err
 			return json.Unmarshal(object, &o) != nil || wanted[keyOf(o.Metadata)]
 		}
 	}
-	in := func(namespace string, names map[string]bool) []*watched {
+	in := func(namespace string, names named) []*watched {
 		list := []*watched{{resource: services, query: query{namespace: namespace},
 			matters: own(func(m metadata) key { return key{m.Namespace, m.Name} })}}
-		for _, selector := range selectors(slices.Sorted(maps.Keys(names))) {
+		for _, selector := range selectors(names.sliced()) {
 			list = append(list, &watched{resource: endpointSlices, query: query{namespace: namespace, labelSelector: selector},
 				matters: own(func(m metadata) key { return key{m.Namespace, m.Labels[serviceOf]} })})
 		}
@@ -167,11 +167,7 @@ func watchesOf(ctx context.Context, c *client, queries []Query) ([]*watched, err
 	}
 	var watches []*watched
 	if len(names) > 1 && c.clusterWide() {
-		everywhere := map[string]bool{}
-		for _, n := range names {
-			maps.Copy(everywhere, n)
-		}
-		list := in("", everywhere)
+		list := in("", everywhere(names))
 		err := begin(ctx, c, list)
 		if err != nil && !httpapi.Forbidden(err) {
 			return nil, err
@@ -226,8 +222,8 @@ type watchEvent struct {
 func (w *watched) follow(ctx context.Context, c *client, connected, hint func()) error {
 	expected := stream.Expected{Types: []string{"application/json"}, Life: recycle}
 	err := stream.Read(ctx, expected, func(ctx context.Context) (*http.Response, error) {
-		return c.Open(ctx, http.MethodGet, c.url(w.resource, w.query, [2]string{"watch", "1"}, [2]string{"allowWatchBookmarks", "true"},
-			[2]string{"resourceVersion", w.version}, [2]string{"timeoutSeconds", strconv.Itoa(int(recycle / time.Second))}), nil)
+		return c.Open(ctx, c.url(w.resource, w.query, [2]string{"watch", "1"}, [2]string{"allowWatchBookmarks", "true"},
+			[2]string{"resourceVersion", w.version}, [2]string{"timeoutSeconds", strconv.Itoa(int(recycle / time.Second))}))
 	}, func(body io.Reader) error {
 		connected()
 		return stream.Values(body, maxEvent, func(e watchEvent) error {

@@ -39,7 +39,7 @@ func watchNodes(ctx context.Context, c *client) (*watched, error) {
 
 // essence stands for what endpoints depend on of a node.
 func (n node) essence() [sha256.Size]byte {
-	text, err := json.Marshal([]any{n.Metadata.Labels, n.Metadata.DeletionTimestamp != nil, n.Spec.Taints, n.Status.Addresses, n.ready()})
+	text, err := json.Marshal([]any{n.Metadata.Labels, n.Metadata.DeletionTimestamp != nil, n.Spec, n.Status.Addresses, n.ready()})
 	if err != nil {
 		panic(err) // plain values can be marshalled
 	}

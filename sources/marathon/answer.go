@@ -22,6 +22,7 @@ type found struct {
 	sources.Finding
 	candidates []candidate
 	weight     int
+	protocol   sources.Protocol
 }
 
 // candidate is a task that accepts traffic, as far as Marathon knows.
@@ -48,11 +49,12 @@ func (a *app) find(q Query, now, elected time.Time) found {
 		f.Doubt(err)
 		return f
 	}
-	p, err := choose(ports, q.Port)
+	p, protocol, err := choose(ports, q.Port)
 	if err != nil {
 		f.Doubt(err)
 		return f
 	}
+	f.protocol = protocol
 	newLeader := !elected.IsZero() && now.Before(elected.Add(a.firstResults()))
 	doomed := a.doomed()
 	hostless := 0
@@ -112,7 +114,7 @@ func (f found) answer(app string, addresses map[string]netip.Addr, failed map[st
 			f.Doubt(fmt.Errorf("task %s: its port %d is not a port number", c.task, c.at.port))
 			continue
 		}
-		e := sources.Endpoint{Addr: netip.AddrPortFrom(addr, uint16(c.at.port)), Weight: f.weight, Uncertain: c.uncertain, Origin: "task " + c.task}
+		e := sources.Endpoint{Addr: netip.AddrPortFrom(addr, uint16(c.at.port)), Protocol: f.protocol, Weight: f.weight, Uncertain: c.uncertain, Origin: "task " + c.task}
 		if addr.String() != c.at.host {
 			e.Origin += " on " + c.at.host
 		}

@@ -119,8 +119,9 @@ type Query struct {
 	App string `yaml:"app"`
 	// Port is which of the app's ports is meant. A number is an index if it is
 	// below the number of ports, or else a service port, or else a container's
-	// port; other text is a port's name. It may be left out if there is one.
-	Port string `yaml:"port"`
+	// port; other text is a port's name. A protocol may follow: 53/udp. It may be
+	// left out if there is one.
+	Port sources.Port `yaml:"port"`
 }
 
 // segment is what a part of an app's path may be: "Application id", Marathon

@@ -86,8 +86,8 @@ func TestFailures(t *testing.T) {
 		{"200 cut off between apps", 200, `{"apps": [{"id": "/x"}, `, "the answer breaks off: unexpected EOF"},
 		{"200 cut off after the apps", 200, `{"apps": []`, "the answer breaks off: unexpected EOF"},
 		{"200 with nothing", 200, ``, "the answer breaks off: unexpected EOF"},
-		{"200 with another value after it", 200, list + `{}`, "there is more after the JSON of the answer"},
-		{"200 with an error page after it", 200, list + `<hr>`, "there is more after the JSON of the answer: invalid character '<' looking for beginning of value"},
+		{"200 with another value after it", 200, list + `{}`, "there is more after the JSON of the answer: invalid character '{' after top-level value"},
+		{"200 with an error page after it", 200, list + `<hr>`, "there is more after the JSON of the answer: invalid character '<' after top-level value"},
 		{"206", 206, list, "206 Partial Content: only 200 is a complete answer"},
 		{"304", 304, "", "304 Not Modified: redirects are not followed, except to the configured urls"},
 	}
@@ -136,7 +136,7 @@ func TestOddAppsHarmThemselves(t *testing.T) {
 		}
 	}
 	ask(map[string]string{
-		"/odd":   "app /odd: it cannot be read: json: cannot unmarshal string into Go struct field Task.tasks.ports of type int",
+		"/odd":   "app /odd: it cannot be read: json: cannot unmarshal string into Go struct field Task.ports of type int",
 		"/twice": "app /twice: it is in Marathon's list twice",
 		"/gone":  "app /gone: no such app",
 	})
@@ -493,7 +493,7 @@ func TestEndlessAnswers(t *testing.T) {
 			})
 		})
 		got := fails(t, s)
-		if got != "http://m1: the answer is larger than 1 MiB" {
+		if got != "http://m1: the answer is too large: it has more than 1 MiB; find out what answers there" {
 			t.Errorf("%s: got %s", begin, got)
 		}
 	}

@@ -37,7 +37,7 @@ func FuzzPoll(f *testing.F) {
 					return &http.Response{StatusCode: 200, Request: r, Header: http.Header{}, Body: io.NopCloser(bytes.NewReader(body))}, nil
 				})
 			})
-			return s.Poll(t.Context(), []any{marathon.Query{App: "/a", Port: port}}, true)
+			return s.Poll(t.Context(), []any{marathon.Query{App: "/a", Port: sources.Port(port)}}, true)
 		}
 		answers, err := poll(body)
 		if err != nil {

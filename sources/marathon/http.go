@@ -14,6 +14,7 @@ import (
 
 	"github.com/hashicorp/go-retryablehttp"
 
+	"nitrox/bounds"
 	"nitrox/sources/httpapi"
 	"nitrox/trust"
 )
@@ -58,7 +59,7 @@ func (c *client) get(ctx context.Context, at string, accept func(*http.Response,
 		return err
 	}
 	defer resp.Body.Close()
-	body := httpapi.NewBody(resp, c.maxBody)
+	body := bounds.NewBody(resp, c.maxBody)
 	err = accept(resp, body)
 	return cmp.Or(body.Err, err)
 }
@@ -71,6 +72,7 @@ func (c *client) open(ctx context.Context, at, kind string) (*http.Response, err
 		return nil, err
 	}
 	r.Header.Set("Accept", kind)
+	bounds.Compressed(r.Request)
 	if kind == eventStream {
 		// What compresses an answer may keep events until it has a block of them.
 		r.Header.Set("Accept-Encoding", "identity")

@@ -1,12 +1,15 @@
 package marathon
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"net/netip"
 	"slices"
 	"strconv"
 	"strings"
+
+	"nitrox/sources"
 )
 
 // port is one of an app's ports.
@@ -83,43 +86,53 @@ func (a *app) mappings() []portMapping {
 	return a.Container.Docker.PortMappings // before Marathon 1.5
 }
 
-// choose finds the port that a query means: see [Query]. If several answer to
-// it, those for TCP are meant.
-func choose(ports []port, wanted string) (port, error) {
+// choose finds the port that a query means, and the protocol: see [Query].
+func choose(ports []port, wanted sources.Port) (port, sources.Protocol, error) {
 	if len(ports) == 0 {
-		return port{}, errors.New("it has no ports")
+		return port{}, "", errors.New("it has no ports")
 	}
+	name, _ := wanted.Cut()
 	matching, what := ports, ""
-	if n, err := strconv.ParseUint(wanted, 10, 16); err == nil {
-		what = fmt.Sprintf("port %d", n)
+	if n, err := strconv.ParseUint(name, 10, 16); err == nil {
+		what = fmt.Sprintf("port %s", wanted)
 		switch with := func(of func(port) int) []port {
 			return only(ports, func(p port) bool { return of(p) == int(n) })
 		}; {
 		case int(n) < len(ports):
-			return ports[n], nil
+			matching = ports[n : n+1]
 		case len(with(serviceOf)) > 0:
 			matching = with(serviceOf)
 		default:
 			matching = with(containerOf)
 		}
-	} else if wanted != "" {
+	} else if name != "" {
 		what = fmt.Sprintf("port %q", wanted)
-		matching = only(ports, func(p port) bool { return p.name == wanted })
-	}
-	if len(matching) > 1 && wanted != "" {
-		if tcp := only(matching, func(p port) bool { return p.protocol == "" || strings.Contains(p.protocol, "tcp") }); len(tcp) > 0 {
-			matching = tcp
-		}
+		matching = only(ports, func(p port) bool { return p.name == name })
 	}
 	switch {
-	case len(matching) == 1:
-		return matching[0], nil
+	case wanted == "" && len(ports) > 1:
+		return port{}, "", fmt.Errorf("it has %d ports (%s); choose one with port", len(ports), describe(ports))
 	case wanted == "":
-		return port{}, fmt.Errorf("it has %d ports (%s); choose one with port", len(ports), describe(ports))
-	case len(matching) == 0:
-		return port{}, fmt.Errorf("it has no %s; it has %s", what, describe(ports))
+		wanted = "0" // the only one: what to write if it speaks several protocols
 	}
-	return port{}, fmt.Errorf("%s matches %d of its ports (%s); choose one by its index, from 0 to %d", what, len(matching), describe(ports), len(ports)-1)
+	matching, protocol, err := sources.Speaking(wanted, matching, port.protocols)
+	switch {
+	case err != nil:
+		return port{}, "", fmt.Errorf("it %w", err)
+	case len(matching) == 1:
+		return matching[0], protocol, nil
+	case len(matching) == 0:
+		return port{}, "", fmt.Errorf("it has no %s; it has %s", what, describe(ports))
+	}
+	return port{}, "", fmt.Errorf("%s matches %d of its ports (%s); choose one by its index, from 0 to %d", what, len(matching), describe(ports), len(ports)-1)
+}
+
+// protocols are those of a port: "tcp", "udp" or "udp,tcp"; the default is TCP.
+func (p port) protocols() (all []sources.Protocol) {
+	for _, name := range strings.Split(cmp.Or(p.protocol, "tcp"), ",") {
+		all = append(all, sources.Protocol(strings.ToLower(strings.TrimSpace(name))))
+	}
+	return all
 }
 
 func serviceOf(p port) int   { return p.service }
@@ -136,7 +149,7 @@ func describe(ports []port) string {
 		for _, part := range []struct {
 			label string
 			value string
-		}{{" ", p.name}, {" service port ", number(p.service)}, {" container port ", number(p.container)}} {
+		}{{" ", p.name}, {" service port ", number(p.service)}, {" container port ", number(p.container)}, {" ", spoken(p)}} {
 			if part.value != "" {
 				text += part.label + part.value
 			}
@@ -144,6 +157,14 @@ func describe(ports []port) string {
 		all = append(all, text)
 	}
 	return strings.Join(all, "; ")
+}
+
+// spoken are a port's protocols; "": TCP alone, as mostly.
+func spoken(p port) string {
+	if p.protocol == "tcp" {
+		return ""
+	}
+	return p.protocol
 }
 
 func number(n int) string {

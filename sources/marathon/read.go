@@ -1,12 +1,16 @@
 package marathon
 
 import (
+	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
+	"strings"
 
-	"nitrox/sources"
+	marathon "github.com/gambol99/go-marathon"
+
+	"nitrox/bounds"
 )
 
 // list is what /v2/apps says of the apps that are wanted.
@@ -19,90 +23,111 @@ type list struct {
 	nameless error
 }
 
+// appShape is what is wanted of an app, whose tasks are read one by one: some
+// apps have ten thousand.
+var appShape = bounds.Of[app]().Walk().With("tasks", bounds.List(bounds.Of[struct {
+	ID, Host, State, StartedAt, Version string
+	Ports                               []int
+	IPAddresses                         []marathon.IPAddress
+	HealthCheckResults                  []struct {
+		Alive                          bool
+		ConsecutiveFailures            int
+		FirstSuccess, LastFailureCause string
+	}
+}]()))
+
+var errTwice = errors.New(`the answer has "apps" twice`)
+
 // read reads the answer to a request for /v2/apps, app by app, so that an odd
 // one harms itself only, and the whole is never held in memory. An error means
 // that the answer is not whole, and then nothing is known.
 func read(r io.Reader, wanted map[string]bool) (*list, error) {
-	d := json.NewDecoder(r)
-	if err := expect(d, '{'); err != nil {
-		return nil, err
-	}
+	d := bounds.NewDecoder(r, bounds.Object(map[string]*bounds.Shape{"apps": bounds.List(appShape)}).Exact())
 	var l *list
-	for d.More() {
-		key, err := d.Token()
-		if err != nil {
-			return nil, incomplete(err)
-		}
-		if key != "apps" {
-			var ignored json.RawMessage
-			if err := d.Decode(&ignored); err != nil {
-				return nil, incomplete(err)
-			}
-			continue
-		}
+	err := d.Object(func(string) (err error) {
 		if l != nil {
-			return nil, errors.New(`the answer has "apps" twice`)
+			return errTwice
 		}
-		if l, err = readApps(d, wanted); err != nil {
-			return nil, err
-		}
-	}
-	if err := expect(d, '}'); err != nil {
+		l, err = readApps(d, wanted)
+		return err
+	})
+	switch mismatch := (*bounds.Mismatch)(nil); {
+	case errors.As(err, &mismatch), errors.Is(err, errTwice):
 		return nil, err
-	}
-	if l == nil {
+	case err != nil:
+		return nil, incomplete(err)
+	case l == nil:
 		return nil, errors.New(`the answer has no "apps"; is this the URL of a Marathon?`)
 	}
-	if _, err := d.Token(); err == nil {
-		return nil, errors.New("there is more after the JSON of the answer")
-	} else if !errors.Is(err, io.EOF) {
-		return nil, fmt.Errorf("there is more after the JSON of the answer: %w", err)
-	}
-	return l, nil
+	return l, d.End()
 }
 
-func readApps(d *json.Decoder, wanted map[string]bool) (*list, error) {
-	if err := expect(d, '['); err != nil {
-		return nil, fmt.Errorf(`"apps": %w`, err)
-	}
+func readApps(d *bounds.Decoder, wanted map[string]bool) (*list, error) {
 	l := &list{apps: make(map[string]*app), odd: make(map[string]error)}
-	for d.More() {
-		a := &app{}
-		err := d.Decode(a)
-		if mismatch := (*json.UnmarshalTypeError)(nil); err != nil && !errors.As(err, &mismatch) {
-			return nil, incomplete(err)
-		}
+	kept := int64(0)
+	err := d.List(func() error {
+		a, size, wrong, err := readApp(d, wanted, kept)
 		switch {
-		case a.ID == "" && err != nil:
-			l.nameless = fmt.Errorf("an app in Marathon's list cannot be read: %w", err)
+		case err != nil:
+			return err
+		case a.ID == "" && wrong != nil:
+			l.nameless = fmt.Errorf("an app in Marathon's list cannot be read: %w", wrong)
 		case a.ID == "":
 			l.nameless = errors.New("an app in Marathon's list has no id")
 		case !wanted[a.ID]:
-		case err != nil:
-			l.odd[a.ID] = fmt.Errorf("it cannot be read: %w", err)
+		case wrong != nil:
+			l.odd[a.ID] = fmt.Errorf("it cannot be read: %w", wrong)
 		case l.apps[a.ID] != nil:
 			l.odd[a.ID] = errors.New("it is in Marathon's list twice")
 		default:
 			l.apps[a.ID] = a
+			kept += size
 		}
+		return nil
+	})
+	if err != nil {
+		return nil, fmt.Errorf(`"apps": %w`, err)
 	}
-	return l, expect(d, ']')
+	return l, nil
 }
 
-// expect reads one delimiter.
-func expect(d *json.Decoder, want json.Delim) error {
-	got, err := d.Token()
-	switch {
-	case err != nil:
-		return incomplete(err)
-	case got == want:
+// readApp reads an app; size is the memory that it takes, and wrong why it cannot
+// be read.
+func readApp(d *bounds.Decoder, wanted map[string]bool, kept int64) (a *app, size int64, wrong, err error) {
+	a = &app{}
+	odd := func(err error) error {
+		if mismatch := (*json.UnmarshalTypeError)(nil); err != nil && !errors.As(err, &mismatch) && !errors.As(err, new(*bounds.Mismatch)) {
+			return err
+		}
+		wrong = cmp.Or(wrong, err)
 		return nil
 	}
-	text := fmt.Sprint(got)
-	if got == nil {
-		text = "null"
-	}
-	return fmt.Errorf("the answer has %q where %q is expected", sources.Excerpt(text), want)
+	var raw json.RawMessage
+	err = d.Object(func(name string) error {
+		if !strings.EqualFold(name, "tasks") {
+			if err := d.Decode(&raw); err != nil {
+				return err
+			}
+			size += 2 * int64(len(raw))
+			return cmp.Or(odd(json.Unmarshal(fmt.Appendf(nil, "{%q:%s}", name, raw), a)), d.Keep(kept+size))
+		}
+		tasks := []task{}
+		err := d.List(func() error {
+			var t task
+			if err := odd(d.Decode(&t)); err != nil || a.ID != "" && !wanted[a.ID] {
+				return err
+			}
+			tasks = append(tasks, t)
+			size += bounds.Size(t)
+			return d.Keep(kept + size)
+		})
+		if mismatch := (*bounds.Mismatch)(nil); errors.As(err, &mismatch) && mismatch.Null {
+			return nil
+		}
+		a.Tasks = &tasks
+		return odd(err)
+	})
+	return a, size, wrong, odd(err)
 }
 
 // incomplete says that an answer is not whole, or not JSON at all.

@@ -57,6 +57,9 @@ func text(a sources.Answer) string {
 	var lines []string
 	for _, e := range a.Endpoints {
 		line := e.Addr.String()
+		if e.Protocol != sources.TCP {
+			line += "/" + string(e.Protocol)
+		}
 		if e.Weight > 0 {
 			line += fmt.Sprintf(" weight %d", e.Weight)
 		}
@@ -81,6 +84,8 @@ const (
 	// Of three ports only the second and third have one of the agent.
 	overlayMode = `"networks": [{"mode": "container", "name": "dcos"}], "container": {"type": "MESOS", "portMappings": [
 		{"containerPort": 80, "hostPort": null, "servicePort": 10000, "name": "http"}, {"containerPort": 443, "hostPort": 0, "servicePort": 10001, "name": "https"}, {"containerPort": 0, "hostPort": 0, "name": "any"}]}`
+	dns     = `"networks": [{"mode": "container/bridge"}], "container": {"portMappings": [{"containerPort": 53, "protocol": "udp", "name": "dns"}, {"containerPort": 53, "protocol": "tcp", "name": "dns"}]}`
+	udpTCP  = `"networks": [{"mode": "container/bridge"}], "container": {"portMappings": [{"containerPort": 53, "protocol": "udp,tcp"}]}`
 	checked = hostMode + `, "healthChecks": [{"protocol": "HTTP", "portIndex": 0, "intervalSeconds": 60.0}, {"protocol": "TCP", "portIndex": 1}]`
 )
 
@@ -167,7 +172,16 @@ func TestResolution(t *testing.T) {
 		{"select: a service port before a container port", rawApp(`"networks": [{"mode": "container/bridge"}], "container": {"portMappings": [{"containerPort": 9000, "servicePort": 80}, {"containerPort": 80, "servicePort": 81}]}`, rawTask("1", "10.0.0.1", "[31000, 31001]")), "80", "10.0.0.1:31000"},
 		{"select: two matches are a doubt", rawApp(`"networks": [{"mode": "container/bridge"}], "container": {"portMappings": [{"containerPort": 80}, {"containerPort": 80}]}`, rawTask("1", "10.0.0.1", "[31000, 31001]")), "80",
 			"! app /a: port 80 matches 2 of its ports (0 container port 80; 1 container port 80); choose one by its index, from 0 to 1"},
-		{"select: of one port for TCP and UDP, TCP", rawApp(`"networks": [{"mode": "container/bridge"}], "container": {"portMappings": [{"containerPort": 53, "protocol": "udp", "name": "dns"}, {"containerPort": 53, "protocol": "tcp", "name": "dns"}]}`, rawTask("1", "10.0.0.1", "[31000, 31001]")), "dns", "10.0.0.1:31001"},
+		{"select: of one port for TCP and UDP one must be chosen", rawApp(dns, rawTask("1", "10.0.0.1", "[31000, 31001]")), "dns", "! app /a: it has port dns for several protocols; choose one: port: dns/tcp or port: dns/udp"},
+		{"select: so by its number", rawApp(dns, rawTask("1", "10.0.0.1", "[31000, 31001]")), "53", "! app /a: it has port 53 for several protocols; choose one: port: 53/tcp or port: 53/udp"},
+		{"select: UDP of both", rawApp(dns, rawTask("1", "10.0.0.1", "[31000, 31001]")), "53/udp", "10.0.0.1:31000/udp"},
+		{"select: TCP of both", rawApp(dns, rawTask("1", "10.0.0.1", "[31000, 31001]")), "dns/tcp", "10.0.0.1:31001"},
+		{"select: an index has its protocol", rawApp(dns, rawTask("1", "10.0.0.1", "[31000, 31001]")), "0", "10.0.0.1:31000/udp"},
+		{"select: an index of another protocol", rawApp(dns, rawTask("1", "10.0.0.1", "[31000, 31001]")), "0/tcp", "! app /a: it has no port 0/tcp; it has 0 dns container port 53 udp; 1 dns container port 53"},
+		{"select: one port for both", rawApp(udpTCP, rawTask("1", "10.0.0.1", "[31000]")), "53/udp", "10.0.0.1:31000/udp"},
+		{"select: one port for both, and TCP", rawApp(udpTCP, rawTask("1", "10.0.0.1", "[31000]")), "53/tcp", "10.0.0.1:31000"},
+		{"select: one port for both must be chosen", rawApp(udpTCP, rawTask("1", "10.0.0.1", "[31000]")), "53", "! app /a: it has port 53 for several protocols; choose one: port: 53/tcp or port: 53/udp"},
+		{"select: also if it is the only one", rawApp(udpTCP, rawTask("1", "10.0.0.1", "[31000]")), "", "! app /a: it has port 0 for several protocols; choose one: port: 0/tcp or port: 0/udp"},
 		{"select: no ports at all", rawApp(`"networks": [{"mode": "host"}], "portDefinitions": []`, rawTask("1", "10.0.0.1", "[]")), "", "! app /a: it has no ports"},
 		{"old version: the same number of ports is taken for the same ports", rawApp(hostMode, rawTask("1", "10.0.0.1", "[31000, 31001]", `"version": "2025-12-01T00:00:00.000Z"`)), "1", "10.0.0.1:31001"},
 		{"old version: another number of ports is a doubt, and new tasks are added", rawApp(hostMode,
@@ -197,7 +211,7 @@ func TestResolution(t *testing.T) {
 		t.Run(test.name, func(t *testing.T) {
 			c := marathontest.New(marathontest.Options{})
 			c.Raw(test.app)
-			if got := text(one(t, c, marathon.Query{App: "/a", Port: test.port})); got != test.want {
+			if got := text(one(t, c, marathon.Query{App: "/a", Port: sources.Port(test.port)})); got != test.want {
 				t.Errorf("got:\n%s\nwant:\n%s", got, test.want)
 			}
 		})
@@ -300,7 +314,7 @@ func TestRecordedForms(t *testing.T) {
 		c := marathontest.New(marathontest.Options{})
 		c.Answer(0, 200, string(body))
 		port := map[string]string{"v1.5.2.json": "10004", "v1.1.json": "8888"}[name]
-		if got := text(one(t, c, marathon.Query{App: "/shop/catalog", Port: port})); got != want {
+		if got := text(one(t, c, marathon.Query{App: "/shop/catalog", Port: sources.Port(port)})); got != want {
 			t.Errorf("%s: got:\n%s\nwant:\n%s", name, got, want)
 		}
 	}

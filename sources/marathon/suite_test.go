@@ -59,7 +59,7 @@ func deployed(t *testing.T, o marathontest.Options, definitions ...string) *mara
 func endpoints(addrs ...string) []sources.Endpoint {
 	var all []sources.Endpoint
 	for _, a := range addrs {
-		all = append(all, sources.Endpoint{Addr: netip.MustParseAddrPort(a)})
+		all = append(all, sources.Endpoint{Addr: netip.MustParseAddrPort(a), Protocol: sources.TCP})
 	}
 	return all
 }

@@ -137,7 +137,7 @@ func (d *decoder) app(n *yaml.Node, i int, defs *definitions) (sync.App, bool) {
 		d.missing(o, "from", "say which source has its endpoints")
 	}
 	for _, n := range k.From {
-		if from, ok := d.from(n, o.what, defs); ok {
+		if from, ok := d.from(n, o.what, app.Create, defs); ok {
 			app.From = append(app.From, from)
 		}
 	}

@@ -2,9 +2,12 @@ package config
 
 import (
 	"errors"
+	"fmt"
 	"reflect"
 	"slices"
+	"strings"
 
+	"nitrox/netscaler"
 	"nitrox/sources"
 	"nitrox/sync"
 
@@ -19,7 +22,8 @@ type fromKeys struct {
 }
 
 // from decodes one from entry of app; false if its source is not known.
-func (d *decoder) from(n *yaml.Node, app string, defs *definitions) (sync.From, bool) {
+// create is how the app's service group is made.
+func (d *decoder) from(n *yaml.Node, app string, create *netscaler.Creation, defs *definitions) (sync.From, bool) {
 	what := "a from entry of " + app
 	named := find(n, "source")
 	if named == nil {
@@ -49,7 +53,22 @@ func (d *decoder) from(n *yaml.Node, app string, defs *definitions) (sync.From, 
 	if _, given := o.values["order"]; given && (k.Order < 1 || k.Order > 8192) {
 		d.refuse(o, &sources.KeyError{Key: "order", Err: errors.New("must be 1 to 8192")})
 	}
+	d.agree(o, query.Elem(), create)
 	return sync.From{Source: name, Query: query.Elem().Interface(), Weight: k.Weight, Order: k.Order}, true
+}
+
+// agree refuses a port that is chosen by a protocol that the service group to be
+// made does not take.
+func (d *decoder) agree(o *object, query reflect.Value, create *netscaler.Creation) {
+	f := query.FieldByName("Port")
+	if create == nil || o == nil || o.wrong["port"] || !f.IsValid() || f.Type() != reflect.TypeFor[sources.Port]() {
+		return
+	}
+	_, protocol := f.Interface().(sources.Port).Cut()
+	if takes := sync.ProtocolOf(create.ServiceType); protocol != "" && takes != "" && protocol != takes {
+		d.refuse(o, &sources.KeyError{Key: "port", Err: fmt.Errorf("the port speaks %s, but create makes a service group of type %s, which takes %s; change one of them",
+			strings.ToUpper(string(protocol)), create.ServiceType, strings.ToUpper(string(takes)))})
+	}
 }
 
 // noSource reports a from entry without a source. Which keys it may have is

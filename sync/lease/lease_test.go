@@ -329,7 +329,7 @@ func TestALeaseThatIsNotWholeIsNoAnswer(t *testing.T) {
 		"an object":          {`{}`, "is not a Lease"},
 		"null":               {`null`, "is not a Lease"},
 		"more than a lease":  {lease + metadata + `, "spec": {}} {}`, "cannot be read"},
-		"a megabyte and one": {lease + metadata + `, "spec": {}}` + strings.Repeat(" ", 1<<20), "larger than 1 MiB"},
+		"a megabyte and one": {lease + metadata + `, "spec": {}}` + strings.Repeat(" ", 1<<20), "it has more than 1 MiB"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {

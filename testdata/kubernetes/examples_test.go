@@ -72,7 +72,7 @@ func TestExamples(t *testing.T) {
 	n.inStep("sg-account", truth)
 
 	for _, rule := range []struct{ path, role, right, names string }{
-		{"/apis/rbac.authorization.k8s.io/v1/namespaces/shop/roles/nitrox", "", "services", `list services in namespace shop: 403 Forbidden: services is forbidden: User "system:serviceaccount:nitrox:nitrox" cannot list resource "services"`},
+		{"/apis/rbac.authorization.k8s.io/v1/namespaces/shop/roles/nitrox", "", "services", `list services in namespace shop: 403 Forbidden: services "account" is forbidden: User "system:serviceaccount:nitrox:nitrox" cannot list resource "services"`},
 		{"/apis/rbac.authorization.k8s.io/v1/namespaces/shop/roles/nitrox", "", "endpointslices", `list endpointslices.discovery.k8s.io in namespace shop: 403 Forbidden: endpointslices.discovery.k8s.io is forbidden: User "system:serviceaccount:nitrox:nitrox" cannot list resource "endpointslices"`},
 		{"/apis/rbac.authorization.k8s.io/v1/clusterroles/nitrox", "", "nodes", `list nodes: 403 Forbidden: nodes is forbidden: User "system:serviceaccount:nitrox:nitrox" cannot list resource "nodes"`},
 	} {

@@ -1,0 +1,121 @@
+// Package bounds limits what comes from outside: how long it is on the wire and
+// when it is decompressed, how it is nested, and how much memory its parts and
+// the whole take. It hands to a decoder only what is wanted of it.
+package bounds
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"reflect"
+	"runtime/debug"
+	"runtime/metrics"
+)
+
+// ErrTooLarge is wrapped by all errors about a limit that was exceeded.
+var ErrTooLarge = errors.New("too large")
+
+// tooLarge is an [ErrTooLarge] about an answer.
+func tooLarge(format string, args ...any) error {
+	return fmt.Errorf("the answer is %w: %s", ErrTooLarge, fmt.Sprintf(format, args...))
+}
+
+const (
+	// usual is the memory limit of a process that GOMEMLIMIT does not set: with
+	// the program itself it stays below 256 MiB.
+	usual = 192 << 20
+	// small is what may be kept of any answer, whatever others take: so the
+	// apps of a source that answers as it should are served beside hostile ones.
+	small = 2 << 20
+)
+
+// Limit makes the garbage collector keep the process within its memory limit,
+// which is GOMEMLIMIT's, or else the usual one.
+func Limit() {
+	if os.Getenv("GOMEMLIMIT") == "" {
+		debug.SetMemoryLimit(usual)
+	}
+}
+
+// memory is the limit of the process.
+func memory() int64 {
+	if limit := debug.SetMemoryLimit(-1); limit < 1<<50 {
+		return limit
+	}
+	return usual
+}
+
+// share is how much of the memory what is kept of one answer may take, and
+// total how much all of the program may hold before more than a little is
+// refused: the rest is for what is made of answers, and for garbage.
+func share() int64 { return memory() / 4 }
+func total() int64 { return memory() / 2 }
+
+// full says whether the program holds as much as it may, by the last count of
+// the garbage collector.
+func full() bool {
+	live := []metrics.Sample{{Name: "/gc/heap/live:bytes"}}
+	metrics.Read(live)
+	return int64(live[0].Value.Uint64()) > total()
+}
+
+// keep is an error if what is kept of an answer takes too much memory. checked is
+// how much it was when room was last looked for.
+func keep(kept int64, checked *int64) error {
+	switch {
+	case kept > share():
+		return tooLarge("what is wanted of it takes more than %d MiB of memory; if it is right, raise GOMEMLIMIT (docs/limits.md)", share()>>20)
+	case kept > small && kept > *checked+256<<10:
+		*checked = kept
+		return room()
+	}
+	return nil
+}
+
+// room is an error if the program holds as much as it may.
+func room() error {
+	if full() {
+		return tooLarge("all answers together take more than %d MiB of memory; if they are right, raise GOMEMLIMIT (docs/limits.md)", total()>>20)
+	}
+	return nil
+}
+
+// Size is about how much memory is held by a value that was decoded.
+func Size(v any) int64 {
+	if v == nil {
+		return 0
+	}
+	value := reflect.ValueOf(v)
+	return int64(value.Type().Size()) + beyond(value)
+}
+
+// beyond is the memory that a value points to.
+func beyond(v reflect.Value) (n int64) {
+	switch v.Kind() {
+	case reflect.String:
+		n = int64(v.Len())
+	case reflect.Pointer, reflect.Interface:
+		if !v.IsNil() {
+			n = int64(v.Elem().Type().Size()) + beyond(v.Elem())
+		}
+	case reflect.Struct:
+		for i := range v.NumField() {
+			n += beyond(v.Field(i))
+		}
+	case reflect.Slice:
+		n = int64(v.Cap()) * int64(v.Type().Elem().Size())
+		if v.Type().Elem().Kind() != reflect.Uint8 {
+			for i := range v.Len() {
+				n += beyond(v.Index(i))
+			}
+		}
+	case reflect.Map:
+		for e := v.MapRange(); e.Next(); {
+			n += entry(v.Type()) + beyond(e.Key()) + beyond(e.Value())
+		}
+	}
+	return n
+}
+
+// entry is the size of an entry of a map, about.
+func entry(t reflect.Type) int64 { return 2 * int64(t.Key().Size()+t.Elem().Size()) }
