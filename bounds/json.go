@@ -1,6 +1,7 @@
 package bounds
 
 import (
+	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -107,20 +108,13 @@ func (s *scanner) Read(p []byte) (int, error) {
 	return n, nil
 }
 
-// end is the error at the end of the text.
+// end is the error at the end of the text. Whether that is complete the decoder
+// knows: it lacks something that was passed on, at least the end.
 func (s *scanner) end(err error) error {
-	if !errors.Is(err, io.EOF) {
-		return err
+	if errors.Is(err, io.EOF) && s.state == inNumber && len(s.frames) == 0 {
+		return cmp.Or(s.endWord(), err)
 	}
-	if s.state == inNumber && len(s.frames) == 0 {
-		if err := s.endWord(); err != nil {
-			return err
-		}
-	}
-	if s.state == atEnd || s.state == atValue && len(s.frames) == 0 {
-		return io.EOF
-	}
-	return io.ErrUnexpectedEOF
+	return err
 }
 
 func (s *scanner) scan(p []byte) error {
@@ -244,10 +238,10 @@ func (s *scanner) value(c byte) error {
 		s.shape = nil
 		switch {
 		case top.shape == nil:
+		case top.shape.part != nil:
+			s.shape = top.shape.part
 		case top.shape.whole:
 			s.shape = Whole
-		default:
-			s.shape = top.shape.part
 		}
 		if s.shape != nil {
 			if top.begun {
@@ -322,7 +316,7 @@ func (s *scanner) leave() error {
 func (s *scanner) ended() {
 	if n := len(s.frames); n > 0 {
 		s.state = atComma
-		if top := s.frames[n-1].shape; top != nil && top.walk {
+		if top := s.frames[n-1].shape; top != nil && (s.frames[n-1].object && top.walk || !s.frames[n-1].object && top.walkList) {
 			s.part, s.checked = 0, 0
 		}
 		return

@@ -11,6 +11,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"nitrox/bounds"
 )
 
 // Creation is how a missing service group is made, and the virtual server in
@@ -133,7 +135,7 @@ func (c *Client) frontEnd(ctx context.Context, name string) (FrontEnd, error) {
 	}
 	_, err = c.do(ctx, get("config/"+vserverBinding+"/"+segment(name), func(r io.Reader) (reply, error) {
 		f.Groups = nil
-		return decodeReply(r, vserverBinding, list(func(dec *json.Decoder) error {
+		return decodeReply(r, vserverBinding, list(func(dec *bounds.Decoder) (int64, error) {
 			var row struct{ ServiceGroupName json.RawMessage }
 			err := dec.Decode(&row)
 			group := text(row.ServiceGroupName)
@@ -141,7 +143,7 @@ func (c *Client) frontEnd(ctx context.Context, name string) (FrontEnd, error) {
 				err = errors.New("a binding without a servicegroupname")
 			}
 			f.Groups = append(f.Groups, group)
-			return err
+			return bounds.Size(group), err
 		}))
 	}))
 	if e := refused(err); e != nil && (e.Code == codeNoSuchResource || e.Status == http.StatusNotFound) {

@@ -9,6 +9,8 @@ import (
 	"net/http"
 	"net/netip"
 	"strings"
+
+	"nitrox/bounds"
 )
 
 // argument is a value in args, which NITRO decodes once.
@@ -98,15 +100,16 @@ func (b *batch) bindByName(ctx context.Context) {
 func (c *Client) servers(ctx context.Context) (names map[netip.Addr]string, err error) {
 	_, err = c.do(ctx, get("config/server", func(r io.Reader) (reply, error) {
 		names = map[netip.Addr]string{}
-		return decodeReply(r, "server", list(func(dec *json.Decoder) error {
+		return decodeReply(r, "server", list(func(dec *bounds.Decoder) (int64, error) {
 			var s server
 			if err := dec.Decode(&s); err != nil {
-				return err
+				return 0, err
 			}
 			if a, err := netip.ParseAddr(text(s.IP)); err == nil && text(s.Domain) == "" && inDefaultDomain(s.TD) {
 				names[a.Unmap()] = text(s.Name)
+				return 100 + int64(len(s.Name)), nil
 			}
-			return nil // others could not be meant
+			return 0, nil // others could not be meant
 		}))
 	}))
 	return names, err
