@@ -23,22 +23,18 @@ const (
 // than it can be trusted with.
 type Decoder struct {
 	*json.Decoder
-	checked int64 // of what is kept
+	Memory
 }
 
 // NewDecoder decodes one JSON value. What follows it is an error.
 func NewDecoder(r io.Reader, shape *Shape) *Decoder {
-	return &Decoder{Decoder: json.NewDecoder(&scanner{r: r, shape: shape})}
+	return &Decoder{Decoder: json.NewDecoder(&scanner{r: r, root: shape, shape: shape})}
 }
 
 // NewSequence decodes JSON values, one after the other.
 func NewSequence(r io.Reader, shape *Shape) *Decoder {
-	return &Decoder{Decoder: json.NewDecoder(&scanner{r: r, shape: shape, sequence: true})}
+	return &Decoder{Decoder: json.NewDecoder(&scanner{r: r, root: shape, shape: shape, sequence: true})}
 }
-
-// Keep says how many bytes of memory all that is kept of the answer takes by now.
-// The error is that it is too much.
-func (d *Decoder) Keep(bytes int64) error { return keep(bytes, &d.checked) }
 
 // state is what a scanner expects next.
 type state byte
@@ -62,6 +58,7 @@ const (
 // read into, whatever is in that.
 type scanner struct {
 	r        io.Reader
+	root     *Shape
 	shape    *Shape // of the value to come; nil: it is not wanted
 	sequence bool
 
@@ -325,7 +322,7 @@ func (s *scanner) ended() {
 	s.state = atEnd
 	if s.sequence {
 		s.out = append(s.out, '\n')
-		s.state = atValue
+		s.state, s.shape = atValue, s.root
 	}
 }
 

@@ -20,8 +20,8 @@ type Shape struct {
 	// parts of a list; so that only one of them is in memory, but for what is kept.
 	walk     bool
 	walkList bool
-	exact    bool // names must be in lower case
-	cost  int64 // of being there, beside its text
+	exact    bool  // names must be in lower case
+	cost     int64 // of being there, beside its text
 }
 
 // Whole wants all of a value, whatever it is.

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"net/http"
 	"net/url"
-	"os"
 	"strings"
 
 	"k8s.io/client-go/rest"
@@ -126,7 +125,7 @@ func (c *Client) authorize(request *http.Request) error {
 	if c.tokenFile == "" {
 		return nil
 	}
-	token, err := os.ReadFile(c.tokenFile)
+	token, err := bounds.ReadFile(c.tokenFile)
 	if err != nil {
 		return fmt.Errorf("token: %w", err)
 	}
