@@ -17,6 +17,8 @@ const (
 	// maxPart is the memory that decoding a part may take: an object of 1.5 MB,
 	// which is the most that Kubernetes keeps, takes up to 13 MB.
 	maxPart = 16 << 20
+	// maxParts is for what costs no memory, but time.
+	maxParts = 1_000_000
 )
 
 // Decoder decodes JSON of which no more comes to it than is wanted, and no more
@@ -24,6 +26,7 @@ const (
 type Decoder struct {
 	*json.Decoder
 	Memory
+	parts int // handed out one by one so far
 }
 
 // NewDecoder decodes one JSON value. What follows it is an error.

@@ -159,12 +159,12 @@ func parseJSON(data []byte) (node, error) {
 }
 
 func parseYAML(data []byte) (node, error) {
+	if err := bounds.YAML(data); err != nil {
+		return node{}, fmt.Errorf("%w, or as JSON", err)
+	}
 	text := strings.TrimRight(string(data), " \t\r\n")
 	if at := strings.LastIndexByte(text, '\n'); strings.TrimRight(text[at+1:], "\r") != "..." {
 		return node{}, errors.New(`a YAML file must end with a line of three dots ("..."); without it a truncated file looks complete`)
-	}
-	if err := bounds.YAML(data); err != nil {
-		return node{}, fmt.Errorf("%w, or as JSON", err)
 	}
 	d := yaml.NewDecoder(strings.NewReader(text))
 	var document yaml.Node
