@@ -13,11 +13,13 @@ import (
 
 	_ "golang.org/x/crypto/x509roots/fallback" // for an image from scratch: the public CAs, where the system names none
 
+	"nitrox/bounds"
 	"nitrox/sync"
 	"nitrox/sync/config"
 )
 
 func main() {
+	bounds.Limit()
 	os.Exit(run(untilStopped(context.Background()), os.Args, os.Stdout, os.Stderr, os.LookupEnv))
 }
 

@@ -4,8 +4,10 @@
 package bounds
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"reflect"
 	"runtime/debug"
@@ -59,14 +61,16 @@ func full() bool {
 	return int64(live[0].Value.Uint64()) > total()
 }
 
-// keep is an error if what is kept of an answer takes too much memory. checked is
-// how much it was when room was last looked for.
-func keep(kept int64, checked *int64) error {
+// Memory is what is kept of one answer, or of all pages of one.
+type Memory struct{ checked int64 }
+
+// Keep says how many bytes it takes by now. The error is that it is too much.
+func (m *Memory) Keep(bytes int64) error {
 	switch {
-	case kept > share():
+	case bytes > share():
 		return tooLarge("what is wanted of it takes more than %d MiB of memory; if it is right, raise GOMEMLIMIT (docs/limits.md)", share()>>20)
-	case kept > small && kept > *checked+256<<10:
-		*checked = kept
+	case bytes > small && bytes > m.checked+256<<10:
+		m.checked = bytes
 		return room()
 	}
 	return nil
@@ -119,3 +123,35 @@ func beyond(v reflect.Value) (n int64) {
 
 // entry is the size of an entry of a map, about.
 func entry(t reflect.Type) int64 { return 2 * int64(t.Key().Size()+t.Elem().Size()) }
+
+// ReadFile reads a file that is expected to be small: of credentials, say.
+func ReadFile(name string) ([]byte, error) {
+	const max = 1 << 20
+	f, err := os.Open(name)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	text, err := io.ReadAll(io.LimitReader(f, max+1))
+	if err == nil && len(text) > max {
+		err = fmt.Errorf("%s is %w: it has more than %s; is it the right file?", name, ErrTooLarge, amount(max))
+	}
+	if err != nil {
+		return nil, err
+	}
+	return text, nil
+}
+
+// YAML is an error if text has more values than can be read as YAML, of which
+// all are in memory at once, each in ten to a hundred times its length.
+func YAML(text []byte) error {
+	const max = 300_000
+	marks := 0
+	for _, mark := range []string{",", "\n", ":", "[", "{", "- ", "? "} {
+		marks += bytes.Count(text, []byte(mark))
+	}
+	if marks > max {
+		return fmt.Errorf("%w: it has more than %d lines, commas, colons and the like; write it in fewer words", ErrTooLarge, max)
+	}
+	return nil
+}

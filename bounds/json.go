@@ -1,6 +1,7 @@
 package bounds
 
 import (
+	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -16,28 +17,27 @@ const (
 	// maxPart is the memory that decoding a part may take: an object of 1.5 MB,
 	// which is the most that Kubernetes keeps, takes up to 13 MB.
 	maxPart = 16 << 20
+	// maxParts is for what costs no memory, but time.
+	maxParts = 1_000_000
 )
 
 // Decoder decodes JSON of which no more comes to it than is wanted, and no more
 // than it can be trusted with.
 type Decoder struct {
 	*json.Decoder
-	checked int64 // of what is kept
+	Memory
+	parts int // handed out one by one so far
 }
 
 // NewDecoder decodes one JSON value. What follows it is an error.
 func NewDecoder(r io.Reader, shape *Shape) *Decoder {
-	return &Decoder{Decoder: json.NewDecoder(&scanner{r: r, shape: shape})}
+	return &Decoder{Decoder: json.NewDecoder(&scanner{r: r, root: shape, shape: shape})}
 }
 
 // NewSequence decodes JSON values, one after the other.
 func NewSequence(r io.Reader, shape *Shape) *Decoder {
-	return &Decoder{Decoder: json.NewDecoder(&scanner{r: r, shape: shape, sequence: true})}
+	return &Decoder{Decoder: json.NewDecoder(&scanner{r: r, root: shape, shape: shape, sequence: true})}
 }
-
-// Keep says how many bytes of memory all that is kept of the answer takes by now.
-// The error is that it is too much.
-func (d *Decoder) Keep(bytes int64) error { return keep(bytes, &d.checked) }
 
 // state is what a scanner expects next.
 type state byte
@@ -61,6 +61,7 @@ const (
 // read into, whatever is in that.
 type scanner struct {
 	r        io.Reader
+	root     *Shape
 	shape    *Shape // of the value to come; nil: it is not wanted
 	sequence bool
 
@@ -107,20 +108,13 @@ func (s *scanner) Read(p []byte) (int, error) {
 	return n, nil
 }
 
-// end is the error at the end of the text.
+// end is the error at the end of the text. Whether that is complete the decoder
+// knows: it lacks something that was passed on, at least the end.
 func (s *scanner) end(err error) error {
-	if !errors.Is(err, io.EOF) {
-		return err
+	if errors.Is(err, io.EOF) && s.state == inNumber && len(s.frames) == 0 {
+		return cmp.Or(s.endWord(), err)
 	}
-	if s.state == inNumber && len(s.frames) == 0 {
-		if err := s.endWord(); err != nil {
-			return err
-		}
-	}
-	if s.state == atEnd || s.state == atValue && len(s.frames) == 0 {
-		return io.EOF
-	}
-	return io.ErrUnexpectedEOF
+	return err
 }
 
 func (s *scanner) scan(p []byte) error {
@@ -244,10 +238,10 @@ func (s *scanner) value(c byte) error {
 		s.shape = nil
 		switch {
 		case top.shape == nil:
+		case top.shape.part != nil:
+			s.shape = top.shape.part
 		case top.shape.whole:
 			s.shape = Whole
-		default:
-			s.shape = top.shape.part
 		}
 		if s.shape != nil {
 			if top.begun {
@@ -322,7 +316,7 @@ func (s *scanner) leave() error {
 func (s *scanner) ended() {
 	if n := len(s.frames); n > 0 {
 		s.state = atComma
-		if top := s.frames[n-1].shape; top != nil && top.walk {
+		if top := s.frames[n-1].shape; top != nil && (s.frames[n-1].object && top.walk || !s.frames[n-1].object && top.walkList) {
 			s.part, s.checked = 0, 0
 		}
 		return
@@ -331,7 +325,7 @@ func (s *scanner) ended() {
 	s.state = atEnd
 	if s.sequence {
 		s.out = append(s.out, '\n')
-		s.state = atValue
+		s.state, s.shape = atValue, s.root
 	}
 }
 

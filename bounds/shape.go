@@ -16,11 +16,12 @@ type Shape struct {
 	fields map[string]*Shape // of an object, in lower case
 	every  *Shape            // of all values of an object
 	part   *Shape            // of a list
-	// walk: its parts are handed out one by one, so that only one of them is in
-	// memory, but for what is kept.
-	walk  bool
-	exact bool  // names are those of fields only in lower case
-	cost  int64 // of being there, beside its text
+	// walk: the fields of an object are handed out one by one, and walkList: the
+	// parts of a list; so that only one of them is in memory, but for what is kept.
+	walk     bool
+	walkList bool
+	exact    bool  // names must be in lower case
+	cost     int64 // of being there, beside its text
 }
 
 // Whole wants all of a value, whatever it is.
@@ -39,12 +40,12 @@ func Object(fields map[string]*Shape) *Shape {
 func Map(value *Shape) *Shape { return &Shape{every: value, walk: true} }
 
 // List wants all parts of a list, which are handed out one by one.
-func List(part *Shape) *Shape { return &Shape{part: part, walk: true} }
+func List(part *Shape) *Shape { return &Shape{part: part, walkList: true} }
 
-// Either wants an object of the shape, or a list of them.
+// Either wants what is of the shape, or a list of such, one by one.
 func Either(s *Shape) *Shape {
 	both := *s
-	both.part = s
+	both.part, both.walkList = s, true
 	return &both
 }
 
@@ -55,8 +56,7 @@ func (s *Shape) Walk() *Shape {
 	return &walked
 }
 
-// Exact is the shape of an object whose names tell upper from lower case, of which
-// its own have none.
+// Exact wants the fields only if their names are in lower case.
 func (s *Shape) Exact() *Shape {
 	exact := *s
 	exact.exact = true

@@ -21,7 +21,7 @@ func (d *Decoder) Object(field func(name string) error) error {
 		if err != nil {
 			return err
 		}
-		if err := field(fmt.Sprint(name)); err != nil {
+		if err := d.one(func() error { return field(fmt.Sprint(name)) }); err != nil {
 			return err
 		}
 	}
@@ -44,12 +44,20 @@ func (d *Decoder) List(part func() error) error {
 		return unexpected(start, '[')
 	}
 	for d.More() {
-		if err := part(); err != nil {
+		if err := d.one(part); err != nil {
 			return err
 		}
 	}
 	_, err := d.next()
 	return err
+}
+
+// one counts a part that is handed out.
+func (d *Decoder) one(part func() error) error {
+	if d.parts++; d.parts > maxParts {
+		return tooLarge("it has more than %d entries; find out what answers there", maxParts)
+	}
+	return part()
 }
 
 // Mismatch is an error about a value that is another than an object or a list.

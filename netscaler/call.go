@@ -1,6 +1,7 @@
 package netscaler
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -15,6 +16,7 @@ import (
 
 	"github.com/hashicorp/go-retryablehttp"
 
+	"nitrox/bounds"
 	"nitrox/trust"
 )
 
@@ -121,6 +123,7 @@ func (c *Client) send(ctx context.Context, s *session, k *call) (reply, error) {
 		return reply{}, err
 	}
 	req.Header.Set("Accept", "application/json")
+	bounds.Compressed(req.Request)
 	if body != nil {
 		req.Header.Set("Content-Type", "application/json")
 	}
@@ -177,13 +180,15 @@ func (k *call) read(resp *http.Response) (reply, error) {
 	}
 	decode, limit := k.decode, k.max
 	if decode == nil || resp.StatusCode >= 400 {
-		decode = func(r io.Reader) (reply, error) { return decodeReply(r, "", nil) }
+		decode = func(r io.Reader) (reply, error) { return decodeReply(r, "", reading{}) }
 		limit = 0
 	}
 	if limit == 0 {
 		limit = maxReply
 	}
-	a, err := decode(&capped{resp.Body, limit})
+	body := bounds.NewBody(resp, limit)
+	a, err := decode(body)
+	err = cmp.Or(body.Err, err)
 	if k.own {
 		a.takeCookies(resp)
 	}

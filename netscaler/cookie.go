@@ -44,10 +44,11 @@ func (a *reply) consoleCookie() string {
 	return strings.Join(cookies, "; ")
 }
 
+type login struct{ SessionID string }
+
 // loginSession is the session in the object, or the list of one, that a Console
 // answers a log-in with. An answer of another form holds none.
 func loginSession(raw json.RawMessage) string {
-	type login struct{ SessionID string }
 	var list []login
 	if json.Unmarshal(raw, &list) == nil && len(list) > 0 {
 		return list[0].SessionID

@@ -12,6 +12,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"nitrox/bounds"
 )
 
 // Creation is how a missing service group is made, and the virtual server in
@@ -138,7 +140,7 @@ func (c *Client) frontEnd(ctx context.Context, name string) (FrontEnd, error) {
 	var wrong error
 	_, err = c.do(ctx, get("config/"+vserverBinding+"/"+segment(name), func(r io.Reader) (reply, error) {
 		f.Groups, wrong = nil, nil
-		return decodeReply(r, vserverBinding, list(func(dec *json.Decoder) error {
+		return decodeReply(r, vserverBinding, list(func(dec *bounds.Decoder) (int64, error) {
 			var row struct{ Name, ServiceGroupName json.RawMessage }
 			err := dec.Decode(&row)
 			wrong = cmp.Or(wrong, another(row.Name, name))
@@ -147,7 +149,7 @@ func (c *Client) frontEnd(ctx context.Context, name string) (FrontEnd, error) {
 				err = errors.New("a binding without a servicegroupname")
 			}
 			f.Groups = append(f.Groups, group)
-			return err
+			return bounds.Size(group), err
 		}))
 	}))
 	if e := refused(err); e != nil && (e.Code == codeNoSuchResource || e.Status == http.StatusNotFound) {

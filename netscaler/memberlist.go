@@ -106,18 +106,20 @@ func (c *Client) list(ch Change) *call {
 	}
 }
 
+type failedList struct {
+	Failed []failedMember `json:"failedmembers"`
+	Listed []failedMember `json:"failed_member_list"`
+}
+
+type failedMember struct{ IP, Port json.RawMessage }
+
 // failedMembers are the members that a list's answer says could not be bound.
 // The documentation and the official clients differ in the key, and whoever
 // gives a list reads the group again anyway, so nothing here is an error.
 func failedMembers(raw []byte) (failed []netip.AddrPort) {
-	type member struct{ IP, Port json.RawMessage }
-	type group struct {
-		Failed []member `json:"failedmembers"`
-		Listed []member `json:"failed_member_list"`
-	}
-	var groups []group
+	var groups []failedList
 	if json.Unmarshal(raw, &groups) != nil {
-		groups = make([]group, 1)
+		groups = make([]failedList, 1)
 		if json.Unmarshal(raw, &groups[0]) != nil {
 			return nil
 		}

@@ -16,6 +16,8 @@ import (
 	"time"
 
 	"golang.org/x/sync/errgroup"
+
+	"nitrox/bounds"
 )
 
 const (
@@ -103,23 +105,21 @@ func (c *Client) readAll(ctx context.Context, names []string) (groups map[string
 		}
 		others = caseless{}
 		var row row
-		return decodeReply(r, memberBinding, list(func(dec *json.Decoder) error {
+		return decodeReply(r, memberBinding, list(func(dec *bounds.Decoder) (int64, error) {
 			if err := row.read(dec); err != nil {
-				return err
+				return 0, err
 			}
 			name, escaped := unquoted(row.Group)
 			if escaped {
 				name = []byte(text(row.Group))
 			}
 			if len(name) == 0 {
-				return errors.New("a member without a servicegroupname")
+				return 0, errors.New("a member without a servicegroupname")
 			}
 			if l := lists[string(name)]; l != nil {
-				l.add(&row)
-			} else {
-				others.add(name)
+				return l.add(&row), nil
 			}
-			return nil
+			return others.add(name), nil
 		}))
 	}))
 	if err != nil {
@@ -145,15 +145,21 @@ type caseless struct {
 	last  []byte // rows of one group follow each other
 }
 
-func (c *caseless) add(name []byte) {
+// add returns what it keeps, in bytes.
+func (c *caseless) add(name []byte) int64 {
 	if bytes.Equal(name, c.last) {
-		return
+		return 0
 	}
 	if c.names == nil {
 		c.names = map[string]bool{}
 	}
 	c.last = append(c.last[:0], name...)
+	before := len(c.names)
 	c.names[strings.ToLower(string(name))] = true
+	if len(c.names) == before {
+		return 0
+	}
+	return 100 + int64(len(name))
 }
 
 func (c *caseless) have(name string) bool { return c.names[strings.ToLower(name)] }
@@ -172,13 +178,13 @@ func (c *Client) readOne(ctx context.Context, name string) (finding[[]Member], e
 	_, err := c.do(ctx, get("config/"+memberBinding+"/"+segment(name), func(r io.Reader) (reply, error) {
 		members = &memberRows{}
 		var row row
-		return decodeReply(r, memberBinding, list(func(dec *json.Decoder) error {
+		return decodeReply(r, memberBinding, list(func(dec *bounds.Decoder) (int64, error) {
 			if err := row.read(dec); err != nil {
-				return err
+				return 0, err
 			}
-			members.add(&row)
+			kept := members.add(&row)
 			members.err = cmp.Or(members.err, another(row.Group, name))
-			return nil
+			return kept, nil
 		}))
 	}))
 	if err != nil {
@@ -195,12 +201,14 @@ type memberRows struct {
 	err     error
 }
 
-func (l *memberRows) add(r *row) {
+// add gives back the memory that the member takes.
+func (l *memberRows) add(r *row) int64 {
 	m, err := r.member()
 	if err != nil && l.err == nil {
 		l.err = err
 	}
 	l.members = append(l.members, m)
+	return bounds.Size(m)
 }
 
 func (l *memberRows) finding(name string) finding[[]Member] {
@@ -310,7 +318,7 @@ func (c *Client) detail(ctx context.Context, name string) (map[string]Attrs, err
 func (c *Client) readAttrs(ctx context.Context, path string) (rows map[string]Attrs, err error) {
 	_, err = c.do(ctx, get(path, func(r io.Reader) (reply, error) {
 		rows = map[string]Attrs{}
-		return decodeReply(r, "servicegroup", list(func(dec *json.Decoder) error {
+		return decodeReply(r, "servicegroup", list(func(dec *bounds.Decoder) (int64, error) {
 			var g struct {
 				Name     json.RawMessage `json:"servicegroupname"`
 				Type     json.RawMessage `json:"servicetype"`
@@ -321,10 +329,10 @@ func (c *Client) readAttrs(ctx context.Context, path string) (rows map[string]At
 				TD       json.RawMessage `json:"td"`
 			}
 			if err := dec.Decode(&g); err != nil {
-				return err
+				return 0, err
 			}
 			if text(g.Name) == "" {
-				return errors.New("a service group without a servicegroupname")
+				return 0, errors.New("a service group without a servicegroupname")
 			}
 			a := Attrs{
 				ServiceType:   strings.ToUpper(text(g.Type)),
@@ -339,33 +347,29 @@ func (c *Client) readAttrs(ctx context.Context, path string) (rows map[string]At
 				a.DrainDelay = time.Duration(min(max(n, 0), 1<<31)) * time.Second
 			}
 			if a.TD, err = domain(g.TD); err != nil {
-				return err
+				return 0, err
 			}
 			rows[text(g.Name)] = a
-			return nil
+			return bounds.Size(a) + 2*int64(len(g.Name)), nil
 		}))
 	}))
 	return rows, err
 }
 
-// list reads a list, one value at a time. NITRO leaves out the key of an empty
-// list; null in its place, or in the place of a value, is not an answer.
-func list(value func(*json.Decoder) error) func(*json.Decoder) error {
-	return func(dec *json.Decoder) error {
-		switch start, err := dec.Token(); {
-		case err != nil:
-			return err
-		case start != json.Delim('['):
-			return fmt.Errorf("%q where a list is expected", printable(fmt.Sprint(start)))
-		}
-		for dec.More() {
-			if err := value(dec); err != nil {
+// list reads a list, one value at a time; value gives back how much memory is kept
+// of it. NITRO leaves out the key of an empty list; null in its place, or in the
+// place of a value, is not an answer.
+func list(value func(*bounds.Decoder) (int64, error)) reading {
+	return reading{bounds.List(bounds.Whole), func(dec *bounds.Decoder) error {
+		kept := int64(0)
+		return dec.List(func() error {
+			size, err := value(dec)
+			if kept += size; err != nil {
 				return err
 			}
-		}
-		_, err := dec.Token()
-		return err
-	}
+			return dec.Keep(kept)
+		})
+	}}
 }
 
 // segment is a name in a path. NITRO decodes it twice ("NITRO documentation,

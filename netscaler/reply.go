@@ -10,6 +10,8 @@ import (
 	"net/netip"
 	"strconv"
 	"strings"
+
+	"nitrox/bounds"
 )
 
 // maxRead is the size of the largest answer to a bulk read that is accepted:
@@ -20,7 +22,6 @@ const maxRead = 512 << 20
 const maxReply = 16 << 20
 
 var (
-	errTooLarge   = errors.New("it is too large")
 	errUnreadable = errors.New("the answer cannot be read")
 	// errNameless: a read of one object was answered without the object's own row,
 	// which says nothing of it, not even that it is not there.
@@ -64,7 +65,7 @@ func (e notNITRO) Error() string { return "not a NITRO answer: " + string(e) }
 // decodeReply reads an answer. What stands under key is given to value, which
 // must read it whole; it may come before or after the errorcode. An empty
 // answer is a reply without an errorcode.
-func decodeReply(r io.Reader, key string, value func(*json.Decoder) error) (reply, error) {
+func decodeReply(r io.Reader, key string, value reading) (reply, error) {
 	var a reply
 	in := bufio.NewReaderSize(r, 32<<10)
 	head, err := in.Peek(1024)
@@ -72,39 +73,44 @@ func decodeReply(r io.Reader, key string, value func(*json.Decoder) error) (repl
 		return a, err
 	}
 	switch start := bytes.TrimLeft(head, " \t\r\n\ufeff"); {
-	case len(start) == 0:
+	case len(start) == 0 && err == io.EOF:
 		return a, nil
-	case start[0] != '{':
+	case len(start) > 0 && start[0] != '{':
 		return a, notNITRO(head)
 	}
-	dec := json.NewDecoder(in)
-	err = func() error {
-		if _, err := dec.Token(); err != nil {
-			return err
-		}
-		for dec.More() {
-			k, err := dec.Token()
-			if err != nil {
-				return err
-			}
-			name, _ := k.(string)
-			if name == key && value != nil {
-				err = value(dec)
-			} else {
-				err = a.field(strings.ToLower(name), dec)
-			}
-			if err != nil {
-				return err
-			}
-		}
-		_, err := dec.Token()
-		return err
-	}()
-	if err == io.EOF {
-		err = io.ErrUnexpectedEOF // the object has begun
+	shape := replyShape
+	if value.read != nil {
+		shape = shape.With(key, value.shape)
 	}
+	dec, read := bounds.NewDecoder(in, shape), false
+	err = dec.Object(func(name string) error {
+		switch {
+		case value.read == nil || !strings.EqualFold(name, key):
+			return a.field(strings.ToLower(name), dec.Decoder)
+		case read:
+			return fmt.Errorf("it has %q twice", key)
+		}
+		read = true
+		return value.read(dec)
+	})
 	return a, err
 }
+
+// reading is how the value of a key is read, and what is wanted of it.
+type reading struct {
+	shape *bounds.Shape
+	read  func(*bounds.Decoder) error
+}
+
+// replyShape is what is wanted of all answers.
+var replyShape = bounds.Object(map[string]*bounds.Shape{
+	"errorcode": bounds.Whole, "message": bounds.Whole, "severity": bounds.Whole, "sessionid": bounds.Whole,
+	"login":    bounds.Either(bounds.Of[login]()),
+	"response": bounds.Of[[]itemReply](),
+	memberList: bounds.Either(bounds.Of[failedList]()),
+})
+
+type itemReply struct{ Errorcode, Message, Severity json.RawMessage }
 
 // field reads the value of one of the fields that all answers have.
 func (a *reply) field(name string, dec *json.Decoder) error {
@@ -132,7 +138,7 @@ func (a *reply) field(name string, dec *json.Decoder) error {
 	case memberList:
 		a.failed = failedMembers(raw)
 	case "response":
-		var items []struct{ Errorcode, Message, Severity json.RawMessage }
+		var items []itemReply
 		if err := json.Unmarshal(raw, &items); err != nil {
 			return fmt.Errorf("response: %w", err)
 		}
@@ -182,25 +188,4 @@ func number(raw []byte) (int, error) {
 		return 0, fmt.Errorf("%q is not a number", printable(string(raw)))
 	}
 	return n, nil
-}
-
-// capped fails when more than its bytes were read, where io.LimitReader would
-// make a long answer look like a broken one.
-type capped struct {
-	io.Reader
-	left int64
-}
-
-func (c *capped) Read(p []byte) (int, error) {
-	if c.left < 0 {
-		return 0, errTooLarge
-	}
-	if int64(len(p)) > c.left+1 {
-		p = p[:c.left+1]
-	}
-	n, err := c.Reader.Read(p)
-	if c.left -= int64(n); c.left < 0 {
-		return 0, errTooLarge
-	}
-	return n, err
 }

@@ -1,6 +1,7 @@
 package netscaler
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -10,6 +11,8 @@ import (
 	"slices"
 	"sync"
 	"time"
+
+	"nitrox/bounds"
 )
 
 // role is what a node answered to the question whether it may be written.
@@ -195,17 +198,17 @@ func (c *Client) Nodes(ctx context.Context) ([]netip.Addr, error) {
 func (c *Client) nodes(ctx context.Context, kind string) (nodes []netip.Addr, err error) {
 	_, err = c.do(ctx, c.short(get("config/"+kind, func(r io.Reader) (reply, error) {
 		nodes = nil
-		return decodeReply(r, kind, list(func(dec *json.Decoder) error {
+		return decodeReply(r, kind, list(func(dec *bounds.Decoder) (int64, error) {
 			var row struct{ IPAddress json.RawMessage }
 			if err := dec.Decode(&row); err != nil {
-				return err
+				return 0, err
 			}
 			a, err := netip.ParseAddr(text(row.IPAddress))
 			if err != nil {
-				return fmt.Errorf("a node without an address: %w", err)
+				return 0, fmt.Errorf("a node without an address: %w", err)
 			}
 			nodes = append(nodes, a.Unmap())
-			return nil
+			return bounds.Size(a), nil
 		}))
 	})))
 	if err == nil && len(nodes) == 0 {
@@ -217,19 +220,18 @@ func (c *Client) nodes(ctx context.Context, kind string) (nodes []netip.Addr, er
 
 // one reads an object, or the first of a list: NITRO answers singletons as
 // objects and all else as lists.
-func one(into any) func(*json.Decoder) error {
-	return func(dec *json.Decoder) error {
+func one(into any) reading {
+	return reading{bounds.Whole, func(dec *bounds.Decoder) error {
 		var raw json.RawMessage
 		if err := dec.Decode(&raw); err != nil {
 			return err
 		}
-		if len(raw) == 0 || raw[0] != '[' {
-			return json.Unmarshal(raw, into)
+		in := json.NewDecoder(bytes.NewReader(raw))
+		if raw[0] == '[' {
+			if _, err := in.Token(); err != nil || !in.More() {
+				return err
+			}
 		}
-		var list []json.RawMessage
-		if err := json.Unmarshal(raw, &list); err != nil || len(list) == 0 {
-			return err
-		}
-		return json.Unmarshal(list[0], into)
-	}
+		return in.Decode(into)
+	}}
 }

@@ -7,6 +7,8 @@ import (
 	"strings"
 	"time"
 	"unicode"
+
+	"nitrox/bounds"
 )
 
 // row is a member as NITRO lists it (servicegroup_servicegroupmember_binding).
@@ -31,7 +33,7 @@ type row struct {
 	Reason   json.RawMessage `json:"trofsreason"`
 }
 
-func (r *row) read(dec *json.Decoder) error {
+func (r *row) read(dec *bounds.Decoder) error {
 	*r = row{
 		r.Group[:0], r.IP[:0], r.Port[:0], r.Server[:0], r.Weight[:0],
 		r.State[:0], r.SvrState[:0], r.Graceful[:0], r.Delay[:0],

@@ -3,8 +3,9 @@ package netscaler
 import (
 	"fmt"
 	"log/slog"
-	"os"
 	"strings"
+
+	"nitrox/bounds"
 )
 
 // Secret is a password that lies in a file or was given as text. It cannot be
@@ -27,7 +28,7 @@ func (s Secret) Reveal() (string, error) {
 		}
 		return s.text, nil
 	}
-	b, err := os.ReadFile(s.file)
+	b, err := bounds.ReadFile(s.file)
 	if err != nil {
 		return "", fmt.Errorf("read the password: %w", err)
 	}

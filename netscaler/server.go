@@ -9,6 +9,8 @@ import (
 	"net/http"
 	"net/netip"
 	"strings"
+
+	"nitrox/bounds"
 )
 
 // argument is a value in args, which NITRO decodes once.
@@ -128,16 +130,17 @@ func (ch Change) ownServer() string {
 func (c *Client) servers(ctx context.Context) (names map[place]string, err error) {
 	_, err = c.do(ctx, get("config/server", func(r io.Reader) (reply, error) {
 		names = map[place]string{}
-		return decodeReply(r, "server", list(func(dec *json.Decoder) error {
+		return decodeReply(r, "server", list(func(dec *bounds.Decoder) (int64, error) {
 			var s server
 			if err := dec.Decode(&s); err != nil {
-				return err
+				return 0, err
 			}
 			a, noAddr := netip.ParseAddr(text(s.IP))
 			if td, err := domain(s.TD); err == nil && noAddr == nil && text(s.Domain) == "" {
 				names[place{a.Unmap(), td}] = text(s.Name)
+				return 100 + int64(len(s.Name)), nil
 			}
-			return nil // others could not be meant
+			return 0, nil // others could not be meant
 		}))
 	}))
 	return names, err

@@ -6,9 +6,9 @@ import (
 	"fmt"
 	"net"
 	"net/http"
-	"os"
 	"time"
 
+	"nitrox/bounds"
 	"nitrox/trust"
 )
 
@@ -21,7 +21,7 @@ func newTransport(c Config) (*http.Transport, error) {
 		InsecureSkipVerify: c.InsecureSkipVerify,
 	}
 	if c.CAFile != "" {
-		pem, err := os.ReadFile(c.CAFile)
+		pem, err := bounds.ReadFile(c.CAFile)
 		if err != nil {
 			return nil, fmt.Errorf("read the CA file: %w", err)
 		}

@@ -34,8 +34,8 @@ import (
 )
 
 // maxSize is the size in bytes above which a file is taken for a mistake: room
-// for about half a million endpoints.
-const maxSize = 32 << 20
+// for about a quarter of a million endpoints.
+const maxSize = 16 << 20
 
 // Config is a file source of the mapping.
 type Config struct {

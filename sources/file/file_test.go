@@ -246,7 +246,7 @@ func TestNothingIsKnownFromAFileThatCannotBeRead(t *testing.T) {
 		filepath.Join(dir, "missing"): "no such file",
 		dir:                           "not a regular file",
 		pipe:                          "not a regular file",
-		large:                         "larger than 32 MiB",
+		large:                         "larger than 16 MiB",
 	} {
 		if _, err := pollPath(t, file.Config{Path: sources.Path(path)}, "web"); err == nil || !strings.Contains(err.Error(), want) || !strings.Contains(err.Error(), path) {
 			t.Errorf("%s: error %v does not name it and say %q", path, err, want)

@@ -6,9 +6,12 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"reflect"
 	"strings"
 
 	"gopkg.in/yaml.v3"
+
+	"nitrox/bounds"
 )
 
 // node is a value of a JSON or YAML file. Unlike a Go map it keeps a key that
@@ -58,6 +61,9 @@ func (n node) get(key string) (value node, ok bool, err error) {
 // maxDepth is more than any file of endpoints nests.
 const maxDepth = 16
 
+var errMany = fmt.Errorf("%w for a file of endpoints: what is in it takes too much memory; write fewer endpoints, or raise GOMEMLIMIT "+
+	"(docs/limits.md)", bounds.ErrTooLarge)
+
 var errDeep = errors.New("nested too deeply for a file of endpoints")
 
 func parseTree(data []byte) (node, error) {
@@ -76,6 +82,8 @@ func parseJSON(data []byte) (node, error) {
 	line, seen := 1, 0
 	d := json.NewDecoder(bytes.NewReader(data))
 	d.UseNumber()
+	var memory bounds.Memory
+	taken := int64(0)
 	next := func() (json.Token, error) {
 		t, err := d.Token()
 		at := int(d.InputOffset())
@@ -117,6 +125,10 @@ func parseJSON(data []byte) (node, error) {
 				if err != nil {
 					return node{}, err
 				}
+				// Lists grow by copying.
+				if taken += 2*int64(reflect.TypeFor[pair]().Size()) + int64(len(key)+len(v.text)); memory.Keep(taken) != nil {
+					return node{}, fmt.Errorf("line %d: %w", line, errMany)
+				}
 				if n.kind == object {
 					n.pairs = append(n.pairs, pair{at, key, v})
 				} else {
@@ -147,6 +159,9 @@ func parseJSON(data []byte) (node, error) {
 }
 
 func parseYAML(data []byte) (node, error) {
+	if err := bounds.YAML(data); err != nil {
+		return node{}, fmt.Errorf("%w, or as JSON", err)
+	}
 	text := strings.TrimRight(string(data), " \t\r\n")
 	if at := strings.LastIndexByte(text, '\n'); strings.TrimRight(text[at+1:], "\r") != "..." {
 		return node{}, errors.New(`a YAML file must end with a line of three dots ("..."); without it a truncated file looks complete`)

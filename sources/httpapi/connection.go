@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"net"
 	"net/http"
-	"os"
 	"time"
 
 	"nitrox/bounds"
@@ -41,7 +40,7 @@ func (c Certificates) Read() (PEM, error) {
 		if path == "" {
 			continue
 		}
-		content, err := os.ReadFile(string(path))
+		content, err := bounds.ReadFile(string(path))
 		if err != nil {
 			return PEM{}, err
 		}

@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"net/http"
 	"net/url"
-	"os"
 	"strings"
 
 	utilnet "k8s.io/apimachinery/pkg/util/net"
@@ -169,7 +168,7 @@ func (c *Client) authorize(request *http.Request) error {
 	if c.tokenFile == "" {
 		return nil
 	}
-	token, err := os.ReadFile(c.tokenFile)
+	token, err := bounds.ReadFile(c.tokenFile)
 	if err != nil {
 		return fmt.Errorf("token: %w", err)
 	}

@@ -23,6 +23,7 @@ import (
 	"k8s.io/client-go/tools/clientcmd"
 	"k8s.io/client-go/tools/clientcmd/api"
 
+	"nitrox/bounds"
 	"nitrox/sources"
 	"nitrox/sources/httpapi"
 	"nitrox/trust"
@@ -85,6 +86,8 @@ func (c *Cluster) Connect() (*Client, error) {
 	return client, nil
 }
 
+const maxKubeconfig = 4 << 20
+
 // load finds out where the cluster is and who asks. kubeconfig is nil for a
 // pod's service account.
 func (c *Cluster) load() (config *rest.Config, kubeconfig *api.Config, err error) {
@@ -103,6 +106,12 @@ func (c *Cluster) load() (config *rest.Config, kubeconfig *api.Config, err error
 	if c.Kubeconfig != "" {
 		rules.ExplicitPath = string(c.Kubeconfig)
 		where = rules.ExplicitPath
+	}
+	for _, file := range rules.GetLoadingPrecedence() {
+		// clientcmd takes any size.
+		if info, err := os.Stat(file); err == nil && info.Size() > maxKubeconfig {
+			return nil, nil, fmt.Errorf("kubeconfig %s is %w: it has more than %d MiB; is it the right file?", file, bounds.ErrTooLarge, maxKubeconfig>>20)
+		}
 	}
 	kubeconfig, err = rules.Load()
 	if err != nil {

@@ -7,7 +7,6 @@ import (
 	"io"
 	"net/http"
 	"net/url"
-	"os"
 	"slices"
 	"strings"
 	"time"
@@ -110,7 +109,7 @@ func (c *client) open(ctx context.Context, at, kind string) (*http.Response, err
 
 // readSecret reads a file that holds a secret; its last newline does not count.
 func readSecret(file string) (string, error) {
-	b, err := os.ReadFile(file)
+	b, err := bounds.ReadFile(file)
 	if err != nil {
 		return "", err
 	}

@@ -15,10 +15,10 @@ import (
 	"fmt"
 	"net/http"
 	"net/url"
-	"os"
 	"sync"
 	"time"
 
+	"nitrox/bounds"
 	"nitrox/sources/httpapi"
 	"nitrox/trust"
 )
@@ -95,7 +95,7 @@ func (d *dcos) use(t http.RoundTripper) {
 
 // take gives a token: that of a login before, if it is still good.
 func (d *dcos) take(ctx context.Context, file string, again bool) (token string, renewed bool, err error) {
-	text, err := os.ReadFile(file)
+	text, err := bounds.ReadFile(file)
 	if err != nil {
 		return "", false, err
 	}

@@ -15,6 +15,7 @@ import (
 	"slices"
 	"time"
 
+	"nitrox/bounds"
 	"nitrox/sources/httpapi"
 )
 
@@ -180,7 +181,7 @@ func Hints(changed func(), follow func(hint func()) error) error {
 // Values returns nil.
 func Values[T any](r io.Reader, max int, event func(T) error) error {
 	bounded := &bounded{r: r}
-	decoder := json.NewDecoder(bounded)
+	decoder := bounds.NewSequence(bounded, bounds.Of[T]())
 	for {
 		bounded.left = max
 		var value T

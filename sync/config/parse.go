@@ -14,6 +14,8 @@ import (
 	"unicode/utf8"
 
 	"gopkg.in/yaml.v3"
+
+	"nitrox/bounds"
 )
 
 // maxSize is far above any mapping: 10,000 apps are about 3 MB.
@@ -104,6 +106,9 @@ func invisible(r rune) bool {
 // parse returns the root of the first document, nil if there is none. Any
 // further document is a problem.
 func (d *decoder) parse(text []byte) (*yaml.Node, error) {
+	if err := bounds.YAML(text); err != nil {
+		return nil, err
+	}
 	decoder := yaml.NewDecoder(bytes.NewReader(text))
 	var first, second yaml.Node
 	switch err := decoder.Decode(&first); {
