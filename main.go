@@ -13,6 +13,7 @@ import (
 
 	_ "golang.org/x/crypto/x509roots/fallback" // for an image from scratch: the public CAs, where the system names none
 
+	"nitrox/redact"
 	"nitrox/sync"
 	"nitrox/sync/config"
 )
@@ -32,12 +33,16 @@ type program struct {
 // run carries out a command line and returns the exit code.
 func run(ctx context.Context, args []string, stdout, stderr io.Writer, lookup func(string) (string, bool)) int {
 	p := &program{stdout: stdout, stderr: stderr, lookup: lookup}
+	for _, name := range []string{"HTTP_PROXY", "HTTPS_PROXY", "http_proxy", "https_proxy"} {
+		proxy, _ := lookup(name)
+		redact.URL(proxy)
+	}
 	if err := p.app().RunContext(ctx, args); err != nil {
 		var problems config.Problems
 		if errors.As(err, &problems) {
 			fmt.Fprintln(stderr, problems) // they name the file themselves
 		} else {
-			fmt.Fprintf(stderr, "nitrox: %v\n", err)
+			fmt.Fprintf(stderr, "nitrox: %s\n", message(err.Error()))
 		}
 		return sync.ExitFailed
 	}

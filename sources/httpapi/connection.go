@@ -9,6 +9,7 @@ import (
 	"os"
 	"time"
 
+	"nitrox/redact"
 	"nitrox/sources"
 )
 
@@ -54,6 +55,7 @@ func (c Certificates) TLS(pem PEM) (*tls.Config, error) {
 			return nil, fmt.Errorf("%s contains no certificate", c.CAFile)
 		}
 	}
+	redact.Keep(pem.key)
 	if c.CertFile != "" {
 		pair, err := tls.X509KeyPair([]byte(pem.cert), []byte(pem.key))
 		if err != nil {

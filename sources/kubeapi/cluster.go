@@ -23,6 +23,7 @@ import (
 	"k8s.io/client-go/tools/clientcmd"
 	"k8s.io/client-go/tools/clientcmd/api"
 
+	"nitrox/redact"
 	"nitrox/sources"
 	"nitrox/sources/httpapi"
 )
@@ -103,6 +104,17 @@ func (c *Cluster) load() (config *rest.Config, kubeconfig *api.Config, err error
 	kubeconfig, err = rules.Load()
 	if err != nil {
 		return nil, nil, fmt.Errorf("kubeconfig: %w", err)
+	}
+	for _, cluster := range kubeconfig.Clusters {
+		redact.URL(cluster.ProxyURL)
+	}
+	for _, user := range kubeconfig.AuthInfos {
+		redact.Keep(string(user.ClientKeyData))
+		redact.Session(user.Token)
+		redact.Login(user.Username, user.Password)
+		if p := user.AuthProvider; p != nil { // it makes requests of its own
+			redact.Session(p.Config["refresh-token"], p.Config["id-token"], p.Config["client-secret"])
+		}
 	}
 	context, err := choose(kubeconfig, c.Context)
 	if err == nil {

@@ -1,0 +1,132 @@
+// Package redact is where text from outside becomes part of a message. It knows
+// every secret in use, and no message that was made here shows one, whatever
+// form it has been echoed in: as it is, escaped for JSON, HTML or a URL, one
+// within another, in hexadecimal or base64, by itself or with the user's name
+// or anything else around it; also if it was cut off on the way.
+//
+// The secrets are those of the whole process, because one server may be told
+// another's: a proxy that all requests go through sees them all.
+package redact
+
+import (
+	"encoding/base64"
+	"maps"
+	"net/http"
+	"net/url"
+	"slices"
+	"strings"
+	"sync"
+)
+
+// Hidden stands where a secret stood.
+const Hidden = "***"
+
+// recent is how many of the secrets that come and go are known: tokens and
+// sessions, of which a process that runs for a year has many.
+const recent = 256
+
+var known struct {
+	sync.RWMutex
+	lasting map[string]bool
+	passing []string    // the latest last
+	byFirst [256][]form // what both look like, by the first byte
+}
+
+// Keep makes sure that no message shows the secrets, for as long as the process
+// lives. It is to be called before a secret is sent anywhere. Of a text of
+// several lines, such as a key, each line is a secret too.
+func Keep(secrets ...string) { learn(true, secrets) }
+
+// Login keeps the password of a user, also as HTTP's basic authentication sends
+// it.
+func Login(user, password string) {
+	if password != "" {
+		Keep(password, user+":"+password)
+	}
+}
+
+// Session is Keep for what comes and goes: tokens, and the sessions of log-ins. Of
+// those that are never mentioned again it may forget the oldest.
+func Session(secrets ...string) { learn(false, secrets) }
+
+// Sent keeps the credentials in the header of a request, as [Session] does.
+func Sent(h http.Header) {
+	var secrets []string
+	for _, name := range []string{"Authorization", "Proxy-Authorization"} {
+		for _, value := range h.Values(name) {
+			scheme, token, _ := strings.Cut(value, " ")
+			if token == "" { // of DC/OS: token=...
+				scheme, token, _ = strings.Cut(value, "=")
+			}
+			if token == "" {
+				token = scheme
+			}
+			secrets = append(secrets, token)
+			if plain, err := base64.StdEncoding.DecodeString(token); err == nil && strings.EqualFold(scheme, "basic") {
+				_, password, _ := strings.Cut(string(plain), ":")
+				secrets = append(secrets, string(plain), password)
+			}
+		}
+	}
+	for _, value := range h.Values("Cookie") {
+		for pair := range strings.SplitSeq(value, ";") {
+			if _, session, ok := strings.Cut(pair, "="); ok {
+				secrets = append(secrets, session)
+				if plain, err := url.QueryUnescape(session); err == nil {
+					secrets = append(secrets, plain)
+				}
+			}
+		}
+	}
+	Session(secrets...)
+}
+
+// URL keeps the password in a URL, also in one that cannot be parsed.
+func URL(text string) {
+	_, rest, _ := strings.Cut(text, "://")
+	if at := strings.LastIndexByte(rest, '@'); at >= 0 {
+		user, password, _ := strings.Cut(rest[:at], ":")
+		Login(user, password)
+		if plain, err := url.PathUnescape(password); err == nil {
+			Login(user, plain)
+		}
+	}
+}
+
+func learn(lasting bool, secrets []string) {
+	known.Lock()
+	defer known.Unlock()
+	if known.lasting == nil {
+		known.lasting = map[string]bool{}
+	}
+	changed := false
+	for _, text := range secrets {
+		for line := range strings.SplitSeq(text, "\n") {
+			line = strings.TrimSpace(line)
+			if line == "" || strings.HasPrefix(line, "-----") || known.lasting[line] {
+				continue
+			}
+			i := slices.Index(known.passing, line)
+			switch {
+			case lasting:
+				known.lasting[line] = true
+			case i >= 0:
+				known.passing = append(slices.Delete(known.passing, i, i+1), line)
+				continue
+			default:
+				known.passing = append(known.passing, line)
+				known.passing = known.passing[max(0, len(known.passing)-recent):]
+			}
+			changed = true
+		}
+	}
+	if !changed {
+		return
+	}
+	known.byFirst = [256][]form{}
+	for _, text := range slices.AppendSeq(slices.Clone(known.passing), maps.Keys(known.lasting)) {
+		for _, f := range formsOf(text) {
+			known.byFirst[f.text[0]] = append(known.byFirst[f.text[0]], f)
+		}
+	}
+}
