@@ -10,6 +10,7 @@ import (
 	"os"
 	"runtime"
 	"runtime/debug"
+	"strings"
 
 	_ "golang.org/x/crypto/x509roots/fallback" // for an image from scratch: the public CAs, where the system names none
 
@@ -19,7 +20,23 @@ import (
 )
 
 func main() {
-	os.Exit(run(untilStopped(context.Background()), os.Args, os.Stdout, os.Stderr, os.LookupEnv))
+	os.Exit(run(untilStopped(context.Background()), os.Args, os.Stdout, os.Stderr, environment()))
+}
+
+// environment looks variables up as they were at the start. A credential plug-in
+// of a kubeconfig inherits those of the process, so passwords do not stay there:
+// see also job.open.
+func environment() (lookup func(string) (string, bool)) {
+	all := map[string]string{}
+	for _, pair := range os.Environ() {
+		name, value, _ := strings.Cut(pair, "=")
+		all[name] = value
+	}
+	_ = os.Unsetenv("NS_PASSWORD") // fails for no name but an odd one
+	return func(name string) (string, bool) {
+		value, set := all[name]
+		return value, set
+	}
 }
 
 // program is what a command line is run with.

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"fmt"
 	"maps"
+	"os"
 	"slices"
 
 	"nitrox/netscaler"
@@ -17,6 +18,9 @@ func (j *job) open() (*sync.Syncer, error) {
 	m, err := config.Load(j.file(j.options), all.Kinds, j.lookup)
 	if err != nil {
 		return nil, err
+	}
+	for _, name := range m.PasswordVariables {
+		_ = os.Unsetenv(name) // no plug-in inherits it; j.lookup still has it
 	}
 	for _, w := range m.Warnings {
 		j.log.Warn(w.Message, "file", w.File, "line", w.Line)

@@ -25,19 +25,21 @@ type form struct {
 // by what it lacks. longCode is the same for base64.
 const long, longCode = 4, 6
 
-// formsOf are those of a secret. In base64 it has three, since three bytes
+// forms are those of a secret. In base64 it has three, since three bytes
 // become four letters and how many stand before it is not known; the letters at
 // its ends, which it shares with its neighbours, are not looked for.
-func formsOf(secret string) []form {
-	all := []form{{text: secret, alone: len(secret) < long}}
-	if len(secret) >= long {
-		code := hex.EncodeToString([]byte(secret))
+func (s secret) forms() (all []form) {
+	if !s.login {
+		all = append(all, form{text: s.text, alone: len(s.text) < long})
+	}
+	if len(s.text) >= long {
+		code := hex.EncodeToString([]byte(s.text))
 		all = append(all, form{text: code, encoded: true}, form{text: strings.ToUpper(code), encoded: true})
 	}
 	for before := range 3 {
 		for _, alphabet := range []*base64.Encoding{base64.RawStdEncoding, base64.RawURLEncoding} {
-			code := alphabet.EncodeToString(append(make([]byte, before), secret...))
-			f := form{text: code[(before*8+5)/6 : (before+len(secret))*8/6]}
+			code := alphabet.EncodeToString(append(make([]byte, before), s.text...))
+			f := form{text: code[(before*8+5)/6 : (before+len(s.text))*8/6]}
 			f.alone, f.encoded = len(f.text) < longCode, len(f.text) >= longCode
 			if f.encoded || before == 0 {
 				all = append(all, f)

@@ -25,29 +25,36 @@ const Hidden = "***"
 // sessions, of which a process that runs for a year has many.
 const recent = 256
 
+// secret is a text that must not be shown; login: only what it looks like when it
+// is encoded, since it begins with a user's name.
+type secret struct {
+	text  string
+	login bool
+}
+
 var known struct {
 	sync.RWMutex
-	lasting map[string]bool
-	passing []string    // the latest last
+	lasting map[secret]bool
+	passing []secret    // the latest last
 	byFirst [256][]form // what both look like, by the first byte
 }
 
 // Keep makes sure that no message shows the secrets, for as long as the process
 // lives. It is to be called before a secret is sent anywhere. Of a text of
 // several lines, such as a key, each line is a secret too.
-func Keep(secrets ...string) { learn(true, secrets) }
+func Keep(secrets ...string) { learn(true, lines(secrets)) }
 
 // Login keeps the password of a user, also as HTTP's basic authentication sends
 // it.
 func Login(user, password string) {
 	if password != "" {
-		Keep(password, user+":"+password)
+		learn(true, append(lines([]string{password}), secret{user + ":" + password, true}))
 	}
 }
 
 // Session is Keep for what comes and goes: tokens, and the sessions of log-ins. Of
 // those that are never mentioned again it may forget the oldest.
-func Session(secrets ...string) { learn(false, secrets) }
+func Session(secrets ...string) { learn(false, lines(secrets)) }
 
 // Sent keeps the credentials in the header of a request, as [Session] does.
 func Sent(h http.Header) {
@@ -64,7 +71,7 @@ func Sent(h http.Header) {
 			secrets = append(secrets, token)
 			if plain, err := base64.StdEncoding.DecodeString(token); err == nil && strings.EqualFold(scheme, "basic") {
 				_, password, _ := strings.Cut(string(plain), ":")
-				secrets = append(secrets, string(plain), password)
+				secrets = append(secrets, password)
 			}
 		}
 	}
@@ -93,39 +100,47 @@ func URL(text string) {
 	}
 }
 
-func learn(lasting bool, secrets []string) {
+// lines are those of texts, each a secret of its own.
+func lines(texts []string) (all []secret) {
+	for _, text := range texts {
+		for line := range strings.SplitSeq(text, "\n") {
+			if line = strings.TrimSpace(line); line != "" && !strings.HasPrefix(line, "-----") {
+				all = append(all, secret{text: line})
+			}
+		}
+	}
+	return all
+}
+
+func learn(lasting bool, secrets []secret) {
 	known.Lock()
 	defer known.Unlock()
 	if known.lasting == nil {
-		known.lasting = map[string]bool{}
+		known.lasting = map[secret]bool{}
 	}
 	changed := false
-	for _, text := range secrets {
-		for line := range strings.SplitSeq(text, "\n") {
-			line = strings.TrimSpace(line)
-			if line == "" || strings.HasPrefix(line, "-----") || known.lasting[line] {
-				continue
-			}
-			i := slices.Index(known.passing, line)
-			switch {
-			case lasting:
-				known.lasting[line] = true
-			case i >= 0:
-				known.passing = append(slices.Delete(known.passing, i, i+1), line)
-				continue
-			default:
-				known.passing = append(known.passing, line)
-				known.passing = known.passing[max(0, len(known.passing)-recent):]
-			}
-			changed = true
+	for _, s := range secrets {
+		i := slices.Index(known.passing, s)
+		switch {
+		case known.lasting[s]:
+			continue
+		case lasting:
+			known.lasting[s] = true
+		case i >= 0:
+			known.passing = append(slices.Delete(known.passing, i, i+1), s)
+			continue
+		default:
+			known.passing = append(known.passing, s)
+			known.passing = known.passing[max(0, len(known.passing)-recent):]
 		}
+		changed = true
 	}
 	if !changed {
 		return
 	}
 	known.byFirst = [256][]form{}
-	for _, text := range slices.AppendSeq(slices.Clone(known.passing), maps.Keys(known.lasting)) {
-		for _, f := range formsOf(text) {
+	for _, s := range slices.AppendSeq(slices.Clone(known.passing), maps.Keys(known.lasting)) {
+		for _, f := range s.forms() {
 			known.byFirst[f.text[0]] = append(known.byFirst[f.text[0]], f)
 		}
 	}

@@ -21,6 +21,7 @@ type decoder struct {
 	// show.
 	hidden             map[*yaml.Node][]hidden
 	problems, warnings []Problem
+	passwords          []string // the variables that hold them
 }
 
 func (d *decoder) add(line, column int, message string) {

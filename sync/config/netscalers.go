@@ -177,6 +177,7 @@ func (d *decoder) passwordText(n *yaml.Node) netscaler.Secret {
 		d.problem(n, "password: must not be written in this file; write ${NAME} for an environment variable that holds it, or use password_file")
 		return netscaler.Secret{}
 	}
+	d.passwords = append(d.passwords, name[1])
 	text, set := d.lookup(name[1])
 	switch {
 	case !set:
