@@ -109,7 +109,7 @@ func TestSystemdServiceTellsHowTheLoopGoes(t *testing.T) {
 	}
 
 	dir := t.TempDir()
-	sim := simulator.New(simulator.Options{Users: map[string]string{"nitrox": "secret"}})
+	sim := simulator.New(simulator.Options{Users: map[string]string{"nitrox": password}})
 	sim.AddGroup("shop")
 	server := httptest.NewServer(sim)
 	defer server.Close()
@@ -122,7 +122,7 @@ func TestSystemdServiceTellsHowTheLoopGoes(t *testing.T) {
 		"nitrox.yaml": strings.ReplaceAll(mapping[1], "https://192.0.2.10", server.URL) +
 			"sources: {lab: {file: {path: endpoints.json}}}\napps: [{name: shop, from: [{source: lab, app: shop}]}]\n",
 		"endpoints.json":     `{"apps": {"shop": ["10.0.0.1:80"]}}`,
-		"netscaler-password": "secret\n",
+		"netscaler-password": password + "\n",
 	} {
 		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o600); err != nil {
 			t.Fatal(err)

@@ -26,6 +26,7 @@ import (
 	"github.com/rogpeppe/go-internal/testscript"
 
 	"nitrox/netscaler/simulator"
+	"nitrox/redact/redacttest"
 	"nitrox/sources/all"
 	"nitrox/sync/config"
 )
@@ -33,7 +34,45 @@ import (
 var update = flag.Bool("update", false, "rewrite the expected outputs of scripts and documents")
 
 func TestMain(m *testing.M) {
-	testscript.Main(m, map[string]func(){"nitrox": main})
+	testscript.Main(m, map[string]func(){"nitrox": func() {
+		code := run(untilStopped(context.Background()), os.Args, guard(os.Stdout), guard(os.Stderr), environment())
+		os.Exit(code)
+	}})
+}
+
+// password is that of the NetScaler's user in tests that run the binary. Nothing
+// ever prints it, in any form.
+const password = `hun"ter\2<&> 100%`
+
+// guarded is an output of the binary that ends it if a password is in it.
+type guarded struct {
+	io.Writer
+	secrets []string
+	written []byte
+}
+
+// guard leaves a terminal as it is, which the binary must recognise.
+func guard(f *os.File) io.Writer {
+	g := &guarded{Writer: f}
+	for _, pair := range os.Environ() {
+		if name, value, _ := strings.Cut(pair, "="); (strings.Contains(name, "PASSWORD") || strings.HasSuffix(name, "_PW")) && len(value) > 4 {
+			g.secrets = append(g.secrets, value)
+		}
+	}
+	if isTerminal(f) {
+		return f
+	}
+	return g
+}
+
+func (g *guarded) Write(b []byte) (int, error) {
+	g.written = append(g.written, b...)
+	if shown := redacttest.Shown(string(g.written), g.secrets...); shown != "" {
+		fmt.Fprintf(os.Stderr, "A SECRET WAS PRINTED: %s\n%s", shown, g.written)
+		os.Exit(99)
+	}
+	g.written = g.written[max(0, len(g.written)-1000):]
+	return g.Writer.Write(b)
 }
 
 // TestScripts runs testdata/script. Beside the commands of testscript there are
@@ -51,13 +90,14 @@ func TestScripts(t *testing.T) {
 		UpdateScripts:       *update,
 		RequireExplicitExec: true,
 		Setup: func(env *testscript.Env) error {
-			s := simulator.New(simulator.Options{Users: map[string]string{"nitrox": "secret"}})
+			s := simulator.New(simulator.Options{Users: map[string]string{"nitrox": password}})
 			server := httptest.NewServer(s)
 			env.Defer(server.Close)
 			env.Values[key{}] = s
 			env.Setenv("NETSCALER", server.URL)
 			env.Setenv("NS_USER", "nitrox")
-			env.Setenv("NS_PASSWORD", "secret")
+			env.Setenv("NS_PASSWORD", password)
+			env.Setenv("PASSWORD", password)
 			return nil
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
@@ -127,6 +167,11 @@ func nitrox(t *testing.T, ctx context.Context, env map[string]string, args ...st
 	var out, log bytes.Buffer
 	lookup := func(name string) (string, bool) { v, ok := env[name]; return v, ok }
 	code = run(ctx, append([]string{"nitrox"}, args...), &out, &log, lookup)
+	for name, value := range env {
+		if shown := redacttest.Shown(out.String()+log.String(), value); shown != "" && name == "NS_PASSWORD" {
+			t.Errorf("%s is printed: %q", name, shown)
+		}
+	}
 	return code, out.String(), log.String()
 }
 
