@@ -57,11 +57,13 @@ func (p *program) app() *cli.App {
 		{
 			Name: "simulator", Usage: "serve a simulated NetScaler to try a mapping on",
 			Flags: []cli.Flag{
-				&cli.StringFlag{Name: "listen", Value: "127.0.0.1:8088", Usage: "serve NITRO at this `ADDRESS`, over HTTP"},
+				&cli.StringFlag{Name: "listen", Value: "127.0.0.1:8088", Usage: "serve NITRO at this `ADDRESS`, over HTTP; :8088 means 127.0.0.1:8088"},
 				&cli.StringFlag{Name: "config", Aliases: []string{"c"},
 					Usage: "start with the servers, service groups and virtual servers of an ns.conf `FILE`"},
 				&cli.StringFlag{Name: "user", Value: "nsroot", Usage: "the `NAME` to log in with"},
-				&cli.StringFlag{Name: "password", Value: "nsroot", Usage: "the `PASSWORD` to log in with"},
+				&cli.StringFlag{Name: "password", DefaultText: "$NITROX_SIMULATOR_PASSWORD, or nsroot", Value: "nsroot",
+					Usage: "the `PASSWORD` to log in with, which every user of this machine can see"},
+				&cli.StringFlag{Name: "password-file", Usage: "read the password to log in with from `FILE`"},
 				&cli.BoolFlag{DisableDefaultText: true, Name: "control", Usage: "also serve /simulator, where anyone can inject faults and list calls"},
 			},
 			Action: p.simulator,
