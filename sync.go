@@ -72,7 +72,11 @@ func (p *program) sync(c *cli.Context, dryRun bool) error {
 			return fmt.Errorf("--leader-elect: %w", err)
 		}
 	}
-	j.observer = observe.New(observe.Options{Version: release(), Every: c.Duration("loop")})
+	watched := observe.Options{Version: release(), Every: c.Duration("loop")}
+	if j.leading != nil {
+		watched.Led = j.leading.Renewed
+	}
+	j.observer = observe.New(watched)
 	inUse, err := os.ReadFile(p.file(c)) // before it is loaded: a later change is seen as one
 	if err != nil {
 		inUse = nil // loading says what is wrong
