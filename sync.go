@@ -10,6 +10,7 @@ import (
 	"github.com/urfave/cli/v2"
 
 	"nitrox/sync"
+	"nitrox/sync/config"
 	"nitrox/sync/lease"
 	"nitrox/sync/observe"
 )
@@ -29,6 +30,7 @@ type job struct {
 	// terse: on a terminal the report of a single run says what the log would.
 	terse     bool
 	chronicle sync.Chronicle
+	warned    []config.Problem // the warnings about the mapping that was loaded last
 	// mute: the last report could not be written; unreported: one could not.
 	mute, unreported bool
 }

@@ -82,6 +82,13 @@ func (c *Cluster) Connect() (*Client, error) {
 	return client, nil
 }
 
+// Insecure says whether the kubeconfig tells not to verify the API server's
+// certificate.
+func (c *Cluster) Insecure() bool {
+	config, _, err := c.load()
+	return err == nil && config.Insecure
+}
+
 // load finds out where the cluster is and who asks. kubeconfig is nil for a
 // pod's service account.
 func (c *Cluster) load() (config *rest.Config, kubeconfig *api.Config, err error) {

@@ -10,6 +10,7 @@ import (
 	"k8s.io/apimachinery/pkg/util/validation"
 
 	"nitrox/sources"
+	"nitrox/sources/kubeapi"
 )
 
 // Config is a kubernetes source of the mapping.
@@ -56,6 +57,17 @@ func (c Config) Check() error {
 	if _, err := labels.Parse(c.NodeSelector); err != nil {
 		problems.Add("node_selector", "this is not a label selector like pool=edge or pool in (edge, dmz): %w", err)
 	}
+	return problems.Err()
+}
+
+// Warnings implements [sources.Warner].
+func (c Config) Warnings() error {
+	var problems sources.Problems
+	cluster := kubeapi.Cluster{Kubeconfig: c.Kubeconfig, Context: c.Context}
+	if cluster.Insecure() {
+		problems.Add("kubeconfig", "its insecure-skip-tls-verify lets anyone between here and the API server read the credentials and change the answers; use certificate-authority")
+	}
+	problems.Expose("kubeconfig", c.Kubeconfig)
 	return problems.Err()
 }
 

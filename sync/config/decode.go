@@ -167,6 +167,23 @@ func (d *decoder) refuseKey(o *object, key, message string) {
 	}
 }
 
+// advise notes warnings about o at the values of the keys they name.
+func (d *decoder) advise(o *object, warnings error) {
+	var k *sources.KeyError
+	switch joined, ok := warnings.(interface{ Unwrap() []error }); {
+	case ok:
+		for _, warning := range joined.Unwrap() {
+			d.advise(o, warning)
+		}
+	case errors.As(warnings, &k):
+		at := o.node
+		if name, _, _ := strings.Cut(k.Key, "["); o.values[name] != nil {
+			at = o.at(k.Key)
+		}
+		d.warn(at, "%s: %s", o.what, d.hide(k.Error(), o.nodes()...))
+	}
+}
+
 func (o *object) anyWrong() bool {
 	for _, wrong := range o.wrong {
 		if wrong {

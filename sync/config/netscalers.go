@@ -7,6 +7,7 @@ import (
 	"net/netip"
 	"net/url"
 	"os"
+	"slices"
 	"time"
 
 	"nitrox/netscaler"
@@ -110,6 +111,9 @@ func (d *decoder) netscaler(n *yaml.Node, a *appliance) NetScaler {
 		d.warn(o.at("insecure_skip_verify"), "insecure_skip_verify: anyone between here and the NetScaler can read the password and change what is sent; use ca_file")
 	}
 	d.certificates(o, k.CAFile)
+	if err := sources.Exposed(k.PasswordFile); err != nil && slices.ContainsFunc(urls, func(u *url.URL) bool { return !sources.Loopback(u.Hostname()) }) {
+		d.warn(o.at("password_file"), "password_file: %v", err)
+	}
 	return NetScaler{
 		Config: netscaler.Config{
 			URLs:               names(urls, func(u *url.URL) string { return u.String() }),
