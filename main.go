@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log"
 	"os"
 	"runtime"
 	"runtime/debug"
@@ -19,8 +20,22 @@ import (
 	"nitrox/sync/config"
 )
 
-func main() {
-	os.Exit(run(untilStopped(context.Background()), os.Args, os.Stdout, os.Stderr, environment()))
+func main() { os.Exit(mainWith(os.Stdout, os.Stderr)) }
+
+// mainWith is main with outputs of its own.
+func mainWith(stdout, stderr io.Writer) (code int) {
+	// Package net/http has things to say about servers, and quotes them.
+	log.SetFlags(0)
+	log.SetOutput(remarks{stderr})
+	return run(untilStopped(context.Background()), os.Args, stdout, stderr, environment())
+}
+
+// remarks writes messages that are fit to print, one a line.
+type remarks struct{ io.Writer }
+
+func (r remarks) Write(b []byte) (int, error) {
+	_, err := fmt.Fprintln(r.Writer, message(string(b)))
+	return len(b), err
 }
 
 // environment looks variables up as they were at the start. A credential plug-in

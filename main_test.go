@@ -35,8 +35,7 @@ var update = flag.Bool("update", false, "rewrite the expected outputs of scripts
 
 func TestMain(m *testing.M) {
 	testscript.Main(m, map[string]func(){"nitrox": func() {
-		code := run(untilStopped(context.Background()), os.Args, guard(os.Stdout), guard(os.Stderr), environment())
-		os.Exit(code)
+		os.Exit(mainWith(guard(os.Stdout), guard(os.Stderr)))
 	}})
 }
 
@@ -266,6 +265,7 @@ func TestImportsPointOneWay(t *testing.T) {
 		{"./sources/kubeapi", `^nitrox/sources/(all|docker|file|kubernetes|marathon)`},
 		{"./sync/lease", `^nitrox/(sync$|netscaler|sources/(all|docker|file|kubernetes|marathon))`},
 		{"./netscaler", `^nitrox/(sync|sources|netscaler/)`},
+		{"./redact", `^nitrox/(sync|sources|netscaler)|^[^/]+\.[^/]+/`},
 		{"./netscaler", `^k8s\.io/`},
 		{"./sync", `^nitrox/(sync/config|sources/|netscaler/)`},
 		{"./sync", `^(k8s\.io/|gopkg\.in/yaml)`},

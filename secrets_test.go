@@ -51,6 +51,12 @@ func parrot(form string) http.HandlerFunc {
 		case "raw":
 			w.WriteHeader(http.StatusConflict)
 			io.WriteString(w, text)
+		case "unasked": // more than was asked for, on a connection that is kept
+			conn, _, err := w.(http.Hijacker).Hijack()
+			if err == nil {
+				fmt.Fprintf(conn, "HTTP/1.1 403 Forbidden\r\nContent-Length: 2\r\n\r\nno%s", text)
+				conn.Close()
+			}
 		case "ok": // not an answer to anything
 			io.WriteString(w, `"`+text)
 		case "elsewhere":
@@ -72,7 +78,7 @@ func TestSecretsAreNeverPrinted(t *testing.T) {
 		bearer   = "kubeconfig-bearer/token+0123456789=="
 		issued   = "issued-by-the-plug-in.0123456789_abc"
 	)
-	for _, form := range []string{"json", "html", "raw", "ok", "elsewhere"} {
+	for _, form := range []string{"json", "html", "raw", "ok", "elsewhere", "unasked"} {
 		for _, loggedIn := range []bool{false, true} {
 			t.Run(fmt.Sprintf("%s, logged in %v", form, loggedIn), func(t *testing.T) {
 				dir := t.TempDir()
@@ -168,8 +174,11 @@ apps:
 						t.Errorf("%s shows %q:\n%.3000s", what, shown, around(text, shown))
 					}
 				}
-				if len(pages["/readyz"]) < 100 || !strings.Contains(pages["/readyz"]+pages["the log"], "***") {
+				if form != "unasked" && len(pages["/readyz"]) < 100 || !strings.Contains(pages["/readyz"]+pages["the log"], "***") {
 					t.Errorf("nothing was echoed: %s\n%s", pages["/readyz"], log.String())
+				}
+				if form == "unasked" && !strings.Contains(log.String(), "Unsolicited response") {
+					t.Errorf("what was not asked for was not noticed:\n%s", log.String())
 				}
 				if loggedIn && session == "" {
 					t.Error("there was no session")
