@@ -54,7 +54,7 @@ func (s secret) forms() (all []form) {
 const cutOff = 4
 
 // find returns where a form ends that begins at a place of text; 0: none does.
-func (f form) find(text string, at int) (end int) {
+func (f *form) find(text string, at int) (end int) {
 	got := 0
 	for got < len(f.text) && at+got < len(text) && text[at+got] == f.text[got] {
 		got++
@@ -91,10 +91,12 @@ type span struct{ from, to int }
 func (v view) secrets() (found []span) {
 	word := 0 // the end of the last that is hidden as a whole
 	for at := range len(v.text) {
-		if at < word {
-			continue
+		if at < word || at+1 < len(v.text) && !known.begins[v.text[at]][v.text[at+1]] {
+			continue // as almost always
 		}
-		for _, f := range known.byFirst[v.text[at]] {
+		list := known.byFirst[v.text[at]]
+		for i := range list {
+			f := &list[i]
 			from, to := at, f.find(v.text, at)
 			if to == 0 {
 				continue

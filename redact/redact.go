@@ -35,8 +35,9 @@ type secret struct {
 var known struct {
 	sync.RWMutex
 	lasting map[secret]bool
-	passing []secret    // the latest last
-	byFirst [256][]form // what both look like, by the first byte
+	passing []secret       // the latest last
+	byFirst [256][]form    // what both look like, by the first byte
+	begins  [256][256]bool // the first two bytes of these
 }
 
 // Keep makes sure that no message shows the secrets, for as long as the process
@@ -92,7 +93,10 @@ func Sent(h http.Header) {
 func URL(text string) {
 	_, rest, _ := strings.Cut(text, "://")
 	if at := strings.LastIndexByte(rest, '@'); at >= 0 {
-		user, password, _ := strings.Cut(rest[:at], ":")
+		user, password, both := strings.Cut(rest[:at], ":")
+		if !both { // a token
+			Keep(user)
+		}
 		Login(user, password)
 		if plain, err := url.PathUnescape(password); err == nil {
 			Login(user, plain)
@@ -138,10 +142,16 @@ func learn(lasting bool, secrets []secret) {
 	if !changed {
 		return
 	}
-	known.byFirst = [256][]form{}
+	known.byFirst, known.begins = [256][]form{}, [256][256]bool{}
 	for _, s := range slices.AppendSeq(slices.Clone(known.passing), maps.Keys(known.lasting)) {
 		for _, f := range s.forms() {
-			known.byFirst[f.text[0]] = append(known.byFirst[f.text[0]], f)
+			first := f.text[0]
+			known.byFirst[first] = append(known.byFirst[first], f)
+			for second := range 256 {
+				if len(f.text) == 1 || int(f.text[1]) == second {
+					known.begins[first][second] = true
+				}
+			}
 		}
 	}
 }

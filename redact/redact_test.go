@@ -23,7 +23,7 @@ func forget(t testing.TB) {
 	reset := func() {
 		known.Lock()
 		defer known.Unlock()
-		known.lasting, known.passing, known.byFirst = nil, nil, [256][]form{}
+		known.lasting, known.passing, known.byFirst, known.begins = nil, nil, [256][]form{}, [256][256]bool{}
 	}
 	reset()
 	t.Cleanup(reset)
@@ -209,6 +209,7 @@ func TestPasswordsOfURLs(t *testing.T) {
 		{"http://op:hunter22@proxy:3128", "hunter22"},
 		{"http://op:hun%74er22@proxy:3128", "hunter22"},
 		{"http://op:a%zz@b@proxy:3128", "a%zz@b"},
+		{"http://a-token-as-user@proxy:3128", "a-token-as-user"},
 	} {
 		forget(t)
 		URL(c.url)
