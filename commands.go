@@ -58,7 +58,7 @@ func (p *program) app() *cli.App {
 		{
 			Name: "simulator", Usage: "serve a simulated NetScaler to try a mapping on",
 			Flags: []cli.Flag{
-				&cli.StringFlag{Name: "listen", Value: "127.0.0.1:8088", Usage: "serve NITRO at this `ADDRESS`, over HTTP"},
+				&cli.StringFlag{Name: "listen", Value: "127.0.0.1:8088", Usage: "serve NITRO at this `ADDRESS`, over HTTP; :8088 means 127.0.0.1:8088"},
 				&cli.StringFlag{Name: "config", Aliases: []string{"c"},
 					Usage: "start with the ns.conf `FILE` of a NetScaler: its servers, service groups, virtual servers, users and command policies"},
 				&cli.BoolFlag{DisableDefaultText: true, Name: "check",
@@ -66,7 +66,9 @@ func (p *program) app() *cli.App {
 				&cli.StringFlag{Name: "log-level", Value: "info", Usage: "the lowest `LEVEL` to log: debug (each line of FILE that is skipped), info, warn or error"},
 				&cli.StringFlag{Name: "user", Value: "nsroot",
 					Usage: "the `NAME` to log in with; a user of FILE, whose password there is encrypted, may do what the command policies in FILE allow, any other everything"},
-				&cli.StringFlag{Name: "password", Value: "nsroot", Usage: "the `PASSWORD` of that user"},
+				&cli.StringFlag{Name: "password", DefaultText: "$NITROX_SIMULATOR_PASSWORD, or nsroot", Value: "nsroot",
+					Usage: "the `PASSWORD` of that user, which every user of this machine can see"},
+				&cli.StringFlag{Name: "password-file", Usage: "read the password of that user from `FILE`"},
 				&cli.BoolFlag{DisableDefaultText: true, Name: "control", Usage: "also serve /simulator, where anyone can inject faults and list calls"},
 			},
 			Action: p.simulator,

@@ -27,6 +27,8 @@ import (
 	"testing"
 	"time"
 
+	"gopkg.in/yaml.v3"
+
 	"nitrox/netscaler/simulator"
 )
 
@@ -111,7 +113,7 @@ func TestSystemdServiceTellsHowTheLoopGoes(t *testing.T) {
 	}
 
 	dir := t.TempDir()
-	sim := simulator.New(simulator.Options{Users: map[string]string{"nitrox": "secret"}})
+	sim := simulator.New(simulator.Options{Users: map[string]string{"nitrox": password}})
 	sim.AddGroup("shop")
 	server := httptest.NewServer(sim)
 	defer server.Close()
@@ -124,7 +126,7 @@ func TestSystemdServiceTellsHowTheLoopGoes(t *testing.T) {
 		"nitrox.yaml": strings.ReplaceAll(mapping[1], "https://192.0.2.10", server.URL) +
 			"sources: {lab: {file: {path: endpoints.json}}}\napps: [{name: shop, from: [{source: lab, app: shop}]}]\n",
 		"endpoints.json":     `{"apps": {"shop": ["10.0.0.1:80"]}}`,
-		"netscaler-password": "secret\n",
+		"netscaler-password": password + "\n",
 	} {
 		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o600); err != nil {
 			t.Fatal(err)
@@ -342,5 +344,64 @@ func TestManualPageIsComplete(t *testing.T) {
 		if out, err := exec.Command(man, "--warnings", "-E", "UTF-8", "-l", "-Tutf8", "-Z", "docs/release/nitrox.1").CombinedOutput(); err != nil || bytes.Contains(out, []byte("warning")) {
 			t.Errorf("man: %v\n%s", err, out)
 		}
+	}
+}
+
+// What replicas serve to other machines is for those alone that the policy names.
+func TestReplicasAreNotOpenToAll(t *testing.T) {
+	var listed struct{ Resources []string }
+	dir := "examples/kubernetes/replicas/"
+	if err := yaml.Unmarshal([]byte(readFile(t, dir+"kustomization.yaml")), &listed); err != nil || !slices.Contains(listed.Resources, "networkpolicy.yaml") {
+		t.Fatalf("%v lacks the policy: %v", listed, err)
+	}
+	type labels = map[string]map[string]string
+	var policy struct {
+		APIVersion string `yaml:"apiVersion"`
+		Kind       string
+		Metadata   struct{ Namespace string }
+		Spec       struct {
+			PodSelector labels   `yaml:"podSelector"`
+			PolicyTypes []string `yaml:"policyTypes"`
+			Ingress     []struct {
+				From  []map[string]labels
+				Ports []struct{ Protocol, Port string }
+			}
+		}
+	}
+	decoder := yaml.NewDecoder(strings.NewReader(readFile(t, dir+"networkpolicy.yaml")))
+	if err := decoder.Decode(&policy); err != nil {
+		t.Fatal(err)
+	}
+	var deployment struct {
+		Metadata struct{ Namespace string }
+		Spec     struct {
+			Template struct {
+				Metadata struct{ Labels map[string]string }
+				Spec     struct {
+					Containers []struct {
+						Ports []struct {
+							Name          string
+							ContainerPort int `yaml:"containerPort"`
+						}
+					}
+				}
+			}
+		}
+	}
+	if err := yaml.Unmarshal([]byte(readFile(t, dir+"deployment.yaml")), &deployment); err != nil {
+		t.Fatal(err)
+	}
+	pod := deployment.Spec.Template
+	s := policy.Spec
+	switch {
+	case policy.APIVersion != "networking.k8s.io/v1" || policy.Kind != "NetworkPolicy" || policy.Metadata != deployment.Metadata:
+		t.Errorf("it is a %s %s in %s", policy.APIVersion, policy.Kind, policy.Metadata)
+	case !maps.Equal(s.PodSelector["matchLabels"], pod.Metadata.Labels) || !slices.Equal(s.PolicyTypes, []string{"Ingress"}):
+		t.Errorf("it is for %v, and the pods are %v", s.PodSelector, pod.Metadata.Labels)
+	case len(s.Ingress) != 1 || len(s.Ingress[0].From) != 1 || len(s.Ingress[0].From[0]["podSelector"]["matchLabels"]) == 0 ||
+		len(s.Ingress[0].From[0]["namespaceSelector"]["matchLabels"]) == 0:
+		t.Errorf("it lets too many in: %v", s.Ingress)
+	case len(s.Ingress[0].Ports) != 1 || s.Ingress[0].Ports[0].Port != pod.Spec.Containers[0].Ports[0].Name:
+		t.Errorf("it is about the ports %v, and the pod has %v", s.Ingress[0].Ports, pod.Spec.Containers[0].Ports)
 	}
 }

@@ -98,7 +98,7 @@ type kill struct {
 }
 
 func newKill(t *testing.T, at int, applied bool) *kill {
-	k := &kill{t: t, at: at, applied: applied, sim: simulator.New(simulator.Options{Users: map[string]string{"nitrox": "secret"}})}
+	k := &kill{t: t, at: at, applied: applied, sim: simulator.New(simulator.Options{Users: map[string]string{"nitrox": password}})}
 	if err := k.sim.Load(strings.NewReader(killConf)); err != nil {
 		t.Fatal(err)
 	}
@@ -161,7 +161,7 @@ func (k *kill) pass(w http.ResponseWriter, r *http.Request) {
 func (k *kill) run() error {
 	var out bytes.Buffer
 	cmd := exec.Command("nitrox", "sync", "--config", k.mapping)
-	cmd.Env = append(os.Environ(), "NS_USER=nitrox", "NS_PASSWORD=secret")
+	cmd.Env = append(os.Environ(), "NS_USER=nitrox", "NS_PASSWORD="+password)
 	cmd.Stdout, cmd.Stderr = &out, &out
 	k.mu.Lock()
 	err := cmd.Start()

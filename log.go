@@ -4,9 +4,12 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"strings"
 	stdsync "sync"
 
 	"github.com/urfave/cli/v2"
+
+	"nitrox/redact"
 )
 
 // logger writes to w as the options of the log say; terse: not what the report
@@ -19,7 +22,7 @@ func logger(c *cli.Context, w io.Writer, terse bool) (*slog.Logger, error) {
 	if terse {
 		level = slog.LevelWarn
 	}
-	options := &slog.HandlerOptions{Level: level}
+	options := &slog.HandlerOptions{Level: level, ReplaceAttr: fit}
 	switch c.String("log-format") {
 	case "text":
 		return slog.New(slog.NewTextHandler(w, options)), nil
@@ -27,6 +30,23 @@ func logger(c *cli.Context, w io.Writer, terse bool) (*slog.Logger, error) {
 		return slog.New(slog.NewJSONHandler(w, options)), nil
 	}
 	return nil, unknown("log format", c.String("log-format"), []string{"text", "json"})
+}
+
+// fit makes the texts of a log fit to print, whoever wrote them.
+func fit(_ []string, a slog.Attr) slog.Attr {
+	switch v := a.Value.Any().(type) {
+	case error:
+		a.Value = slog.StringValue(message(v.Error()))
+	case string:
+		a.Value = slog.StringValue(message(v))
+	}
+	return a
+}
+
+// message is one for an operator that may hold text from outside, and is longer
+// than what a report has room for.
+func message(text string) string {
+	return redact.Line(strings.ReplaceAll(text, "\n", "; "), 4000)
 }
 
 // logLost is told when the log cannot be written. A loop says so where a person

@@ -7,20 +7,55 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log"
 	"os"
 	"runtime"
 	"runtime/debug"
+	"strings"
 
 	_ "golang.org/x/crypto/x509roots/fallback" // for an image from scratch: the public CAs, where the system names none
 
 	"nitrox/bounds"
+	"nitrox/redact"
 	"nitrox/sync"
 	"nitrox/sync/config"
 )
 
 func main() {
 	bounds.Limit()
-	os.Exit(run(untilStopped(context.Background()), os.Args, os.Stdout, os.Stderr, os.LookupEnv))
+	os.Exit(mainWith(os.Stdout, os.Stderr))
+}
+
+// mainWith is main with outputs of its own.
+func mainWith(stdout, stderr io.Writer) (code int) {
+	// Package net/http has things to say about servers, and quotes them.
+	log.SetFlags(0)
+	log.SetOutput(remarks{stderr})
+	return run(untilStopped(context.Background()), os.Args, stdout, stderr, environment())
+}
+
+// remarks writes messages that are fit to print, one a line.
+type remarks struct{ io.Writer }
+
+func (r remarks) Write(b []byte) (int, error) {
+	_, err := fmt.Fprintln(r.Writer, message(string(b)))
+	return len(b), err
+}
+
+// environment looks variables up as they were at the start. A credential plug-in
+// of a kubeconfig inherits those of the process, so passwords do not stay there:
+// see also job.open.
+func environment() (lookup func(string) (string, bool)) {
+	all := map[string]string{}
+	for _, pair := range os.Environ() {
+		name, value, _ := strings.Cut(pair, "=")
+		all[name] = value
+	}
+	_ = os.Unsetenv("NS_PASSWORD") // fails for no name but an odd one
+	return func(name string) (string, bool) {
+		value, set := all[name]
+		return value, set
+	}
 }
 
 // program is what a command line is run with.
@@ -34,12 +69,16 @@ type program struct {
 // run carries out a command line and returns the exit code.
 func run(ctx context.Context, args []string, stdout, stderr io.Writer, lookup func(string) (string, bool)) int {
 	p := &program{stdout: stdout, stderr: stderr, lookup: lookup}
+	for _, name := range []string{"HTTP_PROXY", "HTTPS_PROXY", "http_proxy", "https_proxy"} {
+		proxy, _ := lookup(name)
+		redact.URL(proxy)
+	}
 	if err := p.app().RunContext(ctx, args); err != nil {
 		var problems config.Problems
 		if errors.As(err, &problems) {
 			fmt.Fprintln(stderr, problems) // they name the file themselves
 		} else {
-			fmt.Fprintf(stderr, "nitrox: %v\n", err)
+			fmt.Fprintf(stderr, "nitrox: %s\n", message(err.Error()))
 		}
 		return sync.ExitFailed
 	}

@@ -27,6 +27,7 @@ import (
 	"github.com/rogpeppe/go-internal/testscript"
 
 	"nitrox/netscaler/simulator"
+	"nitrox/redact/redacttest"
 	"nitrox/sources/all"
 	"nitrox/sync/config"
 	"nitrox/trust"
@@ -36,7 +37,44 @@ import (
 var update = flag.Bool("update", false, "rewrite the expected outputs of scripts and documents")
 
 func TestMain(m *testing.M) {
-	testscript.Main(m, map[string]func(){"nitrox": main})
+	testscript.Main(m, map[string]func(){"nitrox": func() {
+		os.Exit(mainWith(guard(os.Stdout), guard(os.Stderr)))
+	}})
+}
+
+// password is that of the NetScaler's user in tests that run the binary. Nothing
+// ever prints it, in any form.
+const password = `hun"ter\2<&> 100%`
+
+// guarded is an output of the binary that ends it if a password is in it.
+type guarded struct {
+	io.Writer
+	secrets []string
+	written []byte
+}
+
+// guard leaves a terminal as it is, which the binary must recognise.
+func guard(f *os.File) io.Writer {
+	g := &guarded{Writer: f}
+	for _, pair := range os.Environ() {
+		if name, value, _ := strings.Cut(pair, "="); (strings.Contains(name, "PASSWORD") || strings.HasSuffix(name, "_PW")) && len(value) > 4 {
+			g.secrets = append(g.secrets, value)
+		}
+	}
+	if isTerminal(f) {
+		return f
+	}
+	return g
+}
+
+func (g *guarded) Write(b []byte) (int, error) {
+	g.written = append(g.written, b...)
+	if shown := redacttest.Shown(string(g.written), g.secrets...); shown != "" {
+		fmt.Fprintf(os.Stderr, "A SECRET WAS PRINTED: %s\n%s", shown, g.written)
+		os.Exit(99)
+	}
+	g.written = g.written[max(0, len(g.written)-1000):]
+	return g.Writer.Write(b)
 }
 
 // TestScripts runs testdata/script. Beside the commands of testscript there are
@@ -55,13 +93,14 @@ func TestScripts(t *testing.T) {
 		UpdateScripts:       *update,
 		RequireExplicitExec: true,
 		Setup: func(env *testscript.Env) error {
-			s := simulator.New(simulator.Options{Users: map[string]string{"nitrox": "secret"}})
+			s := simulator.New(simulator.Options{Users: map[string]string{"nitrox": password}})
 			server := httptest.NewServer(s)
 			env.Defer(server.Close)
 			env.Values[key{}] = s
 			env.Setenv("NETSCALER", server.URL)
 			env.Setenv("NS_USER", "nitrox")
-			env.Setenv("NS_PASSWORD", "secret")
+			env.Setenv("NS_PASSWORD", password)
+			env.Setenv("PASSWORD", password)
 			return nil
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
@@ -147,6 +186,11 @@ func nitrox(t *testing.T, ctx context.Context, env map[string]string, args ...st
 	var out, log bytes.Buffer
 	lookup := func(name string) (string, bool) { v, ok := env[name]; return v, ok }
 	code = run(ctx, append([]string{"nitrox"}, args...), &out, &log, lookup)
+	for name, value := range env {
+		if shown := redacttest.Shown(out.String()+log.String(), value); shown != "" && name == "NS_PASSWORD" && value != "nsroot" { // which the user is called too
+			t.Errorf("%s is printed: %q", name, shown)
+		}
+	}
 	return code, out.String(), log.String()
 }
 
@@ -242,6 +286,7 @@ func TestImportsPointOneWay(t *testing.T) {
 		{"./sync/lease", `^nitrox/(sync$|netscaler|sources/(all|docker|file|kubernetes|marathon))`},
 		{"./trust", `^nitrox/[^t]|^[^/]+\.[^/]+/`},
 		{"./netscaler", `^nitrox/(sync|sources|netscaler/)`},
+		{"./redact", `^nitrox/(sync|sources|netscaler)|^[^/]+\.[^/]+/`},
 		{"./netscaler", `^k8s\.io/`},
 		{"./sync", `^nitrox/(sync/config|sources/|netscaler/)`},
 		{"./sync", `^(k8s\.io/|gopkg\.in/yaml)`},
@@ -366,6 +411,8 @@ func TestSimulatorCommand(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, c := range []struct{ args, says string }{
+		{"simulator --password-file no-such-file", "no-such-file"},
+		{"simulator --password-file a --password b", "cannot be combined"},
 		{"simulator --config no-such-file", "no-such-file"},
 		{"simulator --check --config " + bad, "bad.conf: line 2: "},
 		{"simulator --listen nowhere", "nowhere"},

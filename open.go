@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"fmt"
 	"maps"
+	"os"
 	"slices"
 
 	"nitrox/netscaler"
@@ -18,9 +19,15 @@ func (j *job) open() (*sync.Syncer, error) {
 	if err != nil {
 		return nil, err
 	}
-	for _, w := range m.Warnings {
-		j.log.Warn(w.Message, "file", w.File, "line", w.Line)
+	for _, name := range m.PasswordVariables {
+		_ = os.Unsetenv(name) // no plug-in inherits it; j.lookup still has it
 	}
+	for _, w := range m.Warnings {
+		if !slices.Contains(j.warned, w) { // a loop says it again only of a mapping that changes it
+			j.log.Warn(w.Message, "file", w.File, "line", w.Line)
+		}
+	}
+	j.warned = m.Warnings
 	if err := knownApps(m.Apps, slices.Concat(j.options.StringSlice("app"), j.options.StringSlice("force"))); err != nil {
 		return nil, err
 	}

@@ -14,7 +14,7 @@ import (
 // Scenario 20 through the command line: the first address is the secondary, or
 // is down, or both are secondaries.
 func TestPairOnTheCommandLine(t *testing.T) {
-	users := map[string]string{"nitrox": "secret"}
+	users := map[string]string{"nitrox": password}
 	one, two := simulator.New(simulator.Options{Users: users}), simulator.New(simulator.Options{Users: users})
 	two.AddGroup("shop")
 	simulator.Pair(two, one)
@@ -35,7 +35,7 @@ func TestPairOnTheCommandLine(t *testing.T) {
 				t.Fatal(err)
 			}
 		}
-		return nitrox(t, t.Context(), map[string]string{"NS_USER": "nitrox", "NS_PASSWORD": "secret"}, "sync", "--config", mapping)
+		return nitrox(t, t.Context(), map[string]string{"NS_USER": "nitrox", "NS_PASSWORD": password}, "sync", "--config", mapping)
 	}
 	for host, nodes := range [][2]string{{first.URL, second.URL}, {down.URL, second.URL}} {
 		if code, out, log := sync(nodes, host+1); code != 0 || !strings.Contains(out, fmt.Sprintf("10.0.0.%d:80", host+1)) {

@@ -32,7 +32,7 @@ func TestExampleOfTheUserOnTheCommandLine(t *testing.T) {
 		return map[string]*regexp.Regexp{"nitrox": regexp.MustCompile(strings.Join(specs, "|"))}
 	}
 	sync := func(t *testing.T, allowed map[string]*regexp.Regexp, netscaler, app string) (code int, out string) {
-		sim := simulator.New(simulator.Options{Users: map[string]string{"nitrox": "secret"}, Policies: allowed})
+		sim := simulator.New(simulator.Options{Users: map[string]string{"nitrox": password}, Policies: allowed})
 		if err := sim.Load(strings.NewReader("add serviceGroup old HTTP\nadd ns partition web\nswitch ns partition web\nadd serviceGroup old HTTP\nadd lb vserver lb-shop HTTP 192.0.2.5 80\n")); err != nil {
 			t.Fatal(err)
 		}
@@ -51,7 +51,7 @@ func TestExampleOfTheUserOnTheCommandLine(t *testing.T) {
 				}
 			}
 			var log string
-			if code, out, log = nitrox(t, t.Context(), map[string]string{"NS_USER": "nitrox", "NS_PASSWORD": "secret"}, "sync", "--config", mapping); code != 0 {
+			if code, out, log = nitrox(t, t.Context(), map[string]string{"NS_USER": "nitrox", "NS_PASSWORD": password}, "sync", "--config", mapping); code != 0 {
 				return code, out + log
 			}
 		}

@@ -43,14 +43,14 @@ apps: [{name: shop, from: [{source: lab, app: shop}]}]
 
 func newProcess(t *testing.T, args ...string) *process {
 	p := &process{t: t, dir: t.TempDir(), started: make(chan struct{})}
-	p.sim = simulator.New(simulator.Options{Users: map[string]string{"nitrox": "secret"}})
+	p.sim = simulator.New(simulator.Options{Users: map[string]string{"nitrox": password}})
 	p.sim.AddGroup("shop")
 	p.server = httptest.NewServer(p)
 	t.Cleanup(p.server.Close)
 	p.write("nitrox.yaml", fmt.Sprintf(signalMapping, p.server.URL))
 	p.write("endpoints.json", `{"apps": {"shop": ["10.0.0.1:80"]}}`)
 	p.cmd = exec.Command("nitrox", append(args, "--config", filepath.Join(p.dir, "nitrox.yaml"))...)
-	p.cmd.Env = append(os.Environ(), "NS_USER=nitrox", "NS_PASSWORD=secret", "TERM=xterm")
+	p.cmd.Env = append(os.Environ(), "NS_USER=nitrox", "NS_PASSWORD="+password, "TERM=xterm")
 	return p
 }
 

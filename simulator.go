@@ -17,7 +17,9 @@ import (
 
 	"github.com/urfave/cli/v2"
 
+	"nitrox/netscaler"
 	"nitrox/netscaler/simulator"
+	"nitrox/sync/observe"
 )
 
 // simulator serves a simulated NetScaler until it is stopped, or only checks the
@@ -33,13 +35,17 @@ func (p *program) simulator(c *cli.Context) error {
 		}
 		return p.checkConfig(c, level)
 	}
-	l, err := net.Listen("tcp", c.String("listen"))
+	password, err := p.simulatorPassword(c)
 	if err != nil {
 		return err
 	}
+	l, err := observe.Listen(c.String("listen"))
+	if err != nil {
+		return fmt.Errorf("--listen: %w", err)
+	}
 	defer l.Close() // Serve has closed it, unless something went wrong before
 	sim := simulator.New(simulator.Options{
-		Users:   map[string]string{c.String("user"): c.String("password")},
+		Users:   map[string]string{c.String("user"): password},
 		Control: c.Bool("control"),
 		NSIP:    nsip(l.Addr()),
 	})
@@ -53,7 +59,7 @@ func (p *program) simulator(c *cli.Context) error {
 				file, strings.Join(loaded.Encrypted, ", "))
 		}
 	}
-	server := &http.Server{Handler: sim, ReadHeaderTimeout: 10 * time.Second}
+	server := &http.Server{Handler: observe.Local(l, sim), ReadHeaderTimeout: 10 * time.Second}
 	context.AfterFunc(c.Context, func() { _ = server.Close() }) // Serve says how it ended
 	fmt.Fprintf(p.stdout, "a simulated NetScaler is at http://%v, user %s; stop it with Ctrl-C\n", l.Addr(), c.String("user"))
 	if err := server.Serve(l); !errors.Is(err, http.ErrServerClosed) {
@@ -112,6 +118,22 @@ func (p *program) loadConfig(sim *simulator.Simulator, file string, level slog.L
 		fmt.Fprintf(p.stderr, "skipped %d %s: %s\n", len(loaded.Skipped), lines, strings.Join(commands, ", "))
 	}
 	return loaded, nil
+}
+
+// simulatorPassword is the one to log in with: of the options, which every user
+// of this machine can see, of a file, or of the environment.
+func (p *program) simulatorPassword(c *cli.Context) (string, error) {
+	file := c.String("password-file")
+	fromEnvironment, set := p.lookup("NITROX_SIMULATOR_PASSWORD")
+	switch {
+	case file != "" && c.IsSet("password"):
+		return "", errors.New("--password cannot be combined with --password-file; give one of the two")
+	case file != "":
+		return netscaler.SecretFile(file).Reveal()
+	case !c.IsSet("password") && set && fromEnvironment != "":
+		return fromEnvironment, nil
+	}
+	return c.String("password"), nil
 }
 
 // nsip is an address of its own for the simulator at each port of this machine:

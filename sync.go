@@ -10,6 +10,7 @@ import (
 	"github.com/urfave/cli/v2"
 
 	"nitrox/sync"
+	"nitrox/sync/config"
 	"nitrox/sync/lease"
 	"nitrox/sync/observe"
 )
@@ -29,6 +30,7 @@ type job struct {
 	// terse: on a terminal the report of a single run says what the log would.
 	terse     bool
 	chronicle sync.Chronicle
+	warned    []config.Problem // the warnings about the mapping that was loaded last
 	// mute: the last report could not be written; unreported: one could not.
 	mute, unreported bool
 }
@@ -72,7 +74,11 @@ func (p *program) sync(c *cli.Context, dryRun bool) error {
 			return fmt.Errorf("--leader-elect: %w", err)
 		}
 	}
-	j.observer = observe.New(observe.Options{Version: release(), Every: c.Duration("loop")})
+	watched := observe.Options{Version: release(), Every: c.Duration("loop")}
+	if j.leading != nil {
+		watched.Led = j.leading.Renewed
+	}
+	j.observer = observe.New(watched)
 	inUse, err := os.ReadFile(p.file(c)) // before it is loaded: a later change is seen as one
 	if err != nil {
 		inUse = nil // loading says what is wrong

@@ -250,7 +250,7 @@ func (p *process) watched(columns uint16, code int) string {
 func slow(t *testing.T, members int, args ...string) *process {
 	p := newProcess(t, args...)
 	p.sim = simulator.New(simulator.Options{
-		Users: map[string]string{"nitrox": "secret"}, Lacks: []string{"arrays"},
+		Users: map[string]string{"nitrox": password}, Lacks: []string{"arrays"},
 		ReadLatency: 500 * time.Millisecond, WriteLatency: 20 * time.Millisecond, SaveTime: 500 * time.Millisecond,
 	})
 	p.sim.AddGroup("shop")

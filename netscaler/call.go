@@ -17,6 +17,7 @@ import (
 	"github.com/hashicorp/go-retryablehttp"
 
 	"nitrox/bounds"
+	"nitrox/redact"
 	"nitrox/trust"
 )
 
@@ -44,7 +45,6 @@ type call struct {
 	own bool
 	// oneTry: its caller makes the other tries, if more says that they are of use.
 	oneTry, more bool
-	secret       string // what must not be printed
 
 	begun  time.Time // the first try
 	tried  time.Time // the last
@@ -132,6 +132,7 @@ func (c *Client) send(ctx context.Context, s *session, k *call) (reply, error) {
 	}
 	if s.cookie != "" {
 		req.Header.Set("Cookie", s.cookie)
+		redact.Sent(req.Header)
 	}
 	if c.cfg.Instance.IsValid() && !k.own {
 		req.Header.Set("_MPS_API_PROXY_MANAGED_INSTANCE_IP", c.cfg.Instance.String())
@@ -148,7 +149,7 @@ func (c *Client) send(ctx context.Context, s *session, k *call) (reply, error) {
 	}
 	if k.err == nil && k.reply.code != 0 {
 		c.log.WarnContext(ctx, "the NetScaler accepted the call, with a warning", "netscaler", s.base, "method", k.method, "path", k.path,
-			"errorcode", k.reply.code, "message", printable(k.reply.message, k.secret))
+			"errorcode", k.reply.code, "message", printable(k.reply.message))
 	}
 	return k.reply, k.outcome(ctx, s.base, c.cfg)
 }
@@ -175,8 +176,11 @@ func (k *call) receive(resp *http.Response) error {
 // call was carried out. Other errors mean that it could not be read.
 func (k *call) read(resp *http.Response) (reply, error) {
 	if resp.StatusCode >= 300 && resp.StatusCode < 400 {
-		where := printable(resp.Header.Get("Location"))
-		return reply{}, &Error{Status: resp.StatusCode, Message: fmt.Sprintf("redirected to %q, which is not followed; give that host as url", where)}
+		where := "another host" // the rest of a URL may hold secrets, of whoever redirects
+		if to, err := resp.Location(); err == nil {
+			where = printable(to.Scheme + "://" + to.Host)
+		}
+		return reply{}, &Error{Status: resp.StatusCode, Message: fmt.Sprintf("redirected to %s, which is not followed; give that host as url", where)}
 	}
 	decode, limit := k.decode, k.max
 	if decode == nil || resp.StatusCode >= 400 {
@@ -191,15 +195,16 @@ func (k *call) read(resp *http.Response) (reply, error) {
 	err = cmp.Or(body.Err, err)
 	if k.own {
 		a.takeCookies(resp)
+		redact.Session(a.session)
 	}
-	failed := &Error{Status: resp.StatusCode, Code: a.code, Message: printable(a.message, k.secret), Failed: a.failed}
+	failed := &Error{Status: resp.StatusCode, Code: a.code, Message: printable(a.message), Failed: a.failed}
 	var page notNITRO
 	switch {
 	case errors.As(err, &page):
-		failed.Message = "not a NITRO answer: " + strings.TrimSuffix(printable(plainText(string(page)), k.secret), ".")
+		failed.Message = "not a NITRO answer: " + strings.TrimSuffix(printable(plainText(redact.Line(page, 1024))), ".")
 		return a, failed
 	case err != nil && resp.StatusCode >= 400 && a.code == 0:
-		failed.Message = "the answer cannot be read: " + printable(err.Error(), k.secret)
+		failed.Message = "the answer cannot be read: " + printable(err.Error())
 		return a, failed
 	case err != nil:
 		return a, fmt.Errorf("%w: %w", errUnreadable, err)

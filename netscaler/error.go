@@ -6,7 +6,8 @@ import (
 	"net/http"
 	"net/netip"
 	"strings"
-	"unicode"
+
+	"nitrox/redact"
 )
 
 // ErrLogin is wrapped by the error of every call after the appliance has
@@ -232,27 +233,5 @@ func missing(group string) error {
 	return fmt.Errorf("service group %s: %w; create it, or correct its name in the mapping", group, ErrNoGroup)
 }
 
-// maxText is how many characters of an answer are worth printing.
-const maxText = 300
-
-// printable makes one line of text that came over the network: control and
-// invisible characters, which can forge log lines and steer terminals, are
-// gone, and so are the secrets.
-func printable(text string, secrets ...string) string {
-	for _, secret := range secrets {
-		if secret != "" {
-			text = strings.ReplaceAll(text, secret, hidden)
-		}
-	}
-	text = strings.Map(func(r rune) rune {
-		if r == unicode.ReplacementChar || !unicode.IsPrint(r) {
-			return ' '
-		}
-		return r
-	}, text)
-	text = strings.Join(strings.Fields(text), " ")
-	if runes := []rune(text); len(runes) > maxText {
-		text = string(runes[:maxText-1]) + "…"
-	}
-	return text
-}
+// printable is text that came over the network, fit to print: see [redact.Line].
+func printable(text string) string { return redact.Line(text, 300) }

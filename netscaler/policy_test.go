@@ -203,6 +203,28 @@ func TestExampleOfTheUserForOptionalFeatures(t *testing.T) {
 	}
 }
 
+// Who may bind groups to a vserver may not bind policies to it.
+func TestExampleOfTheUserBindsNoPolicies(t *testing.T) {
+	p := readPolicies(t)
+	allowed := allowing(p.commands(slices.Concat(p.bound, p.optional)...))["nitrox"]
+	for command, want := range map[string]bool{
+		"bind lb vserver vip sg-shop":                                true,
+		`bind lb vserver "my vip" "sg shop"`:                         true,
+		"bind lb vserver vip -policyName p":                          false,
+		"bind lb vserver vip sg-shop -policyName p -priority 10":     false,
+		"bind lb vserver vip  -policyName p":                         false,
+		"bind lb vserver vip sg-shop   -policyName p":                false,
+		"bind lb vserver vip -serviceName s":                         false,
+		"bind lb vserver":                                            false,
+		"bind cs vserver vip -policyName p":                          false,
+		"bind lb vserver vip sg-shop; bind lb vserver x -policyName": false,
+	} {
+		if allowed.MatchString(command) != want {
+			t.Errorf("%s: allowed %v", command, !want)
+		}
+	}
+}
+
 // stateless is one call that carries its credentials.
 func stateless(t *testing.T, sim *simulator.Simulator, method, path, body string) (status int) {
 	t.Helper()

@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"nitrox/bounds"
+	"nitrox/redact"
 )
 
 // Secret is a password that lies in a file or was given as text. It cannot be
@@ -26,6 +27,7 @@ func (s Secret) Reveal() (string, error) {
 		if s.text == "" {
 			return "", fmt.Errorf("no password is given")
 		}
+		redact.Keep(s.text)
 		return s.text, nil
 	}
 	b, err := bounds.ReadFile(s.file)
@@ -36,14 +38,13 @@ func (s Secret) Reveal() (string, error) {
 	if text == "" {
 		return "", fmt.Errorf("read the password: %s is empty", s.file)
 	}
+	redact.Keep(text)
 	return text, nil
 }
 
-const hidden = "***"
-
 // Format prints *** for every verb, %#v included.
-func (Secret) Format(f fmt.State, _ rune)   { fmt.Fprint(f, hidden) }
-func (Secret) String() string               { return hidden }
-func (Secret) LogValue() slog.Value         { return slog.StringValue(hidden) }
-func (Secret) MarshalText() ([]byte, error) { return []byte(hidden), nil }
-func (Secret) MarshalYAML() (any, error)    { return hidden, nil }
+func (Secret) Format(f fmt.State, _ rune)   { fmt.Fprint(f, redact.Hidden) }
+func (Secret) String() string               { return redact.Hidden }
+func (Secret) LogValue() slog.Value         { return slog.StringValue(redact.Hidden) }
+func (Secret) MarshalText() ([]byte, error) { return []byte(redact.Hidden), nil }
+func (Secret) MarshalYAML() (any, error)    { return redact.Hidden, nil }

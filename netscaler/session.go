@@ -9,6 +9,8 @@ import (
 	"net/url"
 	"slices"
 	"time"
+
+	"nitrox/redact"
 )
 
 // session is a log-in on one node. It does not change once it is in use, but
@@ -182,6 +184,7 @@ func (c *Client) login(ctx context.Context, base string, impatient bool) (*sessi
 	if err != nil {
 		return nil, fmt.Errorf("log in to %s: %w", base, err)
 	}
+	redact.Login(c.cfg.Username, password)
 	sum := sha256.Sum256([]byte(password))
 	if until := c.refusal.at.Add(loginPause); c.refusal.err != nil && sum == c.refusal.password && time.Now().Before(until) {
 		return nil, fmt.Errorf("%w; not tried again before the password changes, or %s", c.refusal.err, until.Format(time.TimeOnly))
@@ -216,16 +219,16 @@ func (c *Client) login(ctx context.Context, base string, impatient bool) (*sessi
 func (c *Client) askForSession(ctx context.Context, base string, impatient bool, password string) (*session, error) {
 	body := map[string]any{"username": c.cfg.Username, "password": password}
 	if c.noLife.Load() || c.cfg.Instance.IsValid() {
-		return c.tryLogin(ctx, base, impatient, password, body)
+		return c.tryLogin(ctx, base, impatient, body)
 	}
 	body["timeout"] = int(c.cfg.life().Seconds())
-	s, err := c.tryLogin(ctx, base, impatient, password, body)
+	s, err := c.tryLogin(ctx, base, impatient, body)
 	if e := refused(err); e == nil || !e.noLife() {
 		return s, err
 	}
 	why := err
 	delete(body, "timeout")
-	if s, err = c.tryLogin(ctx, base, impatient, password, body); err == nil {
+	if s, err = c.tryLogin(ctx, base, impatient, body); err == nil {
 		c.noLife.Store(true)
 		c.log.WarnContext(ctx, "the NetScaler refuses to limit the lifetime of a session",
 			"netscaler", base, "error", why)
@@ -242,10 +245,10 @@ func (e *Error) noLife() bool {
 // tryLogin sends a log-in. One that is on its way is let end, whatever becomes
 // of the caller that happened to need it: given up, it would be a session that
 // nobody can end.
-func (c *Client) tryLogin(ctx context.Context, base string, impatient bool, password string, login map[string]any) (*session, error) {
+func (c *Client) tryLogin(ctx context.Context, base string, impatient bool, login map[string]any) (*session, error) {
 	k := &call{
 		method: http.MethodPost, path: "config/login", limit: c.loginLimit(),
-		own: true, oneTry: true, impatient: impatient, secret: password,
+		own: true, oneTry: true, impatient: impatient,
 		body: map[string]any{"login": login},
 	}
 	a, err := c.send(context.WithoutCancel(ctx), &session{base: base}, k)

@@ -112,6 +112,13 @@ type Checker interface {
 	Check() error
 }
 
+// Warner is implemented by configurations that can be legal and unwise. Warnings
+// reads files, and contacts nothing.
+type Warner interface {
+	// Warnings returns nil, a [KeyError], or several joined.
+	Warnings() error
+}
+
 // Path is a file's name in a source's configuration. A relative one is taken
 // from the folder of the mapping file, which is done when the file is read.
 type Path string

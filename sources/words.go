@@ -2,7 +2,8 @@ package sources
 
 import (
 	"fmt"
-	"strings"
+
+	"nitrox/redact"
 )
 
 // Count writes a number of things: "1 pod", "3 pods".
@@ -14,11 +15,4 @@ func Count(n int, noun string) string {
 }
 
 // Excerpt is the beginning, on one line, of a text that somebody else wrote.
-func Excerpt[T ~string | ~[]byte](text T) string {
-	const most = 500
-	line := strings.Join(strings.Fields(strings.ToValidUTF8(string(text[:min(len(text), most)]), "")), " ")
-	if len(text) > most {
-		line += "…"
-	}
-	return line
-}
+func Excerpt[T ~string | ~[]byte](text T) string { return redact.Line(text, 500) }

@@ -146,11 +146,11 @@ func jsonOutcome(o Outcome) jsonApp {
 		a.Notes = append(a.Notes, OneLine(note))
 	}
 	for _, e := range o.Desired.Endpoints {
-		a.Endpoints = append(a.Endpoints, jsonEndpoint{e.Addr.String(), e.Weight, e.Order, e.Uncertain, e.Origin})
+		a.Endpoints = append(a.Endpoints, jsonEndpoint{e.Addr.String(), e.Weight, e.Order, OneLine(e.Uncertain), OneLine(e.Origin)})
 	}
 	for i, answer := range o.Answers {
 		for _, l := range answer.LeftOut {
-			a.LeftOut = append(a.LeftOut, jsonLeftOut{o.App.From[i].Source, l.What, l.Why})
+			a.LeftOut = append(a.LeftOut, jsonLeftOut{o.App.From[i].Source, OneLine(l.What), OneLine(l.Why)})
 		}
 	}
 	for _, d := range o.Changes() {
@@ -169,11 +169,11 @@ func jsonOutcome(o Outcome) jsonApp {
 
 func jsonOf(c netscaler.Change) jsonChange {
 	if !ofMember(c.Op) {
-		return jsonChange{Op: c.Op.String(), What: OneLine(Subject(c)), Server: c.Server, Why: c.Why}
+		return jsonChange{Op: c.Op.String(), What: OneLine(Subject(c)), Server: OneLine(c.Server), Why: OneLine(c.Why)}
 	}
 	j := jsonChange{
-		Op: c.Op.String(), Address: c.Addr.String(), Server: c.Server, Weight: c.Weight, Order: c.Order,
-		Delay: c.Delay.Seconds(), Why: c.Why,
+		Op: c.Op.String(), Address: c.Addr.String(), Server: OneLine(c.Server), Weight: c.Weight, Order: c.Order,
+		Delay: c.Delay.Seconds(), Why: OneLine(c.Why),
 	}
 	if c.Op == netscaler.Set {
 		j.Was = &jsonSettings{c.Was.Weight, c.Was.Order}
@@ -184,7 +184,7 @@ func jsonOf(c netscaler.Change) jsonChange {
 func jsonMembers(members []netscaler.Member) []jsonMember {
 	out := []jsonMember{}
 	for _, m := range members {
-		j := jsonMember{Server: m.Server, Weight: m.Weight, Up: m.Up, Order: m.Order, Remaining: m.Remaining.Seconds()}
+		j := jsonMember{Server: OneLine(m.Server), Weight: m.Weight, Up: m.Up, Order: m.Order, Remaining: m.Remaining.Seconds()}
 		if m.Addr.IsValid() {
 			j.Address = m.Addr.String()
 		}

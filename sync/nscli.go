@@ -4,10 +4,12 @@ import (
 	"bytes"
 	"fmt"
 	"io"
+	"regexp"
 	"slices"
 	"strings"
 
 	"nitrox/netscaler"
+	"nitrox/redact"
 )
 
 // NSCLI writes the plan as commands of the NetScaler's own command line, to
@@ -122,7 +124,14 @@ func commandsOf(c netscaler.Change) (lines []string) {
 	case netscaler.Unbind:
 		say("unbind %s", member)
 	}
-	return lines
+	if c.Create != nil {
+		words := []string{c.Group, c.Create.ServiceType}
+		if v := c.Create.VServer; v != nil {
+			words = append(words, v.Name, v.Method)
+		}
+		return pasteable(lines, words...)
+	}
+	return pasteable(lines, c.Group, c.Server)
 }
 
 // options are the settings that are to be others than they were.
@@ -136,12 +145,34 @@ func options(s, was netscaler.Settings) (text string) {
 	return text
 }
 
-// quote puts a name into quotes if the command line would take it apart. A
-// name from outside never ends a line or a quote.
-func quote(name string) string {
-	name = strings.ReplaceAll(OneLine(name), `"`, `\"`)
-	if strings.ContainsAny(name, " \t#;\"'\\") || name == "" {
-		return `"` + name + `"`
+// quote writes a word of the command line by the rules of the NetScaler: what is
+// more than letters, digits and a few marks stands in double quotes, between which
+// brackets, bars and dollars are as plain as in a policy expression, and a
+// backslash goes before quotes, question marks and backslashes ("Configure
+// advanced policy expressions in a policy").
+func quote(word string) string {
+	if plainWord.MatchString(word) {
+		return word
 	}
-	return name
+	return `"` + escapes.Replace(word) + `"`
+}
+
+var (
+	plainWord = regexp.MustCompile(`^[A-Za-z0-9_.:@=][A-Za-z0-9_.:@=-]*$`)
+	escapes   = strings.NewReplacer(`\`, `\\`, `"`, `\"`, "?", `\?`)
+	typeable  = regexp.MustCompile(`^[ -~]*$`)
+)
+
+// pasteable makes comments of commands with a word that cannot be typed, which is
+// no name of a NetScaler's, or that must not be shown.
+func pasteable(lines []string, words ...string) []string {
+	for _, word := range words {
+		if !typeable.MatchString(word) || strings.Contains(OneLine(word), redact.Hidden) {
+			for i, line := range lines {
+				lines[i] = OneLine("# not to be pasted, a name cannot be shown as it is: " + line)
+			}
+			break
+		}
+	}
+	return lines
 }

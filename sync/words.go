@@ -6,9 +6,9 @@ import (
 	"strconv"
 	"strings"
 	"time"
-	"unicode"
 
 	"nitrox/netscaler"
+	"nitrox/redact"
 )
 
 // kind is what all reports say of a kind of change.
@@ -163,28 +163,8 @@ func Short(d time.Duration) string {
 	return two(24*time.Hour, "d", time.Hour, "h")
 }
 
-// OneLine makes text that came from outside fit to print: one line, not too
-// long, without characters that cannot be seen and could forge log lines, steer
-// terminals or make text look like other text.
-func OneLine(s string) string {
-	const most = 400
-	plain := func(r rune) bool { return r != unicode.ReplacementChar && unicode.IsPrint(r) }
-	s = strings.ReplaceAll(s, "\n", "; ")
-	if strings.ContainsFunc(s, func(r rune) bool { return !plain(r) }) || strings.Contains(s, "  ") {
-		s = strings.Join(strings.Fields(strings.Map(func(r rune) rune {
-			if plain(r) {
-				return r
-			}
-			return ' '
-		}, s)), " ")
-	}
-	if s = strings.TrimSpace(s); len(s) > most {
-		if runes := []rune(s); len(runes) > most {
-			s = string(runes[:most-1]) + "…"
-		}
-	}
-	return s
-}
+// OneLine makes text that came from outside fit to print: see [redact.Line].
+func OneLine(s string) string { return redact.Line(strings.ReplaceAll(s, "\n", "; "), 400) }
 
 // text is an error fit to print; empty for none.
 func text(err error) string {

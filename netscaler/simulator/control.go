@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/netip"
+	"net/url"
 	"strconv"
 	"strings"
 	"time"
@@ -23,7 +24,12 @@ import (
 //	POST   /simulator/config  carries out commands, as another administrator
 //	POST   /simulator/node    {"do": "failover" | "boot" | "kill sessions"} or {"role": "Secondary"}
 //	POST   /simulator/health  {"group": "sg", "addr": "10.0.0.1:80", "up": false}
+//
+// A browser that another site has sent here is refused.
 func (s *Simulator) control(r *http.Request, body []byte) *reply {
+	if foreign(r) {
+		return s.plain(http.StatusForbidden, "the control endpoint is not for pages of other sites")
+	}
 	switch what := r.Method + " " + strings.TrimPrefix(r.URL.Path, "/simulator/"); what {
 	case "POST faults":
 		return s.done(s.postFault(body))
@@ -52,6 +58,16 @@ func (s *Simulator) control(r *http.Request, body []byte) *reply {
 	default:
 		return s.plain(http.StatusNotFound, "the control endpoint has no "+what)
 	}
+}
+
+// foreign says whether a browser makes the request for a page of another site.
+func foreign(r *http.Request) bool {
+	if site := r.Header.Get("Sec-Fetch-Site"); site != "" && site != "same-origin" && site != "none" {
+		return true
+	}
+	origin := r.Header.Get("Origin")
+	from, err := url.Parse(origin)
+	return origin != "" && (err != nil || from.Host != r.Host)
 }
 
 func (s *Simulator) plain(status int, text string) *reply {

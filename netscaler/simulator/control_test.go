@@ -1,6 +1,8 @@
 package simulator_test
 
 import (
+	"net/http"
+	"net/http/httptest"
 	"strings"
 	"testing"
 
@@ -52,5 +54,35 @@ func TestControlEndpoint(t *testing.T) {
 	}
 	if a := start(t, simulator.Options{}, "").send("GET", "/simulator/state", ""); a.line != "404 Not Found" {
 		t.Errorf("nobody asked for the control endpoint: %s", a.line)
+	}
+}
+
+// What a page of another site can make a browser send is refused.
+func TestControlIsNotForOtherSites(t *testing.T) {
+	s := simulator.New(simulator.Options{Control: true})
+	for _, c := range []struct {
+		headers string
+		want    int
+	}{
+		{"", 204},
+		{"Sec-Fetch-Site: same-origin; Origin: http://127.0.0.1:8088", 204},
+		{"Sec-Fetch-Site: none", 204},
+		{"Sec-Fetch-Site: cross-site", 403},
+		{"Sec-Fetch-Site: same-site", 403},
+		{"Origin: http://evil.example", 403},
+		{"Origin: http://127.0.0.1:9999", 403},
+		{"Origin: null", 403},
+	} {
+		r := httptest.NewRequest(http.MethodDelete, "http://127.0.0.1:8088/simulator/faults", nil)
+		for header := range strings.SplitSeq(c.headers, "; ") {
+			if name, value, ok := strings.Cut(header, ": "); ok {
+				r.Header.Set(name, value)
+			}
+		}
+		w := httptest.NewRecorder()
+		s.ServeHTTP(w, r)
+		if w.Code != c.want {
+			t.Errorf("%q: HTTP %d, want %d", c.headers, w.Code, c.want)
+		}
 	}
 }

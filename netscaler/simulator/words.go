@@ -62,7 +62,7 @@ func split(line string) ([]word, error) {
 				b.WriteByte('\r')
 			case 't':
 				b.WriteByte('\t')
-			case '"', '\'', '\\':
+			case '"', '\'', '\\', '?':
 				b.WriteByte(line[i])
 			default:
 				b.WriteByte('\\')

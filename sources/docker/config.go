@@ -100,6 +100,23 @@ func (c Config) Check() error {
 	return problems.Err()
 }
 
+// Warnings implements [sources.Warner].
+func (c Config) Warnings() error {
+	var problems sources.Problems
+	for i, text := range c.hosts() {
+		key := "host"
+		if c.Host == "" {
+			key = fmt.Sprintf("hosts[%d]", i)
+		}
+		a, err := parseAddress(text)
+		if err == nil && a.network == "tcp" && a.url.Scheme != "https" && !c.tls() && !sources.Loopback(a.url.Hostname()) {
+			problems.Add(key, "without TLS anyone between here and the daemon can change its answers, and whoever reaches the port is root there; use ca_file, cert_file and key_file")
+		}
+	}
+	problems.Expose("key_file", c.KeyFile)
+	return problems.Err()
+}
+
 func (c Config) hosts() []string {
 	if c.Host != "" {
 		return append([]string{c.Host}, c.Hosts...)

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"nitrox/bounds"
+	"nitrox/redact"
 	"nitrox/sources"
 	"nitrox/trust"
 )
@@ -58,6 +59,7 @@ func (c Certificates) TLS(pem PEM) (*tls.Config, error) {
 			return nil, fmt.Errorf("%s contains no certificate", c.CAFile)
 		}
 	}
+	redact.Keep(pem.key)
 	if c.CertFile != "" {
 		pair, err := tls.X509KeyPair([]byte(pem.cert), []byte(pem.key))
 		if err != nil {

@@ -14,6 +14,7 @@ import (
 	"k8s.io/client-go/tools/clientcmd/api"
 
 	"nitrox/bounds"
+	"nitrox/redact"
 	"nitrox/sources/httpapi"
 	"nitrox/trust"
 )
@@ -34,6 +35,7 @@ func newClient(config *rest.Config, http1 bool, pins []trust.Fingerprint) (*Clie
 	config = rest.CopyConfig(config)
 	config.UserAgent = "nitrox"
 	config.Timeout = 0 // the context has it
+	config.Wrap(func(rt http.RoundTripper) http.RoundTripper { return noted{rt} })
 	if http1 {
 		config.NextProtos = []string{"http/1.1"}
 	}
@@ -83,6 +85,18 @@ func under(t http.RoundTripper) (*http.Transport, error) {
 		}
 	}
 }
+
+// noted keeps from messages what proves who makes a request, wherever that came
+// from: it is below everything that adds credentials.
+type noted struct{ http.RoundTripper }
+
+func (n noted) RoundTrip(r *http.Request) (*http.Response, error) {
+	redact.Sent(r.Header)
+	return n.RoundTripper.RoundTrip(r)
+}
+
+// WrappedRoundTripper lets client-go close connections that are not in use.
+func (n noted) WrappedRoundTripper() http.RoundTripper { return n.RoundTripper }
 
 // Host is the API server's, for errors.
 func (c *Client) Host() string { return c.base.Host }

@@ -24,6 +24,7 @@ import (
 	"k8s.io/client-go/tools/clientcmd/api"
 
 	"nitrox/bounds"
+	"nitrox/redact"
 	"nitrox/sources"
 	"nitrox/sources/httpapi"
 	"nitrox/trust"
@@ -88,6 +89,13 @@ func (c *Cluster) Connect() (*Client, error) {
 
 const maxKubeconfig = 4 << 20
 
+// Insecure says whether the kubeconfig tells not to verify the API server's
+// certificate.
+func (c *Cluster) Insecure() bool {
+	config, _, err := c.load()
+	return err == nil && config.Insecure
+}
+
 // load finds out where the cluster is and who asks. kubeconfig is nil for a
 // pod's service account.
 func (c *Cluster) load() (config *rest.Config, kubeconfig *api.Config, err error) {
@@ -116,6 +124,17 @@ func (c *Cluster) load() (config *rest.Config, kubeconfig *api.Config, err error
 	kubeconfig, err = rules.Load()
 	if err != nil {
 		return nil, nil, fmt.Errorf("kubeconfig: %w", err)
+	}
+	for _, cluster := range kubeconfig.Clusters {
+		redact.URL(cluster.ProxyURL)
+	}
+	for _, user := range kubeconfig.AuthInfos {
+		redact.Keep(string(user.ClientKeyData))
+		redact.Session(user.Token)
+		redact.Login(user.Username, user.Password)
+		if p := user.AuthProvider; p != nil { // it makes requests of its own
+			redact.Session(p.Config["refresh-token"], p.Config["id-token"], p.Config["client-secret"])
+		}
 	}
 	context, err := choose(kubeconfig, c.Context)
 	if err == nil {

@@ -9,6 +9,7 @@ import (
 	"k8s.io/apimachinery/pkg/util/validation"
 
 	"nitrox/sources"
+	"nitrox/sources/kubeapi"
 	"nitrox/trust"
 )
 
@@ -68,6 +69,17 @@ func checkNodes(problems *sources.Problems, types []AddressType, selector string
 	if _, err := labels.Parse(selector); err != nil {
 		problems.Add("node_selector", "this is not a label selector like pool=edge or pool in (edge, dmz): %w", err)
 	}
+}
+
+// Warnings implements [sources.Warner].
+func (c Config) Warnings() error {
+	var problems sources.Problems
+	cluster := kubeapi.Cluster{Kubeconfig: c.Kubeconfig, Context: c.Context}
+	if cluster.Insecure() {
+		problems.Add("kubeconfig", "its insecure-skip-tls-verify lets anyone between here and the API server read the credentials and change the answers; use certificate-authority")
+	}
+	problems.Expose("kubeconfig", c.Kubeconfig)
+	return problems.Err()
 }
 
 // addressTypes are the node addresses to bind, the best first.

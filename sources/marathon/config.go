@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"net/url"
+	"os"
 	"regexp"
 	"slices"
 	"strings"
@@ -95,6 +96,30 @@ func (c Config) Check() error {
 func (c Config) certificates() httpapi.Certificates {
 	return httpapi.Certificates{CAFile: c.CAFile, SHA256: c.CertificateSHA256}
 }
+
+// Warnings implements [sources.Warner].
+func (c Config) Warnings() error {
+	var problems sources.Problems
+	for i, text := range c.URLs {
+		u, err := parseURL(text)
+		if err == nil && inTheClear(u) && (c.Username != "" || c.TokenFile != "" || c.ServiceAccountFile != "") {
+			problems.Add(fmt.Sprintf("urls[%d]", i), "http:// sends the credentials in the clear; use https://")
+		}
+	}
+	if text, err := os.ReadFile(string(c.ServiceAccountFile)); err == nil {
+		var a serviceAccount
+		if a.parse(text) == nil && inTheClear(a.endpoint) {
+			problems.Add("service_account_file", "its login_endpoint begins with http://, so that the token is sent in the clear; use https://")
+		}
+	}
+	problems.Expose("password_file", c.PasswordFile)
+	problems.Expose("token_file", c.TokenFile)
+	problems.Expose("service_account_file", c.ServiceAccountFile)
+	return problems.Err()
+}
+
+// inTheClear: what is sent there can be read on the way.
+func inTheClear(u *url.URL) bool { return u.Scheme == "http" && !sources.Loopback(u.Hostname()) }
 
 // parseURL reads the root of a Marathon's API. Its errors do not repeat text
 // that may hold a password.

@@ -19,6 +19,7 @@ import (
 	"time"
 
 	"nitrox/bounds"
+	"nitrox/redact"
 	"nitrox/sources/httpapi"
 	"nitrox/trust"
 )
@@ -49,6 +50,7 @@ func (c credentials) authorize(ctx context.Context, r *http.Request, again bool)
 		if err != nil {
 			return false, fmt.Errorf("read the password: %w", err)
 		}
+		redact.Login(c.config.Username, password)
 		r.SetBasicAuth(c.config.Username, password)
 		return true, nil
 	case c.config.TokenFile != "":
@@ -64,6 +66,7 @@ func (c credentials) authorize(ctx context.Context, r *http.Request, again bool)
 		return true, nil
 	}
 	r.Header.Set("Authorization", "token="+token)
+	redact.Sent(r.Header)
 	return renewed, nil
 }
 
@@ -146,6 +149,7 @@ func (a *serviceAccount) parse(text []byte) error {
 	case err != nil || a.endpoint.Host == "" || a.endpoint.User != nil || a.endpoint.Scheme != "https" && a.endpoint.Scheme != "http":
 		return errors.New("its login_endpoint is not a URL like https://leader.mesos/acs/api/v1/auth/login")
 	}
+	redact.Keep(a.PrivateKey)
 	block, _ := pem.Decode([]byte(a.PrivateKey))
 	if block == nil {
 		return errors.New("its private_key is not PEM")
@@ -170,6 +174,7 @@ func (a *serviceAccount) login(ctx context.Context, client *http.Client, now tim
 	if err != nil {
 		return "", err
 	}
+	redact.Session(proof)
 	body, err := json.Marshal(map[string]any{"uid": a.UID, "token": proof, "exp": now.Add(tokenLife).Unix()})
 	if err != nil {
 		return "", err

@@ -24,6 +24,8 @@ type Mapping struct {
 	Apps []sync.App
 	// Warnings are what is legal and unwise, such as http:// beyond loopback.
 	Warnings []Problem
+	// PasswordVariables are the environment variables that hold passwords.
+	PasswordVariables []string
 }
 
 // NetScaler is one entry of netscalers.
@@ -54,7 +56,7 @@ func Load(file string, kinds []sources.Kind, lookup func(string) (string, bool))
 	if len(d.problems) > 0 {
 		return nil, Problems(inOrder(d.problems))
 	}
-	m.Warnings = inOrder(d.warnings)
+	m.Warnings, m.PasswordVariables = inOrder(d.warnings), d.passwords
 	return m, nil
 }
 

@@ -21,6 +21,7 @@ type decoder struct {
 	// show.
 	hidden             map[*yaml.Node][]hidden
 	problems, warnings []Problem
+	passwords          []string // the variables that hold them
 }
 
 func (d *decoder) add(line, column int, message string) {
@@ -163,6 +164,23 @@ func (d *decoder) refuseKey(o *object, key, message string) {
 	}
 	if !o.wrong[name] {
 		d.problem(item(n, key), "%s: %s", key, d.hide(message, o.nodes()...))
+	}
+}
+
+// advise notes warnings about o at the values of the keys they name.
+func (d *decoder) advise(o *object, warnings error) {
+	var k *sources.KeyError
+	switch joined, ok := warnings.(interface{ Unwrap() []error }); {
+	case ok:
+		for _, warning := range joined.Unwrap() {
+			d.advise(o, warning)
+		}
+	case errors.As(warnings, &k):
+		at := o.node
+		if name, _, _ := strings.Cut(k.Key, "["); o.values[name] != nil {
+			at = o.at(k.Key)
+		}
+		d.warn(at, "%s: %s", o.what, d.hide(k.Error(), o.nodes()...))
 	}
 }
 

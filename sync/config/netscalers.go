@@ -119,6 +119,9 @@ func (d *decoder) netscaler(n *yaml.Node, a *appliance) NetScaler {
 		d.problem(o.at("certificate_sha256"), "certificate_sha256: http:// has no certificate; write https://")
 	}
 	d.certificates(o, k.CAFile)
+	if err := sources.Exposed(k.PasswordFile); err != nil && slices.ContainsFunc(urls, func(u *url.URL) bool { return !sources.Loopback(u.Hostname()) }) {
+		d.warn(o.at("password_file"), "password_file: %v", err)
+	}
 	return NetScaler{
 		Config: netscaler.Config{
 			URLs:               names(urls, func(u *url.URL) string { return u.String() }),
@@ -187,6 +190,7 @@ func (d *decoder) passwordText(n *yaml.Node) netscaler.Secret {
 		d.problem(n, "password: must not be written in this file; write ${NAME} for an environment variable that holds it, or use password_file")
 		return netscaler.Secret{}
 	}
+	d.passwords = append(d.passwords, name[1])
 	text, set := d.lookup(name[1])
 	switch {
 	case !set:

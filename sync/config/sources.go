@@ -79,6 +79,9 @@ func (d *decoder) source(n *yaml.Node, s *source, kinds []sources.Kind) sync.Sou
 	if len(d.problems) > before {
 		return sync.Source{}
 	}
+	if w, ok := config.Interface().(sources.Warner); ok {
+		d.advise(o, w.Warnings())
+	}
 	opened, err := s.kind.Open(config.Elem().Interface())
 	d.refuse(o, err)
 	return sync.Source{Opened: opened, Timeout: common.Timeout}

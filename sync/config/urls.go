@@ -9,6 +9,8 @@ import (
 	"strconv"
 	"strings"
 
+	"nitrox/sources"
+
 	"gopkg.in/yaml.v3"
 )
 
@@ -64,7 +66,7 @@ func (d *decoder) url(o *object, key, text string) *url.URL {
 	case err != nil:
 		d.problem(o.at(key), "%s: %v", key, err)
 		return nil
-	case u.Scheme == "http" && !loopback(u.Hostname()):
+	case u.Scheme == "http" && !sources.Loopback(u.Hostname()):
 		d.warn(o.at(key), "%s: http:// sends the password in the clear; use https://", key)
 	}
 	return u
@@ -160,9 +162,4 @@ func bracketed(host string) string {
 		return "[" + host + "]"
 	}
 	return host
-}
-
-func loopback(host string) bool {
-	a, err := netip.ParseAddr(host)
-	return host == "localhost" || err == nil && a.IsLoopback()
 }

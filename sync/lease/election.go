@@ -1,7 +1,6 @@
 package lease
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"math/rand/v2"
@@ -18,6 +17,9 @@ import (
 // has returned, so that it can end its work in order; then it is released. If
 // the lease was lost, Run waits for lead to return and stands by once more.
 func (l *Lease) Run(ctx context.Context, lead func(ctx context.Context)) {
+	l.mu.Lock()
+	l.heard = time.Now()
+	l.mu.Unlock()
 	for l.acquire(ctx) && l.term(ctx, lead) {
 	}
 }
@@ -116,9 +118,16 @@ func (l *Lease) runsFor() time.Duration {
 	if l.seen.HolderIdentity == "" || l.seen.HolderIdentity == l.identity {
 		return 0
 	}
-	given := time.Duration(l.seen.LeaseDurationSeconds) * time.Second
-	return max(0, cmp.Or(given, l.duration)-time.Since(l.changed))
+	given := l.duration
+	if seconds := l.seen.LeaseDurationSeconds; seconds > 0 {
+		given = time.Duration(min(seconds, mostSeconds)) * time.Second
+	}
+	return max(0, given-time.Since(l.changed))
 }
+
+// mostSeconds bounds what a holder may ask others to wait for when it is not heard
+// from: nobody should have to look for who has written 68 years into a lease.
+const mostSeconds = 600
 
 // write makes the lease ours, or renews it; nil makes a new one.
 func (l *Lease) write(ctx context.Context, o *object) error {
@@ -140,7 +149,7 @@ func (l *Lease) write(ctx context.Context, o *object) error {
 	l.mine = o
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.sent, l.seen = sent, o.Spec
+	l.sent, l.seen, l.heard = sent, o.Spec, sent
 	return nil
 }
 
@@ -173,6 +182,9 @@ func (l *Lease) see(ctx context.Context, now spec) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.seen = now
+	if now.HolderIdentity != "" {
+		l.heard = l.changed
+	}
 }
 
 // lose notes that the lease is not ours.

@@ -75,6 +75,9 @@ type Lease struct {
 	sent time.Time
 	// seen is what the lease said when it was last read or written.
 	seen spec
+	// heard is when somebody was last seen to hold the lease anew, or since when
+	// this replica has looked.
+	heard time.Time
 }
 
 // ErrNotLeading is why a term ends, and why a write is refused: the lease is
@@ -131,6 +134,22 @@ func (l *Lease) Held() error {
 		return fmt.Errorf("%w: it does not hold lease %s", ErrNotLeading, l.name)
 	case l.left() <= 0:
 		return fmt.Errorf("%w: lease %s was not renewed for %v", ErrNotLeading, l.name, l.tenure())
+	}
+	return nil
+}
+
+// unheard is after how many durations without a renewal something is wrong: a
+// standby takes the lease after one.
+const unheard = 3
+
+// Renewed says that nobody has renewed the lease for three durations, as far as
+// this replica can see; nil: somebody has, or it has only begun to look.
+func (l *Lease) Renewed() error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if silent := time.Since(l.heard); !l.heard.IsZero() && silent > unheard*l.duration {
+		return fmt.Errorf("nobody has renewed lease %s for %v, so nobody makes changes; this replica's log says why it cannot lead",
+			l.name, silent.Round(time.Second))
 	}
 	return nil
 }

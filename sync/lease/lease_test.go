@@ -251,6 +251,61 @@ func TestAHolderThatSaysNotForHowLongIsRespected(t *testing.T) {
 	})
 }
 
+// What a lease says of its duration is neither waited for beyond ten minutes nor
+// taken for none at all.
+func TestAnAbsurdDurationIsBounded(t *testing.T) {
+	for seconds, want := range map[int]time.Duration{
+		15: 15 * time.Second, 600: 10 * time.Minute, 601: 10 * time.Minute, 1<<31 - 1: 10 * time.Minute, 1 << 60: 10 * time.Minute,
+		9223372037: 10 * time.Minute, -1: duration, -1 << 60: duration, 0: duration,
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			server := newAPIServer()
+			server.set(aLease(map[string]any{"holderIdentity": "other", "leaseDurationSeconds": json.Number(fmt.Sprint(seconds))}))
+			a := begin(t, server, "a", idle)
+			wait(want - time.Second)
+			if a.Held() == nil {
+				t.Errorf("%d seconds are not respected for %v", seconds, want)
+			}
+			wait(2 * time.Second)
+			if err := a.Held(); err != nil {
+				t.Errorf("%d seconds: after %v: %v", seconds, want, err)
+			}
+		})
+	}
+}
+
+// Who stands by knows when nobody leads any more.
+func TestAReplicaTellsThatNobodyRenews(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		server := newAPIServer()
+		a := begin(t, server, "a", idle)
+		wait(time.Second)
+		b := begin(t, server, "b", idle)
+		renewed := func(want bool) {
+			t.Helper()
+			if err := b.Renewed(); (err == nil) != want || err != nil && !strings.Contains(err.Error(), "nobody has renewed lease nitrox/nitrox for 1m") {
+				t.Errorf("%v, want %v", err, want)
+			}
+		}
+		wait(time.Hour)
+		renewed(true)
+		b.road.cut()
+		wait(3*duration - 4*time.Second) // the last that it saw is up to three seconds old
+		renewed(true)
+		wait(8 * time.Second)
+		renewed(false)
+		leads(t, a, true) // b cannot know
+		b.road.set(nil)
+		wait(duration)
+		renewed(true)
+		a.stop()
+		<-a.ended
+		wait(time.Minute)
+		leads(t, b, true)
+		renewed(true)
+	})
+}
+
 func TestADeletedLeaseMakesNoSecondLeader(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		server := newAPIServer()

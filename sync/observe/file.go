@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strings"
 	stdsync "sync"
+	"syscall"
 
 	dto "github.com/prometheus/client_model/go"
 	"github.com/prometheus/common/expfmt"
@@ -91,25 +92,30 @@ const maxFile = 64 << 20
 // readMetrics reads what an earlier run wrote; a missing or empty file is one
 // without metrics.
 func readMetrics(path string) (map[string]*dto.MetricFamily, error) {
-	f, err := os.Open(path)
+	there, err := os.Lstat(path)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, nil
 	}
 	if err != nil {
 		return nil, err
 	}
+	// To open a pipe would wait for whoever writes to it, if ever.
+	f, err := os.OpenFile(path, os.O_RDONLY|syscall.O_NONBLOCK, 0)
+	if err != nil {
+		return nil, err
+	}
 	defer f.Close()
+	if opened, err := f.Stat(); err != nil || !there.Mode().IsRegular() || !os.SameFile(there, opened) {
+		return nil, fmt.Errorf("%s is not a regular file, so it is left as it is; give the name of a file, or of none", path)
+	}
 	text, err := io.ReadAll(io.LimitReader(f, maxFile))
 	if err != nil || len(text) == 0 {
 		return nil, err
 	}
 	parser := expfmt.NewTextParser(model.UTF8Validation)
 	families, err := parser.TextToMetricFamilies(strings.NewReader(string(text)))
-	if err == nil && families["nitrox_build_info"] == nil {
-		err = errors.New("it has no nitrox_build_info")
-	}
-	if err != nil {
-		return nil, fmt.Errorf("%s was not written by Nitrox, so it is left as it is: %w", path, err)
+	if err != nil || families["nitrox_build_info"] == nil { // the parser's error would quote what is none of ours
+		return nil, fmt.Errorf("%s was not written by Nitrox, so it is left as it is; give another name, or remove it", path)
 	}
 	return families, nil
 }

@@ -25,7 +25,8 @@ func (o *Observer) Alive() error {
 }
 
 // Ready says why the last pass was of no use: nil if it reached every NetScaler
-// and at least one source, and the loop is alive; or if it stands by.
+// and at least one source, and the loop is alive; or if it stands by and somebody
+// leads.
 func (o *Observer) Ready() error {
 	o.mu.RLock()
 	defer o.mu.RUnlock()
@@ -60,7 +61,10 @@ func (s *state) ready(now time.Time) error {
 		return err
 	}
 	if s.standby {
-		return nil
+		if s.Led == nil {
+			return nil
+		}
+		return s.Led()
 	}
 	if s.finished.Before(s.born) {
 		return errors.New("the first pass has not ended yet")

@@ -3,6 +3,7 @@ package observe_test
 import (
 	"errors"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"regexp"
 	"strings"
@@ -153,8 +154,18 @@ func TestTheMetricsFileReplacesNothingThatIsNotItsOwn(t *testing.T) {
 	if err := o.WriteMetricsFile(filepath.Join(dir, "missing", "nitrox.prom")); err == nil || !strings.Contains(err.Error(), "missing") {
 		t.Errorf("a folder that is not there: %v", err)
 	}
-	if err := o.WriteMetricsFile(dir); err == nil {
-		t.Error("a folder is no file")
+	// What is no file of its own is neither waited for nor shown.
+	pipe, link := filepath.Join(dir, "pipe.prom"), filepath.Join(dir, "link.prom")
+	if err := errors.Join(exec.Command("mkfifo", pipe).Run(), os.Symlink(mapping, link)); err != nil {
+		t.Skip(err)
+	}
+	for _, path := range []string{dir, pipe, link} {
+		if err := o.WriteMetricsFile(path); err == nil || !strings.Contains(err.Error(), "is not a regular file") || strings.Contains(err.Error(), "apps") {
+			t.Errorf("%s: %v", path, err)
+		}
+	}
+	if target, err := os.Readlink(link); err != nil || target != mapping {
+		t.Errorf("the link now leads to %q: %v", target, err)
 	}
 	left, err := filepath.Glob(filepath.Join(dir, ".*"))
 	if err != nil || len(left) > 0 {

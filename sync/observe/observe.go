@@ -28,6 +28,9 @@ type Options struct {
 	Every time.Duration
 	// Apps are those of the mapping.
 	Apps []sync.App
+	// Led says why nobody seems to lead, while this replica stands by; nil: there
+	// is but one, or somebody does.
+	Led func() error
 }
 
 // Observer keeps what the last passes found. Its methods may be called at any

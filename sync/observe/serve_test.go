@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"net/http/httptest"
 	"strings"
 	"testing"
 
@@ -83,5 +84,37 @@ func TestServingEndsWithItsContextAndLeavesNothing(t *testing.T) {
 	broken.Close()
 	if err := observe.Serve(t.Context(), broken, o.Handler(), slog.New(slog.DiscardHandler)); err == nil {
 		t.Error("serving a closed listener ended without an error")
+	}
+}
+
+// A name that leads to this machine all of a sudden gets no answer; where the
+// listener is for others too, any name may be its own.
+func TestALoopbackListenerAnswersThisMachineOnly(t *testing.T) {
+	for addr, want := range map[string]map[string]int{
+		":0": {
+			"127.0.0.1:9090": 200, "localhost": 200, "LOCALHOST:1": 200, "[::1]:9090": 200, "127.5.5.5": 200, "": 200,
+			"evil.example": 421, "evil.example:9090": 421, "127.0.0.1.evil.example": 421, "localhost.evil.example": 421, "192.0.2.1": 421, "a b": 421, "[::1": 421,
+		},
+		"0.0.0.0:0": {"nitrox.example:9090": 200, "127.0.0.1": 200},
+	} {
+		l, err := observe.Listen(addr)
+		if err != nil {
+			t.Fatal(err)
+		}
+		o := observe.New(observe.Options{Every: every})
+		for host, want := range want {
+			for _, path := range []string{"/", "/metrics", "/healthz"} {
+				r := httptest.NewRequest(http.MethodGet, path, nil)
+				r.Host = host
+				w := httptest.NewRecorder()
+				observe.Local(l, o.Handler()).ServeHTTP(w, r)
+				if w.Code != want {
+					t.Errorf("%s for %q at %s: HTTP %d, want %d", path, host, l.Addr(), w.Code, want)
+				}
+			}
+		}
+		if err := l.Close(); err != nil {
+			t.Error(err)
+		}
 	}
 }

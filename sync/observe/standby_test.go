@@ -1,11 +1,13 @@
 package observe_test
 
 import (
+	"errors"
 	"testing"
 	"time"
 
 	"nitrox/netscaler/simulator"
 	"nitrox/sync"
+	"nitrox/sync/observe"
 )
 
 // A replica that another one leads makes no passes, and nothing restarts it for
@@ -74,4 +76,21 @@ func TestWhatAReplicaFoundWhileItLedIsOld(t *testing.T) {
 		has(t, s.get("/metrics"), serving, `nitrox_apps{status="in_step"} 3`)
 		has(t, s.get("/"), "All 3 service groups in step")
 	})
+}
+
+// A replica that stands by although nobody leads is alive, and not ready.
+func TestAReplicaIsNotReadyIfNobodyLeads(t *testing.T) {
+	var nobody error
+	o := observe.New(observe.Options{Every: every, Led: func() error { return nobody }})
+	o.StandBy(true)
+	if err := o.Ready(); err != nil {
+		t.Errorf("somebody leads: %v", err)
+	}
+	nobody = errors.New("nobody has renewed it")
+	if err := o.Ready(); !errors.Is(err, nobody) {
+		t.Errorf("nobody leads: %v", err)
+	}
+	if err := o.Alive(); err != nil {
+		t.Errorf("a restart would not help: %v", err)
+	}
 }

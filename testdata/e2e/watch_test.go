@@ -9,10 +9,11 @@ import (
 	"path/filepath"
 	"slices"
 	"strconv"
-	"strings"
 	"syscall"
 	"testing"
 	"time"
+
+	"nitrox/redact/redacttest"
 )
 
 // loop runs nitrox in a loop that ends with the test, in order and silently
@@ -34,7 +35,7 @@ func (n *nitrox) loop() {
 		if err := cmd.Wait(); err != nil {
 			n.t.Errorf("nitrox ended with %v", err)
 		}
-		if strings.Contains(out.String(), password) {
+		if redacttest.Shown(out.String(), password) != "" {
 			n.t.Error("nitrox printed the password")
 		}
 		if left := n.sim.Sessions(); left != 0 {

@@ -8,6 +8,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"nitrox/redact/redacttest"
 )
 
 // blame keeps what was found, once. l.mu is held.
@@ -224,7 +226,7 @@ func (l *lab) verdict(r *result, p *pass, i int) {
 	if !slices.Contains([]int{0, 1, 3}, r.exit) || strings.Contains(r.stderr, "panic:") {
 		l.blame("exit code %d: %s", r.exit, r.stderr)
 	}
-	if strings.Contains(r.stdout+r.stderr, "secret") {
+	if redacttest.Shown(r.stdout+r.stderr, password) != "" {
 		l.blame("the password is printed")
 	}
 	now := l.look()

@@ -53,6 +53,9 @@ func want(text string) map[netip.AddrPort]int {
 	return all
 }
 
+// password is that of the NetScaler's user. Nothing may ever print it.
+const password = `pa"55\that<is&never>printed`
+
 // lab is one or two NetScalers, the proxies in front of them, and a directory with
 // a mapping and what its source says.
 type lab struct {
@@ -95,7 +98,7 @@ func newLab(s *scenario, dir string) (*lab, error) {
 	l := &lab{scenario: s, dir: dir, want: s.want, leaving: map[key]bool{}}
 	for range s.nodes() {
 		o := s.options
-		o.Users = map[string]string{"nitrox": "secret"}
+		o.Users = map[string]string{"nitrox": password}
 		o.HA = s.pair
 		l.nodes = append(l.nodes, &node{lab: l, sim: simulator.New(o)})
 	}
@@ -336,7 +339,7 @@ func (l *lab) run(args []string, copies int, plant func(*call) *fault) ([]result
 	for i := range results {
 		ctx, cancel := context.WithTimeout(context.Background(), 100*time.Second)
 		cmd := exec.CommandContext(ctx, binary, append(args, "--config", l.config(i), "--output", "json", "--log-level", "debug")...)
-		cmd.Env = []string{"NS_USER=nitrox", "NS_PASSWORD=secret", "HOME=" + l.dir}
+		cmd.Env = []string{"NS_USER=nitrox", "NS_PASSWORD=" + password, "HOME=" + l.dir}
 		var stdout, stderr bytes.Buffer
 		cmd.Stdout, cmd.Stderr = &stdout, &stderr
 		if err := cmd.Start(); err != nil {

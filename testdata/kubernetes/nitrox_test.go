@@ -19,6 +19,7 @@ import (
 	"time"
 
 	"nitrox/netscaler/simulator"
+	"nitrox/redact/redacttest"
 )
 
 // nitrox is the binary with a mapping file, and the NetScaler it looks after.
@@ -33,16 +34,19 @@ type nitrox struct {
 	used    *exec.Cmd // the last run
 }
 
+// password is that of the NetScaler's user. Nothing may ever print it.
+const password = `pa"55\that<is&never>printed`
+
 // newNitrox makes a NetScaler with empty service groups, one for each app, and
 // a mapping file of the sources and apps given as YAML.
 func newNitrox(t *testing.T, sources map[string]string, apps map[string]string) *nitrox {
 	t.Helper()
 	dir := t.TempDir()
-	n := &nitrox{t: t, sim: simulator.New(simulator.Options{Users: map[string]string{"nitrox": "secret"}}), dir: dir, mapping: filepath.Join(dir, "nitrox.yaml")}
+	n := &nitrox{t: t, sim: simulator.New(simulator.Options{Users: map[string]string{"nitrox": password}}), dir: dir, mapping: filepath.Join(dir, "nitrox.yaml")}
 	server := httptest.NewServer(n.sim)
 	t.Cleanup(server.Close)
 	n.url = server.URL
-	n.write("password", "secret\n")
+	n.write("password", password+"\n")
 	yaml := fmt.Sprintf("netscalers:\n  edge: {url: %q, username: nitrox, password_file: password}\n", server.URL)
 	yaml += "defaults: {drain: 0s, wait_up: 0s, max_remove: 100%}\nsources:\n"
 	for _, name := range slices.Sorted(maps.Keys(sources)) {
@@ -86,6 +90,9 @@ func (n *nitrox) run(args ...string) (code int, output string) {
 	var exit *exec.ExitError
 	if err := cmd.Run(); err != nil && (!errors.As(err, &exit) || exit.ExitCode() < 0) {
 		n.t.Fatalf("nitrox %s: %v\n%s", strings.Join(args, " "), err, out.String())
+	}
+	if shown := redacttest.Shown(out.String(), password, adminToken); shown != "" {
+		n.t.Errorf("nitrox %s printed a secret: %q", strings.Join(args, " "), shown)
 	}
 	n.used = cmd
 	return cmd.ProcessState.ExitCode(), out.String()

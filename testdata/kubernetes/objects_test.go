@@ -27,7 +27,8 @@ var places = map[string]string{
 	"Namespace": "/api/v1/namespaces", "Node": "/api/v1/nodes", "Service": "/api/v1/%s/services", "Pod": "/api/v1/%s/pods",
 	"ConfigMap": "/api/v1/%s/configmaps", "ServiceAccount": "/api/v1/%s/serviceaccounts", "EndpointSlice": "/apis/discovery.k8s.io/v1/%s/endpointslices",
 	"Deployment": "/apis/apps/v1/%s/deployments", "StatefulSet": "/apis/apps/v1/%s/statefulsets", "CronJob": "/apis/batch/v1/%s/cronjobs",
-	"Role": "/apis/rbac.authorization.k8s.io/v1/%s/roles", "RoleBinding": "/apis/rbac.authorization.k8s.io/v1/%s/rolebindings",
+	"NetworkPolicy": "/apis/networking.k8s.io/v1/%s/networkpolicies",
+	"Role":          "/apis/rbac.authorization.k8s.io/v1/%s/roles", "RoleBinding": "/apis/rbac.authorization.k8s.io/v1/%s/rolebindings",
 	"ClusterRole": "/apis/rbac.authorization.k8s.io/v1/clusterroles", "ClusterRoleBinding": "/apis/rbac.authorization.k8s.io/v1/clusterrolebindings",
 }
 
