@@ -180,7 +180,8 @@ func (k *call) read(resp *http.Response) (reply, error) {
 		if to, err := resp.Location(); err == nil {
 			where = printable(to.Scheme + "://" + to.Host)
 		}
-		return reply{}, &Error{Status: resp.StatusCode, Message: fmt.Sprintf("redirected to %s, which is not followed; give that host as url", where)}
+		message := fmt.Sprintf("redirected to %s, which is not followed; give that host as url", where)
+		return reply{}, &Error{Status: resp.StatusCode, Message: message}
 	}
 	decode, limit := k.decode, k.max
 	if decode == nil || resp.StatusCode >= 400 {
