@@ -27,6 +27,8 @@ type visit struct {
 	// identified gives how its NetScaler was asked which appliance it is; nil: it
 	// was not.
 	identified chan error
+	// noNodes is why the NetScaler did not tell its own addresses.
+	noNodes error
 	// noOrder: it was told that the build has no order of members.
 	noOrder bool
 	// ordinary are the outcomes whose member lists were refused.

@@ -96,12 +96,14 @@ func (s *Source) poll(ctx context.Context, c *client, queries []Query, fresh boo
 		return nil, err
 	}
 	answers := make([]sources.Answer, len(queries))
+	virtual := v.virtual()
 	for i, t := range targets {
 		if doubts[i] != nil {
 			answers[i] = sources.Doubtful(doubts[i])
 			continue
 		}
 		answers[i] = t.answer(s.policy(), known)
+		answers[i].Virtual = virtual
 	}
 	return answers, nil
 }

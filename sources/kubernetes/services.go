@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"maps"
+	"net/netip"
 	"slices"
 	"strings"
 	"sync"
@@ -117,6 +118,19 @@ func (v *view) read(ctx context.Context, c *client, namespace string, names map[
 		v.bad[key{b.meta.Namespace, b.meta.Name}] = b.err
 	}
 	return nil
+}
+
+// virtual are the ClusterIPs of all services that were read.
+func (v *view) virtual() map[netip.Addr]string {
+	all := map[netip.Addr]string{}
+	for k, s := range v.services {
+		for _, text := range append(s.Spec.ClusterIPs, s.Spec.ClusterIP) {
+			if a, err := netip.ParseAddr(text); err == nil { // not None
+				all[a] = "service " + k.String()
+			}
+		}
+	}
+	return all
 }
 
 // selectors choose the slices of services, each in a URL of reasonable length.

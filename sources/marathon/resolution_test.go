@@ -58,7 +58,7 @@ func text(a sources.Answer) string {
 	for _, e := range a.Endpoints {
 		line := e.Addr.String()
 		if e.Weight > 0 {
-			line += fmt.Sprintf(" weight %d", e.Weight)
+			line += fmt.Sprintf(" weight %d/%d", e.Weight, e.Of)
 		}
 		if e.Uncertain != "" {
 			line = "? " + line + ": " + e.Uncertain
@@ -183,8 +183,8 @@ func TestResolution(t *testing.T) {
 		{"IPv6: IPv4 is preferred of a container that has both", rawApp(overlayMode, rawTask("1", "10.0.0.1", "[31000, 31001]", `"ipAddresses": [{"ipAddress": "2001:db8::9", "protocol": "IPv6"}, {"ipAddress": "9.0.1.2", "protocol": "IPv4"}]`)), "0", "9.0.1.2:80"},
 		{"IPv6: an IPv4 address in its form", rawApp(hostMode, rawTask("1", "::ffff:10.0.0.1", "[31000, 31001]")), "0", "10.0.0.1:31000"},
 		{"IPv6: a zone is a doubt", rawApp(hostMode, rawTask("1", "fe80::1%eth0", "[31000, 31001]")), "0", "! app /a: task 1: fe80::1%eth0 has a zone, which means nothing on another machine"},
-		{"weight: from the label", rawApp(hostMode+`, "labels": {"nitrox.weight": "7", "HAPROXY_GROUP": "external"}`, rawTask("1", "10.0.0.1", "[31000, 31001]")), "0", "10.0.0.1:31000 weight 7"},
-		{"weight: a number in the label, which some tools write", rawApp(hostMode+`, "labels": {"nitrox.weight": 7, "n": null}`, rawTask("1", "10.0.0.1", "[31000, 31001]")), "0", "10.0.0.1:31000 weight 7"},
+		{"weight: from the label", rawApp(hostMode+`, "labels": {"nitrox.weight": "7", "HAPROXY_GROUP": "external"}`, rawTask("1", "10.0.0.1", "[31000, 31001]")), "0", "10.0.0.1:31000 weight 7/100"},
+		{"weight: a number in the label, which some tools write", rawApp(hostMode+`, "labels": {"nitrox.weight": 7, "n": null}`, rawTask("1", "10.0.0.1", "[31000, 31001]")), "0", "10.0.0.1:31000 weight 7/100"},
 		{"weight: none that can be used is said", rawApp(hostMode+`, "labels": {"nitrox.weight": "101"}`, rawTask("1", "10.0.0.1", "[31000, 31001]")), "0", "10.0.0.1:31000\n- label nitrox.weight=101: a weight is a number from 1 to 100"},
 		{"the same host with other ports is another endpoint, the same port is one, and the certain counts", rawApp(checked,
 			rawTask("1", "10.0.0.1", "[31000, 1]", results(alive)), rawTask("2", "10.0.0.1", "[31002, 1]"), rawTask("3", "10.0.0.1", "[31002, 1]", results(alive))), "0", "10.0.0.1:31000\n10.0.0.1:31002"},
