@@ -114,14 +114,14 @@ func unit(all []sources.Answer) int {
 // product of an endpoint's weight and its entry's, in units; 0 is no opinion. A
 // part is at most the whole, which is the entry's.
 func product(e sources.Endpoint, entry, unit int) int {
-	if e.Of > 0 {
-		part := min(max(e.Weight, 1), e.Of)
-		return max(1, (part*unit*max(entry, 1)+e.Of/2)/e.Of)
-	}
-	if e.Weight == 0 && entry == 0 && unit == 1 {
+	switch {
+	case e.Weight == 0 && entry == 0 && unit == max(e.Of, 1):
 		return 0
+	case e.Of == 0:
+		return max(e.Weight, 1) * max(entry, 1) * unit
 	}
-	return max(e.Weight, 1) * max(entry, 1) * unit
+	part := min(max(e.Weight, 1), e.Of)
+	return max(1, (part*unit*max(entry, 1)+e.Of/2)/e.Of)
 }
 
 // merge sorts by address and makes one endpoint of those that share one.

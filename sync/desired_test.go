@@ -45,7 +45,7 @@ func TestUnion(t *testing.T) {
 		{name: "beside pods that were counted", answers: []sources.Answer{answer(part(ep("10.0.0.1:80", 100), 100)), answer(ep("10.0.0.2:80", 3))},
 			want: "10.0.0.1:80 33, 10.0.0.2:80 100"},
 		{name: "alone, parts are weights", answers: []sources.Answer{answer(part(ep("10.0.0.1:80", 2), 2), part(ep("10.0.0.2:80", 0), 2))},
-			want: "10.0.0.1:80 2, 10.0.0.2:80 1"},
+			want: "10.0.0.1:80 2, 10.0.0.2:80 0"},
 		{name: "parts of different wholes", answers: []sources.Answer{answer(part(ep("10.0.0.1:80", 2), 2), part(ep("10.0.0.2:80", 1), 2)), answer(part(ep("10.0.0.3:80", 3), 3), part(ep("10.0.0.4:80", 1), 3))},
 			want: "10.0.0.1:80 100, 10.0.0.2:80 50, 10.0.0.3:80 100, 10.0.0.4:80 33"},
 		{name: "more than the whole is the whole", answers: []sources.Answer{answer(part(ep("10.0.0.1:80", 100), 2)), answer(ep("10.0.0.2:80", 0))},

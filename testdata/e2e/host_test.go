@@ -71,7 +71,7 @@ func TestHostedBySwarm(t *testing.T) {
 	}
 	write(t, filepath.Join(l.dir, "password"), password+"\n")
 	manager.docker("secret", "create", "netscaler_password", filepath.Join(l.dir, "password"))
-	deploy("https://192.0.2.10", server.URL, "drain: 30s", "drain: 0s")
+	deploy("https://192.0.2.10", server.URL, "drain: 30s", "drain: 0s", "10.0.0.0/16", l.subnet.String())
 
 	inStep := func(tasks int) {
 		t.Helper()
