@@ -3,6 +3,7 @@ package main
 import (
 	"bufio"
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"encoding/pem"
@@ -217,12 +218,19 @@ func TestEveryExampleLoads(t *testing.T) {
 				return nil // a manifest of some platform, tested with it
 			}
 			mappings++
-			m, err := config.Load(path, all.Kinds, func(string) (string, bool) { return "x", true })
+			m, err := config.Load(path, all.Kinds, func(name string) (string, bool) {
+				return cmp.Or(map[string]string{"DOCKER_HOST": "tcp://192.168.99.100:2376", "DOCKER_CERT_PATH": "/home/me/.docker/machine/machines/edge-1"}[name], "x"), true
+			})
 			if err != nil {
 				return fmt.Errorf("%s:\n%w", path, err)
 			}
 			for _, w := range m.Warnings {
 				t.Logf("%v", w)
+			}
+			for _, app := range m.Apps {
+				if len(app.Policy.Only) == 0 && !strings.HasPrefix(path, "examples/kubernetes/") {
+					t.Errorf("%s: app %s has no only", path, app.Name)
+				}
 			}
 		}
 		return nil

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"fmt"
 	"maps"
+	"net"
 	"os"
 	"slices"
 
@@ -31,7 +32,7 @@ func (j *job) open() (*sync.Syncer, error) {
 	if err := knownApps(m.Apps, slices.Concat(j.options.StringSlice("app"), j.options.StringSlice("force"))); err != nil {
 		return nil, err
 	}
-	s := &sync.Syncer{Sources: m.Sources, Apps: m.Apps, NetScalers: map[string]*sync.NetScaler{}}
+	s := &sync.Syncer{Sources: m.Sources, Apps: m.Apps, NetScalers: map[string]*sync.NetScaler{}, Lookup: net.DefaultResolver.LookupNetIP}
 	for i := range s.Apps {
 		s.Apps[i].Policy.Forced = slices.Contains(j.options.StringSlice("force"), s.Apps[i].Name)
 	}

@@ -84,9 +84,10 @@ const (
 // Client is one session on one NetScaler. It logs in when it is first used,
 // and again when the session has died. Its methods may be called concurrently.
 type Client struct {
-	cfg  Config
-	http http.RoundTripper
-	log  *slog.Logger
+	cfg       Config
+	http      http.RoundTripper
+	log       *slog.Logger
+	addresses addresses
 
 	// turn holds one token; whoever has it may use the fields below. It is a
 	// channel because waiting for it must end with the context.
@@ -136,15 +137,24 @@ func Open(c Config) (*Client, error) {
 	if c.Log == nil {
 		c.Log = slog.New(slog.DiscardHandler)
 	}
-	t := c.Transport
-	if t == nil {
+	client := &Client{cfg: c, http: c.Transport, log: c.Log, turn: make(chan struct{}, 1), lost: map[string]lostLogin{}, left: map[string]leftover{}}
+	for _, host := range c.hosts() {
+		if a, err := netip.ParseAddr(host); err == nil {
+			client.addresses.add(a)
+		}
+	}
+	if c.Instance.IsValid() {
+		client.addresses.add(c.Instance)
+	}
+	if c.Transport == nil {
 		own, err := newTransport(c)
 		if err != nil {
 			return nil, err
 		}
-		t = own
+		own.DialContext = client.dialer(own.DialContext)
+		client.http = own
 	}
-	return &Client{cfg: c, http: t, log: c.Log, turn: make(chan struct{}, 1), lost: map[string]lostLogin{}, left: map[string]leftover{}}, nil
+	return client, nil
 }
 
 // baseURL is text without its last slash. The error does not repeat text that

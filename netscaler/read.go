@@ -292,8 +292,8 @@ func (c *Client) attributes(ctx context.Context, name string) (finding[Attrs], e
 	return found(attrs), nil
 }
 
-// Names are those of all service groups.
-func (c *Client) Names(ctx context.Context) ([]string, error) {
+// GroupNames are those of all service groups.
+func (c *Client) GroupNames(ctx context.Context) ([]string, error) {
 	rows, err := c.detail(ctx, "")
 	return slices.Sorted(maps.Keys(rows)), err
 }

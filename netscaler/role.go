@@ -215,6 +215,7 @@ func (c *Client) nodes(ctx context.Context, kind string) (nodes []netip.Addr, er
 		err = errNameless
 	}
 	slices.SortFunc(nodes, netip.Addr.Compare)
+	c.addresses.add(nodes...)
 	return nodes, err
 }
 

@@ -24,6 +24,10 @@ type Endpoint struct {
 	Protocol Protocol
 	// Weight is the source's opinion, 1 to 100; 0 is none.
 	Weight int
+	// Of is what Weight is a part of, where whoever owns the app has written it:
+	// that may give up a part of what the mapping gives the entry, and take none
+	// of what it gives to others. 0: Weight is a count of what is there.
+	Of int
 	// Uncertain says why the endpoint's health is not known. Such an endpoint
 	// is kept if it is bound and never added. Empty: it is ready.
 	Uncertain string
@@ -40,6 +44,9 @@ type Answer struct {
 	Endpoints []Endpoint
 	// LeftOut are the candidates that are not endpoints, and why.
 	LeftOut []LeftOut
+	// Virtual are the addresses that the cluster itself answers at, as far as they
+	// are known, and for whom ("service shop/account"). No endpoint has one.
+	Virtual map[netip.Addr]string
 
 	whole bool
 	doubt error

@@ -4,7 +4,7 @@ import (
 	"cmp"
 	"errors"
 	"fmt"
-	"net/netip"
+	"maps"
 	"slices"
 
 	"nitrox/sources"
@@ -53,6 +53,7 @@ var errNotAsked = errors.New("its sources were not asked")
 func Union(from []From, answers []sources.Answer, p Policy) Desired {
 	var doubts []error
 	var all []Endpoint
+	unit := unit(answers)
 	for i, f := range from {
 		var answer sources.Answer // of no answer, a doubt
 		if i < len(answers) {
@@ -62,11 +63,11 @@ func Union(from []From, answers []sources.Answer, p Policy) Desired {
 			doubts = append(doubts, fmt.Errorf("source %s: %w", f.Source, doubt))
 		}
 		for _, e := range answer.Endpoints {
-			if why := unfit(e.Addr, p.Only); why != "" {
+			if why := unfit(e.Addr, p, answer.Virtual); why != "" {
 				doubts = append(doubts, fmt.Errorf("source %s: %v cannot be bound: %s", f.Source, e.Addr, why))
 				continue
 			}
-			e.Weight = product(e.Weight, f.Weight)
+			e.Weight = product(e, f.Weight, unit)
 			all = append(all, Endpoint{e, f.Order})
 		}
 	}
@@ -82,47 +83,45 @@ func confirmed(first, second sources.Answer) sources.Answer {
 	if d := second.Doubt(); d != nil && (doubt == nil || !errors.Is(d, sources.ErrAbsent)) {
 		doubt = d
 	}
-	return sources.NewAnswer(slices.Concat(second.Endpoints, first.Endpoints), second.LeftOut, doubt)
+	both := sources.NewAnswer(slices.Concat(second.Endpoints, first.Endpoints), second.LeftOut, doubt)
+	both.Virtual = maps.Clone(first.Virtual)
+	if both.Virtual == nil {
+		both.Virtual = second.Virtual
+	}
+	maps.Copy(both.Virtual, second.Virtual)
+	return both
 }
 
-// unfit says why an address is never bound; empty if it may be.
-func unfit(a netip.AddrPort, only []netip.Prefix) string {
-	ip := a.Addr()
+// unit is the weight of an endpoint of which the mapping and its source say
+// nothing. It is 1, unless weights are parts of something: then these must be
+// whole numbers of it.
+func unit(all []sources.Answer) int {
+	unit := 1
+	for _, answer := range all {
+		for _, e := range answer.Endpoints {
+			switch {
+			case e.Of <= 1 || e.Of == unit:
+			case unit == 1:
+				unit = e.Of
+			default:
+				return 100 * 100 // of different wholes: scaled down again
+			}
+		}
+	}
+	return unit
+}
+
+// product of an endpoint's weight and its entry's, in units; 0 is no opinion. A
+// part is at most the whole, which is the entry's.
+func product(e sources.Endpoint, entry, unit int) int {
 	switch {
-	case !ip.IsValid():
-		return "it is not an address"
-	case ip.Is4In6():
-		return "it is an IPv4 address in IPv6 form"
-	case ip.Zone() != "":
-		return "it has a zone"
-	case ip.IsUnspecified():
-		return "it is the unspecified address"
-	case ip.IsLoopback():
-		return "it is a loopback address"
-	case ip.IsMulticast():
-		return "it is a multicast address"
-	case ip.IsLinkLocalUnicast():
-		return "it is a link-local address"
-	case a.Port() == 0:
-		return "it has no port"
-	case a.Port() == 65535:
-		return "port 65535 means all ports on a NetScaler"
-	case !inside(ip, only):
-		return "it is outside the networks in only"
-	}
-	return ""
-}
-
-func inside(ip netip.Addr, only []netip.Prefix) bool {
-	return len(only) == 0 || slices.ContainsFunc(only, func(p netip.Prefix) bool { return p.Contains(ip) })
-}
-
-// product of two weights of which 0 means no opinion.
-func product(a, b int) int {
-	if a == 0 && b == 0 {
+	case e.Weight == 0 && entry == 0 && unit == max(e.Of, 1):
 		return 0
+	case e.Of == 0:
+		return max(e.Weight, 1) * max(entry, 1) * unit
 	}
-	return max(a, 1) * max(b, 1)
+	part := min(max(e.Weight, 1), e.Of)
+	return max(1, (part*unit*max(entry, 1)+e.Of/2)/e.Of)
 }
 
 // merge sorts by address and makes one endpoint of those that share one.

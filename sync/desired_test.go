@@ -17,6 +17,7 @@ import (
 func TestUnion(t *testing.T) {
 	ep := func(s string, w int) sources.Endpoint { return sources.Endpoint{Addr: addr(s), Weight: w} }
 	unsure := func(e sources.Endpoint) sources.Endpoint { e.Uncertain = "no health result"; return e }
+	part := func(e sources.Endpoint, of int) sources.Endpoint { e.Of = of; return e }
 	answer := func(es ...sources.Endpoint) sources.Answer { return known(es) }
 	absent := sources.Doubtful(fmt.Errorf("service web: %w", sources.ErrAbsent))
 	for _, c := range []struct {
@@ -35,6 +36,20 @@ func TestUnion(t *testing.T) {
 			want: "10.0.0.1:80 30, 10.0.0.2:80 10, 10.0.0.3:80 4"},
 		{name: "products over 100 scale the whole group", from: []sync.From{{Weight: 100}, {}}, answers: []sources.Answer{answer(ep("10.0.0.1:80", 4), ep("10.0.0.2:80", 2)), answer(ep("10.0.0.3:80", 1))},
 			want: "10.0.0.1:80 100, 10.0.0.2:80 50, 10.0.0.3:80 1"},
+		{name: "a tenant's weight of 100 takes nothing from an entry without any", answers: []sources.Answer{answer(part(ep("10.0.0.1:80", 100), 100)), answer(ep("10.0.0.2:80", 0))},
+			want: "10.0.0.1:80 100, 10.0.0.2:80 100"},
+		{name: "a tenant may give up a part", answers: []sources.Answer{answer(part(ep("10.0.0.1:80", 20), 100)), answer(ep("10.0.0.2:80", 0))},
+			want: "10.0.0.1:80 20, 10.0.0.2:80 100"},
+		{name: "a tenant's weight is a part of what the mapping gives the entry", from: []sync.From{{Weight: 1}, {Weight: 9}}, answers: []sources.Answer{answer(part(ep("10.0.0.1:80", 100), 100)), answer(ep("10.0.0.2:80", 0))},
+			want: "10.0.0.1:80 11, 10.0.0.2:80 100"},
+		{name: "beside pods that were counted", answers: []sources.Answer{answer(part(ep("10.0.0.1:80", 100), 100)), answer(ep("10.0.0.2:80", 3))},
+			want: "10.0.0.1:80 33, 10.0.0.2:80 100"},
+		{name: "alone, parts are weights", answers: []sources.Answer{answer(part(ep("10.0.0.1:80", 2), 2), part(ep("10.0.0.2:80", 0), 2))},
+			want: "10.0.0.1:80 2, 10.0.0.2:80 0"},
+		{name: "parts of different wholes", answers: []sources.Answer{answer(part(ep("10.0.0.1:80", 2), 2), part(ep("10.0.0.2:80", 1), 2)), answer(part(ep("10.0.0.3:80", 3), 3), part(ep("10.0.0.4:80", 1), 3))},
+			want: "10.0.0.1:80 100, 10.0.0.2:80 50, 10.0.0.3:80 100, 10.0.0.4:80 33"},
+		{name: "more than the whole is the whole", answers: []sources.Answer{answer(part(ep("10.0.0.1:80", 100), 2)), answer(ep("10.0.0.2:80", 0))},
+			want: "10.0.0.1:80 2, 10.0.0.2:80 2"},
 		{name: "an entry's order is that of all it has", from: []sync.From{{Order: 1}, {Order: 2}, {}},
 			answers: []sources.Answer{answer(ep("10.0.0.1:80", 0)), answer(ep("10.0.0.2:80", 0)), answer(ep("10.0.0.3:80", 0))},
 			want:    "10.0.0.1:80 0 order 1, 10.0.0.2:80 0 order 2, 10.0.0.3:80 0"},
@@ -77,25 +92,6 @@ func TestUnion(t *testing.T) {
 				t.Errorf("doubt\n got %s\nwant %s", doubt, c.doubt)
 			}
 		})
-	}
-}
-
-func TestUnfitAddressesAreNeverBound(t *testing.T) {
-	for _, s := range []string{"0.0.0.0:80", "[::]:80", "127.0.0.1:80", "[::1]:80", "224.0.0.1:80", "[ff02::1]:80", "169.254.1.1:80", "[fe80::1]:80", "[2001:db8::1%eth0]:80", "10.0.0.1:0", "[::ffff:10.0.0.1]:80"} {
-		a := netip.MustParseAddrPort(s)
-		if sync.Unfit(a, nil) == "" {
-			t.Errorf("%s would be bound", s)
-		}
-		d := sync.Union([]sync.From{{Source: "x"}}, []sources.Answer{known([]sources.Endpoint{{Addr: a}})}, sync.Policy{})
-		if len(d.Endpoints) > 0 || d.Doubt() == nil {
-			t.Errorf("%s: %v, doubt %v", s, d.Endpoints, d.Doubt())
-		}
-	}
-	if why := sync.Unfit(netip.AddrPort{}, nil); why == "" {
-		t.Error("no address would be bound")
-	}
-	if why := sync.Unfit(addr("10.0.0.1:80"), nil); why != "" {
-		t.Errorf("10.0.0.1:80: %s", why)
 	}
 }
 

@@ -31,7 +31,7 @@ type draft struct {
 // plan makes the outcomes' plans, stage by stage. What cannot have a plan gets an
 // error and leaves the stages; a plan is never changed once it is the outcome's.
 func (v *visit) plan(ctx context.Context, outcomes []*Outcome, groups netscaler.Groups) {
-	drafts := v.begin(outcomes, groups)
+	drafts := v.begin(ctx, outcomes, groups)
 	drafts = v.withAttributes(ctx, drafts)
 	drafts = v.withServers(ctx, drafts)
 	drafts = v.withFrontEnds(ctx, drafts)
@@ -46,12 +46,18 @@ func (v *visit) plan(ctx context.Context, outcomes []*Outcome, groups netscaler.
 	for i, d := range drafts {
 		d.Plan = cleaned(plans[i], d.App.Policy, inUse)
 		d.Notes = d.notes(d.Plan)
+		if d.binds() {
+			d.Notes = append(d.Notes, v.unknownOwn()...)
+		}
 	}
 }
 
-// begin takes down what is wanted and what was read.
-func (v *visit) begin(outcomes []*Outcome, groups netscaler.Groups) (drafts []*draft) {
+// begin takes down what is wanted and what was read. Before anything is bound for
+// the first time, the NetScaler is asked for its own addresses.
+func (v *visit) begin(ctx context.Context, outcomes []*Outcome, groups netscaler.Groups) (drafts []*draft) {
+	own := v.own()
 	for _, o := range outcomes {
+		o.App.Policy.Own = own
 		members, err := groups.Members(o.App.Group)
 		o.Actual = members
 		missing := o.App.Create != nil && errors.Is(err, netscaler.ErrNoGroup)
@@ -63,7 +69,21 @@ func (v *visit) begin(outcomes []*Outcome, groups netscaler.Groups) (drafts []*d
 		d.propose()
 		drafts = append(drafts, d)
 	}
+	if v.ns.nodes.Load() != nil || !slices.ContainsFunc(drafts, (*draft).binds) {
+		return drafts
+	}
+	if v.noNodes = v.ns.identify(ctx); v.noNodes == nil {
+		own = v.own()
+		for _, d := range drafts {
+			d.App.Policy.Own = own
+			d.propose()
+		}
+	}
 	return drafts
+}
+
+func (d *draft) binds() bool {
+	return slices.ContainsFunc(d.proposal.Changes, func(c netscaler.Change) bool { return c.Op == netscaler.Bind })
 }
 
 // withAttributes asks for the attributes of groups that have no member, which may

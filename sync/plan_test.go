@@ -76,7 +76,7 @@ func genPolicy() *rapid.Generator[sync.Policy] {
 
 // within drops the endpoints that Union would never let through to Diff.
 func within(p sync.Policy, endpoints []sources.Endpoint) []sources.Endpoint {
-	return slices.DeleteFunc(endpoints, func(e sources.Endpoint) bool { return sync.Unfit(e.Addr, p.Only) != "" })
+	return slices.DeleteFunc(endpoints, func(e sources.Endpoint) bool { return sync.Unfit(e.Addr, p, nil) != "" })
 }
 
 // applied is what a NetScaler makes of the changes.

@@ -95,7 +95,7 @@ func TestARunTellsWhatItIsDoing(t *testing.T) {
 		run("a first pass", func() { s.sync(0) }, map[time.Duration]string{
 			100 * time.Millisecond:  "lab| polling, prod| polling, |edge reading",
 			4 * time.Second:         "prod| polling",
-			6800 * time.Millisecond: "|edge saving",
+			7300 * time.Millisecond: "|edge saving",
 		})
 		time.Sleep(time.Minute)
 		answer = hosts(3, 4)

@@ -54,6 +54,9 @@ type Policy struct {
 	MaxRemove Limit
 	// Only fences in the addresses that are the app's; empty: all.
 	Only []netip.Prefix
+	// Own are the addresses that are never bound because they are those of the
+	// mapping's NetScalers, and whose; a pass finds them out.
+	Own map[netip.Addr]string
 	// CleanServers removes the servers of unbound members that are named by
 	// their address and that nothing else uses.
 	CleanServers bool
@@ -106,6 +109,7 @@ type NetScaler struct {
 
 	backoff backoff
 	nodes   atomic.Pointer[string] // that it leads to; nil: not known
+	names   map[string]resolved    // in its URLs; see [Syncer.lookUp]
 	unsaved bool                   // changes were made since the last save
 	saved   time.Time              // of the last save
 }

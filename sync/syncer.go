@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"net/netip"
 	"slices"
 	"time"
 )
@@ -16,6 +17,9 @@ type Syncer struct {
 	Sources    map[string]Source
 	NetScalers map[string]*NetScaler
 	Apps       []App
+	// Lookup finds the addresses of a name in a NetScaler's URL, so that they are
+	// never bound; nil: names are not looked up.
+	Lookup func(ctx context.Context, network, host string) ([]netip.Addr, error)
 	// Progress is called for each step of a pass when it begins and ends, by whichever
 	// goroutine takes it; nil: nobody watches.
 	Progress func(Step)
@@ -60,6 +64,7 @@ func (s *Syncer) pass(ctx context.Context, names []string, apply bool) Result {
 		}
 	}
 	all := s.poll(ctx, apps, false)
+	s.lookUp(ctx)
 
 	visits := map[string]*visit{}
 	var order []*visit

@@ -29,6 +29,8 @@ type visit struct {
 	// identified gives how its NetScaler was asked which appliance it is; nil: it
 	// was not.
 	identified chan error
+	// noNodes is why the NetScaler did not tell its own addresses.
+	noNodes error
 	// noOrder: it was told that the build has no order of members.
 	noOrder bool
 	// looks are what groups were last seen to have, until something of theirs is
@@ -136,7 +138,7 @@ func (v *visit) suggest(ctx context.Context, outcomes []*Outcome) {
 	if len(missing) == 0 {
 		return
 	}
-	names, err := v.ns.Client.Names(ctx)
+	names, err := v.ns.Client.GroupNames(ctx)
 	if err != nil {
 		return
 	}

@@ -22,8 +22,18 @@ import (
 // Docker Compose, also of versions that ran on a classic Swarm, writes these
 // labels on its containers.
 const (
-	composeService = "com.docker.compose.service"
-	composeProject = "com.docker.compose.project"
+	composePrefix  = "com.docker.compose."
+	composeService = composePrefix + "service"
+	composeProject = composePrefix + "project"
+	composeNumber  = composePrefix + "container-number"
+	composeOneOff  = composePrefix + "oneoff"
+)
+
+// The swarm writes these on the containers of its tasks.
+const (
+	swarmPrefix  = "com.docker.swarm."
+	swarmTask    = swarmPrefix + "task.id"
+	swarmService = swarmPrefix + "service.name"
 )
 
 // containers are the containers of an engine or a classic Swarm that queries
@@ -31,6 +41,7 @@ const (
 type containers struct {
 	byLabel map[string][]container.Summary
 	bad     map[string][]error
+	images  map[string]image // of the containers, by ID
 }
 
 // readContainers lists all containers, also those that do not run: on a
@@ -61,7 +72,7 @@ func readContainers(ctx context.Context, c *connection, queries []Query) (*conta
 	if err != nil {
 		return nil, err
 	}
-	all := &containers{make(map[string][]container.Summary), make(map[string][]error)}
+	all := &containers{byLabel: make(map[string][]container.Summary), bad: make(map[string][]error)}
 	for _, b := range bad {
 		var known struct {
 			ID     string `json:"Id"`
@@ -88,7 +99,8 @@ func readContainers(ctx context.Context, c *connection, queries []Query) (*conta
 			}
 		}
 	}
-	return all, nil
+	all.images, err = c.images.read(ctx, c, all.byLabel)
+	return all, err
 }
 
 // label is the label that a query asks for on containers, and the project that
@@ -126,17 +138,24 @@ type published struct {
 
 func (all *containers) answer(a *sources.Finding, q Query, p published) {
 	label, project := q.label()
-	list, projects := all.byLabel[label], []string(nil)
 	for _, err := range all.bad[label] {
 		a.Doubt(err)
 	}
-	if project != "" {
-		list = slices.DeleteFunc(slices.Clone(list), func(c container.Summary) bool { return c.Labels[composeProject] != project })
-	} else if q.Service != "" {
-		for _, c := range list {
-			if name := c.Labels[composeProject]; !slices.Contains(projects, name) {
-				projects = append(projects, name)
-			}
+	var list []container.Summary
+	var projects []string
+	apart := 0
+	for _, c := range all.byLabel[label] {
+		if project != "" && c.Labels[composeProject] != project {
+			continue
+		}
+		if why := lookalike(q, c, all.images[imageOf(c)].labels); why != "" {
+			a.Leave(containerName(c), why)
+			apart++
+			continue
+		}
+		list = append(list, c)
+		if name := c.Labels[composeProject]; q.Service != "" && !slices.Contains(projects, name) {
+			projects = append(projects, name)
 		}
 	}
 	switch {
@@ -145,11 +164,14 @@ func (all *containers) answer(a *sources.Finding, q Query, p published) {
 		a.Doubt(fmt.Errorf("%v: the projects %s each have one; write project/service", q, strings.Join(projects, ", ")))
 		return
 	case len(list) == 0 && len(all.bad[label]) == 0:
-		where := ""
+		where, but := "", ""
 		if project != "" {
 			where = " of the project"
 		}
-		a.Doubt(fmt.Errorf("%v: %w: no container%s has the label %s", q, sources.ErrAbsent, where, label))
+		if apart > 0 {
+			but = fmt.Sprintf(", apart from %s left out", sources.Count(apart, "container"))
+		}
+		a.Doubt(fmt.Errorf("%v: %w: no container%s has the label %s%s", q, sources.ErrAbsent, where, label, but))
 		return
 	}
 	for _, c := range list {
@@ -158,6 +180,11 @@ func (all *containers) answer(a *sources.Finding, q Query, p published) {
 			a.Leave(name, why)
 			continue
 		}
+		unread := ""
+		if err := all.images[imageOf(c)].err; err != nil {
+			unread = "its image's labels are not known"
+			a.Doubt(fmt.Errorf("%s: it is not known whether the label is its own or its image's: %w", name, err))
+		}
 		addr, protocol, why, err := containerAddr(c, q.Port, p)
 		switch {
 		case err != nil:
@@ -165,7 +192,7 @@ func (all *containers) answer(a *sources.Finding, q Query, p published) {
 		case why != "":
 			a.Leave(name, why)
 		default:
-			a.Add(sources.Endpoint{Addr: addr, Protocol: protocol, Uncertain: uncertain(c), Origin: name})
+			a.Add(sources.Endpoint{Addr: addr, Protocol: protocol, Uncertain: cmp.Or(uncertain(c), unread), Origin: name})
 		}
 	}
 }

@@ -24,7 +24,7 @@ var healthyNodes = [][2]string{
 // container publishes its port 80 on all addresses.
 func container(name string, public int) object {
 	return object{
-		"Id": "0123456789abcdef" + name, "Names": []string{name}, "Labels": object{"app": "web"},
+		"Id": "0123456789abcdef" + name, "Names": []string{name}, "Labels": object{"app": "web"}, "ImageID": "sha256:aa",
 		"State": "running", "Status": "Up 2 hours", "HostConfig": object{"NetworkMode": "default"},
 		"Ports": []object{
 			{"IP": "0.0.0.0", "PrivatePort": 80, "PublicPort": public, "Type": "tcp"},

@@ -9,7 +9,8 @@
 // A poll costs three requests in swarm mode (services, tasks, nodes), two for a
 // classic Swarm (containers, info) and one for an engine (containers), however
 // many apps there are; the first also asks for the API version and, where the
-// kind is not configured, for what kind it is.
+// kind is not configured, for what kind it is. Containers cost one more for each
+// image that the poll before did not know.
 package docker
 
 import (

@@ -37,6 +37,7 @@ type connection struct {
 	client    *client.Client
 	transport *http.Transport
 	files     httpapi.PEM // when it was made
+	images    images
 	kind      Kind
 	guessed   bool // the kind is not from the configuration
 	// versionless is set if the daemon, or what answered for it, did not tell

@@ -44,7 +44,7 @@ func TestKindIsFoundOut(t *testing.T) {
 		requests []string
 		err      string
 	}{
-		"engine":                    {handler: file("info-engine"), requests: []string{"HEAD /_ping", "GET /v1.41/info", "GET /v1.41/containers/json"}},
+		"engine":                    {handler: file("info-engine"), requests: []string{"HEAD /_ping", "GET /v1.41/info", "GET /v1.41/containers/json", "GET /v1.41/images/sha256:aa/json"}},
 		"swarm":                     {handler: swarm(t), requests: []string{"HEAD /_ping", "GET /v1.41/info", "GET /v1.41/services", "GET /v1.41/tasks", "GET /v1.41/nodes"}},
 		"classic":                   {handler: classic, requests: []string{"HEAD /_ping", "GET /_ping", "GET /v1.30/info", "GET /v1.30/info", "GET /v1.30/containers/json"}},
 		"a worker":                  {handler: file("info-worker"), err: "this is a worker of a swarm; name a manager"},

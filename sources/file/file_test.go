@@ -54,6 +54,14 @@ func speaking(p sources.Protocol, e sources.Endpoint) sources.Endpoint {
 	return e
 }
 
+// of are endpoints whose weights are parts of the heaviest.
+func of(most int, endpoints ...sources.Endpoint) []sources.Endpoint {
+	for i := range endpoints {
+		endpoints[i].Of = most
+	}
+	return endpoints
+}
+
 func TestReadsEveryForm(t *testing.T) {
 	for name, c := range map[string]struct {
 		file, content string
@@ -61,9 +69,9 @@ func TestReadsEveryForm(t *testing.T) {
 	}{
 		"plain JSON": {"e.json", `{"apps": {"web": ["10.0.0.1:80",
 			{"address": "10.0.0.2:81", "weight": 2}]}}`,
-			[]sources.Endpoint{endpoint("10.0.0.1:80", 0, "e.json:1"), endpoint("10.0.0.2:81", 2, "e.json:2")}},
+			of(2, endpoint("10.0.0.1:80", 0, "e.json:1"), endpoint("10.0.0.2:81", 2, "e.json:2"))},
 		"plain YAML": {"e.yaml", "apps:\n  web:\n  - 10.0.0.1:80\n  - address: '[2001:db8::1]:81'\n    weight: 100\n...\n",
-			[]sources.Endpoint{endpoint("10.0.0.1:80", 0, "e.yaml:3"), endpoint("[2001:db8::1]:81", 100, "e.yaml:4")}},
+			of(100, endpoint("10.0.0.1:80", 0, "e.yaml:3"), endpoint("[2001:db8::1]:81", 100, "e.yaml:4"))},
 		"consul-template, one app, port as text": {"c", "{\"servicename\": \"web\",\n\"backends\": [{\"host\": \"10.0.0.1\", \"port\": \"80\"}]}",
 			[]sources.Endpoint{endpoint("10.0.0.1:80", 0, "c:2")}},
 		"consul-template, several apps, port as number": {"c", `[{"servicename": "db", "backends": []},
@@ -74,7 +82,7 @@ func TestReadsEveryForm(t *testing.T) {
 		"an empty list is the whole truth": {"e.json", `{"apps": {"web": []}}`, nil},
 		"the same address twice has the larger weight": {"e.json",
 			`{"apps": {"web": [{"address": "10.0.0.1:80", "weight": 3}, "10.0.0.1:80", {"address": "10.0.0.1:80", "weight": 2}]}}`,
-			[]sources.Endpoint{endpoint("10.0.0.1:80", 3, "e.json:1")}},
+			of(3, endpoint("10.0.0.1:80", 3, "e.json:1"))},
 		"a port with its protocol": {"e.json", `{"apps": {"web": ["10.0.0.1:53/tcp", "10.0.0.1:53/udp"]}}`,
 			[]sources.Endpoint{speaking(sources.TCP, endpoint("10.0.0.1:53", 0, "e.json:1")), speaking(sources.UDP, endpoint("10.0.0.1:53", 0, "e.json:1"))}},
 		"consul-template, a port with its protocol": {"c", `{"servicename": "web", "backends": [{"host": "10.0.0.1", "port": "53/udp"}]}`,
@@ -296,7 +304,7 @@ func TestSuite(t *testing.T) {
 			return s
 		},
 		Query:  file.Query{App: "web"},
-		Want:   []sources.Endpoint{endpoint("10.0.0.1:80", 0, ""), endpoint("[2001:db8::1]:80", 3, "")},
+		Want:   of(3, endpoint("10.0.0.1:80", 0, ""), endpoint("[2001:db8::1]:80", 3, "")),
 		Absent: file.Query{App: "wed"},
 	})
 }

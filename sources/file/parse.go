@@ -133,6 +133,14 @@ func (f reader) add(app string, line int, entries node, endpoint func(node) (sou
 	if bad > 1 {
 		first = fmt.Errorf("%w (and %d more that cannot be used)", first, bad-1)
 	}
+	// Weights are parts of the heaviest.
+	most := 0
+	for _, e := range endpoints {
+		most = max(most, e.Weight)
+	}
+	for i := range endpoints {
+		endpoints[i].Of = most
+	}
 	f.put(app, line, endpoints, first)
 }
 

@@ -101,6 +101,7 @@ func (s *Source) poll(ctx context.Context, c *client, queries []Query, fresh boo
 		return nil, err
 	}
 	answers := make([]sources.Answer, len(queries))
+	virtual := v.virtual()
 	for i, t := range targets {
 		if doubts[i] != nil {
 			answers[i] = sources.Doubtful(doubts[i])
@@ -111,6 +112,7 @@ func (s *Source) poll(ctx context.Context, c *client, queries []Query, fresh boo
 			return nil, err
 		}
 		answers[i] = t.answer(p, known)
+		answers[i].Virtual = virtual
 	}
 	return answers, nil
 }

@@ -58,6 +58,7 @@ type service struct {
 	Spec     struct {
 		Type                  string            `json:"type"`
 		ClusterIP             string            `json:"clusterIP"`
+		ClusterIPs            []string          `json:"clusterIPs"`
 		Selector              map[string]string `json:"selector"`
 		IPFamilies            []string          `json:"ipFamilies"`
 		ExternalTrafficPolicy string            `json:"externalTrafficPolicy"`

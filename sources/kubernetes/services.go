@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"maps"
 	"net/http"
+	"net/netip"
 	"slices"
 	"strings"
 	"sync"
@@ -230,6 +231,19 @@ func (v *view) add(items []service, bad []misread) {
 	for _, b := range bad {
 		v.bad[key{b.meta.Namespace, b.meta.Name}] = b.err
 	}
+}
+
+// virtual are the ClusterIPs of all services that were read.
+func (v *view) virtual() map[netip.Addr]string {
+	all := map[netip.Addr]string{}
+	for k, s := range v.services {
+		for _, text := range append(s.Spec.ClusterIPs, s.Spec.ClusterIP) {
+			if a, err := netip.ParseAddr(text); err == nil { // not None
+				all[a] = "service " + k.String()
+			}
+		}
+	}
+	return all
 }
 
 // selectors choose the slices of services, each in a URL of reasonable length.

@@ -12,8 +12,8 @@ import (
 	"nitrox/sources"
 )
 
-// weightLabel is the label of an app that gives its endpoints a weight. Marathon
-// itself knows no weights.
+// weightLabel is the label of an app that gives its endpoints a weight, in percent
+// of what the mapping gives them. Marathon itself knows no weights.
 const weightLabel = "nitrox.weight"
 
 // found is what an app has for a query, before the names of agents are looked
@@ -115,6 +115,9 @@ func (f found) answer(app string, addresses map[string]netip.Addr, failed map[st
 			continue
 		}
 		e := sources.Endpoint{Addr: netip.AddrPortFrom(addr, uint16(c.at.port)), Protocol: f.protocol, Weight: f.weight, Uncertain: c.uncertain, Origin: "task " + c.task}
+		if e.Weight > 0 {
+			e.Of = 100
+		}
 		if addr.String() != c.at.host {
 			e.Origin += " on " + c.at.host
 		}

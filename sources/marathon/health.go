@@ -46,11 +46,10 @@ func (a *app) health(t task, newLeader bool) verdict {
 	if len(a.HealthChecks) == 0 {
 		return verdict{}
 	}
-	known, missing := 0, false
+	known := 0
 	for _, r := range t.HealthCheckResults {
 		switch {
 		case r == nil:
-			missing = true
 			continue
 		case r.Alive:
 		case newLeader && r.FirstSuccess == "":
@@ -64,8 +63,11 @@ func (a *app) health(t task, newLeader bool) verdict {
 		}
 		known++
 	}
-	if known == 0 || missing {
+	switch checks := len(a.HealthChecks); {
+	case known == 0:
 		return verdict{uncertain: "Marathon has no health result for it"}
+	case known < checks:
+		return verdict{uncertain: fmt.Sprintf("Marathon has results of %d of its %d health checks", known, checks)}
 	}
 	return verdict{}
 }
@@ -87,7 +89,7 @@ func (a *app) readiness(t task, now time.Time) verdict {
 	if len(a.Deployments) == 0 || len(a.ReadinessChecks) == 0 {
 		return verdict{}
 	}
-	found := false
+	ready := 0
 	for _, r := range a.ReadinessCheckResults {
 		if r.TaskID != t.ID {
 			continue
@@ -95,9 +97,9 @@ func (a *app) readiness(t task, now time.Time) verdict {
 		if !r.Ready {
 			return verdict{out: "it is not ready yet"}
 		}
-		found = true
+		ready++
 	}
-	if found {
+	if ready >= len(a.ReadinessChecks) {
 		return verdict{}
 	}
 	timeout := 0.0

@@ -61,7 +61,7 @@ func text(a sources.Answer) string {
 			line += "/" + string(e.Protocol)
 		}
 		if e.Weight > 0 {
-			line += fmt.Sprintf(" weight %d", e.Weight)
+			line += fmt.Sprintf(" weight %d/%d", e.Weight, e.Of)
 		}
 		if e.Uncertain != "" {
 			line = "? " + line + ": " + e.Uncertain
@@ -125,14 +125,16 @@ func TestResolution(t *testing.T) {
 		{"host: no task has one, a doubt", rawApp(hostMode, rawTask("1", "", "[31000, 31001]")), "0",
 			"- task 1: its agent is not named\n! app /a: none of its running tasks names its agent"},
 		{"health: no checks, running suffices", rawApp(hostMode+`, "healthChecks": []`, rawTask("1", "10.0.0.1", "[31000, 31001]", results(failing))), "0", "10.0.0.1:31000"},
-		{"health: all alive", rawApp(checked, rawTask("1", "10.0.0.1", "[31000, 31001]", results(alive, alive)), rawTask("2", "10.0.0.2", "[31000, 31001]", results(alive))), "0",
+		{"health: all alive", rawApp(checked, rawTask("1", "10.0.0.1", "[31000, 31001]", results(alive, alive)), rawTask("2", "10.0.0.2", "[31000, 31001]", results(alive, alive, alive))), "0",
 			"10.0.0.1:31000\n10.0.0.2:31000"},
+		{"health: fewer results than checks are unknown, unless one fails", rawApp(checked, rawTask("1", "10.0.0.1", "[31000, 31001]", results(alive)), rawTask("2", "10.0.0.2", "[31000, 31001]", results(failing))), "0",
+			"? 10.0.0.1:31000: Marathon has results of 1 of its 2 health checks\n- task 2: it is unhealthy, 2 failures: got 503"},
 		{"health: one failing", rawApp(checked, rawTask("1", "10.0.0.1", "[31000, 31001]", results(alive, failing)), rawTask("2", "10.0.0.2", "[31000, 31001]", results("null", failing))), "0",
 			"- task 1: it is unhealthy, 2 failures: got 503\n- task 2: it is unhealthy, 2 failures: got 503"},
 		{"health: results missing, empty or null are unknown", rawApp(checked,
 			rawTask("1", "10.0.0.1", "[31000, 31001]"), rawTask("2", "10.0.0.2", "[31000, 31001]", results()), rawTask("3", "10.0.0.3", "[31000, 31001]", results("null")),
 			rawTask("4", "10.0.0.4", "[31000, 31001]", results(alive, "null")), rawTask("5", "10.0.0.5", "[31000, 31001]", `"healthCheckResults": null`)), "0",
-			"? 10.0.0.1:31000: Marathon has no health result for it\n? 10.0.0.2:31000: Marathon has no health result for it\n? 10.0.0.3:31000: Marathon has no health result for it\n? 10.0.0.4:31000: Marathon has no health result for it\n? 10.0.0.5:31000: Marathon has no health result for it"},
+			"? 10.0.0.1:31000: Marathon has no health result for it\n? 10.0.0.2:31000: Marathon has no health result for it\n? 10.0.0.3:31000: Marathon has no health result for it\n? 10.0.0.4:31000: Marathon has results of 1 of its 2 health checks\n? 10.0.0.5:31000: Marathon has no health result for it"},
 		{"health: in its grace period", rawApp(checked, rawTask("1", "10.0.0.1", "[31000, 31001]", results(grace))), "0",
 			"- task 1: it has not been healthy yet, and is in its grace period"},
 		{"readiness: during a deployment not ready is out, and no result is young", rawApp(hostMode+`, "readinessChecks": [{"name": "r", "timeoutSeconds": 10}], "deployments": [{"id": "d"}],
@@ -197,11 +199,11 @@ func TestResolution(t *testing.T) {
 		{"IPv6: IPv4 is preferred of a container that has both", rawApp(overlayMode, rawTask("1", "10.0.0.1", "[31000, 31001]", `"ipAddresses": [{"ipAddress": "2001:db8::9", "protocol": "IPv6"}, {"ipAddress": "9.0.1.2", "protocol": "IPv4"}]`)), "0", "9.0.1.2:80"},
 		{"IPv6: an IPv4 address in its form", rawApp(hostMode, rawTask("1", "::ffff:10.0.0.1", "[31000, 31001]")), "0", "10.0.0.1:31000"},
 		{"IPv6: a zone is a doubt", rawApp(hostMode, rawTask("1", "fe80::1%eth0", "[31000, 31001]")), "0", "! app /a: task 1: fe80::1%eth0 has a zone, which means nothing on another machine"},
-		{"weight: from the label", rawApp(hostMode+`, "labels": {"nitrox.weight": "7", "HAPROXY_GROUP": "external"}`, rawTask("1", "10.0.0.1", "[31000, 31001]")), "0", "10.0.0.1:31000 weight 7"},
-		{"weight: a number in the label, which some tools write", rawApp(hostMode+`, "labels": {"nitrox.weight": 7, "n": null}`, rawTask("1", "10.0.0.1", "[31000, 31001]")), "0", "10.0.0.1:31000 weight 7"},
+		{"weight: from the label", rawApp(hostMode+`, "labels": {"nitrox.weight": "7", "HAPROXY_GROUP": "external"}`, rawTask("1", "10.0.0.1", "[31000, 31001]")), "0", "10.0.0.1:31000 weight 7/100"},
+		{"weight: a number in the label, which some tools write", rawApp(hostMode+`, "labels": {"nitrox.weight": 7, "n": null}`, rawTask("1", "10.0.0.1", "[31000, 31001]")), "0", "10.0.0.1:31000 weight 7/100"},
 		{"weight: none that can be used is said", rawApp(hostMode+`, "labels": {"nitrox.weight": "101"}`, rawTask("1", "10.0.0.1", "[31000, 31001]")), "0", "10.0.0.1:31000\n- label nitrox.weight=101: a weight is a number from 1 to 100"},
 		{"the same host with other ports is another endpoint, the same port is one, and the certain counts", rawApp(checked,
-			rawTask("1", "10.0.0.1", "[31000, 1]", results(alive)), rawTask("2", "10.0.0.1", "[31002, 1]"), rawTask("3", "10.0.0.1", "[31002, 1]", results(alive))), "0", "10.0.0.1:31000\n10.0.0.1:31002"},
+			rawTask("1", "10.0.0.1", "[31000, 1]", results(alive, alive)), rawTask("2", "10.0.0.1", "[31002, 1]"), rawTask("3", "10.0.0.1", "[31002, 1]", results(alive, alive))), "0", "10.0.0.1:31000\n10.0.0.1:31002"},
 		{"no tasks is the truth, whatever the port", rawApp(hostMode), "nonsense", ""},
 		{"tasks that are not listed are a doubt", `{"id": "/a", "tasks": null}`, "", "! app /a: it is listed without its tasks"},
 		{"what Marathon writes and others do not read harms nothing", rawApp(hostMode+`, "env": {"A": null, "B": 3, "C": {"secret": "s"}}, "constraints": [["hostname", "MAX_PER", 2]], "labels": {"n": 1}, "container": {"volumes": [{"external": {"options": {"size": 5}}}], "docker": null}`,
@@ -305,7 +307,7 @@ func testNamesOfAgents(t *testing.T) {
 func TestRecordedForms(t *testing.T) {
 	for name, want := range map[string]string{
 		"v1.5.2.json": "192.0.2.21:11001\n? 192.0.2.22:9001: Marathon has no health result for it",
-		"v1.1.json":   "192.0.2.21:31616\n- task shop_catalog.d7a3a630-1111-11e6-8000-02429f4f0fd6: it is unhealthy, 3 failures",
+		"v1.1.json":   "? 192.0.2.21:31616: Marathon has results of 1 of its 2 health checks\n- task shop_catalog.d7a3a630-1111-11e6-8000-02429f4f0fd6: it is unhealthy, 3 failures",
 	} {
 		body, err := os.ReadFile("testdata/" + name)
 		if err != nil {

@@ -15,6 +15,7 @@
 // image holds a static binary built from web/. The machine's own Docker is
 // neither used nor touched.
 //
-// Classic standalone Swarm is covered by the recorded answers of the docker
-// source: its server is not to be had any more.
+// The classic standalone Swarm is built from its last release, with the changes
+// that its dependencies of today need (classic_test.go). Where its modules are not
+// to be had that test is skipped, or fails if CI=true.
 package e2e

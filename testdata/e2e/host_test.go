@@ -69,21 +69,22 @@ func TestHostedBySwarm(t *testing.T) {
 	server.Listener = listener
 	server.Start()
 	t.Cleanup(server.Close)
-	deploy := func(changes ...string) {
+	deploy := func(stack string, changes ...string) {
 		t.Helper()
-		for _, file := range []string{"stack.yaml", "nitrox.yaml"} {
+		for _, file := range []string{stack, "nitrox.yaml", "read-only.cfg"} {
 			text := read(t, filepath.Join("../../examples/docker", file))
 			for pair := range slices.Chunk(changes, 2) {
 				text = strings.ReplaceAll(text, pair[0], pair[1])
 			}
 			write(t, filepath.Join(l.dir, file), text)
 		}
-		must(t, "env", "NITROX_IMAGE=nitrox:e2e", "DOCKER_GROUP="+manager.socketGroup(), "docker", "--host", "unix://"+manager.socket(),
-			"stack", "deploy", "--resolve-image", "never", "--compose-file", filepath.Join(l.dir, "stack.yaml"), "nitrox")
+		must(t, "env", "NITROX_IMAGE=nitrox:e2e", "HAPROXY_IMAGE=haproxy:e2e", "DOCKER_GROUP="+manager.socketGroup(), "docker", "--host", "unix://"+manager.socket(),
+			"stack", "deploy", "--resolve-image", "never", "--compose-file", filepath.Join(l.dir, stack), "nitrox")
 	}
 	write(t, filepath.Join(l.dir, "password"), password+"\n")
 	manager.docker("secret", "create", "netscaler_password", filepath.Join(l.dir, "password"))
-	deploy("https://192.0.2.10", server.URL, "drain: 30s", "drain: 0s")
+	changes := []string{"https://192.0.2.10", server.URL, "drain: 30s", "drain: 0s", "10.0.0.0/16", l.subnet.String()}
+	deploy("stack.yaml", changes...)
 
 	inStep := func(tasks int) {
 		t.Helper()
@@ -142,6 +143,37 @@ func TestHostedBySwarm(t *testing.T) {
 		return nil
 	})
 	inStep(2)
+
+	step(t, "the stack in which a proxy has the socket")
+	manager.importProxy()
+	// The lab has no encryption of overlay networks, and none between nodes.
+	deploy("read-only.yaml", append(changes, "unix:///var/run/docker.sock", "tcp://reads:2375", `driver_opts: {encrypted: ""}`, "",
+		"replicas: 1", "replicas: 1\n      placement: {constraints: [node.role == manager]}")...)
+	manager.docker("service", "scale", "--detach", "web=4")
+	inStep(4)
+	own = manager.docker("ps", "--quiet", "--filter", service("nitrox_nitrox"))
+	if got := manager.docker("inspect", "--format", "{{.Config.User}} {{range .Mounts}}{{.Destination}} {{end}}", own[0]); strings.Contains(got[0], "docker.sock") || !strings.HasPrefix(got[0], "65532:65532 ") {
+		t.Errorf("user and mounts: %s", got[0])
+	}
+	manager.docker("stack", "rm", "nitrox")
+}
+
+// importProxy makes the image haproxy:e2e of this machine's HAProxy.
+func (e *engine) importProxy() {
+	e.t.Helper()
+	binary, err := exec.LookPath("haproxy")
+	if err != nil {
+		e.t.Fatal(err)
+	}
+	files := []string{binary}
+	for _, word := range strings.Fields(must(e.t, "ldd", binary)) {
+		if strings.HasPrefix(word, "/") {
+			files = append(files, word)
+		}
+	}
+	tarball := filepath.Join(e.dir, "haproxy.tar")
+	must(e.t, append([]string{"tar", "--create", "--dereference", "--file", tarball}, files...)...)
+	e.docker("import", "--change", fmt.Sprintf(`ENTRYPOINT [%q, "-W", "-db", "-f", "/usr/local/etc/haproxy/haproxy.cfg"]`, binary), tarball, "haproxy:e2e")
 }
 
 // socketGroup is the group of /var/run/docker.sock inside the node.

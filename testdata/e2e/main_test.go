@@ -55,7 +55,7 @@ func missing() error {
 	if os.Geteuid() != 0 {
 		errs = append(errs, errors.New("they make network namespaces, which needs root"))
 	}
-	for _, tool := range strings.Fields("dockerd docker ip iptables nsenter tar") {
+	for _, tool := range strings.Fields("dockerd docker ip iptables nsenter tar haproxy") {
 		if _, err := exec.LookPath(tool); err != nil {
 			errs = append(errs, err)
 		}

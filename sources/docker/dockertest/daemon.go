@@ -29,6 +29,8 @@ type Daemon struct {
 	SystemStatus [][2]string
 	// Services, Tasks, Nodes and Containers are JSON objects.
 	Services, Tasks, Nodes, Containers []string
+	// Images are the labels of images, by ID. Other images of containers have none.
+	Images map[string]map[string]string
 
 	mu      sync.Mutex
 	streams map[chan string]func(event string) bool
@@ -89,6 +91,10 @@ func (d *Daemon) route(w http.ResponseWriter, r *http.Request, path string) {
 		"/nodes":           {"filters"},
 		"/events":          {"filters"},
 	}
+	if id := image.FindStringSubmatch(path); id != nil {
+		d.image(w, id[1])
+		return
+	}
 	parameters, ok := known[path]
 	if !ok || d.Classic && path != "/info" && path != "/containers/json" && path != "/events" {
 		refuse(w, http.StatusNotFound, "page not found")
@@ -141,6 +147,22 @@ func (d *Daemon) route(w http.ResponseWriter, r *http.Request, path string) {
 	case "/nodes":
 		d.list(w, d.Nodes, filters, func(map[string]any) bool { return true })
 	}
+}
+
+var image = regexp.MustCompile(`^/images/([^/]+)/json$`)
+
+// image answers for an image that is listed, or that a container has.
+func (d *Daemon) image(w http.ResponseWriter, id string) {
+	labels, known := d.Images[id]
+	for _, text := range d.Containers {
+		var c struct{ ImageID string }
+		known = known || json.Unmarshal([]byte(text), &c) == nil && c.ImageID == id
+	}
+	if !known {
+		refuse(w, http.StatusNotFound, "No such image: %s", id)
+		return
+	}
+	write(w, map[string]any{"Id": id, "Config": map[string]any{"Labels": labels}})
 }
 
 // list writes the objects that keep keeps. An object that is not an object is

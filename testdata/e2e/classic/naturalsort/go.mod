@@ -1,0 +1,3 @@
+module github.com/skarademir/naturalsort
+
+go 1.16
