@@ -108,7 +108,8 @@ func publishedAt(published []containerPort, addr netip.Addr, own []string) (at n
 		case p.HostIP == "" || wrong == nil && ip.IsUnspecified():
 			return netip.AddrPortFrom(addr, p.HostPort), nil
 		case wrong != nil || !slices.ContainsFunc(own, isIP):
-			err = cmp.Or(err, fmt.Errorf("its hostIP %q is not an address of its node; remove hostIP from the pod, or give one of the node's", sources.Excerpt(p.HostIP)))
+			err = cmp.Or(err, fmt.Errorf("its hostIP %q is not an address of its node; remove hostIP from the pod, or give one of the node's",
+				sources.Excerpt(p.HostIP)))
 		case ip.Is4() != addr.Is4():
 			err = cmp.Or(err, fmt.Errorf("its hostIP %v is of the other family than the members; change family, or hostIP", ip))
 		default:

@@ -101,7 +101,8 @@ func share(ctx context.Context, part float64) (context.Context, context.CancelFu
 		return context.WithCancel(ctx)
 	}
 	left := time.Duration(float64(time.Until(deadline)) * part)
-	return context.WithTimeoutCause(ctx, left, fmt.Errorf("no answer within %v, its share of the source's timeout", left.Round(time.Millisecond)))
+	over := fmt.Errorf("no answer within %v, its share of the source's timeout", left.Round(time.Millisecond))
+	return context.WithTimeoutCause(ctx, left, over)
 }
 
 // tooMuch says whether a list failed because there is too much in it, although
@@ -201,7 +202,8 @@ func (v *view) readNamed(ctx context.Context, c *client, wanted []key) error {
 	var mu sync.Mutex
 	errs := make([]error, len(wanted))
 	inParallel(len(wanted), func(i int) {
-		items, bad, err := list[service](ctx, c, services, query{namespace: wanted[i].namespace, fieldSelector: "metadata.name=" + wanted[i].name})
+		one := query{namespace: wanted[i].namespace, fieldSelector: "metadata.name=" + wanted[i].name}
+		items, bad, err := list[service](ctx, c, services, one)
 		if err == nil && len(items)+len(bad) == 0 {
 			items = near(ctx, c, wanted[i].namespace)
 		}

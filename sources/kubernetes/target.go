@@ -124,7 +124,8 @@ func (t *target) collect(own []slice) error {
 			}
 			addr, err := netip.ParseAddr(raw.Addresses[0])
 			if addr = addr.Unmap(); err != nil || addr.Is4() != (t.family == "IPv4") {
-				return fmt.Errorf("has an endpoint %q in EndpointSlice %s, which is not an %s address", sources.Excerpt(raw.Addresses[0]), sl.Metadata.Name, t.family)
+				return fmt.Errorf("has an endpoint %q in EndpointSlice %s, which is not an %s address",
+					sources.Excerpt(raw.Addresses[0]), sl.Metadata.Name, t.family)
 			}
 			e := endpoint{addr: addr, node: raw.NodeName, zone: raw.Zone, name: addr.String(), uid: "",
 				ready:       raw.Conditions.Ready == nil || *raw.Conditions.Ready,
@@ -182,7 +183,8 @@ func (e endpoint) better(old endpoint) bool {
 		}
 		return 0
 	}
-	return cmp.Or(cmp.Compare(rank(e), rank(old)), cmp.Compare(e.node, old.node), cmp.Compare(e.zone, old.zone), cmp.Compare(e.name, old.name)) > 0
+	return cmp.Or(cmp.Compare(rank(e), rank(old)), cmp.Compare(e.node, old.node), cmp.Compare(e.zone, old.zone),
+		cmp.Compare(e.name, old.name)) > 0
 }
 
 func (t *target) leave(what fmt.Stringer, why string) {

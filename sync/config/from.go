@@ -66,7 +66,8 @@ func (d *decoder) agree(o *object, query reflect.Value, create *netscaler.Creati
 	}
 	_, protocol := f.Interface().(sources.Port).Cut()
 	if takes := sync.ProtocolOf(create.ServiceType); protocol != "" && takes != "" && protocol != takes {
-		d.refuse(o, &sources.KeyError{Key: "port", Err: fmt.Errorf("the port speaks %s, but create makes a service group of type %s, which takes %s; change one of them",
+		d.refuse(o, &sources.KeyError{Key: "port", Err: fmt.Errorf(
+			"the port speaks %s, but create makes a service group of type %s, which takes %s; change one of them",
 			strings.ToUpper(string(protocol)), create.ServiceType, strings.ToUpper(string(takes)))})
 	}
 }
