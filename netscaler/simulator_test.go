@@ -67,6 +67,10 @@ func TestEveryBuildComesToTheSameEnd(t *testing.T) {
 		"no server says 351": {UnknownServer: 351},
 		"pair":               {HA: true},
 		"short sessions":     {RestrictedTimeout: true, NoBasicAuth: true},
+		"log-ins as text":    {LoginText: true},
+		"arrays of one":      {MaxArray: 1},
+		"any case":           {IgnoreCase: true},
+		"shortest IPv6":      {CanonicalIPv6: true},
 	}
 	for name, build := range builds {
 		for _, kill := range []bool{false, true} {

@@ -61,7 +61,7 @@ func (s *Simulator) clientsLeave(m *member, disabled time.Time) time.Time {
 
 // up tells what the monitors think of m, and since when.
 func (s *Simulator) up(m *member, now time.Time) (bool, time.Time) {
-	if !m.server.addr.IsValid() {
+	if !m.server.addr.IsValid() && m.server.resolved == "" {
 		return false, m.probed.at
 	}
 	if m.group.value("healthmonitor") == "NO" {

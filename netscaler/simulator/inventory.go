@@ -11,8 +11,8 @@ import (
 )
 
 // inventory is what read-only types show of lines that are otherwise kept as
-// they are: services, content switching virtual servers, the appliance's own
-// addresses, features and modes.
+// they are: services, content switching virtual servers, certificates, the
+// appliance's own addresses, features and modes.
 type inventory struct {
 	things            []*thing
 	byName            map[thingKey]*thing
@@ -22,14 +22,15 @@ type inventory struct {
 	features, modes   []string // nil: no line says so, the defaults
 }
 
-// thing is a service or a content switching virtual server.
+// thing is a service, a content switching virtual server or a certificate.
 type thing struct {
-	noun             string // "service", "cs vserver"
+	noun             string // "service", "cs vserver", "ssl certkey"
 	name, kind       string
 	addr             string // of a service the name of its server, or an address
 	port             int
 	disabled         bool
 	comment, traffic string // its traffic domain
+	cert, key        string // files of a certificate
 }
 
 type thingKey struct{ noun, name string }
@@ -50,7 +51,7 @@ func (p *partition) learn(line string) {
 	}
 	verb, in := strings.ToLower(words[0].text), &p.seen
 	noun, rest := strings.ToLower(words[1].text), words[2:]
-	if noun == "cs" || noun == "ns" || noun == "lb" {
+	if slices.Contains([]string{"cs", "ns", "lb", "ssl"}, noun) {
 		noun, rest = noun+" "+strings.ToLower(words[2].text), words[3:]
 	}
 	at := func(i int) string {
@@ -73,7 +74,9 @@ func (p *partition) learn(line string) {
 	case "add cs vserver":
 		in.add(&thing{noun: noun, name: at(0), kind: at(1), addr: at(2), port: portNumber(at(3)), comment: option("-comment"),
 			disabled: strings.EqualFold(option("-state"), "DISABLED"), traffic: option("-td")})
-	case "rm service", "rm cs vserver":
+	case "add ssl certkey":
+		in.add(&thing{noun: noun, name: at(0), cert: option("-cert"), key: option("-key")})
+	case "rm service", "rm cs vserver", "rm ssl certkey":
 		in.remove(noun, at(0))
 	case "enable service", "enable cs vserver", "disable service", "disable cs vserver":
 		if t := in.find(noun, at(0)); t != nil {
@@ -208,6 +211,47 @@ func showVserverServices(x *exec, q *query, l *listing) *failure {
 	})
 }
 
+// showVserverMembers lists the members of all groups behind a virtual server.
+func showVserverMembers(x *exec, q *query, l *listing) *failure {
+	return named(x.part.vserver, objectName, q, func(v *object) {
+		for _, b := range v.groups {
+			for _, m := range b.group.members {
+				state, _, _ := x.serving(m, x.now)
+				l.begin()
+				l.text("name", v.name)
+				l.text("servicegroupname", b.group.name)
+				l.text("ipv46", m.server.ip())
+				l.number("port", int(m.port))
+				l.text("servicetype", b.group.kind)
+				l.text("curstate", state)
+				l.counter("weight", m.weight)
+				l.end()
+			}
+		}
+	})
+}
+
+// showVserverBinding is all that is bound, in an array for each type.
+func showVserverBinding(x *exec, q *query, l *listing) *failure {
+	return named(x.part.vserver, objectName, q, func(v *object) {
+		l.begin()
+		l.text("name", v.name)
+		for _, b := range boundToVserver {
+			l.nested(b.typ, func(l *listing) { b.show(x, &query{named: true, name: v.name}, l) }) // v is there: it cannot fail
+		}
+		l.end()
+	})
+}
+
+var boundToVserver = []struct {
+	typ  string
+	show func(*exec, *query, *listing) *failure
+}{
+	{"lbvserver_service_binding", showVserverServices},
+	{"lbvserver_servicegroup_binding", showVserverGroups},
+	{"lbvserver_servicegroupmember_binding", showVserverMembers},
+}
+
 func (t *thing) frontState() string {
 	if t.disabled {
 		return stateOut
@@ -231,17 +275,39 @@ func showContentVservers(x *exec, q *query, l *listing) *failure {
 	})
 }
 
+// showCertificates begins with the one that an appliance has from the factory.
+// None is read, so all are valid for a year.
+func showCertificates(x *exec, q *query, l *listing) *failure {
+	factory := &thing{name: "ns-server-certificate", cert: "ns-server.cert", key: "ns-server.key"}
+	return named(append([]*thing{factory}, x.part.seen.of("ssl certkey")...), thingName, q, func(t *thing) {
+		l.begin()
+		l.text("certkey", t.name)
+		l.text("cert", t.cert)
+		l.text("key", t.key)
+		l.text("status", "Valid")
+		l.number("daystoexpiration", 365)
+		l.end()
+	})
+}
+
 // What metrics clients read of statistics, where there is no traffic.
 const (
 	trafficCounters = "totalrequests totalresponses totalrequestbytes totalresponsebytes curclntconnections cursrvrconnections surgecount "
 	trafficRates    = "requestsrate responsesrate requestbytesrate responsebytesrate "
-	memberCounters  = "avgsvrttfb svrestablishedconn curreusepool maxclients totsvrttlbtransactions toleratingttlbtransactions frustratingttlbtransactions"
+	memberCounters  = `avgsvrttfb svrestablishedconn curreusepool maxclients totsvrttlbtransactions toleratingttlbtransactions
+		frustratingttlbtransactions`
 	serviceCounters = memberCounters + " throughput curload curtflags vsvrservicehits activetransactions"
 	serviceRates    = "throughputrate vsvrservicehitsrate"
-	vserverCounters = "vsvrsurgecount establishedconn tothits totalpktsrecvd totalpktssent svcsurgecount sothreshold totspillovers labelledconn pushlabel deferredreq invalidrequestresponse invalidrequestresponsedropped totvserverdownbackuphits totalsvrbusyerr avgcltttlb totcltttlbtransactions toleratingttlbtransactions frustratingttlbtransactions curmptcpsessions cursubflowconn"
-	vserverRates    = "hitsrate pktsrecvdrate pktssentrate deferredreqrate cltresponsetimeapdex cltttlbtransactionsrate toleratingttlbtransactionsrate frustratingttlbtransactionsrate svrbusyerrrate"
-	systemCounters  = "totrxmbits tottxmbits httptotrequests httptotresponses tcpcurclientconn tcpcurclientconnestablished tcpcurserverconn tcpcurserverconnestablished numcpus disk0avail disk0used disk1avail disk1used"
-	systemRates     = "cpuusagepcnt memusagepcnt mgmtcpuusagepcnt pktcpuusagepcnt rescpuusagepcnt disk0perusage disk1perusage rxmbitsrate txmbitsrate httprequestsrate httpresponsesrate"
+	vserverCounters = `vsvrsurgecount establishedconn tothits totalpktsrecvd totalpktssent svcsurgecount sothreshold totspillovers
+		labelledconn pushlabel deferredreq invalidrequestresponse invalidrequestresponsedropped totvserverdownbackuphits
+		totalsvrbusyerr avgcltttlb totcltttlbtransactions toleratingttlbtransactions frustratingttlbtransactions
+		curmptcpsessions cursubflowconn`
+	vserverRates = `hitsrate pktsrecvdrate pktssentrate deferredreqrate cltresponsetimeapdex cltttlbtransactionsrate
+		toleratingttlbtransactionsrate frustratingttlbtransactionsrate svrbusyerrrate`
+	systemCounters = `totrxmbits tottxmbits httptotrequests httptotresponses tcpcurclientconn tcpcurclientconnestablished
+		tcpcurserverconn tcpcurserverconnestablished numcpus disk0avail disk0used disk1avail disk1used`
+	systemRates = `cpuusagepcnt memusagepcnt mgmtcpuusagepcnt pktcpuusagepcnt rescpuusagepcnt disk0perusage disk1perusage rxmbitsrate
+		txmbitsrate httprequestsrate httpresponsesrate`
 )
 
 func serviceStats(x *exec, q *query, l *listing) *failure {
@@ -501,5 +567,6 @@ func survives(line, level string) bool {
 		return level == "basic"
 	}
 	network := []string{"ns ip", "ns ip6", "ns hostname", "ha node", "cluster node", "cluster instance"}
-	return slices.Contains(network, fields[1]+" "+fields[2]) || slices.Contains([]string{"vlan", "route", "route6", "interface", "channel", "dns"}, fields[1])
+	nouns := []string{"vlan", "route", "route6", "interface", "channel", "dns"}
+	return slices.Contains(network, fields[1]+" "+fields[2]) || slices.Contains(nouns, fields[1])
 }

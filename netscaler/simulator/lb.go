@@ -15,7 +15,9 @@ var vserverAttrs = slices.Concat(
 		{name: "servicetype", kind: choice, enum: serviceTypes, required: true, fixed: true},
 		{name: "ipv46", cli: "IPAddress", kind: address},
 		{name: "port", kind: integer, max: 65535, fixed: true},
-		{name: "lbmethod", cli: "lbMethod", kind: choice, enum: "ROUNDROBIN LEASTCONNECTION LEASTRESPONSETIME URLHASH DOMAINHASH DESTINATIONIPHASH SOURCEIPHASH SRCIPDESTIPHASH LEASTBANDWIDTH LEASTPACKETS TOKEN SRCIPSRCPORTHASH LRTM CALLIDHASH CUSTOMLOAD LEASTREQUEST AUDITLOGHASH STATICPROXIMITY USER_TOKEN"},
+		{name: "lbmethod", cli: "lbMethod", kind: choice, enum: `ROUNDROBIN LEASTCONNECTION LEASTRESPONSETIME URLHASH DOMAINHASH
+			DESTINATIONIPHASH SOURCEIPHASH SRCIPDESTIPHASH LEASTBANDWIDTH LEASTPACKETS TOKEN SRCIPSRCPORTHASH LRTM CALLIDHASH
+			CUSTOMLOAD LEASTREQUEST AUDITLOGHASH STATICPROXIMITY USER_TOKEN`},
 		{name: "persistencetype", cli: "persistenceType"},
 		{name: "timeout", kind: integer, max: 1440},
 		{name: "clttimeout", cli: "cltTimeout", kind: integer, max: 31536000},

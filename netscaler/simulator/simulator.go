@@ -117,7 +117,7 @@ type Options struct {
 	// IgnoreCase takes names of groups that differ in case only for one. Default:
 	// they are two.
 	IgnoreCase bool
-	// Resolved holds, for a domain, the address that rows show of a server with it.
+	// Resolved holds, for a domain, the address that it has, which rows show.
 	// Default: 0.0.0.0, as of one that is not resolved.
 	Resolved map[string]string
 	// CanonicalIPv6 writes addresses in their shortest form. Default: they stay

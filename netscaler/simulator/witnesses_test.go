@@ -47,7 +47,8 @@ func (c *goSDK) do(method, target, body string) (string, error) {
 		c.t.Fatal(err)
 	}
 	good := map[string][]string{
-		"GET": {"200 OK"}, "DELETE": {"200 OK", "404 Not Found"}, "POST": {"200 OK", "201 Created", "207 Multi Status"}, "PUT": {"200 OK", "201 Created", "207 Multi Status"},
+		"GET": {"200 OK"}, "DELETE": {"200 OK", "404 Not Found"}, "POST": {"200 OK", "201 Created", "207 Multi Status"},
+		"PUT": {"200 OK", "201 Created", "207 Multi Status"},
 	}
 	if !slices.Contains(good[method], resp.Status) {
 		return string(text), fmt.Errorf("%s %s %s: %s (%s)", method, target, body, resp.Status, text)
@@ -146,9 +147,11 @@ func ok(t *testing.T, err error) {
 // and unbinds the rest by servicegroup_binding, by address or by server.
 func TestAsTheXDSAdaptorKeepsMembers(t *testing.T) {
 	const member = "servicegroup_servicegroupmember_binding"
-	b := start(t, simulator.Options{}, "add server web 10.0.0.9\nadd server v6 2001:db8::9\nadd serviceGroup sg HTTP\nadd serviceGroup other HTTP\nbind serviceGroup other 10.0.0.8 80")
+	b := start(t, simulator.Options{}, "add server web 10.0.0.9\nadd server v6 2001:db8::9\nadd serviceGroup sg HTTP\n"+
+		"add serviceGroup other HTTP\nbind serviceGroup other 10.0.0.8 80")
 	c := newGoSDK(t, b)
-	for _, attrs := range []string{`"ip":"10.0.0.1","port":80`, `"ip":"10.0.0.2","port":80`, `"ip":"10.0.0.2","port":81`, `"ip":"ff::8839","port":80`, `"servername":"web","port":80`} {
+	for _, attrs := range []string{`"ip":"10.0.0.1","port":80`, `"ip":"10.0.0.2","port":80`, `"ip":"10.0.0.2","port":81`,
+		`"ip":"ff::8839","port":80`, `"servername":"web","port":80`} {
 		ok(t, c.add(member, `"servicegroupname":"sg",`+attrs))
 	}
 	wanted := []string{"10.0.0.1 80"}
@@ -190,7 +193,8 @@ func TestAsTheXDSAdaptorKeepsMembers(t *testing.T) {
 	}
 
 	// A monitor is removed in the same way, whether it is bound or not.
-	ok(t, c.add("lbmonitor", `"monitorname":"mon","type":"HTTP-INLINE","action":"DOWN","respcode":["200"],"httprequest":"HEAD /","retries":1,"interval":5,"units2":"SEC","downtime":30,"units3":"SEC"`))
+	ok(t, c.add("lbmonitor", `"monitorname":"mon","type":"HTTP-INLINE","action":"DOWN","respcode":["200"],
+		"httprequest":"HEAD /","retries":1,"interval":5,"units2":"SEC","downtime":30,"units3":"SEC"`))
 	ok(t, c.add("servicegroup_lbmonitor_binding", `"servicegroupname":"sg","monitor_name":"mon"`))
 	for range 2 {
 		ok(t, c.remove("servicegroup_lbmonitor_binding", "sg", "servicegroupname:sg,monitor_name:mon"))
@@ -208,8 +212,10 @@ func TestAsTerraformMakesAVserver(t *testing.T) {
 	c := newGoSDK(t, b)
 	sent := map[string]any{
 		"name": "tf", "servicetype": "HTTP", "ipv46": "10.10.10.33", "port": 80, "toggleorder": "ASCENDING", "orderthreshold": 5, "order": 3,
-		"lbmethod": "ROUNDROBIN", "persistencetype": "SOURCEIP", "timeout": 10, "clttimeout": 90, "state": "ENABLED", "rule": `HTTP.REQ.URL.PATH.EQ("/a b")`,
-		"redirurl": "https://example.com/", "cacheable": "NO", "sothreshold": 7, "dbslb": "DISABLED", "httpsredirecturl": "x", "redirectfromport": 8080,
+		"lbmethod": "ROUNDROBIN", "persistencetype": "SOURCEIP", "timeout": 10, "clttimeout": 90, "state": "ENABLED",
+		"rule":     `HTTP.REQ.URL.PATH.EQ("/a b")`,
+		"redirurl": "https://example.com/", "cacheable": "NO", "sothreshold": 7, "dbslb": "DISABLED", "httpsredirecturl": "x",
+		"redirectfromport":    8080,
 		"insertvserveripport": "VIPADDR", "vipheader": "X-VIP", "persistavpno": []int{1, 2}, "quicprofilename": "q", "probeport": 1,
 	}
 	body, err := json.Marshal(sent)
@@ -271,7 +277,8 @@ func TestAsTerraformMakesAVserver(t *testing.T) {
 func TestAsTerraformMonitorsAGroup(t *testing.T) {
 	b := start(t, simulator.Options{}, "")
 	c := newGoSDK(t, b)
-	ok(t, c.add("lbmonitor", `"monitorname":"m","type":"http","deviation":0,"units1":"SEC","interval":350,"units3":"MSEC","resptimeout":250,"units4":"MSEC","respcode":["200-299","301"],"retries":3,"password":"s3cret"`))
+	ok(t, c.add("lbmonitor", `"monitorname":"m","type":"http","deviation":0,"units1":"SEC","interval":350,"units3":"MSEC",
+		"resptimeout":250,"units4":"MSEC","respcode":["200-299","301"],"retries":3,"password":"s3cret"`))
 	for _, monitor := range []string{"m", "tcp"} {
 		group := "sg-" + monitor
 		ok(t, c.add("servicegroup", fmt.Sprintf(`"servicegroupname":%q,"servicetype":"HTTP"`, group)))
@@ -292,21 +299,26 @@ func TestAsTerraformMonitorsAGroup(t *testing.T) {
 		}
 	}
 	row := c.row("lbmonitor", "m")
-	if row["interval"] != 350.0 || row["units3"] != "MSEC" || row["deviation"] != "0" || fmt.Sprint(row["respcode"]) != "[200-299 301]" || row["password"] != nil {
+	if row["interval"] != 350.0 || row["units3"] != "MSEC" || row["deviation"] != "0" || fmt.Sprint(row["respcode"]) != "[200-299 301]" ||
+		row["password"] != nil {
 		t.Errorf("read back: %v", row)
 	}
-	if conf := dump(t, b.Simulator); !strings.Contains(conf, "add lb monitor m http -interval 350 MSEC -resptimeout 250 MSEC -deviation 0 SEC") || !strings.Contains(conf, "-respCode 200-299 301") {
+	conf := dump(t, b.Simulator)
+	if !strings.Contains(conf, "add lb monitor m http -interval 350 MSEC -resptimeout 250 MSEC -deviation 0 SEC") ||
+		!strings.Contains(conf, "-respCode 200-299 301") {
 		t.Errorf("ns.conf: %s", conf)
 	}
 	ok(t, c.bind("lbmonitor", "m", "servicegroup", "sg-m", `"monitorname":"m","servicegroupname":"sg-m","weight":5,"state":"DISABLED"`))
-	if rows := c.rows("servicegroup_lbmonitor_binding", "servicegroup_lbmonitor_binding/sg-m"); len(rows) != 1 || rows[0]["weight"] != "5" || rows[0]["monstate"] != "DISABLED" {
+	if rows := c.rows("servicegroup_lbmonitor_binding", "servicegroup_lbmonitor_binding/sg-m"); len(rows) != 1 || rows[0]["weight"] != "5" ||
+		rows[0]["monstate"] != "DISABLED" {
 		t.Errorf("with a weight: %v", rows)
 	}
 	ok(t, c.remove("lbmonitor_servicegroup_binding", "m", "servicegroupname:sg-m"))
 	if rows := c.rows("lbmonitor_servicegroup_binding", "lbmonitor_servicegroup_binding/m"); len(rows) != 0 {
 		t.Errorf("removed: %v", rows)
 	}
-	if err := c.add("lbmonitor_servicegroup_binding", `"monitorname":"m","servicegroupname":"nope"`); err == nil || !strings.Contains(err.Error(), `"errorcode": 258`) {
+	if err := c.add("lbmonitor_servicegroup_binding", `"monitorname":"m","servicegroupname":"nope"`); err == nil ||
+		!strings.Contains(err.Error(), `"errorcode": 258`) {
 		t.Errorf("a missing group: %v", err)
 	}
 	_, err := c.do("PUT", "lbmonitor", `{"lbmonitor":{"monitorname":"m","type":"HTTP","retries":5}}`)
@@ -320,7 +332,8 @@ func TestAsTerraformMonitorsAGroup(t *testing.T) {
 // TestAsTheGoSDKSwitchesFeatures: it sends arrays of words, and reads the list as
 // it prints: words between brackets.
 func TestAsTheGoSDKSwitchesFeatures(t *testing.T) {
-	b := start(t, simulator.Options{}, "add serviceGroup sg HTTP\nadd lb vserver vs HTTP 10.0.0.1 80\nadd ns ip 10.0.0.5 255.255.255.0\nadd HA node 1 10.0.0.6\nadd service s 10.0.0.7 HTTP 80")
+	b := start(t, simulator.Options{}, "add serviceGroup sg HTTP\nadd lb vserver vs HTTP 10.0.0.1 80\nadd ns ip 10.0.0.5 255.255.255.0\n"+
+		"add HA node 1 10.0.0.6\nadd service s 10.0.0.7 HTTP 80")
 	c := newGoSDK(t, b)
 	list := func(typ, key string) []string {
 		text, err := c.do("GET", typ, "")
@@ -362,7 +375,8 @@ func TestAsTheGoSDKSwitchesFeatures(t *testing.T) {
 		t.Errorf("an unknown level: %v", err)
 	}
 	ok(t, c.act("nsconfig", "clear", `"level":"basic"`))
-	if c.exists("servicegroup", "sg") || c.exists("lbvserver", "vs") || c.exists("service", "s") || !c.exists("nsip", "10.0.0.5") || b.Saved() {
+	if c.exists("servicegroup", "sg") || c.exists("lbvserver", "vs") || c.exists("service", "s") || !c.exists("nsip", "10.0.0.5") ||
+		b.Saved() {
 		t.Errorf("after clearing: %s", dump(t, b.Simulator))
 	}
 	want("nsfeature", "feature", []string{"GSLB"}, []string{"CS"})
@@ -392,7 +406,8 @@ func TestAnUnknownTypeIsNamedBeforeItsBodyIsRead(t *testing.T) {
 		t.Errorf("to nobody not even that is told: %s", a.body)
 	}
 	// Words are for attributes that are lists.
-	if a := b.nitro("POST", "config/servicegroup", `{"servicegroup":{"servicegroupname":["a"],"servicetype":"HTTP"}}`); !strings.Contains(a.body, `"errorcode": 1234`) {
+	words := `{"servicegroup":{"servicegroupname":["a"],"servicetype":"HTTP"}}`
+	if a := b.nitro("POST", "config/servicegroup", words); !strings.Contains(a.body, `"errorcode": 1234`) {
 		t.Errorf("a list for a name: %s", a.body)
 	}
 }
@@ -404,7 +419,8 @@ func TestAsThePythonSDKReadsABulk(t *testing.T) {
 	b := start(t, simulator.Options{}, "add serviceGroup sg HTTP\nadd lb vserver vs HTTP 10.0.0.1 80")
 	send := func(method, typ string, items ...string) (int, string) {
 		t.Helper()
-		a := b.nitro(method, "config/"+typ, fmt.Sprintf(`{%q:[%s]}`, typ, strings.Join(items, ",")), "Content-Type: application/vnd.com.citrix.netscaler."+typ+"_list+json")
+		a := b.nitro(method, "config/"+typ, fmt.Sprintf(`{%q:[%s]}`, typ, strings.Join(items, ",")),
+			"Content-Type: application/vnd.com.citrix.netscaler."+typ+"_list+json")
 		if method == "POST" && a.body == "" {
 			return 0, "Done"
 		}
@@ -516,17 +532,20 @@ func TestAsAnsibleReadsNodes(t *testing.T) {
 		}
 		for _, n := range data.HANode {
 			if n.Flags == "" || n.HelloInterval == nil || *n.HelloInterval != 200 || n.DeadInterval == nil || *n.DeadInterval != 3 ||
-				n.MasterStateTime == nil || n.MaxFlips != "0" || n.MaxFlipTime != "0" || n.CurFlips != "0" || n.CompletedFlipTime != "0" || n.INC != "DISABLED" {
+				n.MasterStateTime == nil || n.MaxFlips != "0" || n.MaxFlipTime != "0" || n.CurFlips != "0" || n.CompletedFlipTime != "0" ||
+				n.INC != "DISABLED" {
 				t.Errorf("%+v", n)
 			}
 		}
 		return data.HANode
 	}
-	if nodes := read(start(t, simulator.Options{}, "")); len(nodes) != 1 || nodes[0].ID != "0" || nodes[0].Name == nil || nodes[0].HAStatus != "UP" {
+	if nodes := read(start(t, simulator.Options{}, "")); len(nodes) != 1 || nodes[0].ID != "0" || nodes[0].Name == nil ||
+		nodes[0].HAStatus != "UP" {
 		t.Errorf("alone: %+v", nodes)
 	}
 	nodes := read(start(t, simulator.Options{HA: true, HAStatus: "STAYPRIMARY"}, ""))
-	if len(nodes) != 2 || nodes[0].HAStatus != "STAYPRIMARY" || nodes[0].HASync != "ENABLED" || nodes[1].ID != "1" || nodes[1].Name != nil || nodes[1].HASync != "SUCCESS" {
+	if len(nodes) != 2 || nodes[0].HAStatus != "STAYPRIMARY" || nodes[0].HASync != "ENABLED" || nodes[1].ID != "1" || nodes[1].Name != nil ||
+		nodes[1].HASync != "SUCCESS" {
 		t.Errorf("a pair: %+v", nodes)
 	}
 }
@@ -534,8 +553,10 @@ func TestAsAnsibleReadsNodes(t *testing.T) {
 // TestAsAnsibleSwitchesAGroup: one whose members a domain name rules is refused,
 // in recorded words.
 func TestAsAnsibleSwitchesAGroup(t *testing.T) {
-	b := start(t, simulator.Options{}, "add server app app.example.net\nadd serviceGroup dns HTTP -autoScale DNS\nadd serviceGroup empty HTTP -autoScale DNS\nadd serviceGroup api HTTP -autoScale API\nbind serviceGroup dns app 80")
-	const refused = `{ "errorcode": 257, "message": "Operation not permitted [Enabling / Disabling is not permitted as it has auto scale members. Try unbinding auto scale members.]", "severity": "ERROR" }`
+	b := start(t, simulator.Options{}, "add server app app.example.net\nadd serviceGroup dns HTTP -autoScale DNS\n"+
+		"add serviceGroup empty HTTP -autoScale DNS\nadd serviceGroup api HTTP -autoScale API\nbind serviceGroup dns app 80")
+	const refused = `{ "errorcode": 257, "message": "Operation not permitted [Enabling / Disabling is not permitted ` +
+		`as it has auto scale members. Try unbinding auto scale members.]", "severity": "ERROR" }`
 	for _, action := range []string{"enable", "disable"} {
 		a := b.nitro("POST", "config/servicegroup?action="+action, `{"servicegroup":{"servicegroupname":"dns"}}`)
 		if a.line != specific || a.body != refused {
@@ -572,7 +593,8 @@ func newExporter(t *testing.T, b *box, media string) *exporter {
 	}
 	defer resp.Body.Close()
 	var data struct{ ErrorCode *int }
-	if text, _ := io.ReadAll(resp.Body); media == "application/json" && (json.Unmarshal(text, &data) != nil || data.ErrorCode == nil || *data.ErrorCode != 0) {
+	if text, _ := io.ReadAll(resp.Body); media == "application/json" && (json.Unmarshal(text, &data) != nil || data.ErrorCode == nil ||
+		*data.ErrorCode != 0) {
 		t.Fatalf("login: %s", text)
 	}
 	u, err := url.Parse(b.url + "/nitro/v1/config")
@@ -620,6 +642,7 @@ add lb vserver vs HTTP 10.0.2.80 80
 add lb vserver idle HTTP 0.0.0.0 0
 add cs vserver front SSL 10.0.2.90 443 -cltTimeout 180
 add cs vserver off HTTP 10.0.2.91 80 -state DISABLED
+add ssl certKey site -cert site.pem -key site.key
 bind lb vserver vs sg
 bind lb vserver vs "svc one" -weight 7
 bind lb vserver vs svc-down
@@ -649,8 +672,9 @@ func TestAsMetricsExportersRead(t *testing.T) {
 	}
 	type serviceStats struct {
 		traffic
-		Name, State, Throughput, AvgSvrTTFB, SurgeCount, SvrEstablishedConn, CurReusePool, MaxClients, CurLoad, VsvrServiceHits, ActiveTransactions string
-		ThroughputRate                                                                                                                              float64
+		Name, State, Throughput, AvgSvrTTFB, SurgeCount, SvrEstablishedConn, CurReusePool, MaxClients, CurLoad, VsvrServiceHits,
+		ActiveTransactions string
+		ThroughputRate float64
 	}
 	b := start(t, simulator.Options{}, inventoryConf)
 	for _, media := range []string{"application/json", "application/vnd.com.citrix.netscaler.login+json"} {
@@ -687,7 +711,8 @@ func TestAsMetricsExportersRead(t *testing.T) {
 		number(t, ns.NS.TotRxMbits, ns.NS.HTTPTotRequests, ns.NS.TCPCurClientConnEstablished)
 		var vs struct{ LBVserver []vserverStats }
 		e.read("stat/lbvserver", &vs)
-		if v := vs.LBVserver[0]; len(vs.LBVserver) != 2 || v.Name != "vs" || v.State != "UP" || v.ActSvcs != "3" || v.InActSvcs != "2" || v.VSLBHealth != "60" || v.Type != "HTTP" {
+		if v := vs.LBVserver[0]; len(vs.LBVserver) != 2 || v.Name != "vs" || v.State != "UP" || v.ActSvcs != "3" || v.InActSvcs != "2" ||
+			v.VSLBHealth != "60" || v.Type != "HTTP" {
 			t.Errorf("stat/lbvserver: %+v", vs.LBVserver)
 		}
 		if v := vs.LBVserver[1]; v.Name != "idle" || v.State != "DOWN" || v.ActSvcs != "0" {
@@ -703,6 +728,16 @@ func TestAsMetricsExportersRead(t *testing.T) {
 		}
 		if want := []string{"svc one UP", "svc-down OUT OF SERVICE", "svc-off OUT OF SERVICE"}; !slices.Equal(states, want) {
 			t.Errorf("stat/service: %v", states)
+		}
+		var certs struct {
+			SSLCertKey []struct {
+				CertKey          string
+				DaysToExpiration int
+			}
+		}
+		e.read("config/sslcertkey", &certs)
+		if c := certs.SSLCertKey; len(c) != 2 || c[1].CertKey != "site" || c[1].DaysToExpiration < 1 {
+			t.Errorf("sslcertkey: %+v", c)
 		}
 		var license struct{ NSLicense struct{ ModelID string } }
 		e.read("config/nslicense", &license)
@@ -753,7 +788,8 @@ func number(t *testing.T, texts ...string) {
 // vendorMetrics are the keys that the vendor's exporter turns into numbers, by
 // what it asks for.
 var vendorMetrics = map[string]string{
-	"stat/servicegroup/sg?statbindings=yes": `totalresponses totsvrttlbtransactions totalrequests totalresponsebytes totalrequestbytes avgsvrttfb
+	"stat/servicegroup/sg?statbindings=yes": `totalresponses totsvrttlbtransactions totalrequests totalresponsebytes totalrequestbytes
+		avgsvrttfb
 		requestsrate cursrvrconnections responsesrate toleratingttlbtransactions responsebytesrate requestbytesrate`,
 	"stat/service": `throughput totalrequests totalresponses totalrequestbytes totalresponsebytes surgecount svrestablishedconn maxclients
 		vsvrservicehits throughputrate avgsvrttfb responsesrate requestbytesrate responsebytesrate curclntconnections cursrvrconnections
@@ -796,10 +832,12 @@ func TestAsInventoriesRead(t *testing.T) {
 	for _, typ := range []string{"nsversion", "nshardware", "nsconfig", "nsfeature", "nsmode", "nsip", "service", "csvserver"} {
 		e.read("config/"+typ, &got)
 	}
-	if !strings.HasPrefix(got.NSVersion.Version, "NetScaler NS") || got.NSHardware.HWDescription == "" || got.NSHardware.Host != "ns01" || got.NSHardware.SerialNo == "" {
+	if !strings.HasPrefix(got.NSVersion.Version, "NetScaler NS") || got.NSHardware.HWDescription == "" || got.NSHardware.Host != "ns01" ||
+		got.NSHardware.SerialNo == "" {
 		t.Errorf("%+v %+v", got.NSVersion, got.NSHardware)
 	}
-	if !slices.Equal(got.NSFeature.Feature, []string{"LB", "SSL", "REWRITE"}) || !slices.Equal(got.NSMode.Mode, []string{"FR", "L3", "USNIP"}) {
+	if !slices.Equal(got.NSFeature.Feature, []string{"LB", "SSL", "REWRITE"}) ||
+		!slices.Equal(got.NSMode.Mode, []string{"FR", "L3", "USNIP"}) {
 		t.Errorf("%v %v", got.NSFeature, got.NSMode)
 	}
 	var ips []string
@@ -812,7 +850,8 @@ func TestAsInventoriesRead(t *testing.T) {
 	}; !slices.Equal(ips, want) || got.NSConfig.Netmask != "255.255.0.0" || got.NSConfig.IPAddress != "192.0.2.10" {
 		t.Errorf("addresses %q, want %q; %+v", ips, want, got.NSConfig)
 	}
-	if s := fmt.Sprint(got.Service); s != "[{svc one web 10.0.0.1 HTTP UP ENABLED a b 80} {svc-down db 10.0.0.2 HTTP OUT OF SERVICE ENABLED  80} {svc-off 10.0.0.3 10.0.0.3 TCP OUT OF SERVICE DISABLED  65535}]" {
+	if s := fmt.Sprint(got.Service); s != "[{svc one web 10.0.0.1 HTTP UP ENABLED a b 80} "+
+		"{svc-down db 10.0.0.2 HTTP OUT OF SERVICE ENABLED  80} {svc-off 10.0.0.3 10.0.0.3 TCP OUT OF SERVICE DISABLED  65535}]" {
 		t.Errorf("services %s", s)
 	}
 	if s := fmt.Sprint(got.CSVserver); s != "[{front 10.0.2.90 SSL UP 443} {off 10.0.2.91 HTTP OUT OF SERVICE 80}]" {
@@ -822,12 +861,28 @@ func TestAsInventoriesRead(t *testing.T) {
 	if e.read("config/nsip?filter=iptype:SNIP", &snips); len(snips.NSIP) != 1 || snips.NSIP[0].IPAddress != "10.0.1.5" {
 		t.Errorf("SNIPs: %+v", snips)
 	}
+	var bindings struct {
+		LBVserverBinding []struct {
+			Name     string
+			Services []struct{ ServiceName, Weight string }               `json:"lbvserver_service_binding"`
+			Groups   []struct{ ServiceGroupName string }                  `json:"lbvserver_servicegroup_binding"`
+			Members  []struct{ ServiceGroupName, IPv46, CurState string } `json:"lbvserver_servicegroupmember_binding"`
+		} `json:"lbvserver_binding"`
+	}
+	e.read("config/lbvserver_binding?bulkbindings=yes", &bindings)
+	if s := fmt.Sprint(bindings.LBVserverBinding); s != "[{vs [{svc one 7} {svc-down 1}] [{sg}] "+
+		"[{sg 10.0.0.1 UP} {sg 10.0.0.9 UP} {sg 10.0.0.2 OUT OF SERVICE}]} {idle [] [] []}]" {
+		t.Errorf("bindings %s", s)
+	}
 	for _, c := range []struct{ method, target, body, code string }{
 		{"POST", "config/service", `{"service":{"name":"x"}}`, "1237"}, {"PUT", "config/csvserver", `{"csvserver":{"name":"front"}}`, "1237"},
-		{"DELETE", "config/nsip/10.0.1.5", "", "1237"}, {"PUT", "config/lbvserver_service_binding", `{"lbvserver_service_binding":{"name":"vs"}}`, "1237"},
+		{"DELETE", "config/nsip/10.0.1.5", "", "1237"},
+		{"PUT", "config/lbvserver_service_binding", `{"lbvserver_service_binding":{"name":"vs"}}`, "1237"},
 		{"GET", "config/service/nope", "", "258"}, {"GET", "config/csvserver/nope", "", "258"}, {"GET", "config/nsip/10.0.0.99", "", "258"},
-		{"GET", "config/lbvserver_service_binding/nope", "", "258"}, {"GET", "stat/service/nope", "", "258"}, {"GET", "stat/lbvserver/nope", "", "258"},
-		{"GET", "config/service/svc%2520one", "", "0"}, {"GET", "stat/lbvserver?args=name:vs", "", "0"}, {"GET", "config/service?count=yes", "", "0"},
+		{"GET", "config/lbvserver_service_binding/nope", "", "258"}, {"GET", "stat/service/nope", "", "258"},
+		{"GET", "stat/lbvserver/nope", "", "258"},
+		{"GET", "config/service/svc%2520one", "", "0"}, {"GET", "stat/lbvserver?args=name:vs", "", "0"},
+		{"GET", "config/service?count=yes", "", "0"},
 	} {
 		if a := b.nitro(c.method, c.target, c.body); !strings.Contains(a.body, `"errorcode": `+c.code+`,`) {
 			t.Errorf("%s %s: %s %s", c.method, c.target, a.line, a.body)
@@ -835,11 +890,13 @@ func TestAsInventoriesRead(t *testing.T) {
 	}
 
 	// Another administrator changes it, and it comes back from an ns.conf.
-	if err := b.Load(strings.NewReader("disable service \"svc one\"\nrm cs vserver off\nunbind lb vserver vs svc-down\nrm ns ip 10.0.1.5")); err != nil {
+	if err := b.Load(strings.NewReader("disable service \"svc one\"\nrm cs vserver off\nunbind lb vserver vs svc-down\n" +
+		"rm ns ip 10.0.1.5")); err != nil {
 		t.Fatal(err)
 	}
 	again := start(t, simulator.Options{}, dump(t, b.Simulator))
-	for _, target := range []string{"config/service?attrs=name,state", "config/csvserver?attrs=name,curstate", "config/lbvserver_service_binding/vs?attrs=servicename,weight", "config/nsip?attrs=ipaddress"} {
+	for _, target := range []string{"config/service?attrs=name,state", "config/csvserver?attrs=name,curstate",
+		"config/lbvserver_service_binding/vs?attrs=servicename,weight", "config/nsip?attrs=ipaddress"} {
 		first, second := b.nitro("GET", target, ""), again.nitro("GET", target, "")
 		if first.body != second.body || strings.Contains(first.body, "svc-down\", \"weight") {
 			t.Errorf("%s: %s\nloaded again: %s", target, first.body, second.body)
@@ -847,5 +904,20 @@ func TestAsInventoriesRead(t *testing.T) {
 	}
 	if a := b.nitro("GET", "config/csvserver/off", ""); a.line != notFound {
 		t.Errorf("removed: %s", a.body)
+	}
+}
+
+// TestAllPortsAreFoundAsTheyAreTyped: 65535 in rows is "*" to whoever types it.
+func TestAllPortsAreFoundAsTheyAreTyped(t *testing.T) {
+	b := start(t, simulator.Options{}, "add serviceGroup sg ANY\nbind serviceGroup sg 10.0.0.1 *\nbind serviceGroup sg 10.0.0.1 80")
+	const rows = "config/servicegroup_servicegroupmember_binding/sg?attrs=port&"
+	for _, query := range []string{"args=ip:10.0.0.1,port:*", "filter=port:*", "args=servername:10.0.0.1,port:65535"} {
+		if a := b.nitro("GET", rows+query, ""); !strings.HasSuffix(a.body, `[ { "port": 65535 } ] }`) {
+			t.Errorf("%s: %s %s", query, a.line, a.body)
+		}
+	}
+	a := b.nitro("DELETE", "config/servicegroup_binding/sg?args=ip:10.0.0.1,port:*", "")
+	if got := b.Members("sg"); a.body != done || len(got) != 1 || got[0].Addr.Port() != 80 {
+		t.Errorf("%s %s: %+v", a.line, a.body, got)
 	}
 }
