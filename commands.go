@@ -63,9 +63,11 @@ func (p *program) app() *cli.App {
 					Usage: "start with the ns.conf `FILE` of a NetScaler: its servers, service groups, virtual servers, users and command policies"},
 				&cli.BoolFlag{DisableDefaultText: true, Name: "check",
 					Usage: "only check FILE: name the lines that are not understood, exit with 1 if there are any, and serve nothing"},
-				&cli.StringFlag{Name: "log-level", Value: "info", Usage: "the lowest `LEVEL` to log: debug (each line of FILE that is skipped), info, warn or error"},
+				&cli.StringFlag{Name: "log-level", Value: "info",
+					Usage: "the lowest `LEVEL` to log: debug (each line of FILE that is skipped), info, warn or error"},
 				&cli.StringFlag{Name: "user", Value: "nsroot",
-					Usage: "the `NAME` to log in with; a user of FILE, whose password there is encrypted, may do what the command policies in FILE allow, any other everything"},
+					Usage: "the `NAME` to log in with; a user of FILE, whose password there is encrypted, " +
+						"may do what the command policies in FILE allow, any other everything"},
 				&cli.StringFlag{Name: "password", DefaultText: "$NITROX_SIMULATOR_PASSWORD, or nsroot", Value: "nsroot",
 					Usage: "the `PASSWORD` of that user, which every user of this machine can see"},
 				&cli.StringFlag{Name: "password-file", Usage: "read the password of that user from `FILE`"},

@@ -55,7 +55,8 @@ func (p *program) simulator(c *cli.Context) error {
 			return err
 		}
 		if len(loaded.Encrypted) > 0 {
-			fmt.Fprintf(p.stderr, "%s: these users cannot log in, as the file has only their encrypted passwords: %s; give one of them a password with --user NAME --password PASSWORD\n",
+			fmt.Fprintf(p.stderr, "%s: these users cannot log in, as the file has only their encrypted passwords: %s; "+
+				"give one of them a password with --user NAME --password PASSWORD\n",
 				file, strings.Join(loaded.Encrypted, ", "))
 		}
 	}

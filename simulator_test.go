@@ -10,7 +10,8 @@ import (
 // nitrox simulator --check says what is not understood and serves nothing; what is
 // not modelled is counted, or named, and no problem.
 func TestSimulatorCheck(t *testing.T) {
-	const good = "#NS14.1 Build 29.72\nadd server a 10.0.0.1\nadd ssl certKey c1 -cert c -passcrypt s3cret\nbind cs vserver cs -lbvserver v\nadd ssl certKey \"c 2\" -cert c\nset ns param -cookieversion 1\n"
+	const good = "#NS14.1 Build 29.72\nadd server a 10.0.0.1\nadd ssl certKey c1 -cert c -passcrypt s3cret\n" +
+		"bind cs vserver cs -lbvserver v\nadd ssl certKey \"c 2\" -cert c\nset ns param -cookieversion 1\n"
 	for _, c := range []struct {
 		name, conf string
 		args       []string

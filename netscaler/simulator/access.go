@@ -49,9 +49,10 @@ var (
 
 var (
 	concernsUsers = regexp.MustCompile(`^\S+ +(system|ns partition)\b`)
-	secretShows   = regexp.MustCompile(`^show +(system|configstatus|ns (ns\.conf|savedconfig|runningConfig)|gslb runningConfig|audit messages|techsupport)\b`)
-	readsOnly     = regexp.MustCompile(`^(man|show|stat)\b`)
-	switches      = regexp.MustCompile(`^(enable|disable) +(server|service|serviceGroup)\b`)
+	secretShows   = regexp.MustCompile(
+		`^show +(system|configstatus|ns (ns\.conf|savedconfig|runningConfig)|gslb runningConfig|audit messages|techsupport)\b`)
+	readsOnly = regexp.MustCompile(`^(man|show|stat)\b`)
+	switches  = regexp.MustCompile(`^(enable|disable) +(server|service|serviceGroup)\b`)
 )
 
 func reads(line string) bool { return readsOnly.MatchString(line) && !secretShows.MatchString(line) }
@@ -116,6 +117,7 @@ var (
 		{name: "password", secret: true},
 		{name: "encrypted", kind: flag},
 	}
+	policyWords = []string{"policyname", "action", "cmdspec"}
 	groupAttr   = attr{name: "groupname", required: true}
 	policyAttrs = []attr{
 		{name: "policyname", required: true},
@@ -158,13 +160,13 @@ var (
 		s.access.groups[name] = &account{}
 		return nil
 	})
-	addPolicy = accessCommand("add system cmdPolicy", []string{"policyname", "action", "cmdspec"}, policyAttrs, func(s *Simulator, it item) *failure {
+	addPolicy = accessCommand("add system cmdPolicy", policyWords, policyAttrs, func(s *Simulator, it item) *failure {
 		if s.policy(it.get("policyname")) != nil {
 			return fail(codeExists)
 		}
 		return s.setPolicy(it)
 	})
-	setPolicy = accessCommand("set system cmdPolicy", []string{"policyname", "action", "cmdspec"}, policyAttrs, func(s *Simulator, it item) *failure {
+	setPolicy = accessCommand("set system cmdPolicy", policyWords, policyAttrs, func(s *Simulator, it item) *failure {
 		if name := it.get("policyname"); s.access.policies[name] == nil {
 			return fail(codeNoResource, "policyName", name)
 		}
