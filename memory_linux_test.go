@@ -95,7 +95,7 @@ func TestHostileAnswers(t *testing.T) {
 		"all at once, what fits them all the same": {"all", `{"apps":[{"id":"/web","tasks":[]}`, `,{"id":"/web","tasks":[{"id":"a"},{"id":"b"}]}`},
 	} {
 		for _, zipped := range []bool{false, true} {
-			if c.kind == "file" && zipped {
+			if zipped && (c.kind == "file" || testing.Short()) {
 				continue
 			}
 			t.Run(fmt.Sprintf("%s, zipped %v", name, zipped), func(t *testing.T) {
@@ -145,10 +145,10 @@ func TestLargeAnswers(t *testing.T) {
 	}, `]`)
 	for name, c := range map[string]struct {
 		kind    string
-		serves  int // members of the group
+		want    string // of the report
 		answers map[string]string
 	}{
-		"kubernetes: 100,000 endpoints on 5,000 nodes": {"kubernetes", 5000, map[string]string{
+		"kubernetes: 100,000 endpoints on 5,000 nodes": {"kubernetes", "edge: 0 serving, 5000 wanted", map[string]string{
 			"/endpointslices": kubernetes("EndpointSliceList", "discovery.k8s.io/v1", 1000, func(i int) string {
 				return fmt.Sprintf(`{"metadata":{"name":"web-%d","namespace":"shop","labels":{"kubernetes.io/service-name":"web"}},"addressType":"IPv4",`+
 					`"ports":[{"name":"","protocol":"TCP","port":80}],"endpoints":`, i) + list(`[`, 100, func(j int) string {
@@ -169,19 +169,19 @@ func TestLargeAnswers(t *testing.T) {
 					`"addresses":[{"type":"InternalIP","address":%q}],"conditions":[{"type":"Ready","status":"True"}]}}`, i, i, images, ip(i))
 			}),
 		}},
-		"docker: 50,000 tasks": {"docker", 50_000, map[string]string{
-			"/services": `[{"ID":"s","Spec":{"Name":"web","Mode":{"Replicated":{"Replicas":50000}}},"Endpoint":{"Ports":[` +
-				`{"Protocol":"tcp","TargetPort":80,"PublishMode":"host"}]},"ServiceStatus":{"RunningTasks":50000,"DesiredTasks":50000}}]`,
+		"docker: 50,000 tasks, 1,000 of them of one service": {"docker", "edge: 0 serving, 1000 wanted", map[string]string{
+			"/services": `[{"ID":"s","Spec":{"Name":"web","Mode":{"Replicated":{"Replicas":1000}}},"Endpoint":{"Ports":[` +
+				`{"Protocol":"tcp","TargetPort":80,"PublishMode":"host"}]},"ServiceStatus":{"RunningTasks":1000,"DesiredTasks":1000}}]`,
 			"/tasks": list(`[`, 50_000, func(i int) string {
-				return fmt.Sprintf(`{"ID":"task%d","ServiceID":"s","NodeID":"n%d","Slot":%d,"Spec":{"ContainerSpec":{"Image":"registry.example/web@sha256:`+
+				return fmt.Sprintf(`{"ID":"task%d","ServiceID":%q,"NodeID":"n%d","Slot":%d,"Spec":{"ContainerSpec":{"Image":"registry.example/web@sha256:`+
 					`6c3c624b58dbbcd3c0dd82b4c53f04194d1247c6eebdaab7c610cf7d66709b3b","Env":["A=1","B=2","C=3"]}},"DesiredState":"running","Status":{"State":`+
-					`"running","PortStatus":{"Ports":[{"Protocol":"tcp","TargetPort":80,"PublishedPort":%d,"PublishMode":"host"}]}}}`, i, i%1000, i, 30000+i/1000)
+					`"running","PortStatus":{"Ports":[{"Protocol":"tcp","TargetPort":80,"PublishedPort":%d,"PublishMode":"host"}]}}}`, i, []string{"s", "other"}[min(i%50, 1)], i/50%1000, i, 30000+i%50)
 			}, `]`),
 			"/nodes": list(`[`, 1000, func(i int) string {
 				return fmt.Sprintf(`{"ID":"n%d","Description":{"Hostname":"n%d"},"Spec":{"Availability":"active"},"Status":{"State":"ready","Addr":%q}}`, i, i, ip(i))
 			}, `]`),
 		}},
-		"marathon: 50,000 tasks of 5,000 apps": {"marathon", 10_000, map[string]string{
+		"marathon: 50,000 tasks of 5,000 apps": {"marathon", "edge: 0 serving, 10000 wanted", map[string]string{
 			"/v2/apps": list(`{"apps":[`, 5000, func(i int) string {
 				id, tasks := fmt.Sprintf("/app-%d", i), 8
 				if i == 2500 {
@@ -194,10 +194,10 @@ func TestLargeAnswers(t *testing.T) {
 				}, `]}`)
 			}, `]}`),
 		}},
-		"netscaler: 100,000 members": {"netscaler", 2, map[string]string{
+		"netscaler: 100,000 members, of all ports and so not ours": {"netscaler", "mixed: 0 serving, 2 wanted, 100000 not ours", map[string]string{
 			"servicegroup_servicegroupmember_binding": list(`{"errorcode":0,"message":"Done","severity":"NONE","servicegroup_servicegroupmember_binding":[`, 100_000,
 				func(i int) string {
-					return fmt.Sprintf(`{"servicegroupname":"sg-bad-netscaler","ip":%q,"port":80,"state":"ENABLED","hashid":"0","serverid":"0",`+
+					return fmt.Sprintf(`{"servicegroupname":"sg-bad-netscaler","ip":%q,"port":65535,"state":"ENABLED","hashid":"0","serverid":"0",`+
 						`"customserverid":"None","weight":"1","servername":"server-%d","svrstate":"UP","delay":"0","graceful":"NO","svctype":"HTTP"}`, ip(i), i)
 				}, `]}`),
 		}},
@@ -218,7 +218,7 @@ func TestLargeAnswers(t *testing.T) {
 			if most > mostMemory {
 				t.Errorf("%d MiB resident", most)
 			}
-			if want := fmt.Sprintf("sg-bad-%s on %s: 0 serving, %d wanted", c.kind, map[bool]string{true: "mixed", false: "edge"}[c.kind == "netscaler"], c.serves); !strings.Contains(out, want) {
+			if want := "sg-bad-" + c.kind + " on " + c.want; !strings.Contains(out, want) {
 				t.Errorf("no %q in:\n%.3000s", want, out)
 			}
 		})
@@ -297,7 +297,7 @@ func (l *hostileLab) run(binary string) (most int, out string) {
 	l.t.Helper()
 	var output bytes.Buffer
 	cmd := exec.Command(binary, append([]string{"sync", "--config", filepath.Join(l.dir, "nitrox.yaml")}, l.how...)...)
-	cmd.Env = append(os.Environ(), "NS_USER=nitrox", "NS_PASSWORD=secret", "GOMEMLIMIT="+os.Getenv("TRYLIMIT"))
+	cmd.Env = append(os.Environ(), "NS_USER=nitrox", "NS_PASSWORD=secret", "GOMEMLIMIT=")
 	cmd.Stdout, cmd.Stderr = &output, &output
 	if err := cmd.Start(); err != nil {
 		l.t.Fatal(err)

@@ -36,9 +36,6 @@ func Object(fields map[string]*Shape) *Shape {
 	return s
 }
 
-// Map wants all values of an object, which are handed out one by one.
-func Map(value *Shape) *Shape { return &Shape{every: value, walk: true} }
-
 // List wants all parts of a list, which are handed out one by one.
 func List(part *Shape) *Shape { return &Shape{part: part, walkList: true} }
 
