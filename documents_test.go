@@ -16,7 +16,7 @@ import (
 	"unicode/utf8"
 
 	"github.com/urfave/cli/v2"
-	"gopkg.in/yaml.v3"
+	"go.yaml.in/yaml/v4"
 
 	"nitrox/netscaler/simulator"
 	"nitrox/sources/all"

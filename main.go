@@ -35,7 +35,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer, lookup fu
 	if err := p.app().RunContext(ctx, args); err != nil {
 		var problems config.Problems
 		if errors.As(err, &problems) {
-			fmt.Fprintln(stderr, problems) // they name the file themselves
+			fmt.Fprint(stderr, problems.Text()) // they name the file themselves
 		} else {
 			fmt.Fprintf(stderr, "nitrox: %v\n", err)
 		}

@@ -31,6 +31,7 @@ import (
 	"time"
 
 	"nitrox/sources"
+	"nitrox/text"
 )
 
 // maxSize is the size in bytes above which a file is taken for a mistake: room
@@ -98,6 +99,10 @@ func (s *Source) Poll(ctx context.Context, queries []Query, fresh bool) ([]sourc
 		return nil, err
 	}
 	apps, err := parse(path, data)
+	var place *text.Error
+	if errors.As(err, &place) && place.Line > 0 {
+		return nil, fmt.Errorf("%s:%w", path, err)
+	}
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", path, err)
 	}

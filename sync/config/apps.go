@@ -12,7 +12,7 @@ import (
 	"nitrox/sources"
 	"nitrox/sync"
 
-	"gopkg.in/yaml.v3"
+	"go.yaml.in/yaml/v4"
 )
 
 // appKeys are the keys of an app, beside its policies.

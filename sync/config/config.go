@@ -13,7 +13,7 @@ import (
 	"nitrox/sources"
 	"nitrox/sync"
 
-	"gopkg.in/yaml.v3"
+	"go.yaml.in/yaml/v4"
 )
 
 // Mapping is a mapping file that has no problems.

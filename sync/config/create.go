@@ -11,7 +11,7 @@ import (
 	"nitrox/sources"
 	"nitrox/sync"
 
-	"gopkg.in/yaml.v3"
+	"go.yaml.in/yaml/v4"
 )
 
 // createKeys are the keys of an app's create: how its service group is made if

@@ -8,7 +8,7 @@ import (
 	"nitrox/sources"
 	"nitrox/sync"
 
-	"gopkg.in/yaml.v3"
+	"go.yaml.in/yaml/v4"
 )
 
 // fromKeys are the keys that all from entries have.

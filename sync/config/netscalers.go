@@ -12,7 +12,7 @@ import (
 	"nitrox/netscaler"
 	"nitrox/sources"
 
-	"gopkg.in/yaml.v3"
+	"go.yaml.in/yaml/v4"
 )
 
 // netscalerKeys are the keys of an entry of netscalers.

@@ -9,7 +9,7 @@ import (
 	"nitrox/sources"
 	"nitrox/sync"
 
-	"gopkg.in/yaml.v3"
+	"go.yaml.in/yaml/v4"
 )
 
 // sourceKeys are the keys that all kinds of sources have.
