@@ -32,7 +32,7 @@ type program struct {
 // run carries out a command line and returns the exit code.
 func run(ctx context.Context, args []string, stdout, stderr io.Writer, lookup func(string) (string, bool)) int {
 	p := &program{stdout: stdout, stderr: stderr, lookup: lookup}
-	if err := p.app().RunContext(ctx, args); err != nil {
+	if err := p.app().RunContext(ctx, joined(args)); err != nil {
 		var problems config.Problems
 		if errors.As(err, &problems) {
 			fmt.Fprint(stderr, problems.Text()) // they name the file themselves

@@ -223,7 +223,7 @@ func TestImportsPointOneWay(t *testing.T) {
 		{"./netscaler", `^nitrox/(sync|sources|netscaler/)`},
 		{"./netscaler", `^k8s\.io/`},
 		{"./sync", `^nitrox/(sync/config|sources/|netscaler/)`},
-		{"./sync", `^(k8s\.io/|go\.yaml\.in/|nitrox/text/)`},
+		{"./sync", `^(k8s\.io/|go\.yaml\.in/|nitrox/textfile/)`},
 		{"./sync/config", `^nitrox/(sources/|netscaler/)`},
 		{"./netscaler/simulator", `^nitrox/(sync|sources|netscaler$)|^[^/]+\.[^/]+/`},
 	} {

@@ -3,8 +3,8 @@ package netscaler
 import (
 	"fmt"
 	"log/slog"
-	"os"
-	"strings"
+
+	"nitrox/textfile"
 )
 
 // Secret is a password that lies in a file or was given as text. It cannot be
@@ -27,15 +27,11 @@ func (s Secret) Reveal() (string, error) {
 		}
 		return s.text, nil
 	}
-	b, err := os.ReadFile(s.file)
+	password, _, err := textfile.Secret(s.file)
 	if err != nil {
 		return "", fmt.Errorf("read the password: %w", err)
 	}
-	text := strings.TrimSuffix(strings.TrimSuffix(string(b), "\n"), "\r")
-	if text == "" {
-		return "", fmt.Errorf("read the password: %s is empty", s.file)
-	}
-	return text, nil
+	return password, nil
 }
 
 const hidden = "***"

@@ -7,8 +7,9 @@ import (
 	"fmt"
 	"net"
 	"net/http"
-	"os"
 	"time"
+
+	"nitrox/textfile"
 )
 
 // newTransport connects as the configuration says. The system's proxies are
@@ -20,7 +21,7 @@ func newTransport(c Config) (*http.Transport, error) {
 		InsecureSkipVerify: c.InsecureSkipVerify,
 	}
 	if c.CAFile != "" {
-		pem, err := os.ReadFile(c.CAFile)
+		pem, err := textfile.ReadFile(c.CAFile)
 		if err != nil {
 			return nil, fmt.Errorf("read the CA file: %w", err)
 		}

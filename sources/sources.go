@@ -99,6 +99,13 @@ type Checker interface {
 	Check() error
 }
 
+// FileChecker is implemented by configurations that name files which a poll
+// reads: certificates, passwords. CheckFiles reads them and contacts nothing.
+// Its errors are like those of [Checker]; what is unwise works all the same.
+type FileChecker interface {
+	CheckFiles() (wrong, unwise error)
+}
+
 // Path is a file's name in a source's configuration. A relative one is taken
 // from the folder of the mapping file, which is done when the file is read.
 type Path string

@@ -109,6 +109,9 @@ func (c Config) tls() bool {
 	return c.certificates() != httpapi.Certificates{}
 }
 
+// CheckFiles implements [sources.FileChecker].
+func (c Config) CheckFiles() (wrong, unwise error) { return c.certificates().Check(), nil }
+
 // Query is a from entry of the mapping.
 type Query struct {
 	// Service is a service in swarm mode, or of Docker Compose ("web", or

@@ -31,7 +31,7 @@ import (
 	"time"
 
 	"nitrox/sources"
-	"nitrox/text"
+	"nitrox/textfile"
 )
 
 // maxSize is the size in bytes above which a file is taken for a mistake: room
@@ -99,7 +99,7 @@ func (s *Source) Poll(ctx context.Context, queries []Query, fresh bool) ([]sourc
 		return nil, err
 	}
 	apps, err := parse(path, data)
-	var place *text.Error
+	var place *textfile.Error
 	if errors.As(err, &place) && place.Line > 0 {
 		return nil, fmt.Errorf("%s:%w", path, err)
 	}

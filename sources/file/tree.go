@@ -9,8 +9,8 @@ import (
 
 	"go.yaml.in/yaml/v4"
 
-	"nitrox/text"
-	"nitrox/text/syntax"
+	"nitrox/textfile"
+	"nitrox/textfile/syntax"
 )
 
 // node is a value of a JSON or YAML file. Unlike a Go map it keeps a key that
@@ -62,10 +62,10 @@ const maxDepth = 16
 
 var errDeep = errors.New("nested too deeply for a file of endpoints")
 
-// parseTree reads the file. What is wrong with it as a whole is a [text.Error],
+// parseTree reads the file. What is wrong with it as a whole is a [textfile.Error],
 // if it is in one place.
 func parseTree(data []byte) (node, error) {
-	data, err := text.Plain(data)
+	data, err := textfile.Plain(data)
 	if err != nil {
 		return node{}, err
 	}
@@ -150,7 +150,7 @@ func parseJSON(data []byte) (node, error) {
 	}
 	if rest := bytes.TrimLeft(data[d.InputOffset():], " \t\r\n"); len(rest) > 0 {
 		line, column := syntax.Position(data, len(data)-len(rest))
-		return node{}, &text.Error{Line: line, Column: column, Message: "there is more after the end of the JSON value; remove it, or put several into one list"}
+		return node{}, &textfile.Error{Line: line, Column: column, Message: "there is more after the end of the JSON value; remove it, or put several into one list"}
 	}
 	return root, nil
 }
@@ -160,7 +160,7 @@ func parseYAML(data []byte) (node, error) {
 	if at := bytes.LastIndexByte(content, '\n'); string(content[at+1:]) != "..." {
 		return node{}, errors.New(`a YAML file must end with a line of three dots ("..."); without it a truncated file looks complete`)
 	}
-	if err := text.Visible(content); err != nil {
+	if err := textfile.Visible(content); err != nil {
 		return node{}, err
 	}
 	d := yaml.NewDecoder(bytes.NewReader(content))
@@ -173,7 +173,7 @@ func parseYAML(data []byte) (node, error) {
 	}
 	switch err := d.Decode(&second); {
 	case err == nil:
-		return node{}, &text.Error{Line: second.Line, Column: second.Column, Message: "a second document begins here; a file of endpoints has only one"}
+		return node{}, &textfile.Error{Line: second.Line, Column: second.Column, Message: "a second document begins here; a file of endpoints has only one"}
 	case !errors.Is(err, io.EOF):
 		return node{}, syntax.YAML(content, err)
 	}

@@ -6,10 +6,10 @@ import (
 	"fmt"
 	"net"
 	"net/http"
-	"os"
 	"time"
 
 	"nitrox/sources"
+	"nitrox/textfile"
 )
 
 // Certificates are the files and the name that TLS is set up with; each may be
@@ -36,7 +36,7 @@ func (c Certificates) Read() (PEM, error) {
 		if path == "" {
 			continue
 		}
-		content, err := os.ReadFile(string(path))
+		content, err := textfile.ReadFile(string(path))
 		if err != nil {
 			return PEM{}, err
 		}
@@ -45,13 +45,32 @@ func (c Certificates) Read() (PEM, error) {
 	return PEM{ca: texts[0], cert: texts[1], key: texts[2]}, nil
 }
 
+// Check reads the files, and says what is wrong with them under the keys that
+// all sources have for them.
+func (c Certificates) Check() error {
+	var problems sources.Problems
+	for _, part := range []struct {
+		key   string
+		files Certificates
+	}{{"ca_file", Certificates{CAFile: c.CAFile}}, {"cert_file", Certificates{CertFile: c.CertFile, KeyFile: c.KeyFile}}} {
+		pem, err := part.files.Read()
+		if err == nil {
+			_, err = part.files.TLS(pem)
+		}
+		if err != nil {
+			problems.Add(part.key, "%w", err)
+		}
+	}
+	return problems.Err()
+}
+
 // TLS is the configuration with what was read.
 func (c Certificates) TLS(pem PEM) (*tls.Config, error) {
 	config := &tls.Config{MinVersion: tls.VersionTLS12, ServerName: c.ServerName}
 	if c.CAFile != "" {
 		config.RootCAs = x509.NewCertPool()
 		if !config.RootCAs.AppendCertsFromPEM([]byte(pem.ca)) {
-			return nil, fmt.Errorf("%s contains no certificate", c.CAFile)
+			return nil, fmt.Errorf("%s contains no PEM certificate", c.CAFile)
 		}
 	}
 	if c.CertFile != "" {

@@ -29,6 +29,7 @@ import (
 
 	"nitrox/sources"
 	"nitrox/sources/kubeapi"
+	"nitrox/textfile"
 )
 
 // Source is a cluster. It implements [sources.Source] and
@@ -55,6 +56,23 @@ func Open(config Config) (*Source, error) {
 	}
 	return &Source{config: config, selector: selector, maxBody: maxBody,
 		cluster: kubeapi.Cluster{Kubeconfig: config.Kubeconfig, Context: config.Context}}, nil
+}
+
+// CheckFiles implements [sources.FileChecker]. What a pod's service account has
+// is looked at where the pod runs.
+func (c Config) CheckFiles() (wrong, unwise error) {
+	if c.Kubeconfig == "" {
+		return nil, nil
+	}
+	_, err := textfile.ReadFile(string(c.Kubeconfig))
+	if err == nil {
+		cluster := kubeapi.Cluster{Kubeconfig: c.Kubeconfig, Context: c.Context}
+		_, err = cluster.Connect()
+	}
+	if err != nil {
+		return &sources.KeyError{Key: "kubeconfig", Err: err}, nil
+	}
+	return nil, nil
 }
 
 // Poll reads the cluster as far as the queries need it. A service that is not

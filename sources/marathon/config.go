@@ -9,6 +9,8 @@ import (
 	"strings"
 
 	"nitrox/sources"
+	"nitrox/sources/httpapi"
+	"nitrox/textfile"
 )
 
 // Config is a marathon source of the mapping.
@@ -77,6 +79,34 @@ func (c Config) Check() error {
 		problems.Add("ca_file", "it only works with https")
 	}
 	return problems.Err()
+}
+
+// CheckFiles implements [sources.FileChecker].
+func (c Config) CheckFiles() (wrong, unwise error) {
+	var problems, remarks sources.Problems
+	for key, file := range map[string]sources.Path{"password_file": c.PasswordFile, "token_file": c.TokenFile} {
+		if file == "" {
+			continue
+		}
+		switch _, remark, err := textfile.Secret(string(file)); {
+		case err != nil:
+			problems.Add(key, "%w", err)
+		case remark != "":
+			remarks.Add(key, "%s", remark)
+		}
+	}
+	if file := string(c.ServiceAccountFile); file != "" {
+		content, err := textfile.ReadFile(file)
+		if err == nil {
+			if err = new(serviceAccount).parse(content); err != nil {
+				err = fmt.Errorf("%s: %w", file, err)
+			}
+		}
+		if err != nil {
+			problems.Add("service_account_file", "%w", err)
+		}
+	}
+	return errors.Join(httpapi.Certificates{CAFile: c.CAFile}.Check(), problems.Err()), remarks.Err()
 }
 
 // parseURL reads the root of a Marathon's API. Its errors do not repeat text

@@ -7,7 +7,6 @@ import (
 	"io"
 	"net/http"
 	"net/url"
-	"os"
 	"slices"
 	"strings"
 	"time"
@@ -15,6 +14,7 @@ import (
 	"github.com/hashicorp/go-retryablehttp"
 
 	"nitrox/sources/httpapi"
+	"nitrox/textfile"
 )
 
 // maxBody is the size in bytes above which an answer is refused. 25,000 tasks
@@ -107,16 +107,6 @@ func (c *client) open(ctx context.Context, at, kind string) (*http.Response, err
 
 // readSecret reads a file that holds a secret; its last newline does not count.
 func readSecret(file string) (string, error) {
-	b, err := os.ReadFile(file)
-	if err != nil {
-		return "", err
-	}
-	text := strings.TrimSuffix(strings.TrimSuffix(string(b), "\n"), "\r")
-	if text == "" {
-		return "", fmt.Errorf("%s is empty", file)
-	}
-	if strings.ContainsAny(text, "\r\n") {
-		return "", fmt.Errorf("%s has more than one line", file)
-	}
-	return text, nil
+	secret, _, err := textfile.Secret(file)
+	return secret, err
 }

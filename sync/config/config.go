@@ -24,6 +24,9 @@ type Mapping struct {
 	Apps []sync.App
 	// Warnings are what is legal and unwise, such as http:// beyond loopback.
 	Warnings []Problem
+	// Files is what is wrong with files that sources name. They are read again
+	// for each poll, so whoever polls is told of it then, and serves the rest.
+	Files []Problem
 }
 
 // NetScaler is one entry of netscalers.
@@ -54,7 +57,7 @@ func Load(file string, kinds []sources.Kind, lookup func(string) (string, bool))
 	if len(d.problems) > 0 {
 		return nil, Problems(inOrder(d.problems))
 	}
-	m.Warnings = inOrder(d.warnings)
+	m.Warnings, m.Files = inOrder(d.warnings), inOrder(m.Files)
 	return m, nil
 }
 

@@ -172,6 +172,15 @@ func (d *decoder) refuse(o *object, err error) {
 	}
 }
 
+// aside gives what refuse would note, and does not note it.
+func (d *decoder) aside(o *object, err error) []Problem {
+	before := len(d.problems)
+	d.refuse(o, err)
+	noted := slices.Clone(d.problems[before:])
+	d.problems = d.problems[:before]
+	return noted
+}
+
 func (d *decoder) refuseKey(o *object, key, message string) {
 	name, _, _ := strings.Cut(key, "[")
 	n, present := o.values[name]

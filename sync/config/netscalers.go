@@ -6,11 +6,11 @@ import (
 	"fmt"
 	"net/netip"
 	"net/url"
-	"os"
 	"time"
 
 	"nitrox/netscaler"
 	"nitrox/sources"
+	"nitrox/textfile"
 
 	"go.yaml.in/yaml/v4"
 )
@@ -149,18 +149,24 @@ func (d *decoder) password(o *object, k netscalerKeys) netscaler.Secret {
 		d.problem(o.at("password"), "password: cannot be combined with password_file; give one of the two")
 	case inFile && !o.wrong["password_file"]:
 		secret := netscaler.SecretFile(string(k.PasswordFile))
-		if _, err := secret.Reveal(); err != nil {
-			d.refuse(o, &sources.KeyError{Key: "password_file", Err: err})
+		switch _, remark, err := textfile.Secret(string(k.PasswordFile)); {
+		case err != nil:
+			d.refuse(o, &sources.KeyError{Key: "password_file", Err: fmt.Errorf("read the password: %w", err)})
+		case remark != "":
+			d.warn(o.at("password_file"), "password_file: %s", remark)
 		}
 		return secret
 	case k.Password != nil:
 		return d.passwordText(k.Password)
 	case !inFile:
-		text, _ := d.lookup("NS_PASSWORD")
-		if text == "" {
-			d.missing(o, "a password", "give password_file, or password: ${VARIABLE}, or set the environment variable NS_PASSWORD")
+		const name = "NS_PASSWORD"
+		password, _ := d.lookup(name)
+		if password == "" {
+			d.missing(o, "a password", "give password_file, or password: ${VARIABLE}, or set the environment variable "+name)
+		} else {
+			d.inspect(o.node, name, password)
 		}
-		return netscaler.SecretText(text)
+		return netscaler.SecretText(password)
 	}
 	return netscaler.Secret{}
 }
@@ -177,21 +183,30 @@ func (d *decoder) passwordText(n *yaml.Node) netscaler.Secret {
 		d.problem(n, "password: must not be written in this file; write ${NAME} for an environment variable that holds it, or use password_file")
 		return netscaler.Secret{}
 	}
-	text, set := d.lookup(name[1])
-	switch {
-	case !set:
+	password, set := d.lookup(name[1])
+	if !set {
 		d.problem(n, "password: the environment variable %s is not set", name[1])
-	case text == "":
-		d.problem(n, "password: the environment variable %s is empty", name[1])
+	} else {
+		d.inspect(n, name[1], password)
 	}
-	return netscaler.SecretText(text)
+	return netscaler.SecretText(password)
+}
+
+// inspect looks at a password that an environment variable holds.
+func (d *decoder) inspect(n *yaml.Node, name, password string) {
+	switch remark, err := textfile.Check("the environment variable "+name, password); {
+	case err != nil:
+		d.problem(n, "password: %v", err)
+	case remark != "":
+		d.warn(n, "password: %s", remark)
+	}
 }
 
 func (d *decoder) certificates(o *object, file sources.Path) {
 	if file == "" {
 		return
 	}
-	pem, err := os.ReadFile(string(file))
+	pem, err := textfile.ReadFile(string(file))
 	switch {
 	case err != nil:
 		err = fmt.Errorf("read the certificates: %w", err)

@@ -12,8 +12,8 @@ import (
 
 	"go.yaml.in/yaml/v4"
 
-	"nitrox/text"
-	"nitrox/text/syntax"
+	"nitrox/textfile"
+	"nitrox/textfile/syntax"
 )
 
 // maxSize is far above any mapping: 10,000 apps are about 3 MB.
@@ -27,8 +27,8 @@ func (d *decoder) document() *yaml.Node {
 		d.add(0, 0, err.Error())
 		return nil
 	}
-	if content, err = text.Plain(content); err == nil {
-		err = text.Visible(content)
+	if content, err = textfile.Plain(content); err == nil {
+		err = textfile.Visible(content)
 	}
 	if err != nil {
 		d.broken(err)
@@ -53,7 +53,7 @@ func (d *decoder) document() *yaml.Node {
 // broken reports a text that cannot be read.
 func (d *decoder) broken(err error) {
 	problem := Problem{File: d.file, Message: err.Error()}
-	var at *text.Error
+	var at *textfile.Error
 	if errors.As(err, &at) {
 		problem.Line, problem.Column, problem.Message, problem.Excerpt = at.Line, at.Column, at.Message, at.Excerpt
 	}

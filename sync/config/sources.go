@@ -46,12 +46,12 @@ func (d *decoder) sources(n *yaml.Node, kinds []sources.Kind, m *Mapping) []*sou
 		d.name(e.key, e.key.Value, "a source")
 		s := &source{name: e.key.Value, key: e.key}
 		all = append(all, s)
-		m.Sources[s.name] = d.source(e.value, s, kinds)
+		m.Sources[s.name] = d.source(e.value, s, kinds, m)
 	}
 	return all
 }
 
-func (d *decoder) source(n *yaml.Node, s *source, kinds []sources.Kind) sync.Source {
+func (d *decoder) source(n *yaml.Node, s *source, kinds []sources.Kind, m *Mapping) sync.Source {
 	what := fmt.Sprintf("source %s", quote(s.name))
 	known := names(kinds, kindName)
 	list, ok := d.entries(n, what)
@@ -81,5 +81,10 @@ func (d *decoder) source(n *yaml.Node, s *source, kinds []sources.Kind) sync.Sou
 	}
 	opened, err := s.kind.Open(config.Elem().Interface())
 	d.refuse(o, err)
+	if c, ok := config.Elem().Interface().(sources.FileChecker); ok && err == nil {
+		wrong, unwise := c.CheckFiles()
+		m.Files = append(m.Files, d.aside(o, wrong)...)
+		d.warnings = append(d.warnings, d.aside(o, unwise)...)
+	}
 	return sync.Source{Opened: opened, Timeout: common.Timeout}
 }

@@ -1,6 +1,6 @@
-// Package text reads what people and editors write into files: it knows the
+// Package textfile reads what people and editors write into files: it knows the
 // marks that editors leave, tells what is no text, and says where something is.
-package text
+package textfile
 
 import (
 	"bytes"

@@ -8,10 +8,10 @@ import (
 	"io"
 	"unicode/utf8"
 
-	"nitrox/text"
+	"nitrox/textfile"
 )
 
-// JSON makes a decoder's error about data a [text.Error]. Where it is comes from
+// JSON makes a decoder's error about data a [textfile.Error]. Where it is comes from
 // a second look: a decoder that gives tokens does not know it.
 func JSON(data []byte, err error) error {
 	var wrong *json.SyntaxError
@@ -24,7 +24,7 @@ func JSON(data []byte, err error) error {
 		message, offset = "the JSON is cut off here; rename only whole files into place", whole
 	}
 	line, column := Position(data, offset)
-	return &text.Error{Line: line, Column: column, Message: message}
+	return &textfile.Error{Line: line, Column: column, Message: message}
 }
 
 // Position is the line and column of the byte at an offset.

@@ -1,7 +1,7 @@
 // Package syntax says where a text stops being YAML or JSON, and what to do
 // about it. It knows what the parsers say, and how people come to write what
 // parsers refuse. No message repeats a part of the text, which may be a
-// password; [text.Error.Excerpt] does, without the values of keys that hold one.
+// password; [textfile.Error.Excerpt] does, without the values of keys that hold one.
 package syntax
 
 import (
@@ -13,7 +13,7 @@ import (
 
 	"go.yaml.in/yaml/v4"
 
-	"nitrox/text"
+	"nitrox/textfile"
 )
 
 // Aliases and Tags are said of what YAML could do and Nitrox does not read.
@@ -22,7 +22,7 @@ const (
 	Tags    = "tags are not supported; quote text that begins with !"
 )
 
-// YAML makes the parser's error about data a [text.Error]: where parsing
+// YAML makes the parser's error about data a [textfile.Error]: where parsing
 // failed, as a person would point at it, and in the second half of the sentence
 // the line of what surrounds it.
 func YAML(data []byte, err error) error {
@@ -36,7 +36,7 @@ func YAML(data []byte, err error) error {
 		f.lines[i] = strings.TrimSuffix(line, "\r")
 	}
 	at, message := f.explain()
-	return &text.Error{Line: at.line, Column: at.column, Message: message, Excerpt: excerpt(f.lines, at)}
+	return &textfile.Error{Line: at.line, Column: at.column, Message: message, Excerpt: excerpt(f.lines, at)}
 }
 
 // place counts from 1, in characters.
