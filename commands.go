@@ -8,6 +8,7 @@ import (
 
 	"github.com/urfave/cli/v2"
 
+	"nitrox/sources"
 	"nitrox/sources/all"
 	"nitrox/sync/config"
 )
@@ -141,7 +142,7 @@ func usageError(c *cli.Context, err error, _ bool) error {
 
 // unknown is the error about a name that is none of the known ones.
 func unknown(what, name string, known []string) error {
-	if near := config.Nearest(name, known); near != "" {
+	if near := sources.Nearest(name, known); near != "" {
 		return fmt.Errorf("unknown %s %q; did you mean %q?", what, name, near)
 	}
 	return fmt.Errorf("unknown %s %q; choose from %s", what, name, strings.Join(known, ", "))

@@ -57,7 +57,7 @@ func (d *decoder) from(n *yaml.Node, app string, defs *definitions) (sync.From, 
 func (d *decoder) noSource(n *yaml.Node, what string, known []string) {
 	list, ok := d.entries(n, what)
 	for _, e := range list {
-		if Nearest(e.key.Value, []string{"source"}) != "" {
+		if sources.Nearest(e.key.Value, []string{"source"}) != "" {
 			d.problem(e.key, "unknown key %s in %s; did you mean \"source\"?", quote(e.key.Value), what)
 			return
 		}

@@ -7,6 +7,8 @@ import (
 	"strconv"
 	"strings"
 	"unicode/utf8"
+
+	"nitrox/sources"
 )
 
 // Problem is one thing that is wrong, or unwise, in a file.
@@ -64,7 +66,7 @@ func inOrder(problems []Problem) []Problem {
 // didYouMean ends a message about a name that is not known: with the nearest
 // that is, or else with all of them.
 func didYouMean(name string, known []string) string {
-	if near := Nearest(name, known); near != "" {
+	if near := sources.Nearest(name, known); near != "" {
 		return fmt.Sprintf("; did you mean %q?", near)
 	}
 	return thereAre(known)
@@ -79,49 +81,6 @@ func thereAre(known []string) string {
 	default:
 		return "; choose from " + and(known)
 	}
-}
-
-// Nearest returns the name that is most like name, "" if none is.
-func Nearest(name string, known []string) string {
-	const longest = 200 // time grows with the square
-	best, near := len(name), ""
-	for _, k := range known {
-		if len(name) > longest || len(k) > longest {
-			continue
-		}
-		// A third of the letters may differ; more, and it is another word.
-		n := distance(strings.ToLower(name), strings.ToLower(k))
-		if n < best && n <= (max(len(name), len(k))+2)/3 {
-			best, near = n, k
-		}
-	}
-	return near
-}
-
-// distance counts the letters to insert, delete, replace or swap with their
-// neighbour to turn a into b (optimal string alignment).
-func distance(a, b string) int {
-	var before []int
-	row := make([]int, len(b)+1)
-	for j := range row {
-		row[j] = j
-	}
-	for i := range len(a) {
-		next := make([]int, len(b)+1)
-		next[0] = i + 1
-		for j := range len(b) {
-			replace := row[j]
-			if a[i] != b[j] {
-				replace++
-			}
-			next[j+1] = min(replace, row[j+1]+1, next[j]+1)
-			if i > 0 && j > 0 && a[i] == b[j-1] && a[i-1] == b[j] {
-				next[j+1] = min(next[j+1], before[j-1]+1)
-			}
-		}
-		before, row = row, next
-	}
-	return row[len(b)]
 }
 
 func and(words []string) string { return enumerate(words, "and") }
