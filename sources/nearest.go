@@ -1,8 +1,12 @@
 package sources
 
-import "strings"
+import (
+	"slices"
+	"strings"
+)
 
-// Nearest returns the name that is most like name, "" if none is.
+// Nearest returns the name that is most like name, or else the only one that has
+// it for its last part ("shop_account" of "account"); "" if there is none.
 func Nearest(name string, known []string) string {
 	const longest = 200 // time grows with the square
 	best, near := len(name), ""
@@ -16,7 +20,25 @@ func Nearest(name string, known []string) string {
 			best, near = n, k
 		}
 	}
+	if near == "" && name != "" {
+		ends := func(k string) bool {
+			before, found := strings.CutSuffix(k, name)
+			return found && before != "" && strings.ContainsAny(before[len(before)-1:]+name[:1], "_/")
+		}
+		if i := slices.IndexFunc(known, ends); i >= 0 && !slices.ContainsFunc(known[i+1:], ends) {
+			near = known[i]
+		}
+	}
 	return near
+}
+
+// DidYouMean ends a sentence about a name that is not there with the nearest that
+// is; "" if none is near.
+func DidYouMean(name string, known []string) string {
+	if near := Nearest(name, known); near != "" {
+		return "; did you mean " + near + "?"
+	}
+	return ""
 }
 
 // distance counts the letters to insert, delete, replace or swap with their

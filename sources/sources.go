@@ -70,6 +70,17 @@ type LeftOut struct{ What, Why string }
 // positively does not have.
 var ErrAbsent = errors.New("no such app")
 
+// Absent is that doubt, about a thing that is called what its cluster manager
+// calls it ("service"), with the nearest of those that it has.
+func Absent(what, name string, known []string) error {
+	return absent(fmt.Sprintf("there is no %s %s%s", what, name, DidYouMean(name, known)))
+}
+
+type absent string
+
+func (a absent) Error() string        { return string(a) }
+func (a absent) Is(target error) bool { return target == ErrAbsent }
+
 // Source looks up endpoints in one cluster manager. Q is the struct that a
 // from entry of the mapping is decoded into.
 type Source[Q any] interface {

@@ -63,9 +63,9 @@ func Check(what, secret string) (remark string, err error) {
 	case !utf8.ValidString(secret):
 		return "", fmt.Errorf("%s is not UTF-8; save it as UTF-8", what)
 	case blank(utf8.DecodeRuneInString(secret)):
-		return what + " begins with a blank, which counts; remove it if it is no part of the secret", nil
+		return what + " begins with a blank, which counts; remove it unless it belongs to the secret", nil
 	case blank(utf8.DecodeLastRuneInString(secret)):
-		return what + " ends with a blank, which counts; remove it if it is no part of the secret", nil
+		return what + " ends with a blank, which counts; remove it unless it belongs to the secret", nil
 	}
 	return "", nil
 }

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"net/netip"
 	"regexp"
 	"slices"
@@ -30,6 +31,9 @@ const (
 type containers struct {
 	byLabel map[string][]container.Summary
 	bad     map[string][]error
+	// seen are all labels of the keys that queries name, with the Compose
+	// projects in which they are.
+	seen map[string]map[string]bool
 }
 
 // readContainers lists all containers, also those that do not run: on a
@@ -47,11 +51,12 @@ func readContainers(ctx context.Context, c *connection, queries []Query) (*conta
 	if err != nil {
 		return nil, err
 	}
-	all := &containers{make(map[string][]container.Summary), make(map[string][]error)}
-	wanted := make(map[string]bool)
+	all := &containers{make(map[string][]container.Summary), make(map[string][]error), make(map[string]map[string]bool)}
+	wanted, keys := make(map[string]bool), make(map[string]bool)
 	for _, q := range queries {
 		label, _ := q.label()
-		wanted[label] = true
+		key, _, _ := strings.Cut(label, "=")
+		wanted[label], keys[key] = true, true
 	}
 	for _, b := range bad {
 		var known struct {
@@ -74,8 +79,17 @@ func readContainers(ctx context.Context, c *connection, queries []Query) (*conta
 			return nil, errors.New("the list of containers has one without an ID")
 		}
 		for key, value := range c.Labels {
-			if label := key + "=" + value; wanted[label] {
+			label := key + "=" + value
+			if wanted[label] {
 				all.byLabel[label] = append(all.byLabel[label], c)
+			}
+			if keys[key] {
+				if all.seen[label] == nil {
+					all.seen[label] = make(map[string]bool)
+				}
+				if project := c.Labels[composeProject]; project != "" {
+					all.seen[label][project] = true
+				}
 			}
 		}
 	}
@@ -136,11 +150,7 @@ func (all *containers) answer(a *sources.Finding, q Query, p published) {
 		a.Doubt(fmt.Errorf("%v: the projects %s each have one; write project/service", q, strings.Join(projects, ", ")))
 		return
 	case len(list) == 0 && len(all.bad[label]) == 0:
-		where := ""
-		if project != "" {
-			where = " of the project"
-		}
-		a.Doubt(fmt.Errorf("%v: %w: no container%s has the label %s", q, sources.ErrAbsent, where, label))
+		a.Doubt(all.missing(q, label, project))
 		return
 	}
 	for _, c := range list {
@@ -159,6 +169,29 @@ func (all *containers) answer(a *sources.Finding, q Query, p published) {
 			a.Add(sources.Endpoint{Addr: addr, Uncertain: uncertain(c), Origin: name})
 		}
 	}
+}
+
+// missing says that no container is of a query.
+func (all *containers) missing(q Query, label, project string) error {
+	if q.Label != "" {
+		return sources.Absent("container with the label", label, slices.Sorted(maps.Keys(all.seen)))
+	}
+	like := func(a, b string) bool { return a == b || sources.Nearest(a, []string{b}) != "" }
+	var known []string
+	for text, projects := range all.seen {
+		if service, ok := strings.CutPrefix(text, composeService+"="); ok {
+			if project == "" {
+				known = append(known, service)
+			}
+			for name := range projects {
+				if project == "" || like(project, name) && like(strings.TrimPrefix(q.Service, project+"/"), service) {
+					known = append(known, name+"/"+service)
+				}
+			}
+		}
+	}
+	slices.Sort(known)
+	return sources.Absent("container of the Compose service", q.Service, known)
 }
 
 // containerName is "container web" or, in a classic Swarm, which puts the

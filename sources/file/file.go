@@ -27,7 +27,9 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"maps"
 	"os"
+	"slices"
 	"time"
 
 	"nitrox/sources"
@@ -110,7 +112,7 @@ func (s *Source) Poll(ctx context.Context, queries []Query, fresh bool) ([]sourc
 	for i, q := range queries {
 		answer, ok := apps[q.App]
 		if !ok {
-			answer = sources.Doubtful(fmt.Errorf("%s: app %q: %w", path, q.App, sources.ErrAbsent))
+			answer = sources.Doubtful(fmt.Errorf("%s: %w", path, sources.Absent("app", q.App, slices.Sorted(maps.Keys(apps)))))
 		}
 		answers[i] = answer
 	}

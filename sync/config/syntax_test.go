@@ -72,7 +72,7 @@ func TestNoExcerptShowsAPassword(t *testing.T) {
 	} {
 		for at := range text {
 			broken := []string{text[:at] + text[at+1:]}
-			for _, insert := range []string{" ", "\n", "\t", "\"", "[", "}", ": ", "- "} {
+			for _, insert := range []string{" ", "\n", "\"", "[", ": "} {
 				broken = append(broken, text[:at]+insert+text[at:])
 			}
 			for _, broken := range broken {

@@ -86,7 +86,7 @@ var marker = regexp.MustCompile(`^(<{7}|={7}|>{7})( |$)`)
 func (f *failure) explain() (place, string) {
 	for i, line := range f.lines {
 		if marker.MatchString(line) {
-			return place{i + 1, 1}, "a mark of a merge conflict; resolve the conflict and remove its marks"
+			return place{i + 1, 1}, "a merge conflict marker; resolve the conflict and remove its markers"
 		}
 	}
 	before, after := f.split(f.at)
@@ -113,7 +113,7 @@ func (f *failure) explain() (place, string) {
 		}
 		return f.around, "the quote that begins here is not closed before " + end + "; close it"
 	case f.context == "while scanning a quoted scalar":
-		return f.at, `in double quotes a \ begins an escape, and this is none; write \\, or use single quotes`
+		return f.at, `in double quotes a \ begins an escape sequence, but not one that YAML knows; write \\, or use single quotes`
 	case f.context == "while scanning a block scalar" && f.message == "did not find expected comment or line break":
 		return f.at, "only a comment may follow | or > in its line; begin the text in the next line, or quote the value"
 	case f.message == "found a comment without preceding whitespace":
