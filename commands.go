@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"regexp"
+	"slices"
 	"strings"
 
 	"github.com/urfave/cli/v2"
@@ -166,7 +167,7 @@ func (p *program) validate(c *cli.Context) error {
 	if err != nil {
 		return err
 	}
-	for _, w := range m.Warnings {
+	for _, w := range slices.Concat(m.Warnings, m.Advice) {
 		fmt.Fprintf(p.stderr, "%v (a warning)\n", w)
 	}
 	if len(m.Files) > 0 {

@@ -117,6 +117,13 @@ type FileChecker interface {
 	CheckFiles() (wrong, unwise error)
 }
 
+// Exposed is implemented by configurations of sources in which not only operators
+// write what is bound. OthersWrite says what in the answers to a query is written
+// by whoever deploys an app, or writes a file; "": nothing.
+type Exposed interface {
+	OthersWrite(query any) string
+}
+
 // Path is a file's name in a source's configuration. A relative one is taken
 // from the folder of the mapping file, which is done when the file is read.
 type Path string

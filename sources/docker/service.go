@@ -285,7 +285,7 @@ func nodeAddr(node swarm.Node, label string) (netip.Addr, error) {
 	if label != "" {
 		text, ok := node.Spec.Labels[label]
 		if !ok {
-			return netip.Addr{}, fmt.Errorf("node %s has no label %s", nodeName(node), label)
+			return netip.Addr{}, fmt.Errorf("node %s has no label %s%s", nodeName(node), label, sources.DidYouMean(label, slices.Sorted(maps.Keys(node.Spec.Labels))))
 		}
 		addr, err := netip.ParseAddr(text)
 		if err != nil || addr.Zone() != "" || addr.IsUnspecified() || addr.IsLoopback() {

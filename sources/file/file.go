@@ -61,6 +61,9 @@ func (c Config) Check() error {
 	return problems.Err()
 }
 
+// OthersWrite implements [sources.Exposed].
+func (c Config) OthersWrite(any) string { return "its endpoints from a file" }
+
 // Query is a from entry of the mapping.
 type Query struct {
 	// App is the app's name in the file.

@@ -58,6 +58,17 @@ func Open(config Config) (*Source, error) {
 		cluster: kubeapi.Cluster{Kubeconfig: config.Kubeconfig, Context: config.Context}}, nil
 }
 
+// OthersWrite implements [sources.Exposed].
+func (c Config) OthersWrite(query any) string {
+	switch q, _ := query.(Query); q.Address {
+	case PodIP:
+		return "addresses that whoever may write EndpointSlices chooses (address: pod_ip)"
+	case HostPort:
+		return "ports that whoever may run pods chooses (address: host_port)"
+	}
+	return ""
+}
+
 // CheckFiles implements [sources.FileChecker]. What a pod's service account has
 // is looked at where the pod runs.
 func (c Config) CheckFiles() (wrong, unwise error) {

@@ -24,6 +24,8 @@ type Mapping struct {
 	Apps []sync.App
 	// Warnings are what is legal and unwise, such as http:// beyond loopback.
 	Warnings []Problem
+	// Advice is what validate warns of beside: it is common, and may be meant.
+	Advice []Problem
 	// Files is what is wrong with files that sources name. They are read again
 	// for each poll, so whoever polls is told of it then, and serves the rest.
 	Files []Problem
@@ -57,7 +59,7 @@ func Load(file string, kinds []sources.Kind, lookup func(string) (string, bool))
 	if len(d.problems) > 0 {
 		return nil, Problems(inOrder(d.problems))
 	}
-	m.Warnings, m.Files = inOrder(d.warnings), inOrder(m.Files)
+	m.Warnings, m.Advice, m.Files = inOrder(d.warnings), inOrder(d.advice), inOrder(m.Files)
 	return m, nil
 }
 

@@ -21,8 +21,8 @@ type decoder struct {
 	lookup func(string) (string, bool)
 	// hidden has, for nodes whose text held variables, what no message may
 	// show.
-	hidden             map[*yaml.Node][]hidden
-	problems, warnings []Problem
+	hidden                     map[*yaml.Node][]hidden
+	problems, warnings, advice []Problem
 }
 
 func (d *decoder) add(line, column int, message string) {

@@ -26,10 +26,11 @@ func (k *sourceKeys) Check() error {
 
 // source is a source that a from entry may name.
 type source struct {
-	name string
-	key  *yaml.Node
-	kind *sources.Kind // nil: it could not be found out
-	used bool
+	name   string
+	key    *yaml.Node
+	kind   *sources.Kind // nil: it could not be found out
+	config any           // nil: it could not be read
+	used   bool
 }
 
 func sourceName(s *source) string    { return s.name }
@@ -79,9 +80,10 @@ func (d *decoder) source(n *yaml.Node, s *source, kinds []sources.Kind, m *Mappi
 	if len(d.problems) > before {
 		return sync.Source{}
 	}
-	opened, err := s.kind.Open(config.Elem().Interface())
+	s.config = config.Elem().Interface()
+	opened, err := s.kind.Open(s.config)
 	d.refuse(o, err)
-	if c, ok := config.Elem().Interface().(sources.FileChecker); ok && err == nil {
+	if c, ok := s.config.(sources.FileChecker); ok && err == nil {
 		wrong, unwise := c.CheckFiles()
 		m.Files = append(m.Files, d.aside(o, wrong)...)
 		d.warnings = append(d.warnings, d.aside(o, unwise)...)
