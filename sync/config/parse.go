@@ -8,6 +8,7 @@ import (
 	"io/fs"
 	"os"
 	"strings"
+	"unicode"
 	"unicode/utf8"
 
 	"go.yaml.in/yaml/v4"
@@ -120,6 +121,9 @@ func (d *decoder) plain(n *yaml.Node) {
 		return
 	case n.Kind == yaml.ScalarNode && n.Style == 0 && strings.ContainsAny(first(n.Value), "“”„‟‘’‚‛«»"):
 		d.problem(n, "a typographic quotation mark; write \" or '")
+		return
+	case n.Kind == yaml.ScalarNode && n.Style == 0 && strings.ContainsFunc(n.Value, func(r rune) bool { return r > unicode.MaxASCII && unicode.IsSpace(r) }):
+		d.problem(n, "contains a blank that is not a space; replace it by a space")
 		return
 	}
 	for _, c := range n.Content {

@@ -5,7 +5,6 @@
 package syntax
 
 import (
-	"bytes"
 	"errors"
 	"fmt"
 	"regexp"
@@ -100,7 +99,7 @@ func (f *failure) explain() (place, string) {
 		return f.at, Aliases
 	case strings.Contains(f.context, "a tag"), strings.Contains(f.message, "tag handle"):
 		return f.at, Tags
-	case strings.Contains(f.context, "a directive"), strings.Contains(f.message, "%TAG"), strings.Contains(f.message, "%YAML"):
+	case strings.Contains(f.context, "a directive"), strings.Contains(f.message, "%TAG"), strings.Contains(f.message, "YAML"):
 		return place{f.at.line, 1}, "a line that begins with % is a directive, which is not supported; remove it"
 	case strings.HasPrefix(after, "\t"), strings.Contains(f.message, "tab character"):
 		return f.at, "a tab stands where YAML takes spaces only; replace it by a space"
@@ -119,6 +118,9 @@ func (f *failure) explain() (place, string) {
 	case f.message == "found a comment without preceding whitespace":
 		return f.at, "a # needs a space before it to begin a comment; add one, or quote the value"
 	case f.message == "mapping values are not allowed in this context":
+		if opened, ok := f.opened(); ok {
+			return opened, f.closedLate()
+		}
 		return f.colon(before)
 	case f.message == "could not find expected ':'":
 		return f.around, "a colon is missing after this key; write \"key: value\""
@@ -134,9 +136,11 @@ func (f *failure) explain() (place, string) {
 		return f.at, "the file ends where a value is expected; check the brackets above"
 	case f.context == "while parsing a flow node":
 		return f.at, "a value is missing here; check the commas and brackets before it"
+	case f.message == "did not find expected node content":
+		return f.at, "a value is missing before this; give one, or indent this line further"
 	case quoted && !first:
 		if opened, ok := f.opened(); ok {
-			return opened, fmt.Sprintf("the quote that begins here is closed only in line %d, where more text follows; close it in this line", f.at.line)
+			return opened, f.closedLate()
 		}
 		return f.at, "text follows the closing quote; quote the whole value, or double a quote that is part of it"
 	case strings.HasPrefix(after, "]"), strings.HasPrefix(after, "}"):
@@ -166,7 +170,8 @@ var (
 	dashed  = regexp.MustCompile(`^-[^\s-]`)           // an item without its space
 	colon   = regexp.MustCompile(`:(\s|$)`)            // what ends a key
 	glued   = regexp.MustCompile(`[A-Za-z0-9_]:[^\s]`) // a key that its value is glued to
-	pending = regexp.MustCompile(`^[\w-]+ +[\[{"'$]`)  // a key and a value, without a colon
+	word    = regexp.MustCompile(`^ *[\w.-]+$`)
+	pending = regexp.MustCompile(`^[\w-]+ +[\[{"'$]`) // a key and a value, without a colon
 )
 
 // colon explains a colon where there can be no key. before is what its line
@@ -213,7 +218,13 @@ func (f *failure) flow() (place, string) {
 	if f.atEnd() {
 		return f.around, fmt.Sprintf("the %s that begins here is not closed before the end of the file; add a %s", open, closed)
 	}
+	if opened, ok := f.openedInFlow(); ok {
+		return opened, f.closedLate()
+	}
 	if strings.HasPrefix(f.message, "did not find expected ','") {
+		if before, after := f.split(f.at); strings.HasPrefix(after, ":") && word.MatchString(before) {
+			f.at = f.start(f.at.line) // a key, and not its colon
+		}
 		return f.at, fmt.Sprintf("a , or %s is missing before this; the %s of line %d, column %d, is still open", closed, open, f.around.line, f.around.column)
 	}
 	return f.at, fmt.Sprintf("a value is missing here; the %s of line %d, column %d, is still open", open, f.around.line, f.around.column)
@@ -238,17 +249,58 @@ func (f *failure) unclosed() (place, bool) {
 	return place{}, false
 }
 
-// opened is where the quote begins that ends where parsing failed; false if
-// it begins in that same line. What stands before is YAML, or else nobody knows.
+// closedLate is said of a quote that took the next one for its end.
+func (f *failure) closedLate() string {
+	return fmt.Sprintf("the quote that begins here is closed only in line %d, where more text follows; close it in this line", f.at.line)
+}
+
+// opened is where a quote begins that ends in the line where parsing failed,
+// and does not begin there. What stands before its end is YAML, or else nobody
+// knows.
 func (f *failure) opened() (place, bool) {
+	const most = 4 // looks, each from the beginning of the file
 	before, _ := f.split(f.at)
-	var root yaml.Node
-	if yaml.NewDecoder(bytes.NewReader([]byte(strings.Join(append(f.lines[:f.at.line-1:f.at.line-1], before), "\n")))).Decode(&root) != nil {
-		return place{}, false
+	for i, looks := 0, 0; i < len(before) && looks < most; i++ {
+		if before[i] != '"' && before[i] != '\'' {
+			continue
+		}
+		looks++
+		var root yaml.Node
+		whole := strings.Join(append(f.lines[:f.at.line-1:f.at.line-1], before[:i+1]), "\n")
+		if yaml.NewDecoder(strings.NewReader(whole)).Decode(&root) != nil {
+			continue
+		}
+		last := &root
+		for len(last.Content) > 0 {
+			last = last.Content[len(last.Content)-1]
+		}
+		if last.Style&(yaml.DoubleQuotedStyle|yaml.SingleQuotedStyle) != 0 && last.Line < f.at.line {
+			return place{last.Line, last.Column}, true
+		}
 	}
-	last := &root
-	for len(last.Content) > 0 {
-		last = last.Content[len(last.Content)-1]
+	return place{}, false
+}
+
+// openedInFlow is the same between brackets, where what stands before is no
+// whole YAML.
+func (f *failure) openedInFlow() (place, bool) {
+	var quote rune
+	var opened place
+	late := false
+	before := ',' // the last letter that is not blank
+	for n := f.around.line; n <= f.at.line; n++ {
+		for i, r := range []rune(f.line(n)) {
+			switch at := (place{n, i + 1}); {
+			case n == f.around.line && i+1 < f.around.column, n == f.at.line && i+1 >= f.at.column:
+			case quote == 0 && (r == '"' || r == '\'') && strings.ContainsRune("[{,:", before):
+				quote, opened = r, at
+			case quote != 0 && r == quote:
+				quote, late = 0, n == f.at.line && opened.line < n
+			}
+			if r != ' ' {
+				before = r
+			}
+		}
 	}
-	return place{last.Line, last.Column}, last.Style&(yaml.DoubleQuotedStyle|yaml.SingleQuotedStyle) != 0 && last.Line < f.at.line
+	return opened, late
 }
