@@ -1,8 +1,10 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"regexp"
+	"slices"
 	"strings"
 
 	"github.com/urfave/cli/v2"
@@ -26,7 +28,11 @@ func (p *program) app() *cli.App {
 	a.HideVersion, a.Suggest, a.DisableSliceFlagSeparator = true, true, true
 	a.EnableBashCompletion = true
 	a.ExitErrHandler = func(*cli.Context, error) {} // run prints errors and chooses the exit code
+	a.Flags = []cli.Flag{&cli.BoolFlag{Name: "version", Aliases: []string{"v"}, DisableDefaultText: true, Usage: "print the version"}}
 	a.Action = func(c *cli.Context) error {
+		if c.Bool("version") {
+			return p.version()
+		}
 		if c.NArg() > 0 {
 			return unknown("command", c.Args().First(), names(a.Commands))
 		}
@@ -81,10 +87,7 @@ func (p *program) app() *cli.App {
 		},
 		{
 			Name: "version", Usage: "print the version",
-			Action: func(*cli.Context) error {
-				_, err := fmt.Fprintln(p.stdout, "nitrox", version())
-				return err
-			},
+			Action: func(*cli.Context) error { return p.version() },
 		},
 	}
 	for _, c := range a.Commands {
@@ -115,11 +118,14 @@ func usageError(c *cli.Context, err error, _ bool) error {
 		switch {
 		case why != "parse error":
 			return fmt.Errorf("--%s: %s", name, why)
+		case name == "loop" && regexp.MustCompile(`^"[0-9.]+"$`).MatchString(value):
+			return fmt.Errorf("--loop: %s has no unit; did you mean %ss?", value, strings.Trim(value, `"`))
 		case name == "loop":
 			return fmt.Errorf("--loop: %s is not a duration; write it like 30s or 5m", value)
 		}
 		return fmt.Errorf("--%s takes no value, but was given %s", name, value)
 	}
+	const versionFlag = "the version is printed by \"nitrox version\""
 	const undefined = "flag provided but not defined: -"
 	if name, ok := strings.CutPrefix(err.Error(), undefined); ok {
 		flags := c.App.Flags
@@ -130,7 +136,15 @@ func usageError(c *cli.Context, err error, _ bool) error {
 		for _, f := range flags {
 			known = append(known, "--"+f.Names()[0])
 		}
-		return unknown("option", "--"+strings.TrimLeft(name, "-"), known)
+		switch name = strings.TrimLeft(name, "-"); {
+		case c.Command != nil && name == "v":
+			return errors.New("unknown option \"-v\"; to log more, give --log-level debug; " + versionFlag)
+		case name == "version":
+			return errors.New("unknown option \"--version\"; " + versionFlag)
+		case len(name) == 1:
+			return unknown("option", "-"+name, known)
+		}
+		return unknown("option", "--"+name, known)
 	}
 	return err
 }
@@ -151,13 +165,21 @@ func names(commands []*cli.Command) []string {
 	return all
 }
 
+func (p *program) version() error {
+	_, err := fmt.Fprintln(p.stdout, "nitrox", version())
+	return err
+}
+
 func (p *program) validate(c *cli.Context) error {
 	m, err := config.Load(p.file(c), all.Kinds, p.lookup)
 	if err != nil {
 		return err
 	}
-	for _, w := range m.Warnings {
+	for _, w := range slices.Concat(m.Warnings, m.Advice) {
 		fmt.Fprintf(p.stderr, "%v (a warning)\n", w)
+	}
+	if len(m.Files) > 0 {
+		return config.Problems(m.Files)
 	}
 	_, err = fmt.Fprintf(p.stdout, "%s: no problems (apps: %d, sources: %d, NetScalers: %d)\n",
 		p.file(c), len(m.Apps), len(m.Sources), len(m.NetScalers))

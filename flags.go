@@ -3,6 +3,7 @@ package main
 import (
 	"errors"
 	"fmt"
+	"strconv"
 	"time"
 
 	"github.com/urfave/cli/v2"
@@ -90,6 +91,20 @@ func (w *waitFlag) IsBoolFlag() bool { return true }
 
 func (w *waitFlag) String() string { return "" }
 
+// joined makes "--wait 2m" the "--wait=2m" that package flag knows. A command
+// takes no arguments, so that the value can be nothing else.
+func joined(args []string) []string {
+	var all []string
+	for i, a := range args {
+		if i > 0 && (args[i-1] == "--wait" || args[i-1] == "-wait") && a != "" && a[0] >= '0' && a[0] <= '9' {
+			all[len(all)-1] += "=" + a
+			continue
+		}
+		all = append(all, a)
+	}
+	return all
+}
+
 func (w *waitFlag) Set(text string) error {
 	*w = waitFlag{}
 	switch text {
@@ -100,7 +115,10 @@ func (w *waitFlag) Set(text string) error {
 		return nil
 	}
 	bound, err := time.ParseDuration(text)
-	if err != nil || bound < time.Second {
+	switch _, noUnit := strconv.ParseFloat(text, 64); {
+	case err != nil && noUnit == nil:
+		return fmt.Errorf("%q has no unit; did you mean %ss?", text, text)
+	case err != nil || bound < time.Second:
 		return fmt.Errorf("%q is not a duration of at least 1s; write --wait, or --wait=2m", text)
 	}
 	w.given, w.bound = true, bound

@@ -73,10 +73,10 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer, lookup fu
 		proxy, _ := lookup(name)
 		redact.URL(proxy)
 	}
-	if err := p.app().RunContext(ctx, args); err != nil {
+	if err := p.app().RunContext(ctx, joined(args)); err != nil {
 		var problems config.Problems
 		if errors.As(err, &problems) {
-			fmt.Fprintln(stderr, problems) // they name the file themselves
+			fmt.Fprint(stderr, problems.Text()) // they name the file themselves
 		} else {
 			fmt.Fprintf(stderr, "nitrox: %s\n", message(err.Error()))
 		}

@@ -297,7 +297,7 @@ func TestImportsPointOneWay(t *testing.T) {
 		{"./redact", `^nitrox/(sync|sources|netscaler)|^[^/]+\.[^/]+/`},
 		{"./netscaler", `^k8s\.io/`},
 		{"./sync", `^nitrox/(sync/config|sources/|netscaler/)`},
-		{"./sync", `^(k8s\.io/|gopkg\.in/yaml)`},
+		{"./sync", `^(k8s\.io/|go\.yaml\.in/|nitrox/textfile/)`},
 		{"./sync/config", `^nitrox/(sources/|netscaler/)`},
 		{"./netscaler/simulator", `^nitrox/(sync|sources|netscaler$)|^[^/]+\.[^/]+/`},
 	} {

@@ -81,9 +81,13 @@ func knownApps(apps []sync.App, wanted []string) error {
 		known = append(known, a.Name)
 	}
 	for _, name := range wanted {
-		if !slices.Contains(known, name) {
-			return unknown("app", name, known)
+		if slices.Contains(known, name) {
+			continue
 		}
+		if i := slices.IndexFunc(apps, func(a sync.App) bool { return a.Group == name }); i >= 0 {
+			return fmt.Errorf("unknown app %q; that is the service group of app %q", name, apps[i].Name)
+		}
+		return unknown("app", name, known)
 	}
 	return nil
 }

@@ -3,10 +3,9 @@ package netscaler
 import (
 	"fmt"
 	"log/slog"
-	"strings"
 
-	"nitrox/bounds"
 	"nitrox/redact"
+	"nitrox/textfile"
 )
 
 // Secret is a password that lies in a file or was given as text. It cannot be
@@ -30,16 +29,12 @@ func (s Secret) Reveal() (string, error) {
 		redact.Keep(s.text)
 		return s.text, nil
 	}
-	b, err := bounds.ReadFile(s.file)
+	password, _, err := textfile.Secret(s.file)
 	if err != nil {
 		return "", fmt.Errorf("read the password: %w", err)
 	}
-	text := strings.TrimSuffix(strings.TrimSuffix(string(b), "\n"), "\r")
-	if text == "" {
-		return "", fmt.Errorf("read the password: %s is empty", s.file)
-	}
-	redact.Keep(text)
-	return text, nil
+	redact.Keep(password)
+	return password, nil
 }
 
 // Format prints *** for every verb, %#v included.

@@ -39,7 +39,7 @@ func TestSecretCannotBePrinted(t *testing.T) {
 
 func TestSecretIsReadEachTime(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "password")
-	for text, want := range map[string]string{"a": "a", "b\n": "b", "c\r\n": "c", "d\n\n": "d\n", " e ": " e "} {
+	for text, want := range map[string]string{"a": "a", "b\n": "b", "c\r\n": "c", " e ": " e ", "\ufefff\n": "f"} {
 		if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
 			t.Fatal(err)
 		}
@@ -52,6 +52,11 @@ func TestSecretIsReadEachTime(t *testing.T) {
 	}
 	_, err := netscaler.SecretFile(file).Reveal()
 	wantError(t, err, nil, file+" is empty")
+	if err := os.WriteFile(file, []byte("hunter2\n\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	_, err = netscaler.SecretFile(file).Reveal()
+	wantError(t, err, nil, file+" has more than one line")
 	_, err = netscaler.SecretFile(file + "x").Reveal()
 	wantError(t, err, os.ErrNotExist, "read the password", file+"x")
 	_, err = netscaler.Secret{}.Reveal()

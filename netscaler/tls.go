@@ -8,7 +8,7 @@ import (
 	"net/http"
 	"time"
 
-	"nitrox/bounds"
+	"nitrox/textfile"
 	"nitrox/trust"
 )
 
@@ -21,7 +21,7 @@ func newTransport(c Config) (*http.Transport, error) {
 		InsecureSkipVerify: c.InsecureSkipVerify,
 	}
 	if c.CAFile != "" {
-		pem, err := bounds.ReadFile(c.CAFile)
+		pem, err := textfile.ReadFile(c.CAFile)
 		if err != nil {
 			return nil, fmt.Errorf("read the CA file: %w", err)
 		}

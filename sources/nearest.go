@@ -1,8 +1,12 @@
 package sources
 
-import "strings"
+import (
+	"slices"
+	"strings"
+)
 
-// Nearest returns the name that is most like name, "" if none is.
+// Nearest returns the name that is most like name, or else the only one that has
+// it for its last part ("shop_account" of "account"); "" if there is none.
 func Nearest(name string, known []string) string {
 	const longest = 200 // time grows with the square
 	best, near := len(name), ""
@@ -14,6 +18,15 @@ func Nearest(name string, known []string) string {
 		n := distance(strings.ToLower(name), strings.ToLower(k))
 		if n < best && n <= (max(len(name), len(k))+2)/3 {
 			best, near = n, k
+		}
+	}
+	if near == "" && name != "" {
+		ends := func(k string) bool {
+			before, found := strings.CutSuffix(k, name)
+			return found && before != "" && strings.ContainsAny(before[len(before)-1:]+name[:1], "_/")
+		}
+		if i := slices.IndexFunc(known, ends); i >= 0 && !slices.ContainsFunc(known[i+1:], ends) {
+			near = known[i]
 		}
 	}
 	return near

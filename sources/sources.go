@@ -126,6 +126,20 @@ type Warner interface {
 	Warnings() error
 }
 
+// FileChecker is implemented by configurations that name files which a poll
+// reads: certificates, passwords. CheckFiles reads them and contacts nothing.
+// Its errors are like those of [Checker].
+type FileChecker interface {
+	CheckFiles() error
+}
+
+// Exposed is implemented by configurations of sources in which not only operators
+// write what is bound. OthersWrite says what in the answers to a query is written
+// by whoever deploys an app, or writes a file; "": nothing.
+type Exposed interface {
+	OthersWrite(query any) string
+}
+
 // Path is a file's name in a source's configuration. A relative one is taken
 // from the folder of the mapping file, which is done when the file is read.
 type Path string

@@ -9,14 +9,14 @@ import (
 	"strings"
 )
 
-// Exposed says that users of this machine other than its owner and group may read
+// OpenToOthers says that users of this machine other than its owner and group may read
 // a file that holds a secret, or that others than its owner may write it; nil:
 // they may not, or the file cannot be looked at, which is for whoever reads it to
 // say.
 //
 // Secrets that Docker and Kubernetes put into containers can be read by all who
 // are in there, and there is nobody else.
-func Exposed(file Path) error {
+func OpenToOthers(file Path) error {
 	info, err := os.Stat(string(file))
 	if file == "" || err != nil || runtime.GOOS == "windows" { // where modes say nothing
 		return nil
@@ -38,9 +38,9 @@ func inContainer(file string) bool {
 	return err == nil && (strings.HasPrefix(real, "/run/secrets/") || strings.Contains(real, "/..2"))
 }
 
-// Expose adds to the problems with the keys those files that are [Exposed].
+// Expose adds to the problems with the keys those files that are [OpenToOthers].
 func (p *Problems) Expose(key string, file Path) {
-	if err := Exposed(file); err != nil {
+	if err := OpenToOthers(file); err != nil {
 		p.Add(key, "%w", err)
 	}
 }

@@ -133,6 +133,18 @@ func (c Config) tls() bool {
 	return c.CAFile != "" || c.CertFile != "" || c.KeyFile != "" || c.ServerName != "" || len(c.CertificateSHA256) > 0
 }
 
+// CheckFiles implements [sources.FileChecker].
+func (c Config) CheckFiles() error { return c.certificates().Check() }
+
+// OthersWrite implements [sources.Exposed]. In swarm mode an app is what a
+// manager's services are called; on an engine whatever container has a label.
+func (c Config) OthersWrite(query any) string {
+	if q, ok := query.(Query); ok && q.Label != "" && c.Kind != Swarm {
+		return "any container that has the label"
+	}
+	return ""
+}
+
 // Query is a from entry of the mapping.
 type Query struct {
 	// Service is a service in swarm mode, or of Docker Compose ("web", or

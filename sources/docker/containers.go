@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"net/netip"
 	"regexp"
 	"slices"
@@ -42,6 +43,9 @@ type containers struct {
 	byLabel map[string][]container.Summary
 	bad     map[string][]error
 	images  map[string]image // of the containers, by ID
+	// seen are all labels of the keys that queries name, with the Compose
+	// projects in which they are.
+	seen map[string]map[string]bool
 }
 
 // readContainers lists all containers, also those that do not run: on a
@@ -52,18 +56,29 @@ func readContainers(ctx context.Context, c *connection, queries []Query) (*conta
 	if key := onlyKey(queries); key != "" {
 		options.Filters = make(client.Filters).Add("label", key)
 	}
-	wanted := make(map[string]bool)
+	all := &containers{byLabel: make(map[string][]container.Summary), bad: make(map[string][]error), seen: make(map[string]map[string]bool)}
+	wanted, keys := make(map[string]bool), make(map[string]bool)
 	for _, q := range queries {
 		label, _ := q.label()
-		wanted[label] = true
+		key, _, _ := strings.Cut(label, "=")
+		wanted[label], keys[key] = true, true
 	}
+	const most = 10_000 // suggestions need no more
 	ours := func(c container.Summary) bool {
+		yes := c.ID == ""
 		for key, value := range c.Labels {
-			if wanted[key+"="+value] {
-				return true
+			label := key + "=" + value
+			yes = yes || wanted[label]
+			if keys[key] && len(all.seen) < most {
+				if all.seen[label] == nil {
+					all.seen[label] = make(map[string]bool)
+				}
+				if project := c.Labels[composeProject]; project != "" {
+					all.seen[label][project] = true
+				}
 			}
 		}
-		return c.ID == ""
+		return yes
 	}
 	list, bad, err := readList(ctx, bounds.Of[container.Summary](), ours, func(ctx context.Context) error {
 		_, err := c.client.ContainerList(ctx, options)
@@ -72,7 +87,6 @@ func readContainers(ctx context.Context, c *connection, queries []Query) (*conta
 	if err != nil {
 		return nil, err
 	}
-	all := &containers{byLabel: make(map[string][]container.Summary), bad: make(map[string][]error)}
 	for _, b := range bad {
 		var known struct {
 			ID     string `json:"Id"`
@@ -164,14 +178,7 @@ func (all *containers) answer(a *sources.Finding, q Query, p published) {
 		a.Doubt(fmt.Errorf("%v: the projects %s each have one; write project/service", q, strings.Join(projects, ", ")))
 		return
 	case len(list) == 0 && len(all.bad[label]) == 0:
-		where, but := "", ""
-		if project != "" {
-			where = " of the project"
-		}
-		if apart > 0 {
-			but = fmt.Sprintf(", apart from %s left out", sources.Count(apart, "container"))
-		}
-		a.Doubt(fmt.Errorf("%v: %w: no container%s has the label %s%s", q, sources.ErrAbsent, where, label, but))
+		a.Doubt(all.missing(q, label, project, apart))
 		return
 	}
 	for _, c := range list {
@@ -195,6 +202,33 @@ func (all *containers) answer(a *sources.Finding, q Query, p published) {
 			a.Add(sources.Endpoint{Addr: addr, Protocol: protocol, Uncertain: cmp.Or(uncertain(c), unread), Origin: name})
 		}
 	}
+}
+
+// missing says that no container is of a query, apart from some that were left
+// out.
+func (all *containers) missing(q Query, label, project string, apart int) error {
+	if apart > 0 {
+		return fmt.Errorf("%w, apart from %s left out", sources.Absent("container with the label", label, nil), sources.Count(apart, "container"))
+	}
+	if q.Label != "" {
+		return sources.Absent("container with the label", label, slices.Sorted(maps.Keys(all.seen)))
+	}
+	like := func(a, b string) bool { return a == b || sources.Nearest(a, []string{b}) != "" }
+	var known []string
+	for text, projects := range all.seen {
+		if service, ok := strings.CutPrefix(text, composeService+"="); ok {
+			if project == "" {
+				known = append(known, service)
+			}
+			for name := range projects {
+				if project == "" || like(project, name) && like(strings.TrimPrefix(q.Service, project+"/"), service) {
+					known = append(known, name+"/"+service)
+				}
+			}
+		}
+	}
+	slices.Sort(known)
+	return sources.Absent("container of the Compose service", q.Service, known)
 }
 
 // containerName is "container web" or, in a classic Swarm, which puts the

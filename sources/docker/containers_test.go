@@ -147,12 +147,14 @@ func TestComposeServices(t *testing.T) {
 		compose("/shop-api-1", "shop", "api", 8003), compose("/blog-web-1", "blog", "web", 8004),
 	}}
 	answers := poll(t, docker.Config{Host: serve(t, d), Kind: docker.Engine, HostAddress: netip.MustParseAddr("10.0.0.7")},
-		docker.Query{Service: "shop/web"}, docker.Query{Service: "api"}, docker.Query{Service: "web"}, docker.Query{Service: "shop/db"}, docker.Query{Service: "blog/api"})
+		docker.Query{Service: "shop/web"}, docker.Query{Service: "api"}, docker.Query{Service: "web"}, docker.Query{Service: "shop/db"}, docker.Query{Service: "blog/api"}, docker.Query{Service: "blog/wbe"}, docker.Query{Service: "apo"})
 	check(t, answers[0], "10.0.0.7:8001 container shop-web-1", "10.0.0.7:8002 container shop-web-2")
 	check(t, answers[1], "10.0.0.7:8003 container shop-api-1")
 	check(t, answers[2], `doubt: service "web": the projects blog, shop each have one; write project/service`)
-	check(t, answers[3], `doubt: service "shop/db": no such app: no container of the project has the label com.docker.compose.service=db`)
-	check(t, answers[4], `doubt: service "blog/api": no such app: no container of the project has the label com.docker.compose.service=api`)
+	check(t, answers[3], `doubt: there is no container of the Compose service shop/db`)
+	check(t, answers[4], `doubt: there is no container of the Compose service blog/api`)
+	check(t, answers[5], `doubt: there is no container of the Compose service blog/wbe; did you mean blog/web?`)
+	check(t, answers[6], `doubt: there is no container of the Compose service apo; did you mean api?`)
 }
 
 func TestClassicRules(t *testing.T) {

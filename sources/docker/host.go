@@ -183,7 +183,7 @@ func (h *host) transport(tlsConfig *tls.Config) *http.Transport {
 	if h.address.network == "unix" {
 		dial := t.DialContext
 		t.Proxy = nil
-		t.DialContext = func(ctx context.Context, _, _ string) (net.Conn, error) { return dial(ctx, "unix", h.address.path) }
+		t.DialContext = func(ctx context.Context, _, _ string) (net.Conn, error) { return socket(ctx, dial, h.address.path) }
 	}
 	return t
 }

@@ -3,15 +3,19 @@ package docker_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"net"
 	"net/http"
 	"net/http/httptest"
 	"net/netip"
 	"os"
+	"os/user"
 	"path/filepath"
 	"reflect"
+	"strconv"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -214,6 +218,36 @@ func TestUnixSocket(t *testing.T) {
 		t.Fatal(err)
 	}
 	check(t, answers[0], "10.0.0.7:8001 container a")
+}
+
+// Who may use the socket is told to whom it is refused.
+func TestASocketThatIsRefused(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "d.sock")
+	if err := os.WriteFile(path, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	s := open(t, docker.Config{Host: "unix://" + path, Kind: docker.Engine, HostAddress: netip.MustParseAddr("10.0.0.7")})
+	docker.SetDial(s, func(_ context.Context, network, address string) (net.Conn, error) {
+		return nil, &net.OpError{Op: "dial", Net: network, Err: os.NewSyscallError("connect", syscall.EACCES)}
+	})
+	group, err := user.LookupGroupId(strconv.Itoa(os.Getgid()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range []struct {
+		mode os.FileMode
+		want string
+	}{
+		{0o660, fmt.Sprintf("permission denied; it belongs to the group %s (%s): run Nitrox as a member of that group", group.Name, group.Gid)},
+		{0o600, fmt.Sprintf("permission denied; only the user %d may use it", os.Getuid())},
+	} {
+		if err := os.Chmod(path, c.mode); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := s.Poll(t.Context(), []docker.Query{{Label: "a=b"}}, false); err == nil || !strings.Contains(err.Error(), c.want) {
+			t.Errorf("mode %v: error %v, want %q", c.mode, err, c.want)
+		}
+	}
 }
 
 func TestTheHostsAddressIsThatOfItsURL(t *testing.T) {

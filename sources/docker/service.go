@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"errors"
 	"fmt"
+	"maps"
 	"net/netip"
 	"slices"
 	"strings"
@@ -19,7 +20,7 @@ func (s *cluster) answer(q Query, config Config) sources.Answer {
 	var a sources.Finding
 	services := s.selected(q)
 	if len(services) == 0 {
-		a.Doubt(fmt.Errorf("%v: %w", q, sources.ErrAbsent))
+		a.Doubt(s.missing(q))
 	}
 	for _, i := range services {
 		if err := s.badServices[i]; err != nil {
@@ -31,6 +32,21 @@ func (s *cluster) answer(q Query, config Config) sources.Answer {
 		}
 	}
 	return a.Answer()
+}
+
+// missing says why a query selects no service.
+func (s *cluster) missing(q Query) error {
+	if q.Label == "" {
+		return sources.Absent("service", q.Service, slices.Sorted(maps.Keys(s.byName)))
+	}
+	key, value, _ := strings.Cut(q.Label, "=")
+	for _, service := range s.services {
+		if c := service.Spec.TaskTemplate.ContainerSpec; c != nil && c.Labels[key] == value && value != "" {
+			// The app exists; it is only not marked as one.
+			return fmt.Errorf("the label %s is on the containers of service %s, not on the service; in a stack, write it under deploy: labels", q.Label, service.Spec.Name)
+		}
+	}
+	return sources.Absent("service with the label", q.Label, slices.Sorted(maps.Keys(s.byLabel)))
 }
 
 // placed is a running task and its node.
@@ -49,9 +65,13 @@ func (s *cluster) serviceEndpoints(a *sources.Finding, service swarm.Service, wa
 		a.Doubt(fmt.Errorf("service %s: %w", service.Spec.Name, err))
 	}
 	running := s.running(a, service)
-	port, err := servicePort(service, wanted)
-	if err != nil {
-		return err
+	onHost := s.onHostNetwork(service)
+	var port swarm.PortConfig
+	if !onHost {
+		var err error
+		if port, err = servicePort(service, wanted); err != nil {
+			return err
+		}
 	}
 	if st := service.ServiceStatus; len(s.tasks[service.ID]) == 0 && st != nil && st.DesiredTasks > 0 {
 		name := "service " + service.Spec.Name
@@ -64,9 +84,12 @@ func (s *cluster) serviceEndpoints(a *sources.Finding, service swarm.Service, wa
 			a.Leave(name, fmt.Sprintf("it wants %s but runs none (they may be waiting to be restarted)", wanted))
 		}
 	}
-	if port.PublishMode == swarm.PortConfigPublishModeHost {
+	switch {
+	case onHost:
+		return hostNetworkEndpoints(a, running, wanted, config)
+	case port.PublishMode == swarm.PortConfigPublishModeHost:
 		hostEndpoints(a, running, port, config)
-	} else {
+	default:
 		ingressEndpoints(a, running, port, config)
 	}
 	return nil
@@ -134,6 +157,49 @@ func hostEndpoints(a *sources.Finding, running []placed, port swarm.PortConfig, 
 			Origin:    fmt.Sprintf("%s on %s", p.name, nodeName(p.node)),
 		})
 	}
+}
+
+// onHostNetwork says whether a service's tasks use the network of their nodes
+// and none of its ports is published, so that the swarm knows no port. Where
+// there is no task to tell it, the service tells by an address that it lacks.
+func (s *cluster) onHostNetwork(service swarm.Service) bool {
+	if len(service.Endpoint.Ports) > 0 || service.Spec.EndpointSpec != nil && len(service.Spec.EndpointSpec.Ports) > 0 {
+		return false
+	}
+	for _, task := range s.tasks[service.ID] {
+		for _, n := range task.NetworksAttachments {
+			if cmp.Or(n.Network.DriverState.Name, n.Network.Spec.Name) == "host" {
+				return true
+			}
+		}
+		return false
+	}
+	return slices.ContainsFunc(service.Endpoint.VirtualIPs, func(v swarm.EndpointVirtualIP) bool { return !v.Addr.IsValid() })
+}
+
+// hostNetworkEndpoints has one endpoint for each node that runs a task, at the
+// port that the mapping says the tasks listen at. Two tasks of a node cannot
+// both have it.
+func hostNetworkEndpoints(a *sources.Finding, running []placed, wanted sources.Port, config Config) error {
+	number, given := wanted.Number()
+	if !given {
+		return errors.New("its tasks use the network of their nodes, of which a swarm lists no ports; give the port that they listen at as port")
+	}
+	_, speaks := wanted.Cut()
+	for _, p := range running {
+		addr, err := nodeAddr(p.node, config.NodeLabel)
+		if err != nil {
+			a.Doubt(fmt.Errorf("%s: %w", p.name, err))
+			continue
+		}
+		a.Add(sources.Endpoint{
+			Addr:      netip.AddrPortFrom(addr, uint16(number)),
+			Protocol:  speaks,
+			Uncertain: p.uncertain,
+			Origin:    fmt.Sprintf("%s on %s", p.name, nodeName(p.node)),
+		})
+	}
+	return nil
 }
 
 // hostPort is the port that was opened for a task. It stands in the list once
@@ -226,7 +292,7 @@ func nodeAddr(node swarm.Node, label string) (netip.Addr, error) {
 	if label != "" {
 		text, ok := node.Spec.Labels[label]
 		if !ok {
-			return netip.Addr{}, fmt.Errorf("node %s has no label %s", nodeName(node), label)
+			return netip.Addr{}, fmt.Errorf("node %s has no label %s%s", nodeName(node), label, sources.DidYouMean(label, slices.Sorted(maps.Keys(node.Spec.Labels))))
 		}
 		addr, err := netip.ParseAddr(text)
 		if err != nil || addr.Zone() != "" || addr.IsUnspecified() || addr.IsLoopback() {

@@ -24,6 +24,11 @@ type task struct {
 		Message, Err string
 		PortStatus   swarm.PortStatus
 	}
+	NetworksAttachments []struct {
+		Network struct {
+			DriverState, Spec struct{ Name string }
+		}
+	}
 }
 
 // What counts of services and nodes.
@@ -34,6 +39,9 @@ var (
 			swarm.Annotations
 			Mode         swarm.ServiceMode
 			EndpointSpec *swarm.EndpointSpec
+			TaskTemplate struct {
+				ContainerSpec *struct{ Labels map[string]string }
+			}
 		}
 		Endpoint      swarm.Endpoint
 		ServiceStatus *swarm.ServiceStatus

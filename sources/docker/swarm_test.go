@@ -70,9 +70,9 @@ func TestRecordedSwarm(t *testing.T) {
 		"a service that publishes nothing": {"services", "tasks", "nodes", docker.Query{Service: "web-overlay"}, []string{
 			"doubt: service web-overlay: it publishes no port; publish the port to bind"}},
 		"no such service": {"services", "tasks", "nodes", docker.Query{Service: "web"}, []string{
-			`doubt: service "web": no such app`}},
+			`doubt: there is no service web`}},
 		"no service has the label": {"services", "tasks", "nodes", docker.Query{Label: "a=b"}, []string{
-			`doubt: label "a=b": no such app`}},
+			`doubt: there is no service with the label a=b`}},
 		"another port than is published": {"services", "tasks", "nodes", docker.Query{Service: "web-host", Port: "81"}, []string{
 			"doubt: service web-host: it does not publish port 81; it publishes 80/tcp"}},
 		"the history of tasks does no harm": {"services", "tasks-history", "nodes", docker.Query{Service: "web-host"}, []string{
@@ -90,6 +90,12 @@ func TestSwarmRules(t *testing.T) {
 	host := service("web", port(80, 0, "host"))
 	two := service("web", port(80, 8080, "ingress"), port(443, 8443, "ingress"))
 	n1, n2 := node("n1", "10.0.0.1"), node("n2", "10.0.0.2")
+	// As Docker 20.10 shows --network host.
+	hostNetwork := service("web").edit("Endpoint", object{"Spec": object{"Mode": "vip"}, "VirtualIPs": []object{{"NetworkID": "net2"}}}, "Spec.EndpointSpec", object{"Mode": "vip"})
+	onNodes := func(service string, slot int, node string) object {
+		return task(service, slot, node).edit("NetworksAttachments", []object{{"Network": object{"ID": "net2", "Spec": object{"Name": "host",
+			"DriverConfiguration": object{"Name": "host"}, "Scope": "swarm"}, "DriverState": object{"Name": "host"}}}})
+	}
 	for name, c := range map[string]struct {
 		objects []object
 		query   docker.Query
@@ -142,6 +148,26 @@ func TestSwarmRules(t *testing.T) {
 			want: []string{"10.0.0.1:8080 node worker-n1, 1 task"}},
 		"published in both modes": {objects: []object{service("web", port(80, 8080, "ingress"), port(80, 8080, "host")), n1, task("web", 1, "n1")},
 			want: []string{"doubt: service web: it publishes port 80/tcp in both modes, ingress and host; keep one of them"}},
+		"the nodes' network: at the port that is given": {objects: []object{hostNetwork, n1, n2, onNodes("web", 1, "n1"), onNodes("web", 2, "n2"), onNodes("web", 3, "n2").edit("Status.State", "starting", "Status.Message", "starting")},
+			query: docker.Query{Service: "web", Port: "80"}, want: []string{"10.0.0.1:80 task web.1 on worker-n1", "10.0.0.2:80 task web.2 on worker-n2", "left task web.3: its state is starting"}},
+		"the nodes' network: no port is given": {objects: []object{hostNetwork, n1, onNodes("web", 1, "n1")},
+			want: []string{"doubt: service web: its tasks use the network of their nodes, of which a swarm lists no ports; give the port that they listen at as port"}},
+		"the nodes' network: at the address of a label": {objects: []object{hostNetwork, n1.edit("Spec.Labels", object{"ip": "192.0.2.7"}), onNodes("web", 1, "n1")}, label: "ip",
+			query: docker.Query{Service: "web", Port: "80"}, want: []string{"192.0.2.7:80 task web.1 on worker-n1"}},
+		"the nodes' network: scaled to zero is the whole truth": {objects: []object{hostNetwork.edit("ServiceStatus", object{"RunningTasks": 0, "DesiredTasks": 0})},
+			query: docker.Query{Service: "web", Port: "80"}, want: []string{}},
+		"the nodes' network: no tasks although the manager counts some": {objects: []object{hostNetwork}, query: docker.Query{Service: "web", Port: "80"},
+			want: []string{"doubt: service web: the manager counts 2 running tasks but lists none"}},
+		"the nodes' network, and a port published in it": {objects: []object{host, n1, onNodes("web", 1, "n1").edit("Status.PortStatus", object{"Ports": []object{port(80, 30080, "host")}})},
+			want: []string{"10.0.0.1:30080 task web.1 on worker-n1"}},
+		"no service of the name, but one of a stack": {objects: []object{service("shop_account", port(80, 8080, "ingress")), service("shop_cart", port(80, 8081, "ingress"))},
+			query: docker.Query{Service: "account"}, want: []string{"doubt: there is no service account; did you mean shop_account?"}},
+		"no service of the name, and two stacks have it": {objects: []object{service("shop_account", port(80, 8080, "ingress")), service("bank_account", port(80, 8081, "ingress"))},
+			query: docker.Query{Service: "account"}, want: []string{"doubt: there is no service account"}},
+		"a label that is misspelt": {objects: []object{mesh}, query: docker.Query{Label: "com.citrix.lb.appname=wbe"},
+			want: []string{"doubt: there is no service with the label com.citrix.lb.appname=wbe; did you mean com.citrix.lb.appname=web?"}},
+		"a label that only the containers have": {objects: []object{mesh.edit("Spec.TaskTemplate", object{"ContainerSpec": object{"Labels": object{"app": "web"}}})}, query: docker.Query{Label: "app=web"},
+			want: []string{"doubt: the label app=web is on the containers of service web, not on the service; in a stack, write it under deploy: labels"}},
 		"ports that are not allocated yet": {objects: []object{mesh.edit("Endpoint.Ports", nil), n1, task("web", 1, "n1")},
 			want: []string{"doubt: service web: the swarm has not yet allocated its published ports"}},
 		"a port without a number yet": {objects: []object{service("web", port(80, 0, "ingress")), n1, task("web", 1, "n1")},

@@ -150,7 +150,7 @@ func TestTLS(t *testing.T) {
 		}, string(trust.Of(cert))},
 		"no client certificate": {func(c *docker.Config) { c.CertFile, c.KeyFile = "", "" }, "tls: "},
 		"no TLS":                {func(c *docker.Config) { c.CAFile, c.CertFile, c.KeyFile, c.ServerName = "", "", "", "" }, "400 Bad Request: Client sent an HTTP request to an HTTPS server."},
-		"no certificates":       {func(c *docker.Config) { c.CAFile = garbage }, "garbage.pem contains no certificate"},
+		"no certificates":       {func(c *docker.Config) { c.CAFile = garbage }, "garbage.pem contains no PEM certificate"},
 		"no certificate":        {func(c *docker.Config) { c.CertFile = garbage }, "garbage.pem and "},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -162,4 +162,20 @@ func TestTLS(t *testing.T) {
 			}
 		})
 	}
+
+	t.Run("without a connection", func(t *testing.T) {
+		var stranger docker.Config
+		other.client(t, &stranger, t.TempDir())
+		for want, change := range map[string]func(*docker.Config){
+			"":            func(*docker.Config) {},
+			"ca_file: ":   func(c *docker.Config) { c.CAFile = garbage },
+			"cert_file: ": func(c *docker.Config) { c.KeyFile = stranger.KeyFile }, // of another pair
+		} {
+			config := good
+			change(&config)
+			if wrong := config.CheckFiles(); (wrong != nil) != (want != "") || wrong != nil && !strings.HasPrefix(wrong.Error(), want) {
+				t.Errorf("error %v, want one about %q", wrong, want)
+			}
+		}
+	})
 }

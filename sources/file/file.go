@@ -27,10 +27,13 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"maps"
 	"os"
+	"slices"
 	"time"
 
 	"nitrox/sources"
+	"nitrox/textfile"
 )
 
 // maxSize is the size in bytes above which a file is taken for a mistake: room
@@ -57,6 +60,9 @@ func (c Config) Check() error {
 	}
 	return problems.Err()
 }
+
+// OthersWrite implements [sources.Exposed].
+func (c Config) OthersWrite(any) string { return "its endpoints from a file" }
 
 // Query is a from entry of the mapping.
 type Query struct {
@@ -98,6 +104,10 @@ func (s *Source) Poll(ctx context.Context, queries []Query, fresh bool) ([]sourc
 		return nil, err
 	}
 	apps, err := parse(path, data)
+	var place *textfile.Error
+	if errors.As(err, &place) && place.Line > 0 {
+		return nil, fmt.Errorf("%s:%w", path, err)
+	}
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", path, err)
 	}
@@ -105,7 +115,7 @@ func (s *Source) Poll(ctx context.Context, queries []Query, fresh bool) ([]sourc
 	for i, q := range queries {
 		answer, ok := apps[q.App]
 		if !ok {
-			answer = sources.Doubtful(fmt.Errorf("%s: app %q: %w", path, q.App, sources.ErrAbsent))
+			answer = sources.Doubtful(fmt.Errorf("%s: %w", path, sources.Absent("app", q.App, slices.Sorted(maps.Keys(apps)))))
 		}
 		answers[i] = answer
 	}

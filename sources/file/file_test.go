@@ -91,6 +91,10 @@ func TestReadsEveryForm(t *testing.T) {
 			[]sources.Endpoint{endpoint("10.0.0.1:80", 0, "e.json:1")}},
 		"tabs and escapes of JSON": {"e.json", "{\n\t\"apps\": {\n\t\t\"\\u0077eb\": [\n\t\t\t\"10.0.0.1:80\"\n\t\t]\n\t}\n}\n",
 			[]sources.Endpoint{endpoint("10.0.0.1:80", 0, "e.json:4")}},
+		"JSON behind a byte order mark": {"e.json", "\ufeff{\"apps\": {\"web\": [\"10.0.0.1:80\"]}}",
+			[]sources.Endpoint{endpoint("10.0.0.1:80", 0, "e.json:1")}},
+		"YAML behind a byte order mark": {"e.yaml", "\ufeffapps:\n  web: [10.0.0.1:80]\n...",
+			[]sources.Endpoint{endpoint("10.0.0.1:80", 0, "e.yaml:2")}},
 		"lines that end as on Windows": {"e.yaml", "apps:\r\n  web: [10.0.0.1:80]\r\n...\r\n",
 			[]sources.Endpoint{endpoint("10.0.0.1:80", 0, "e.yaml:2")}},
 	} {
@@ -204,7 +208,7 @@ func TestNothingIsKnownFromAFileThatIsNotWhole(t *testing.T) {
 		"apps null":               {`{"apps": null}`, `"apps" is null`},
 		"apps twice":              {`{"apps": {}, "apps": {}}`, `"apps" is given twice`},
 		"an unknown key":          {`{"apps": {}, "app": {}}`, `unknown key "app"`},
-		"cut-off JSON":            {"{\"apps\": {\"web\": [\"10.0.0.1:80\"\n", "line 2: not complete and valid JSON: unexpected EOF"},
+		"cut-off JSON":            {"{\"apps\": {\"web\": [\"10.0.0.1:80\"\n", "endpoints:1:32: the JSON is cut off here; rename only whole files into place"},
 		"bad JSON":                {`{"apps": {"web": [1 2]}}`, "not complete and valid JSON"},
 		"JSON and something":      {`{"apps": {}} {"apps": {}}`, "there is more after the end of the JSON value"},
 		"JSON without commas":     {`{"servicename": "a", "backends": []}{"servicename": "b", "backends": []}`, "there is more after"},
@@ -213,9 +217,9 @@ func TestNothingIsKnownFromAFileThatIsNotWhole(t *testing.T) {
 		"HTML":                    {"<html><body>502</body></html>", "must end with a line of three dots"},
 		"cut-off YAML":            {"apps:\n  web:\n  - 10.0.0.1:80\n", "must end with a line of three dots"},
 		"dots in the middle":      {"apps:\n  web: []\n...\n---\napps: {}\n", "must end with a line of three dots"},
-		"a second document":       {"apps: {}\n---\napps: {}\n...\n", "there is another one"},
-		"only dots":               {"...\n", "not valid YAML"},
-		"bad YAML":                {"apps: [\n...\n", "not valid YAML"},
+		"a second document":       {"apps: {}\n---\napps: {}\n...\n", "endpoints:2:1: a second document begins here; a file of endpoints has only one"},
+		"only dots":               {"...\n", "the file is empty"},
+		"bad YAML":                {"apps: [\n...\n", "endpoints:1:7: the [ that begins here is not closed"},
 		"a list as a key":         {"apps:\n  ? [a]\n  : []\n...", "a key must be plain text"},
 		"aliases":                 {"apps:\n  a: &x [10.0.0.1:80]\n  b: *x\n...", "aliases are not supported"},
 		"a consul app unnamed":    {`[{"backends": []}]`, `entry 1 of the list: line 1: "servicename" is missing`},
@@ -231,6 +235,35 @@ func TestNothingIsKnownFromAFileThatIsNotWhole(t *testing.T) {
 			}
 			if !strings.Contains(err.Error(), c.err) || !strings.Contains(err.Error(), "endpoints") {
 				t.Errorf("error %q does not name the file and say %q", err, c.err)
+			}
+		})
+	}
+}
+
+// Where a file stops being JSON or YAML is told by line and column, whatever
+// mark an editor left at its beginning.
+func TestTheFaultIsPointedAt(t *testing.T) {
+	for name, c := range map[string]struct{ content, want string }{
+		"a comma missing":        {"{\"apps\": {\n  \"web\": [\"10.0.0.1:80\" \"10.0.0.2:80\"]}}", ":2:25: not complete and valid JSON: invalid character '\"' after array element"},
+		"a comma too many":       {"{\"apps\": {\n  \"web\": [\"10.0.0.1:80\",]}}", ":2:25: not complete and valid JSON: invalid character ']'"},
+		"an escape":              {"{\"apps\": {\n  \"w\\q\": []}}", ":2:6: not complete and valid JSON: invalid character 'q' in string escape code"},
+		"a literal cut":          {"{\"apps\": {\n  \"web\": [tru]}}", ":2:14: not complete and valid JSON"},
+		"cut off":                {"{\"apps\": {\n  \"web\": [\n\n", ":2:11: the JSON is cut off here"},
+		"more":                   {"{\"apps\": {}}\n\n  {}", ":3:3: there is more after the end"},
+		"after wide letters":     {"{\"apps\": {\"\u5e97\" []}}", ":1:15: not complete and valid JSON"},
+		"after a mark":           {"\ufeff{\"apps\" {}}", ":1:9: not complete and valid JSON"},
+		"YAML, a key too far":    {"apps:\n  web: []\n   cart: []\n...", ":3:4: this line is indented by 3"},
+		"YAML, after a mark":     {"\ufeffapps: web: []\n...", ":1:10: a second"},
+		"YAML, a quote":          {"apps:\n  web: ['10.0.0.1:80]\n...", ":2:9: the quote that begins here is not closed"},
+		"YAML, lines of Windows": {"apps:\r\n  web: [\r\n  cart: []\r\n...\r\n", ":2:8: the [ that begins here is not closed"},
+		"YAML, a NUL":            {"apps:\n  web: [\"10.0.0.1:80\x00\"]\n...", ":2:21: contains the invisible character U+0000"},
+		"UTF-16":                 {"\xff\xfe{\x00}\x00", ":1:1: is UTF-16"},
+		"UTF-16 without a mark":  {"{\x00\"\x00a\x00", ":1:1: is UTF-16"},
+		"an archive":             {"\x1f\x8b\x08\x00\x00\x00\x00\x00", ":1:1: is not a text file"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			if _, err := poll(t, "e", c.content, "web"); err == nil || !strings.Contains(err.Error(), "/e"+c.want) {
+				t.Errorf("error %v does not say %q", err, c.want)
 			}
 		})
 	}

@@ -7,11 +7,12 @@ import (
 	"fmt"
 	"io"
 	"reflect"
-	"strings"
 
 	"gopkg.in/yaml.v3"
 
 	"nitrox/bounds"
+	"nitrox/textfile"
+	"nitrox/textfile/syntax"
 )
 
 // node is a value of a JSON or YAML file. Unlike a Go map it keeps a key that
@@ -66,7 +67,13 @@ var errMany = fmt.Errorf("%w for a file of endpoints: what is in it takes too mu
 
 var errDeep = errors.New("nested too deeply for a file of endpoints")
 
+// parseTree reads the file. What is wrong with it as a whole is a [textfile.Error],
+// if it is in one place.
 func parseTree(data []byte) (node, error) {
+	data, err := textfile.Plain(data)
+	if err != nil {
+		return node{}, err
+	}
 	start := bytes.TrimLeft(data, " \t\r\n")
 	if len(start) == 0 {
 		return node{}, errors.New("the file is empty")
@@ -86,15 +93,15 @@ func parseJSON(data []byte) (node, error) {
 	taken := int64(0)
 	next := func() (json.Token, error) {
 		t, err := d.Token()
-		at := int(d.InputOffset())
 		if errors.Is(err, io.EOF) {
-			err, at = io.ErrUnexpectedEOF, len(data)
+			err = io.ErrUnexpectedEOF
 		}
+		if err != nil {
+			return nil, syntax.JSON(data, err)
+		}
+		at := int(d.InputOffset())
 		line += bytes.Count(data[seen:at], []byte{'\n'})
 		seen = at
-		if err != nil {
-			return nil, fmt.Errorf("line %d: not complete and valid JSON: %w", line, err)
-		}
 		return t, nil
 	}
 	var value func(t json.Token, depth int) (node, error)
@@ -152,8 +159,9 @@ func parseJSON(data []byte) (node, error) {
 	if err != nil {
 		return node{}, err
 	}
-	if rest := bytes.TrimSpace(data[d.InputOffset():]); len(rest) > 0 {
-		return node{}, fmt.Errorf("line %d: there is more after the end of the JSON value", line)
+	if rest := bytes.TrimLeft(data[d.InputOffset():], " \t\r\n"); len(rest) > 0 {
+		line, column := syntax.Position(data, len(data)-len(rest))
+		return node{}, &textfile.Error{Line: line, Column: column, Message: "there is more after the end of the JSON value; remove it, or put several into one list"}
 	}
 	return root, nil
 }
@@ -162,20 +170,26 @@ func parseYAML(data []byte) (node, error) {
 	if err := bounds.YAML(data); err != nil {
 		return node{}, fmt.Errorf("%w, or as JSON", err)
 	}
-	text := strings.TrimRight(string(data), " \t\r\n")
-	if at := strings.LastIndexByte(text, '\n'); strings.TrimRight(text[at+1:], "\r") != "..." {
+	content := bytes.TrimRight(data, " \t\r\n")
+	if at := bytes.LastIndexByte(content, '\n'); string(content[at+1:]) != "..." {
 		return node{}, errors.New(`a YAML file must end with a line of three dots ("..."); without it a truncated file looks complete`)
 	}
-	d := yaml.NewDecoder(strings.NewReader(text))
-	var document yaml.Node
-	if err := d.Decode(&document); err != nil {
-		return node{}, fmt.Errorf("not valid YAML: %w", err)
+	if err := textfile.Visible(content); err != nil {
+		return node{}, err
 	}
-	if err := d.Decode(&yaml.Node{}); !errors.Is(err, io.EOF) {
-		if err == nil {
-			err = errors.New("there is another one")
-		}
-		return node{}, fmt.Errorf("after the first YAML document: %w", err)
+	d := yaml.NewDecoder(bytes.NewReader(content))
+	var document, second yaml.Node
+	switch err := d.Decode(&document); {
+	case errors.Is(err, io.EOF):
+		return node{}, errors.New("the file is empty")
+	case err != nil:
+		return node{}, syntax.YAML(content, err)
+	}
+	switch err := d.Decode(&second); {
+	case err == nil:
+		return node{}, &textfile.Error{Line: second.Line, Column: second.Column, Message: "a second document begins here; a file of endpoints has only one"}
+	case !errors.Is(err, io.EOF):
+		return node{}, syntax.YAML(content, err)
 	}
 	return fromYAML(document.Content[0], 0)
 }

@@ -11,6 +11,7 @@ import (
 	"nitrox/bounds"
 	"nitrox/redact"
 	"nitrox/sources"
+	"nitrox/textfile"
 	"nitrox/trust"
 )
 
@@ -41,7 +42,7 @@ func (c Certificates) Read() (PEM, error) {
 		if path == "" {
 			continue
 		}
-		content, err := bounds.ReadFile(string(path))
+		content, err := textfile.ReadFile(string(path))
 		if err != nil {
 			return PEM{}, err
 		}
@@ -50,13 +51,32 @@ func (c Certificates) Read() (PEM, error) {
 	return PEM{ca: texts[0], cert: texts[1], key: texts[2]}, nil
 }
 
+// Check reads the files, and says what is wrong with them under the keys that
+// all sources have for them.
+func (c Certificates) Check() error {
+	var problems sources.Problems
+	for _, part := range []struct {
+		key   string
+		files Certificates
+	}{{"ca_file", Certificates{CAFile: c.CAFile}}, {"cert_file", Certificates{CertFile: c.CertFile, KeyFile: c.KeyFile}}} {
+		pem, err := part.files.Read()
+		if err == nil {
+			_, err = part.files.TLS(pem)
+		}
+		if err != nil {
+			problems.Add(part.key, "%w", err)
+		}
+	}
+	return problems.Err()
+}
+
 // TLS is the configuration with what was read.
 func (c Certificates) TLS(pem PEM) (*tls.Config, error) {
 	config := &tls.Config{MinVersion: tls.VersionTLS12, ServerName: c.ServerName}
 	if c.CAFile != "" {
 		config.RootCAs = x509.NewCertPool()
 		if !config.RootCAs.AppendCertsFromPEM([]byte(pem.ca)) {
-			return nil, fmt.Errorf("%s contains no certificate", c.CAFile)
+			return nil, fmt.Errorf("%s contains no PEM certificate", c.CAFile)
 		}
 	}
 	redact.Keep(pem.key)

@@ -33,6 +33,7 @@ import (
 	"nitrox/sources"
 	"nitrox/sources/httpapi"
 	"nitrox/sources/kubeapi"
+	"nitrox/textfile"
 	"nitrox/trust"
 )
 
@@ -60,6 +61,34 @@ func Open(config Config) (*Source, error) {
 	}
 	return &Source{config: config, selector: selector, maxBody: maxBody,
 		cluster: kubeapi.Cluster{Kubeconfig: config.Kubeconfig, Context: config.Context, CertificateSHA256: config.CertificateSHA256}}, nil
+}
+
+// OthersWrite implements [sources.Exposed].
+func (c Config) OthersWrite(query any) string {
+	switch q, _ := query.(Query); q.Address {
+	case PodIP:
+		return "addresses that whoever may write EndpointSlices chooses (address: pod_ip)"
+	case HostPort:
+		return "ports that whoever may run pods chooses (address: host_port)"
+	}
+	return ""
+}
+
+// CheckFiles implements [sources.FileChecker]. What a pod's service account has
+// is looked at where the pod runs.
+func (c Config) CheckFiles() error {
+	if c.Kubeconfig == "" {
+		return nil
+	}
+	_, err := textfile.ReadFile(string(c.Kubeconfig))
+	if err == nil {
+		cluster := kubeapi.Cluster{Kubeconfig: c.Kubeconfig, Context: c.Context, CertificateSHA256: c.CertificateSHA256}
+		_, err = cluster.Connect()
+	}
+	if err != nil {
+		return &sources.KeyError{Key: "kubeconfig", Err: err}
+	}
+	return nil
 }
 
 // Poll reads the cluster as far as the queries need it. A service that is not

@@ -123,7 +123,7 @@ func (f found) answer(app string, addresses map[string]netip.Addr, failed map[st
 		}
 		f.Add(e)
 	}
-	if len(f.Doubts) > 0 {
+	if len(f.Doubts) > 0 && !errors.Is(f.Doubts[0], sources.ErrAbsent) {
 		f.Doubts[0] = fmt.Errorf("app %s: %w", app, f.Doubts[0])
 	}
 	return f.Answer()

@@ -3,6 +3,7 @@ package marathon
 import (
 	"errors"
 	"fmt"
+	"maps"
 	"net/url"
 	"os"
 	"regexp"
@@ -11,6 +12,7 @@ import (
 
 	"nitrox/sources"
 	"nitrox/sources/httpapi"
+	"nitrox/textfile"
 	"nitrox/trust"
 )
 
@@ -112,14 +114,47 @@ func (c Config) Warnings() error {
 			problems.Add("service_account_file", "its login_endpoint begins with http://, so that the token is sent in the clear; use https://")
 		}
 	}
-	problems.Expose("password_file", c.PasswordFile)
-	problems.Expose("token_file", c.TokenFile)
+	for key, file := range c.secretFiles() {
+		problems.Expose(key, file)
+		if _, remark, err := textfile.Secret(string(file)); err == nil && remark != "" {
+			problems.Add(key, "%s", remark)
+		}
+	}
 	problems.Expose("service_account_file", c.ServiceAccountFile)
 	return problems.Err()
 }
 
 // inTheClear: what is sent there can be read on the way.
 func inTheClear(u *url.URL) bool { return u.Scheme == "http" && !sources.Loopback(u.Hostname()) }
+
+// secretFiles are those that hold a secret and nothing else, by their keys.
+func (c Config) secretFiles() map[string]sources.Path {
+	files := map[string]sources.Path{"password_file": c.PasswordFile, "token_file": c.TokenFile}
+	maps.DeleteFunc(files, func(_ string, file sources.Path) bool { return file == "" })
+	return files
+}
+
+// CheckFiles implements [sources.FileChecker].
+func (c Config) CheckFiles() error {
+	var problems sources.Problems
+	for key, file := range c.secretFiles() {
+		if _, _, err := textfile.Secret(string(file)); err != nil {
+			problems.Add(key, "%w", err)
+		}
+	}
+	if file := string(c.ServiceAccountFile); file != "" {
+		content, err := textfile.ReadFile(file)
+		if err == nil {
+			if err = new(serviceAccount).parse(content); err != nil {
+				err = fmt.Errorf("%s: %w", file, err)
+			}
+		}
+		if err != nil {
+			problems.Add("service_account_file", "%w", err)
+		}
+	}
+	return errors.Join(c.certificates().Check(), problems.Err())
+}
 
 // parseURL reads the root of a Marathon's API. Its errors do not repeat text
 // that may hold a password.

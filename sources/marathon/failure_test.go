@@ -11,9 +11,11 @@ import (
 	"io"
 	"net/http"
 	"net/http/httptest"
+	"net/netip"
 	"net/url"
 	"os"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -127,7 +129,7 @@ func TestOddAppsHarmThemselves(t *testing.T) {
 		for app, doubt := range want {
 			if a := one(t, c, marathon.Query{App: app}); a.Doubt() == nil || a.Doubt().Error() != doubt || len(a.Endpoints) > 0 {
 				t.Errorf("%s: %+v, want the doubt %s", app, a, doubt)
-			} else if errors.Is(a.Doubt(), sources.ErrAbsent) != (app == "/gone" && doubt == "app /gone: no such app") {
+			} else if errors.Is(a.Doubt(), sources.ErrAbsent) != strings.HasPrefix(doubt, "there is no ") {
 				t.Errorf("%s: whether it is absent: %v", app, a.Doubt())
 			}
 		}
@@ -138,7 +140,7 @@ func TestOddAppsHarmThemselves(t *testing.T) {
 	ask(map[string]string{
 		"/odd":   "app /odd: it cannot be read: json: cannot unmarshal string into Go struct field Task.ports of type int",
 		"/twice": "app /twice: it is in Marathon's list twice",
-		"/gone":  "app /gone: no such app",
+		"/gone":  "there is no Marathon app /gone",
 	})
 	c.Raw(`{"id": 7}`)
 	ask(map[string]string{"/gone": "app /gone: an app in Marathon's list cannot be read: json: cannot unmarshal number into Go struct field app.id of type string"})
@@ -167,8 +169,82 @@ func TestAbsentAgainstForbidden(t *testing.T) {
 	if d := answers[2].Doubt(); d == nil || d.Error() != want || errors.Is(d, sources.ErrAbsent) {
 		t.Errorf("a hidden app: %v, want %s", d, want)
 	}
-	if got, want := c.Requests(), []string{"GET /v2/apps", "GET /v2/apps/gone/tasks", "GET /v2/apps/secret/tasks"}; !slices.Equal(got, want) {
+	if got, want := c.Requests(), []string{"GET /v2/apps", "GET /v2/apps/gone/tasks", "GET /v2/pods/gone", "GET /v2/apps/secret/tasks"}; !slices.Equal(got, want) {
 		t.Errorf("requests %v, want %v", got, want)
+	}
+}
+
+// An app that is not there is named, with the nearest that is; a pod is called one.
+func TestWhatIsMissingIsNamed(t *testing.T) {
+	c := deployed(t, marathontest.Options{}, webApp)
+	c.Pod("/shop/pod")
+	for app, want := range map[string]string{
+		"/shop/wbe":  "there is no Marathon app /shop/wbe; did you mean /shop/web?",
+		"/web":       "there is no Marathon app /web; did you mean /shop/web?",
+		"/bank/till": "there is no Marathon app /bank/till",
+		"/shop/pod":  "app /shop/pod: it is a pod, and pods are not read; only Marathon's apps are",
+	} {
+		d := one(t, c, marathon.Query{App: app}).Doubt()
+		if d == nil || d.Error() != want || errors.Is(d, sources.ErrAbsent) != (app != "/shop/pod") {
+			t.Errorf("%s: %v, want %s", app, d, want)
+		}
+	}
+}
+
+// Whether it is a pod must be known before an app is gone.
+func TestAnAppIsNotGoneWhileItMayBeAPod(t *testing.T) {
+	for answer, want := range map[string]string{
+		`502 {"message": "no leader"}`: "it is not an app, and it is not known whether it is a pod: 502 Bad Gateway: no leader",
+		`200 <html>`:                   "it is not an app, and it is not known whether it is a pod: the answer to that does not describe one",
+		`200 {"id": "/other"}`:         "it is not an app, and it is not known whether it is a pod: the answer to that does not describe one",
+	} {
+		server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			if r.URL.Path == "/v2/apps" {
+				io.WriteString(w, `{"apps": []}`)
+				return
+			}
+			status, body, _ := strings.Cut(answer, " ")
+			code, _ := strconv.Atoi(status)
+			w.WriteHeader(code)
+			io.WriteString(w, body)
+		}))
+		d := poll(t, opened(t, marathon.Config{URLs: []string{server.URL}}, nil), web)[0].Doubt()
+		server.Close()
+		if d == nil || d.Error() != "app /shop/web: "+want || errors.Is(d, sources.ErrAbsent) {
+			t.Errorf("%s: got %v, want %s", answer, d, want)
+		}
+	}
+}
+
+// An agent whose name leads to this machine is not at this machine.
+func TestAnAgentThatResolvesToLoopback(t *testing.T) {
+	c := deployed(t, marathontest.Options{Agents: []string{"mesos-1.example.com"}}, webApp)
+	s, err := marathon.Open(marathon.Config{URLs: []string{"http://marathon.test:8080"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.Transport = c.Transport()
+	for text, want := range map[string]string{
+		"127.0.1.1":             "look up agent mesos-1.example.com: it resolves to 127.0.1.1, which is this machine itself",
+		"::1":                   "look up agent mesos-1.example.com: it resolves to ::1, which is this machine itself",
+		"127.0.1.1 192.168.0.7": "",
+	} {
+		var addrs []netip.Addr
+		for _, a := range strings.Fields(text) {
+			addrs = append(addrs, netip.MustParseAddr(a))
+		}
+		s.Resolve(func(context.Context, string) ([]netip.Addr, error) { return addrs, nil })
+		answers, err := s.Poll(t.Context(), []marathon.Query{web}, true)
+		if err != nil {
+			t.Fatal(err)
+		}
+		a := answers[0]
+		if want == "" && (a.Doubt() != nil || len(a.Endpoints) == 0 || a.Endpoints[0].Addr.Addr().String() != "192.168.0.7") {
+			t.Errorf("%s: got %+v", text, a)
+		}
+		if want != "" && (a.Doubt() == nil || !strings.Contains(a.Doubt().Error(), want) || len(a.Endpoints) > 0) {
+			t.Errorf("%s: got %+v, want %s", text, a, want)
+		}
 	}
 }
 
@@ -549,7 +625,7 @@ func TestOwnCA(t *testing.T) {
 	ca := string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: server.Certificate().Raw}))
 	file := secret(t, "no certificate")
 	s := opened(t, marathon.Config{URLs: []string{server.URL}, CAFile: file}, nil)
-	if got, want := fails(t, s), string(file)+" contains no certificate"; got != want {
+	if got, want := fails(t, s), string(file)+" contains no PEM certificate"; got != want {
 		t.Errorf("got %s, want %s", got, want)
 	}
 	for range 2 {

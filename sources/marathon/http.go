@@ -15,6 +15,7 @@ import (
 
 	"nitrox/bounds"
 	"nitrox/sources/httpapi"
+	"nitrox/textfile"
 	"nitrox/trust"
 )
 
@@ -109,16 +110,6 @@ func (c *client) open(ctx context.Context, at, kind string) (*http.Response, err
 
 // readSecret reads a file that holds a secret; its last newline does not count.
 func readSecret(file string) (string, error) {
-	b, err := bounds.ReadFile(file)
-	if err != nil {
-		return "", err
-	}
-	text := strings.TrimSuffix(strings.TrimSuffix(string(b), "\n"), "\r")
-	if text == "" {
-		return "", fmt.Errorf("%s is empty", file)
-	}
-	if strings.ContainsAny(text, "\r\n") {
-		return "", fmt.Errorf("%s has more than one line", file)
-	}
-	return text, nil
+	secret, _, err := textfile.Secret(file)
+	return secret, err
 }

@@ -18,9 +18,9 @@ import (
 	"sync"
 	"time"
 
-	"nitrox/bounds"
 	"nitrox/redact"
 	"nitrox/sources/httpapi"
+	"nitrox/textfile"
 	"nitrox/trust"
 )
 
@@ -98,19 +98,19 @@ func (d *dcos) use(t http.RoundTripper) {
 
 // take gives a token: that of a login before, if it is still good.
 func (d *dcos) take(ctx context.Context, file string, again bool) (token string, renewed bool, err error) {
-	text, err := bounds.ReadFile(file)
+	content, err := textfile.ReadFile(file)
 	if err != nil {
 		return "", false, err
 	}
 	d.mu.Lock()
-	token, good := d.token, d.account == string(text) && time.Now().Before(d.until)
+	token, good := d.token, d.account == string(content) && time.Now().Before(d.until)
 	client := d.http
 	d.mu.Unlock()
 	if good && !again {
 		return token, false, nil
 	}
 	var a serviceAccount
-	if err := a.parse(text); err != nil {
+	if err := a.parse(content); err != nil {
 		return "", false, fmt.Errorf("%s: %w", file, err)
 	}
 	now := time.Now()
@@ -119,7 +119,7 @@ func (d *dcos) take(ctx context.Context, file string, again bool) (token string,
 	}
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	d.account, d.token, d.until = string(text), token, now.Add(tokenLife-renewBefore)
+	d.account, d.token, d.until = string(content), token, now.Add(tokenLife-renewBefore)
 	return token, true, nil
 }
 

@@ -13,6 +13,7 @@ package marathon
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -271,7 +272,7 @@ func (s *Source) missing(ctx context.Context, c *client, snap *snapshot, id stri
 		return snap.nameless // it may be this one
 	}
 	if !c.auth.given() {
-		return sources.ErrAbsent // nobody to hide it from
+		return s.absent(ctx, c, snap, id) // nobody to hide it from
 	}
 	err := c.get(ctx, snap.from.String()+"/v2/apps"+id+"/tasks", func(resp *http.Response, body io.Reader) error {
 		switch resp.StatusCode {
@@ -293,7 +294,26 @@ func (s *Source) missing(ctx context.Context, c *client, snap *snapshot, id stri
 		return sources.ErrAbsent
 	})
 	if errors.Is(err, sources.ErrAbsent) {
-		return err
+		return s.absent(ctx, c, snap, id)
 	}
 	return fmt.Errorf("it is not known whether it is absent: %w", err)
+}
+
+// absent is the doubt about an app that Marathon does not have, unless it has a
+// pod of that name: pods are listed elsewhere.
+func (s *Source) absent(ctx context.Context, c *client, snap *snapshot, id string) error {
+	err := c.get(ctx, snap.from.String()+"/v2/pods"+id, func(resp *http.Response, body io.Reader) error {
+		switch resp.StatusCode {
+		case http.StatusOK:
+			var pod struct{ ID string }
+			if err := json.NewDecoder(body).Decode(&pod); err != nil || pod.ID != id {
+				return errors.New("it is not an app, and it is not known whether it is a pod: the answer to that does not describe one")
+			}
+			return errors.New("it is a pod, and pods are not read; only Marathon's apps are")
+		case http.StatusNotFound:
+			return sources.Absent("Marathon app", id, snap.others)
+		}
+		return fmt.Errorf("it is not an app, and it is not known whether it is a pod: %w", httpapi.NewStatusError(resp))
+	})
+	return err
 }

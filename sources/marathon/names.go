@@ -80,8 +80,17 @@ func (n *names) address(ctx context.Context, host string, fresh bool) (netip.Add
 	limited, cancel := context.WithTimeout(ctx, lookupTimeout)
 	defer cancel()
 	addrs, err := n.lookup(limited, "ip", host)
-	if err == nil && len(addrs) == 0 {
+	// Of several always the same one, IPv4 first.
+	for i := range addrs {
+		addrs[i] = addrs[i].Unmap().WithZone("")
+	}
+	here := func(a netip.Addr) bool { return a.IsLoopback() || a.IsUnspecified() }
+	usable := slices.DeleteFunc(slices.Clone(addrs), here)
+	switch {
+	case err == nil && len(addrs) == 0:
 		err = errors.New("it has no address")
+	case err == nil && len(usable) == 0:
+		err = fmt.Errorf("it resolves to %v, which is this machine itself; correct /etc/hosts or the resolver, or let the agent register by its address", addrs[0])
 	}
 	switch {
 	case err == nil:
@@ -90,11 +99,7 @@ func (n *names) address(ctx context.Context, host string, fresh bool) (netip.Add
 	default:
 		return netip.Addr{}, fmt.Errorf("look up agent %s: %w", host, err)
 	}
-	// Of several always the same one, IPv4 first.
-	for i := range addrs {
-		addrs[i] = addrs[i].Unmap().WithZone("")
-	}
-	addr := slices.MinFunc(addrs, netip.Addr.Compare)
+	addr := slices.MinFunc(usable, netip.Addr.Compare)
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	if n.known == nil {

@@ -15,7 +15,8 @@ import (
 
 // list is what /v2/apps says of the apps that are wanted.
 type list struct {
-	apps map[string]*app
+	apps   map[string]*app
+	others []string // the names of those that are not wanted
 	// odd are apps that cannot be read, and why.
 	odd map[string]error
 	// nameless is why an object of the list cannot even be told to be another
@@ -75,6 +76,7 @@ func readApps(d *bounds.Decoder, wanted map[string]bool) (*list, error) {
 		case a.ID == "":
 			l.nameless = errors.New("an app in Marathon's list has no id")
 		case !wanted[a.ID]:
+			l.others = append(l.others, a.ID)
 		case wrong != nil:
 			l.odd[a.ID] = fmt.Errorf("it cannot be read: %w", wrong)
 		case l.apps[a.ID] != nil:

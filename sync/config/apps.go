@@ -139,9 +139,22 @@ func (d *decoder) app(n *yaml.Node, i int, defs *definitions) (sync.App, bool) {
 	for _, n := range k.From {
 		if from, ok := d.from(n, o.what, app.Create, defs); ok {
 			app.From = append(app.From, from)
+			d.exposed(n, shown, app.Policy, from, defs)
 		}
 	}
 	return app, true
+}
+
+// exposed advises an app to bound what others can have bound for it.
+func (d *decoder) exposed(n *yaml.Node, app string, policy sync.Policy, from sync.From, defs *definitions) {
+	for _, s := range defs.sources {
+		if e, ok := s.config.(sources.Exposed); ok && s.name == from.Source && len(policy.Only) == 0 {
+			if what := e.OthersWrite(from.Query); what != "" {
+				d.advice = append(d.advice, Problem{File: d.file, Line: n.Line, Column: n.Column, Message: fmt.Sprintf(
+					"app %s takes %s and has no only: list the networks of its endpoints in only, so that nothing else is ever bound", app, what)})
+			}
+		}
+	}
 }
 
 // find returns the value of key in the mapping n, nil if there is none.

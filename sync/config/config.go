@@ -26,6 +26,11 @@ type Mapping struct {
 	Warnings []Problem
 	// PasswordVariables are the environment variables that hold passwords.
 	PasswordVariables []string
+	// Advice is what validate warns of beside: it is common, and may be meant.
+	Advice []Problem
+	// Files is what is wrong with files that sources name. They are read again
+	// for each poll, so whoever polls is told of it then, and serves the rest.
+	Files []Problem
 }
 
 // NetScaler is one entry of netscalers.
@@ -57,6 +62,7 @@ func Load(file string, kinds []sources.Kind, lookup func(string) (string, bool))
 		return nil, Problems(inOrder(d.problems))
 	}
 	m.Warnings, m.PasswordVariables = inOrder(d.warnings), d.passwords
+	m.Advice, m.Files = inOrder(d.advice), inOrder(m.Files)
 	return m, nil
 }
 

@@ -155,7 +155,7 @@ func TestFilesThatCannotBeRead(t *testing.T) {
 		"nul.yaml/x":      "nul.yaml/x: open nul.yaml/x: not a directory",
 		"large.yaml":      "large.yaml: is larger than 10 MB, too large for a mapping file",
 		"latin1.yaml":     "latin1.yaml:2:14: is not UTF-8 from here on; save the file as UTF-8",
-		"utf16.yaml":      "utf16.yaml:1:1: is not UTF-8 from here on; save the file as UTF-8",
+		"utf16.yaml":      "utf16.yaml:1:1: is UTF-16, as some Windows programs write it; save the file as UTF-8",
 		"nul.yaml":        "nul.yaml:2:12: contains the invisible character U+0000; remove it",
 		"separator.yaml":  "separator.yaml:1:7: contains the invisible character U+2028; remove it",
 		"bom-inside.yaml": "bom-inside.yaml:2:1: contains the invisible character U+FEFF; remove it",

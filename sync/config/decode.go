@@ -4,6 +4,8 @@ import (
 	"errors"
 	"fmt"
 	"reflect"
+	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -19,13 +21,13 @@ type decoder struct {
 	lookup func(string) (string, bool)
 	// hidden has, for nodes whose text held variables, what no message may
 	// show.
-	hidden             map[*yaml.Node][]hidden
-	problems, warnings []Problem
-	passwords          []string // the variables that hold them
+	hidden                     map[*yaml.Node][]hidden
+	problems, warnings, advice []Problem
+	passwords                  []string // the variables that hold them
 }
 
 func (d *decoder) add(line, column int, message string) {
-	d.problems = append(d.problems, Problem{d.file, line, column, message})
+	d.problems = append(d.problems, Problem{File: d.file, Line: line, Column: column, Message: message})
 }
 
 func (d *decoder) problem(n *yaml.Node, format string, args ...any) {
@@ -33,7 +35,7 @@ func (d *decoder) problem(n *yaml.Node, format string, args ...any) {
 }
 
 func (d *decoder) warn(n *yaml.Node, format string, args ...any) {
-	d.warnings = append(d.warnings, Problem{d.file, n.Line, n.Column, fmt.Sprintf(format, args...)})
+	d.warnings = append(d.warnings, Problem{File: d.file, Line: n.Line, Column: n.Column, Message: fmt.Sprintf(format, args...)})
 }
 
 // entry is one key of a mapping and its value.
@@ -90,7 +92,7 @@ func (d *decoder) object(n *yaml.Node, what string, into ...any) *object {
 		field, ok := fields[key]
 		if !ok {
 			o.stray = true
-			d.problem(e.key, "unknown key %s in %s%s", quote(key), what, didYouMean(key, known))
+			d.unknownKey(e.key, what, known)
 			continue
 		}
 		o.values[key] = e.value
@@ -103,6 +105,26 @@ func (d *decoder) object(n *yaml.Node, what string, into ...any) *object {
 	}
 	return o
 }
+
+// unknownKey reports a key that is none of the known. Of what is more than a
+// word only the word is shown: a value may be glued to it, even a password.
+func (d *decoder) unknownKey(n *yaml.Node, what string, known []string) {
+	word := firstWord.FindString(n.Value)
+	rest := n.Value[len(word):]
+	switch {
+	case rest == "":
+		d.problem(n, "unknown key %s in %s%s", quote(word), what, didYouMean(word, known))
+	case strings.HasPrefix(rest, ":"):
+		d.problem(n, "%s: a space is missing after the colon of %s; write \"key: value\"", what, quote(word))
+	case slices.Contains(known, word):
+		d.problem(n, "%s: a colon is missing after %s; write \"key: value\"", what, quote(word))
+	default:
+		d.problem(n, "unknown key %s in %s%s", quote(word+"…"), what, didYouMean(n.Value, known))
+	}
+}
+
+// firstWord is of the letters that keys have, and others of their kind.
+var firstWord = regexp.MustCompile(`^[\pL\pN_.-]*`)
 
 // keys returns the keys of structs, in order, and the field of each. Two fields
 // of one key would be the mistake of a programmer.
@@ -149,6 +171,15 @@ func (d *decoder) refuse(o *object, err error) {
 			d.refuseKey(o, "", err.Error())
 		}
 	}
+}
+
+// aside gives what refuse would note, and does not note it.
+func (d *decoder) aside(o *object, err error) []Problem {
+	before := len(d.problems)
+	d.refuse(o, err)
+	noted := slices.Clone(d.problems[before:])
+	d.problems = d.problems[:before]
+	return noted
 }
 
 func (d *decoder) refuseKey(o *object, key, message string) {

@@ -103,6 +103,7 @@ apps: [{name: shop%s%s, create: {service_type: HTTP%s, vserver: {ip: 192.0.2.5, 
 			s.Poll, s.Watch = nil, nil // functions cannot be compared
 			m.Sources[name] = s
 		}
+		m.Advice = nil // it has the place in the file
 		return m, nil
 	}
 	value := regexp.MustCompile("^`([^`$]+)`$")

@@ -12,7 +12,7 @@ import (
 // FuzzLoad: whatever the file holds, Load ends, does not panic, and either has
 // a mapping or problems at places in the file, which show no secret.
 func FuzzLoad(f *testing.F) {
-	for _, pattern := range []string{"testdata/bad/*.yaml", "testdata/good/*.yaml"} {
+	for _, pattern := range []string{"testdata/bad/*.yaml", "testdata/good/*.yaml", "testdata/syntax/*.yaml"} {
 		files, err := filepath.Glob(pattern)
 		if err != nil || len(files) == 0 {
 			f.Fatal(pattern, err)
@@ -47,5 +47,6 @@ func FuzzLoad(f *testing.F) {
 			t.Fatalf("%v is not Problems", err)
 		}
 		within(t, file, problems)
+		caret(t, problems)
 	})
 }

@@ -6,12 +6,12 @@ import (
 	"fmt"
 	"net/netip"
 	"net/url"
-	"os"
 	"slices"
 	"time"
 
 	"nitrox/netscaler"
 	"nitrox/sources"
+	"nitrox/textfile"
 	"nitrox/trust"
 
 	"gopkg.in/yaml.v3"
@@ -119,7 +119,7 @@ func (d *decoder) netscaler(n *yaml.Node, a *appliance) NetScaler {
 		d.problem(o.at("certificate_sha256"), "certificate_sha256: http:// has no certificate; write https://")
 	}
 	d.certificates(o, k.CAFile)
-	if err := sources.Exposed(k.PasswordFile); err != nil && slices.ContainsFunc(urls, func(u *url.URL) bool { return !sources.Loopback(u.Hostname()) }) {
+	if err := sources.OpenToOthers(k.PasswordFile); err != nil && slices.ContainsFunc(urls, func(u *url.URL) bool { return !sources.Loopback(u.Hostname()) }) {
 		d.warn(o.at("password_file"), "password_file: %v", err)
 	}
 	return NetScaler{
@@ -162,18 +162,24 @@ func (d *decoder) password(o *object, k netscalerKeys) netscaler.Secret {
 		d.problem(o.at("password"), "password: cannot be combined with password_file; give one of the two")
 	case inFile && !o.wrong["password_file"]:
 		secret := netscaler.SecretFile(string(k.PasswordFile))
-		if _, err := secret.Reveal(); err != nil {
-			d.refuse(o, &sources.KeyError{Key: "password_file", Err: err})
+		switch _, remark, err := textfile.Secret(string(k.PasswordFile)); {
+		case err != nil:
+			d.refuse(o, &sources.KeyError{Key: "password_file", Err: fmt.Errorf("read the password: %w", err)})
+		case remark != "":
+			d.warn(o.at("password_file"), "password_file: %s", remark)
 		}
 		return secret
 	case k.Password != nil:
 		return d.passwordText(k.Password)
 	case !inFile:
-		text, _ := d.lookup("NS_PASSWORD")
-		if text == "" {
-			d.missing(o, "a password", "give password_file, or password: ${VARIABLE}, or set the environment variable NS_PASSWORD")
+		const name = "NS_PASSWORD"
+		password, _ := d.lookup(name)
+		if password == "" {
+			d.missing(o, "a password", "give password_file, or password: ${VARIABLE}, or set the environment variable "+name)
+		} else {
+			d.inspect(o.node, name, password)
 		}
-		return netscaler.SecretText(text)
+		return netscaler.SecretText(password)
 	}
 	return netscaler.Secret{}
 }
@@ -191,21 +197,30 @@ func (d *decoder) passwordText(n *yaml.Node) netscaler.Secret {
 		return netscaler.Secret{}
 	}
 	d.passwords = append(d.passwords, name[1])
-	text, set := d.lookup(name[1])
-	switch {
-	case !set:
+	password, set := d.lookup(name[1])
+	if !set {
 		d.problem(n, "password: the environment variable %s is not set", name[1])
-	case text == "":
-		d.problem(n, "password: the environment variable %s is empty", name[1])
+	} else {
+		d.inspect(n, name[1], password)
 	}
-	return netscaler.SecretText(text)
+	return netscaler.SecretText(password)
+}
+
+// inspect looks at a password that an environment variable holds.
+func (d *decoder) inspect(n *yaml.Node, name, password string) {
+	switch remark, err := textfile.Check("the environment variable "+name, password); {
+	case err != nil:
+		d.problem(n, "password: %v", err)
+	case remark != "":
+		d.warn(n, "password: %s", remark)
+	}
 }
 
 func (d *decoder) certificates(o *object, file sources.Path) {
 	if file == "" {
 		return
 	}
-	pem, err := os.ReadFile(string(file))
+	pem, err := textfile.ReadFile(string(file))
 	switch {
 	case err != nil:
 		err = fmt.Errorf("read the certificates: %w", err)

@@ -7,8 +7,6 @@ import (
 	"io"
 	"io/fs"
 	"os"
-	"regexp"
-	"strconv"
 	"strings"
 	"unicode"
 	"unicode/utf8"
@@ -16,6 +14,8 @@ import (
 	"gopkg.in/yaml.v3"
 
 	"nitrox/bounds"
+	"nitrox/textfile"
+	"nitrox/textfile/syntax"
 )
 
 // maxSize is far above any mapping: 10,000 apps are about 3 MB.
@@ -24,19 +24,22 @@ const maxSize = 10 << 20
 // document reads the file and returns its one YAML document, in which all
 // nodes are plain mappings, lists and scalars; or nil, and there are problems.
 func (d *decoder) document() *yaml.Node {
-	text, err := read(d.file)
+	content, err := read(d.file)
 	if err != nil {
 		d.add(0, 0, err.Error())
 		return nil
 	}
-	text = bytes.TrimPrefix(text, []byte("\ufeff"))
-	if !d.readable(text) {
+	if content, err = textfile.Plain(content); err == nil {
+		err = textfile.Visible(content)
+	}
+	if err != nil {
+		d.broken(err)
 		return nil
 	}
-	root, err := d.parse(text)
+	root, err := d.parse(content)
 	switch {
 	case err != nil:
-		d.syntax(text, err)
+		d.broken(syntax.YAML(content, err))
 		return nil
 	case root == nil:
 		d.add(0, 0, "the file is empty; a mapping has netscalers, sources and apps")
@@ -47,6 +50,16 @@ func (d *decoder) document() *yaml.Node {
 		return nil
 	}
 	return root
+}
+
+// broken reports a text that cannot be read.
+func (d *decoder) broken(err error) {
+	problem := Problem{File: d.file, Message: err.Error()}
+	var at *textfile.Error
+	if errors.As(err, &at) {
+		problem.Line, problem.Column, problem.Message, problem.Excerpt = at.Line, at.Column, at.Message, at.Excerpt
+	}
+	d.problems = append(d.problems, problem)
 }
 
 // read returns the content of file.
@@ -70,37 +83,6 @@ func read(file string) ([]byte, error) {
 		return nil, fmt.Errorf("is larger than %d MB, too large for a mapping file", maxSize>>20)
 	}
 	return text, nil
-}
-
-// readable finds what is not text. Without it, yaml.v3 counts lines as an
-// editor does.
-func (d *decoder) readable(text []byte) bool {
-	line, column := 1, 1
-	for i := 0; i < len(text); {
-		r, size := utf8.DecodeRune(text[i:])
-		switch {
-		case r == utf8.RuneError && size == 1:
-			d.add(line, column, "is not UTF-8 from here on; save the file as UTF-8")
-			return false
-		case invisible(r), r == '\r' && !bytes.HasPrefix(text[i:], []byte("\r\n")):
-			d.add(line, column, fmt.Sprintf("contains the invisible character %U; remove it", r))
-			return false
-		}
-		i += size
-		if r == '\n' {
-			line, column = line+1, 1
-		} else {
-			column++
-		}
-	}
-	return true
-}
-
-func invisible(r rune) bool {
-	if strings.ContainsRune("\t\r\n", r) {
-		return false
-	}
-	return unicode.IsControl(r) || strings.ContainsRune("\u2028\u2029\ufeff\ufffe\uffff", r)
 }
 
 // parse returns the root of the first document, nil if there is none. Any
@@ -131,69 +113,32 @@ func (d *decoder) parse(text []byte) (*yaml.Node, error) {
 	return root, nil
 }
 
-var (
-	atLine        = regexp.MustCompile(`^line (\d+): `)
-	unknownAnchor = regexp.MustCompile(`^unknown anchor '(.*)' referenced$`)
-)
-
-// syntax reports text that is not YAML, in an operator's words where yaml.v3
-// is obscure. It repeats nothing of the text, which may be a password.
-func (d *decoder) syntax(text []byte, err error) {
-	message := strings.TrimPrefix(err.Error(), "yaml: ")
-	lines := strings.Split(string(text), "\n")
-	line := 1
-	if m := atLine.FindStringSubmatch(message); m != nil {
-		message = message[len(m[0]):]
-		line, _ = strconv.Atoi(m[1]) // the pattern has digits only
-		line = min(max(line, 1), len(lines))
-	}
-	// yaml.v3 is off by a line at times.
-	for i := max(line-2, 0); i < min(line+1, len(lines)); i++ {
-		rest := strings.TrimLeft(lines[i], " ")
-		if strings.HasPrefix(rest, "\t") && strings.TrimSpace(rest) != "" {
-			d.add(i+1, len(lines[i])-len(rest)+1, "a tab indents this line; YAML is indented with spaces")
-			return
-		}
-	}
-	if m := unknownAnchor.FindStringSubmatch(message); m != nil {
-		// Of this one yaml.v3 does not tell the line.
-		column := 1
-		for i, text := range lines {
-			if before, _, found := strings.Cut(text, "*"+m[1]); found {
-				line, column = i+1, utf8.RuneCountInString(before)+1
-				break
-			}
-		}
-		d.add(line, column, aliases)
-		return
-	}
-	switch {
-	case message == "found character that cannot start any token":
-		message = "a value begins with a character that YAML keeps for itself (@, `, % or a tab); quote the value"
-	case message == "mapping values are not allowed in this context":
-		message = "a \": \" where there can be no key; check the indentation, or quote the value"
-	default:
-		message = "is not YAML: " + message + "; check the indentation, brackets and quotes, here and in the lines above"
-	}
-	d.add(line, 1, message)
-}
-
-const aliases = "anchors, aliases and merge keys are not supported; put common settings under defaults, and quote text that begins with & or *"
-
 // plain refuses what makes a node something else than it looks: aliases (a
 // small file can stand for billions of nodes), merge keys and tags.
 func (d *decoder) plain(n *yaml.Node) {
 	switch {
 	case n.Kind == yaml.AliasNode, n.Anchor != "", n.Tag == "!!merge":
-		d.problem(n, aliases)
+		d.problem(n, syntax.Aliases)
 		return
 	case n.Style&yaml.TaggedStyle != 0:
-		d.problem(n, "tags are not supported; quote text that begins with !")
+		d.problem(n, syntax.Tags)
+		return
+	case n.Kind == yaml.ScalarNode && n.Style == 0 && strings.ContainsAny(first(n.Value), "“”„‟‘’‚‛«»"):
+		d.problem(n, "a typographic quotation mark; write \" or '")
+		return
+	case n.Kind == yaml.ScalarNode && n.Style == 0 && strings.ContainsFunc(n.Value, func(r rune) bool { return r > unicode.MaxASCII && unicode.IsSpace(r) }):
+		d.problem(n, "contains a blank that is not a space; replace it by a space")
 		return
 	}
 	for _, c := range n.Content {
 		d.plain(c)
 	}
+}
+
+// first is the first letter of text.
+func first(text string) string {
+	_, size := utf8.DecodeRuneInString(text)
+	return text[:size]
 }
 
 func null(n *yaml.Node) bool { return n.Kind == yaml.ScalarNode && n.Tag == "!!null" }

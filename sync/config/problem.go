@@ -18,6 +18,9 @@ type Problem struct {
 	// the problem concerns the whole file.
 	Line, Column int
 	Message      string
+	// Excerpt is the line and a caret under the column, where the text is not
+	// even YAML.
+	Excerpt string
 }
 
 // String is "file:line:column: message".
@@ -31,6 +34,18 @@ func (p Problem) String() string {
 // Problems is the error of a file that cannot be used: all that is wrong with
 // it, in the order of the file.
 type Problems []Problem
+
+// Text is for a person: of each problem its line, and the excerpt if there is one.
+func (p Problems) Text() string {
+	var b strings.Builder
+	for _, problem := range p {
+		fmt.Fprintln(&b, problem)
+		if problem.Excerpt != "" {
+			fmt.Fprintln(&b, problem.Excerpt)
+		}
+	}
+	return b.String()
+}
 
 // Error has one problem a line.
 func (p Problems) Error() string {

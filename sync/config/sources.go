@@ -26,10 +26,11 @@ func (k *sourceKeys) Check() error {
 
 // source is a source that a from entry may name.
 type source struct {
-	name string
-	key  *yaml.Node
-	kind *sources.Kind // nil: it could not be found out
-	used bool
+	name   string
+	key    *yaml.Node
+	kind   *sources.Kind // nil: it could not be found out
+	config any           // nil: it could not be read
+	used   bool
 }
 
 func sourceName(s *source) string    { return s.name }
@@ -46,12 +47,12 @@ func (d *decoder) sources(n *yaml.Node, kinds []sources.Kind, m *Mapping) []*sou
 		d.name(e.key, e.key.Value, "a source")
 		s := &source{name: e.key.Value, key: e.key}
 		all = append(all, s)
-		m.Sources[s.name] = d.source(e.value, s, kinds)
+		m.Sources[s.name] = d.source(e.value, s, kinds, m)
 	}
 	return all
 }
 
-func (d *decoder) source(n *yaml.Node, s *source, kinds []sources.Kind) sync.Source {
+func (d *decoder) source(n *yaml.Node, s *source, kinds []sources.Kind, m *Mapping) sync.Source {
 	what := fmt.Sprintf("source %s", quote(s.name))
 	known := names(kinds, kindName)
 	list, ok := d.entries(n, what)
@@ -79,10 +80,14 @@ func (d *decoder) source(n *yaml.Node, s *source, kinds []sources.Kind) sync.Sou
 	if len(d.problems) > before {
 		return sync.Source{}
 	}
-	if w, ok := config.Interface().(sources.Warner); ok {
+	s.config = config.Elem().Interface()
+	if w, ok := s.config.(sources.Warner); ok {
 		d.advise(o, w.Warnings())
 	}
-	opened, err := s.kind.Open(config.Elem().Interface())
+	opened, err := s.kind.Open(s.config)
 	d.refuse(o, err)
+	if c, ok := s.config.(sources.FileChecker); ok && err == nil {
+		m.Files = append(m.Files, d.aside(o, c.CheckFiles())...)
+	}
 	return sync.Source{Opened: opened, Timeout: common.Timeout}
 }

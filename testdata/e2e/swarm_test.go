@@ -189,3 +189,38 @@ func TestSwarm(t *testing.T) {
 	delete(rest, "brief")
 	n.holds(rest, output)
 }
+
+// A service on the network of its nodes publishes nothing: what it listens at is
+// the mapping's to say, and the nodes that run it are the members.
+func TestSwarmOnTheNodesNetwork(t *testing.T) {
+	t.Parallel()
+	l := newLab(t)
+	s := l.newSwarm(t, 1, 1)
+	n := newNitrox(t, l, fmt.Sprintf("  swarm: {docker: {host: %q}}\n", s.engines[0].tcp(2375)), map[string]string{
+		"node": "from: [{source: swarm, service: web-node, port: 80}]",
+	})
+	now := func() map[string]truth {
+		t.Helper()
+		nodes := s.ingress(t, "web-node", 80)
+		for _, ap := range nodes.addrs() {
+			if _, err := get(ap); err != nil {
+				t.Errorf("%v does not serve: %v", ap, err)
+			}
+		}
+		return map[string]truth{"node": nodes}
+	}
+	s.create("web-node", "--mode", "global", "--network", "host")
+	s.settled(t, "web-node", 2)
+	n.inStep(now)
+	if got := len(n.members("node")); got != 2 {
+		t.Fatalf("%d members of 2 nodes", got)
+	}
+
+	step(t, "drain a node")
+	s.manager().docker("node", "update", "--availability", "drain", "node2")
+	s.settled(t, "web-node", 1)
+	n.inStep(now)
+	if got := n.members("node"); len(got) != 1 || got[0].Addr() != s.engines[0].addr {
+		t.Errorf("members %v; node2 is drained", got)
+	}
+}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"net/http"
 	"reflect"
 	"regexp"
 	"slices"
@@ -342,3 +343,21 @@ func (c *Cluster) Delete(id string) {
 }
 
 func stamp(t time.Time) string { return t.UTC().Format("2006-01-02T15:04:05.000Z") }
+
+// Pod makes a pod, of which no list of apps tells ("Pods", Marathon
+// documentation).
+func (c *Cluster) Pod(id string) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.pods = append(c.pods, id)
+}
+
+func (c *Cluster) getPod(id string, w http.ResponseWriter) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if !slices.Contains(c.pods, id) {
+		fail(w, 404, fmt.Sprintf("Pod '%s' does not exist", id))
+		return
+	}
+	reply(w, 200, map[string]any{"id": id, "containers": []any{}, "scaling": map[string]any{"kind": "fixed", "instances": 1}})
+}

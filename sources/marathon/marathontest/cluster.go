@@ -50,7 +50,8 @@ type Cluster struct {
 	mu       sync.Mutex
 	apps     map[string]*app
 	raw      []string // apps in other forms
-	leader   int      // index of URLs; -1: none
+	pods     []string
+	leader   int // index of URLs; -1: none
 	elected  time.Time
 	down     map[int]bool
 	answers  map[int]canned

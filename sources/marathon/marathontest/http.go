@@ -100,6 +100,7 @@ func (z zipped) Write(p []byte) (int, error) { return z.w.Write(p) }
 // route is the table of what this stand-in knows ("Marathon API reference").
 func (c *Cluster) route(user, path string, w http.ResponseWriter, r *http.Request) {
 	id, isApp := strings.CutPrefix(path, "/v2/apps/")
+	pod, isPod := strings.CutPrefix(path, "/v2/pods/")
 	switch {
 	case path == "/ping" && r.Method == http.MethodGet:
 		w.Header().Set("Content-Type", "text/plain")
@@ -122,7 +123,9 @@ func (c *Cluster) route(user, path string, w http.ResponseWriter, r *http.Reques
 		c.putApp(user, "/"+id, w, r)
 	case isApp && r.Method == http.MethodDelete:
 		c.deleteApp(user, "/"+id, w)
-	case isApp, slices.Contains([]string{"/ping", "/v2/leader", "/v2/events", "/v2/apps", "/v2/groups", "/v2/tasks", "/v2/deployments"}, path):
+	case isPod && r.Method == http.MethodGet:
+		c.getPod("/"+pod, w)
+	case isApp, isPod, slices.Contains([]string{"/ping", "/v2/leader", "/v2/events", "/v2/apps", "/v2/groups", "/v2/tasks", "/v2/deployments"}, path):
 		fail(w, 405, "HTTP 405 Method Not Allowed")
 	default:
 		fail(w, 404, "HTTP 404 Not Found")
