@@ -29,7 +29,7 @@ func TestSimulatorCheck(t *testing.T) {
 				"FILE: line 9: bind serviceGroup sg nosuch 80: 258: No such resource [serverName, nosuch]\n" +
 				"skipped 5 lines: add ssl certKey 2, bind cs vserver 1, foo 1, set ns param 1\n" +
 				"nitrox: FILE: lines that are not understood: 2; correct them, or leave out --check to serve the rest\n"},
-		{"secret", "add system user u s3cret s3cret\nadd lb monitor m USER -password s3cret s3cret\n", nil, 1, "",
+		{"what is not to be shown", "add system user u s3cret s3cret\nadd lb monitor m USER -password s3cret s3cret\n", nil, 1, "",
 			"FILE: line 1: add system user u: 1090: No such argument\nFILE: line 2: add lb monitor m: 1090: No such argument\n" +
 				"nitrox: FILE: lines that are not understood: 2; correct them, or leave out --check to serve the rest\n"},
 		{"a level", good, []string{"--log-level", "loud"}, 1, "", "nitrox: unknown log level \"loud\"; choose from debug, info, warn, error\n"},

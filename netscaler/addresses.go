@@ -28,8 +28,8 @@ func (a *addresses) add(more ...netip.Addr) {
 }
 
 // Addresses are those in the URLs, that of the instance behind a Console, those
-// that connections were made to and those of [Client.Nodes], as far as it was
-// asked. Sorted.
+// that connections were made to and those of nodes, as far as these were asked for
+// their role or by [Client.Nodes]. Sorted.
 func (c *Client) Addresses() []netip.Addr {
 	c.addresses.mu.Lock()
 	defer c.addresses.mu.Unlock()

@@ -105,7 +105,7 @@ func (c *Client) readAll(ctx context.Context, names []string) (groups map[string
 		}
 		others = caseless{}
 		var row row
-		return decodeReply(r, memberBinding, list(func(dec *bounds.Decoder) (int64, error) {
+		return decodeReply(r, memberBinding, listOf(rowShape, func(dec *bounds.Decoder) (int64, error) {
 			if err := row.read(dec); err != nil {
 				return 0, err
 			}
@@ -178,7 +178,7 @@ func (c *Client) readOne(ctx context.Context, name string) (finding[[]Member], e
 	_, err := c.do(ctx, get("config/"+memberBinding+"/"+segment(name), func(r io.Reader) (reply, error) {
 		members = &memberRows{}
 		var row row
-		return decodeReply(r, memberBinding, list(func(dec *bounds.Decoder) (int64, error) {
+		return decodeReply(r, memberBinding, listOf(rowShape, func(dec *bounds.Decoder) (int64, error) {
 			if err := row.read(dec); err != nil {
 				return 0, err
 			}
@@ -208,8 +208,11 @@ func (l *memberRows) add(r *row) int64 {
 		l.err = err
 	}
 	l.members = append(l.members, m)
-	return bounds.Size(m)
+	return memberSize + int64(len(m.Server)+len(m.NotOurs))
 }
+
+// memberSize is the memory that a member takes, beside its texts.
+var memberSize = bounds.Size(Member{})
 
 func (l *memberRows) finding(name string) finding[[]Member] {
 	if l.err != nil {
@@ -359,8 +362,11 @@ func (c *Client) readAttrs(ctx context.Context, path string) (rows map[string]At
 // list reads a list, one value at a time; value gives back how much memory is kept
 // of it. NITRO leaves out the key of an empty list; null in its place, or in the
 // place of a value, is not an answer.
-func list(value func(*bounds.Decoder) (int64, error)) reading {
-	return reading{bounds.List(bounds.Whole), func(dec *bounds.Decoder) error {
+func list(value func(*bounds.Decoder) (int64, error)) reading { return listOf(bounds.Whole, value) }
+
+// listOf is list for values of which only what is of the shape is wanted.
+func listOf(shape *bounds.Shape, value func(*bounds.Decoder) (int64, error)) reading {
+	return reading{bounds.List(shape), func(dec *bounds.Decoder) error {
 		kept := int64(0)
 		return dec.List(func() error {
 			size, err := value(dec)

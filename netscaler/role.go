@@ -141,13 +141,16 @@ func (c *Client) askRole(ctx context.Context, s *session) error {
 // rely on. Where that does not tell, stat/hanode may know that there is no
 // pair at all. On a cluster's address both are refused by 1065.
 func (c *Client) readRole(ctx context.Context, s *session) error {
-	var node struct{ ID, State, HACurStatus, HACurMasterState json.RawMessage }
+	var node struct{ ID, State, IPAddress, HACurStatus, HACurMasterState json.RawMessage }
 	_, err := c.send(ctx, s, c.short(get("config/hanode/0", func(r io.Reader) (reply, error) {
-		node.ID, node.State = nil, nil
+		node.ID, node.State, node.IPAddress = nil, nil, nil
 		return decodeReply(r, "hanode", one(&node))
 	})))
 	if id := text(node.ID); err == nil && id != "" && id != "0" {
 		return fmt.Errorf("ask for its HA role: %w node %q", errAnother, printable(id))
+	}
+	if a, noAddr := netip.ParseAddr(text(node.IPAddress)); err == nil && noAddr == nil {
+		c.addresses.add(a)
 	}
 	switch e := refused(err); {
 	case e != nil && e.Code == codeNotOnCluster:

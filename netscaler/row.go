@@ -33,6 +33,9 @@ type row struct {
 	Reason   json.RawMessage `json:"trofsreason"`
 }
 
+// rowShape is what is wanted of a row.
+var rowShape = bounds.Of[row]()
+
 func (r *row) read(dec *bounds.Decoder) error {
 	*r = row{
 		r.Group[:0], r.IP[:0], r.Port[:0], r.Server[:0], r.Weight[:0],

@@ -31,7 +31,7 @@ type draft struct {
 // plan makes the outcomes' plans, stage by stage. What cannot have a plan gets an
 // error and leaves the stages; a plan is never changed once it is the outcome's.
 func (v *visit) plan(ctx context.Context, outcomes []*Outcome, groups netscaler.Groups) {
-	drafts := v.begin(ctx, outcomes, groups)
+	drafts := v.begin(outcomes, groups)
 	drafts = v.withAttributes(ctx, drafts)
 	drafts = v.withServers(ctx, drafts)
 	drafts = v.withFrontEnds(ctx, drafts)
@@ -52,9 +52,8 @@ func (v *visit) plan(ctx context.Context, outcomes []*Outcome, groups netscaler.
 	}
 }
 
-// begin takes down what is wanted and what was read. Before anything is bound for
-// the first time, the NetScaler is asked for its own addresses.
-func (v *visit) begin(ctx context.Context, outcomes []*Outcome, groups netscaler.Groups) (drafts []*draft) {
+// begin takes down what is wanted and what was read.
+func (v *visit) begin(outcomes []*Outcome, groups netscaler.Groups) (drafts []*draft) {
 	own := v.own()
 	for _, o := range outcomes {
 		o.App.Policy.Own = own
@@ -68,16 +67,6 @@ func (v *visit) begin(ctx context.Context, outcomes []*Outcome, groups netscaler
 		d := &draft{Outcome: o, members: members, missing: missing, byList: v.ns.Client.TakesMemberList(o.App.Group)}
 		d.propose()
 		drafts = append(drafts, d)
-	}
-	if v.ns.nodes.Load() != nil || !slices.ContainsFunc(drafts, (*draft).binds) {
-		return drafts
-	}
-	if v.noNodes = v.ns.identify(ctx); v.noNodes == nil {
-		own = v.own()
-		for _, d := range drafts {
-			d.App.Policy.Own = own
-			d.propose()
-		}
 	}
 	return drafts
 }

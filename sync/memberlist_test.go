@@ -148,7 +148,7 @@ func TestAGroupWithAutoscaleAPITakesLists(t *testing.T) {
 		if n := r.Outcomes[0].Notes; len(n) != 0 {
 			t.Errorf("notes: %q", n)
 		}
-		want := "POST login, GET servicegroup_servicegroupmember_binding, GET hanode, GET servicegroup, GET hanode, " +
+		want := "POST login, GET servicegroup_servicegroupmember_binding, GET servicegroup, GET hanode, " +
 			"PUT servicegroup_servicegroupmemberlist_binding, GET servicegroup_servicegroupmember_binding, POST nsconfig save, POST logout"
 		if got := strings.Join(kinds(sim.Calls()), ", "); got != want {
 			t.Errorf("\n got %s\nwant %s", got, want)

@@ -190,7 +190,7 @@ func (s *Syncer) lookUp(ctx context.Context) {
 
 // own are the addresses of the mapping's NetScalers and Consoles, as far as they
 // are known: those in the URLs, those of names, those that connections were made
-// to, and those that the NetScalers themselves tell.
+// to, and those of nodes that were asked for their role or for all nodes.
 func (s *Syncer) own() map[netip.Addr]string {
 	all := map[netip.Addr]string{}
 	for _, name := range slices.Sorted(maps.Keys(s.NetScalers)) {
@@ -208,10 +208,6 @@ func (s *Syncer) own() map[netip.Addr]string {
 
 // unknownOwn are the notes about addresses that should be in [Policy.Own].
 func (v *visit) unknownOwn() (notes []string) {
-	if v.noNodes != nil {
-		notes = append(notes, fmt.Sprintf("netscaler %s does not tell its own addresses (%v), so only those in the mapping are kept out of its service groups; "+
-			"give its user the command policy of examples/netscaler/user.conf", v.name, v.noNodes))
-	}
 	for _, name := range slices.Sorted(maps.Keys(v.NetScalers)) {
 		ns := v.NetScalers[name]
 		for _, host := range slices.Sorted(maps.Keys(ns.names)) {

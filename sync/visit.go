@@ -29,8 +29,6 @@ type visit struct {
 	// identified gives how its NetScaler was asked which appliance it is; nil: it
 	// was not.
 	identified chan error
-	// noNodes is why the NetScaler did not tell its own addresses.
-	noNodes error
 	// noOrder: it was told that the build has no order of members.
 	noOrder bool
 	// looks are what groups were last seen to have, until something of theirs is

@@ -207,10 +207,15 @@ func (all *containers) answer(a *sources.Finding, q Query, p published) {
 // missing says that no container is of a query, apart from some that were left
 // out.
 func (all *containers) missing(q Query, label, project string, apart int) error {
-	if apart > 0 {
-		return fmt.Errorf("%w, apart from %s left out", sources.Absent("container with the label", label, nil), sources.Count(apart, "container"))
+	leftOut := func(what, name string) error {
+		return fmt.Errorf("%w, apart from %s left out", sources.Absent(what, name, nil), sources.Count(apart, "container"))
 	}
-	if q.Label != "" {
+	switch {
+	case apart > 0 && q.Label != "":
+		return leftOut("container with the label", label)
+	case apart > 0:
+		return leftOut("container of the Compose service", q.Service)
+	case q.Label != "":
 		return sources.Absent("container with the label", label, slices.Sorted(maps.Keys(all.seen)))
 	}
 	like := func(a, b string) bool { return a == b || sources.Nearest(a, []string{b}) != "" }

@@ -131,7 +131,7 @@ func describe(a sources.Answer) []string {
 	lines := []string{}
 	for _, e := range a.Endpoints {
 		line := e.Addr.String() + " " + e.Origin
-		if e.Protocol != sources.TCP {
+		if e.Protocol != sources.TCP && e.Protocol != "" {
 			line = e.Addr.String() + "/" + string(e.Protocol) + " " + e.Origin
 		}
 		if e.Uncertain != "" {

@@ -59,14 +59,14 @@ func TestLookalikes(t *testing.T) {
 			container: web.edit("Labels", compose("com.docker.compose.container-number", "1")), image: built("shop", "web"), want: []string{"10.0.0.7:8001 container a"}},
 		"Compose: that image, run by hand": {query: shopWeb, container: web.edit("Labels", compose()), image: built("shop", "web"), want: []string{
 			"left container a: its label com.docker.compose.service=web comes from its image, and Docker Compose did not start it",
-			`doubt: service "shop/web": no such app: no container of the project has the label com.docker.compose.service=web, apart from 1 container left out`}},
+			`doubt: there is no container of the Compose service shop/web, apart from 1 container left out`}},
 		"Compose: an image that pretends": {query: docker.Query{Service: "web"}, container: web.edit("Labels", compose("com.docker.compose.container-number", "1")),
 			image: map[string]string{"com.docker.compose.service": "web", "com.docker.compose.project": "shop", "com.docker.compose.container-number": "1"}, want: []string{
 				"left container a: its label com.docker.compose.service=web comes from its image, and Docker Compose did not start it",
-				`doubt: service "web": no such app: no container has the label com.docker.compose.service=web, apart from 1 container left out`}},
+				`doubt: there is no container of the Compose service web, apart from 1 container left out`}},
 		"Compose: only a one-off is not an app that is empty": {query: shopWeb, container: web.edit("Labels", compose("com.docker.compose.oneoff", "True")), want: []string{
 			"left container a: a one-off container (docker compose run)",
-			`doubt: service "shop/web": no such app: no container of the project has the label com.docker.compose.service=web, apart from 1 container left out`}},
+			`doubt: there is no container of the Compose service shop/web, apart from 1 container left out`}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			for _, classic := range []bool{false, true} {

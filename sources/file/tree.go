@@ -177,6 +177,9 @@ func parseYAML(data []byte) (node, error) {
 	if err := textfile.Visible(content); err != nil {
 		return node{}, err
 	}
+	if len(bytes.Trim(content, ". \t\r\n")) == 0 {
+		return node{}, errors.New("the file is empty")
+	}
 	d := yaml.NewDecoder(bytes.NewReader(content))
 	var document, second yaml.Node
 	switch err := d.Decode(&document); {

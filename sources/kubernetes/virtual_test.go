@@ -19,7 +19,7 @@ func TestClusterIPsAreTold(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	answers, err := s.Poll(t.Context(), []Query{{Service: "shop/account"}}, true)
+	answers, err := s.Poll(t.Context(), []Query{{Service: "shop/account"}, {Service: "shop/dual"}, {Service: "shop/headless"}}, true)
 	if err != nil {
 		t.Fatal(err)
 	}

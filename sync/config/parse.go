@@ -82,15 +82,12 @@ func read(file string) ([]byte, error) {
 	if len(text) > maxSize {
 		return nil, fmt.Errorf("is larger than %d MB, too large for a mapping file", maxSize>>20)
 	}
-	return text, nil
+	return text, bounds.YAML(text)
 }
 
 // parse returns the root of the first document, nil if there is none. Any
 // further document is a problem.
 func (d *decoder) parse(text []byte) (*yaml.Node, error) {
-	if err := bounds.YAML(text); err != nil {
-		return nil, err
-	}
 	decoder := yaml.NewDecoder(bytes.NewReader(text))
 	var first, second yaml.Node
 	switch err := decoder.Decode(&first); {
