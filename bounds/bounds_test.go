@@ -188,3 +188,27 @@ func TestBody(t *testing.T) {
 		})
 	}
 }
+
+// The values of a stream may follow each other without anything between them,
+// however the network cuts them.
+func TestValuesOfAStream(t *testing.T) {
+	const text = `null"event"{"Name":"a"}true[1]7 8` + "\n" + `"end"`
+	for _, r := range []io.Reader{strings.NewReader(text), iotest.OneByteReader(strings.NewReader(text))} {
+		d := NewSequence(r, Whole)
+		var got []any
+		for {
+			var v any
+			if err := d.Decode(&v); err != nil {
+				if !errors.Is(err, io.EOF) {
+					t.Error(err)
+				}
+				break
+			}
+			got = append(got, v)
+		}
+		want := []any{nil, "event", map[string]any{"Name": "a"}, true, []any{1.0}, 7.0, 8.0, "end"}
+		if !reflect.DeepEqual(got, want) {
+			t.Errorf("got %v, want %v", got, want)
+		}
+	}
+}

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"strings"
 )
 
 const (
@@ -129,7 +130,7 @@ func (s *scanner) scan(p []byte) error {
 		}
 		c := p[i]
 		if s.state == inNumber {
-			if c > ' ' && c != ',' && c != ']' && c != '}' {
+			if c > ' ' && !strings.ContainsRune(`,]}"{[`, rune(c)) { // values may follow each other without a blank
 				if len(s.word) == maxNumber {
 					return tooLarge("a number in it has more than %d digits; find out what answers there", maxNumber)
 				}

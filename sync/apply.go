@@ -45,6 +45,7 @@ func (v *visit) apply(ctx context.Context, outcomes []*Outcome) {
 		v.errs = append(v.errs, err)
 		return
 	}
+	work = v.notOwn(work)
 	v.do(ctx, work, netscaler.AddVServer)
 	v.do(ctx, work, netscaler.AddGroup)
 	v.do(ctx, work, netscaler.BindVServer)
@@ -54,6 +55,20 @@ func (v *visit) apply(ctx context.Context, outcomes []*Outcome) {
 	v.do(ctx, work, netscaler.Set)
 	v.giveLists(ctx, work, false)
 	v.remove(ctx, work)
+}
+
+// notOwn are the outcomes whose plans do not bind an address of the NetScaler, of
+// which the first to be known of some is what came with its role.
+func (v *visit) notOwn(outcomes []*Outcome) []*Outcome {
+	own := v.own()
+	return slices.DeleteFunc(outcomes, func(o *Outcome) bool {
+		for _, d := range o.Done {
+			if of := own[d.Addr.Addr()]; of != "" && d.Op == netscaler.Bind {
+				o.Err = fmt.Errorf("%v cannot be bound: it is the address of %s", d.Addr, of)
+			}
+		}
+		return o.Err != nil
+	})
 }
 
 // remove makes the removals of the groups in which everything before them

@@ -102,7 +102,7 @@ func TestNoFormOfIPv6LeadsToWhatIsRefused(t *testing.T) {
 	}
 	forms := []func([4]byte) netip.Addr{
 		put("::", 12, 13, 14, 15), put("::ffff:0:0", 12, 13, 14, 15), put("::ffff:0:0:0", 12, 13, 14, 15),
-		put("64:ff9b::", 12, 13, 14, 15), put("2002::1", 2, 3, 4, 5), put("2001:0::", 4, 5, 6, 7),
+		put("64:ff9b::", 12, 13, 14, 15), put("2002::1", 2, 3, 4, 5), put("2001::f5ff:fffa", 4, 5, 6, 7), // of client 10.0.0.5
 		put("64:ff9b:1::", 6, 7, 9, 10), put("64:ff9b:1::", 7, 9, 10, 11), put("64:ff9b:1::", 9, 10, 11, 12), put("64:ff9b:1::", 12, 13, 14, 15),
 		put("2001:db8::5efe:0:0", 12, 13, 14, 15),
 		func(v4 [4]byte) netip.Addr {
@@ -173,6 +173,12 @@ func TestANetScalerIsNeverAMemberOfItsOwnGroups(t *testing.T) {
 			}
 			return []netip.Addr{netip.MustParseAddr("::ffff:198.51.100.7")}, nil
 		}
+		// The NSIP becomes known with the role, before the first write.
+		r := s.sync(sync.ExitFailed)
+		s.expect("sg-shop", "")
+		if why := fmt.Sprint(r.Outcomes[0].Err); why != "192.168.100.1:443 cannot be bound: it is the address of netscaler edge" {
+			t.Errorf("the first pass: %s", why)
+		}
 		for range 2 { // the second time nobody resolves the name, and the rule is the same
 			r := s.sync(sync.ExitFailed)
 			s.expect("sg-shop", bound(1, 2))
@@ -187,8 +193,8 @@ func TestANetScalerIsNeverAMemberOfItsOwnGroups(t *testing.T) {
 			}
 			failing = true
 		}
-		if asked != 2 {
-			t.Errorf("%d lookups in 2 passes", asked)
+		if asked != 3 {
+			t.Errorf("%d lookups in 3 passes", asked)
 		}
 	})
 }
