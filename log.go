@@ -9,7 +9,7 @@ import (
 
 	"github.com/urfave/cli/v2"
 
-	"nitrox/redact"
+	"nitrox/sources/redact"
 )
 
 // logger writes to w as the options of the log say; terse: not what the report

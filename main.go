@@ -15,8 +15,8 @@ import (
 
 	_ "golang.org/x/crypto/x509roots/fallback" // for an image from scratch: the public CAs, where the system names none
 
-	"nitrox/bounds"
-	"nitrox/redact"
+	"nitrox/sources/bounds"
+	"nitrox/sources/redact"
 	"nitrox/sync"
 	"nitrox/sync/config"
 )

@@ -19,7 +19,7 @@ import (
 	"time"
 
 	"nitrox/netscaler/simulator"
-	"nitrox/redact/redacttest"
+	"nitrox/sources/redact/redacttest"
 )
 
 // parrot answers a request with all that it was sent, as error pages of proxies

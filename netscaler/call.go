@@ -16,9 +16,9 @@ import (
 
 	"github.com/hashicorp/go-retryablehttp"
 
-	"nitrox/bounds"
-	"nitrox/redact"
-	"nitrox/trust"
+	"nitrox/sources/bounds"
+	"nitrox/sources/redact"
+	"nitrox/sources/trust"
 )
 
 // call is one request to NITRO, with all its repeats.

@@ -19,7 +19,7 @@ import (
 	"sync/atomic"
 	"time"
 
-	"nitrox/trust"
+	"nitrox/sources/trust"
 )
 
 // Config is what it takes to reach one NetScaler.

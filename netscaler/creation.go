@@ -13,7 +13,7 @@ import (
 	"strings"
 	"time"
 
-	"nitrox/bounds"
+	"nitrox/sources/bounds"
 )
 
 // Creation is how a missing service group is made, and the virtual server in

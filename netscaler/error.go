@@ -7,7 +7,7 @@ import (
 	"net/netip"
 	"strings"
 
-	"nitrox/redact"
+	"nitrox/sources/redact"
 )
 
 // ErrLogin is wrapped by the error of every call after the appliance has

@@ -17,7 +17,7 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
-	"nitrox/bounds"
+	"nitrox/sources/bounds"
 )
 
 const (

@@ -11,7 +11,7 @@ import (
 	"strconv"
 	"strings"
 
-	"nitrox/bounds"
+	"nitrox/sources/bounds"
 )
 
 // maxRead is the size of the largest answer to a bulk read that is accepted:

@@ -12,7 +12,7 @@ import (
 	"sync"
 	"time"
 
-	"nitrox/bounds"
+	"nitrox/sources/bounds"
 )
 
 // role is what a node answered to the question whether it may be written.

@@ -8,7 +8,7 @@ import (
 	"time"
 	"unicode"
 
-	"nitrox/bounds"
+	"nitrox/sources/bounds"
 )
 
 // row is a member as NITRO lists it (servicegroup_servicegroupmember_binding).

@@ -4,8 +4,8 @@ import (
 	"fmt"
 	"log/slog"
 
-	"nitrox/redact"
-	"nitrox/textfile"
+	"nitrox/sources/redact"
+	"nitrox/sources/textfile"
 )
 
 // Secret is a password that lies in a file or was given as text. It cannot be

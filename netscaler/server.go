@@ -10,7 +10,7 @@ import (
 	"net/netip"
 	"strings"
 
-	"nitrox/bounds"
+	"nitrox/sources/bounds"
 )
 
 // argument is a value in args, which NITRO decodes once.

@@ -10,7 +10,7 @@ import (
 	"slices"
 	"time"
 
-	"nitrox/redact"
+	"nitrox/sources/redact"
 )
 
 // session is a log-in on one node. It does not change once it is in use, but

@@ -8,8 +8,8 @@ import (
 	"net/http"
 	"time"
 
-	"nitrox/textfile"
-	"nitrox/trust"
+	"nitrox/sources/textfile"
+	"nitrox/sources/trust"
 )
 
 // newTransport connects as the configuration says. The system's proxies are

@@ -3,7 +3,7 @@ package sources
 import (
 	"fmt"
 
-	"nitrox/redact"
+	"nitrox/sources/redact"
 )
 
 // Count writes a number of things: "1 pod", "3 pods".

@@ -9,7 +9,7 @@ import (
 	"strings"
 
 	"nitrox/netscaler"
-	"nitrox/redact"
+	"nitrox/sources/redact"
 )
 
 // NSCLI writes the plan as commands of the NetScaler's own command line, to

@@ -8,7 +8,7 @@ import (
 	"time"
 
 	"nitrox/netscaler"
-	"nitrox/redact"
+	"nitrox/sources/redact"
 )
 
 // kind is what all reports say of a kind of change.

@@ -10,7 +10,7 @@ import (
 
 	"nitrox/sources"
 	"nitrox/sources/httpapi"
-	"nitrox/trust"
+	"nitrox/sources/trust"
 )
 
 // Config is a docker source of the mapping.

@@ -16,8 +16,8 @@ import (
 	"github.com/moby/moby/api/types/network"
 	"github.com/moby/moby/client"
 
-	"nitrox/bounds"
 	"nitrox/sources"
+	"nitrox/sources/bounds"
 )
 
 // Docker Compose, also of versions that ran on a classic Swarm, writes these

@@ -18,7 +18,7 @@ import (
 
 	"nitrox/sources"
 	"nitrox/sources/httpapi"
-	"nitrox/trust"
+	"nitrox/sources/trust"
 )
 
 // Kind is what answers at a host.

@@ -11,7 +11,7 @@ import (
 
 	"github.com/moby/moby/api/types/container"
 
-	"nitrox/bounds"
+	"nitrox/sources/bounds"
 	"nitrox/sources/httpapi"
 )
 

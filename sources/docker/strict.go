@@ -15,8 +15,8 @@ import (
 	"github.com/moby/moby/api/types/swarm"
 	"github.com/moby/moby/client"
 
-	"nitrox/bounds"
 	"nitrox/sources"
+	"nitrox/sources/bounds"
 	"nitrox/sources/httpapi"
 )
 

@@ -9,8 +9,8 @@ import (
 	"github.com/moby/moby/api/types/swarm"
 	"github.com/moby/moby/client"
 
-	"nitrox/bounds"
 	"nitrox/sources"
+	"nitrox/sources/bounds"
 )
 
 // task is what counts of a task. The whole, of which most is how to run it, would

@@ -23,7 +23,7 @@ import (
 	"nitrox/sources"
 	"nitrox/sources/docker"
 	"nitrox/sources/docker/dockertest"
-	"nitrox/trust"
+	"nitrox/sources/trust"
 )
 
 // authority issues certificates.

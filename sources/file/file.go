@@ -33,7 +33,7 @@ import (
 	"time"
 
 	"nitrox/sources"
-	"nitrox/textfile"
+	"nitrox/sources/textfile"
 )
 
 // maxSize is the size in bytes above which a file is taken for a mistake: room

@@ -10,9 +10,9 @@ import (
 
 	"gopkg.in/yaml.v3"
 
-	"nitrox/bounds"
-	"nitrox/textfile"
-	"nitrox/textfile/syntax"
+	"nitrox/sources/bounds"
+	"nitrox/sources/textfile"
+	"nitrox/sources/textfile/syntax"
 )
 
 // node is a value of a JSON or YAML file. Unlike a Go map it keeps a key that

@@ -8,9 +8,9 @@ import (
 	"io"
 	"net/http"
 
-	"nitrox/bounds"
 	"nitrox/sources"
-	"nitrox/trust"
+	"nitrox/sources/bounds"
+	"nitrox/sources/trust"
 )
 
 // ErrTooLarge is wrapped by the error about an answer that exceeds a limit.

@@ -8,11 +8,11 @@ import (
 	"net/http"
 	"time"
 
-	"nitrox/bounds"
-	"nitrox/redact"
 	"nitrox/sources"
-	"nitrox/textfile"
-	"nitrox/trust"
+	"nitrox/sources/bounds"
+	"nitrox/sources/redact"
+	"nitrox/sources/textfile"
+	"nitrox/sources/trust"
 )
 
 // Certificates are the files and the name that TLS is set up with; each may be

@@ -13,10 +13,10 @@ import (
 	"k8s.io/client-go/rest"
 	"k8s.io/client-go/tools/clientcmd/api"
 
-	"nitrox/bounds"
-	"nitrox/redact"
+	"nitrox/sources/bounds"
 	"nitrox/sources/httpapi"
-	"nitrox/trust"
+	"nitrox/sources/redact"
+	"nitrox/sources/trust"
 )
 
 // Client makes requests to one API server. There is neither a limit of requests

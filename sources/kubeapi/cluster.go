@@ -23,11 +23,11 @@ import (
 	"k8s.io/client-go/tools/clientcmd"
 	"k8s.io/client-go/tools/clientcmd/api"
 
-	"nitrox/bounds"
-	"nitrox/redact"
 	"nitrox/sources"
+	"nitrox/sources/bounds"
 	"nitrox/sources/httpapi"
-	"nitrox/trust"
+	"nitrox/sources/redact"
+	"nitrox/sources/trust"
 )
 
 // Cluster says which cluster is meant. The zero value is that of the pod's

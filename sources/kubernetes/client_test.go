@@ -25,8 +25,8 @@ import (
 	"time"
 
 	"nitrox/sources"
-	"nitrox/trust"
-	"nitrox/trust/trusttest"
+	"nitrox/sources/trust"
+	"nitrox/sources/trust/trusttest"
 )
 
 // secure is an API server with TLS, and what a kubeconfig says of it.

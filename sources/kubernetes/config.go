@@ -10,7 +10,7 @@ import (
 
 	"nitrox/sources"
 	"nitrox/sources/kubeapi"
-	"nitrox/trust"
+	"nitrox/sources/trust"
 )
 
 // Config is a kubernetes source of the mapping.

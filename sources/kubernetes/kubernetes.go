@@ -33,8 +33,8 @@ import (
 	"nitrox/sources"
 	"nitrox/sources/httpapi"
 	"nitrox/sources/kubeapi"
-	"nitrox/textfile"
-	"nitrox/trust"
+	"nitrox/sources/textfile"
+	"nitrox/sources/trust"
 )
 
 // Source is a cluster. It implements [sources.Source] and

@@ -12,7 +12,7 @@ import (
 	"strconv"
 	"strings"
 
-	"nitrox/bounds"
+	"nitrox/sources/bounds"
 )
 
 const (

@@ -12,8 +12,8 @@ import (
 	"sync"
 	"time"
 
-	"nitrox/bounds"
 	"nitrox/sources"
+	"nitrox/sources/bounds"
 	"nitrox/sources/httpapi"
 )
 

@@ -12,8 +12,8 @@ import (
 
 	"nitrox/sources"
 	"nitrox/sources/httpapi"
-	"nitrox/textfile"
-	"nitrox/trust"
+	"nitrox/sources/textfile"
+	"nitrox/sources/trust"
 )
 
 // Config is a marathon source of the mapping.

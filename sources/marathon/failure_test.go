@@ -24,8 +24,8 @@ import (
 	"nitrox/sources"
 	"nitrox/sources/marathon"
 	"nitrox/sources/marathon/marathontest"
-	"nitrox/trust"
-	"nitrox/trust/trusttest"
+	"nitrox/sources/trust"
+	"nitrox/sources/trust/trusttest"
 )
 
 // inProcess opens a source that calls a cluster without sockets.

@@ -13,10 +13,10 @@ import (
 
 	"github.com/hashicorp/go-retryablehttp"
 
-	"nitrox/bounds"
+	"nitrox/sources/bounds"
 	"nitrox/sources/httpapi"
-	"nitrox/textfile"
-	"nitrox/trust"
+	"nitrox/sources/textfile"
+	"nitrox/sources/trust"
 )
 
 // maxBody is the size in bytes above which an answer is refused. 25,000 tasks

@@ -18,10 +18,10 @@ import (
 	"sync"
 	"time"
 
-	"nitrox/redact"
 	"nitrox/sources/httpapi"
-	"nitrox/textfile"
-	"nitrox/trust"
+	"nitrox/sources/redact"
+	"nitrox/sources/textfile"
+	"nitrox/sources/trust"
 )
 
 // credentials are those of one poll.

@@ -10,7 +10,7 @@ import (
 
 	marathon "github.com/gambol99/go-marathon"
 
-	"nitrox/bounds"
+	"nitrox/sources/bounds"
 )
 
 // list is what /v2/apps says of the apps that are wanted.

@@ -15,7 +15,7 @@ import (
 	"slices"
 	"time"
 
-	"nitrox/bounds"
+	"nitrox/sources/bounds"
 	"nitrox/sources/httpapi"
 )
 

@@ -11,8 +11,8 @@ import (
 
 	"nitrox/netscaler"
 	"nitrox/sources"
-	"nitrox/textfile"
-	"nitrox/trust"
+	"nitrox/sources/textfile"
+	"nitrox/sources/trust"
 
 	"gopkg.in/yaml.v3"
 )

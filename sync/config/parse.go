@@ -13,9 +13,9 @@ import (
 
 	"gopkg.in/yaml.v3"
 
-	"nitrox/bounds"
-	"nitrox/textfile"
-	"nitrox/textfile/syntax"
+	"nitrox/sources/bounds"
+	"nitrox/sources/textfile"
+	"nitrox/sources/textfile/syntax"
 )
 
 // maxSize is far above any mapping: 10,000 apps are about 3 MB.

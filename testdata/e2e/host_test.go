@@ -15,7 +15,7 @@ import (
 	"time"
 
 	"nitrox/netscaler/simulator"
-	"nitrox/redact/redacttest"
+	"nitrox/sources/redact/redacttest"
 )
 
 // TestHostedBySwarm runs Nitrox in the swarm that it reads, as examples/docker

@@ -13,7 +13,7 @@ import (
 	"testing"
 	"time"
 
-	"nitrox/redact/redacttest"
+	"nitrox/sources/redact/redacttest"
 )
 
 // loop runs nitrox in a loop that ends with the test, in order and silently

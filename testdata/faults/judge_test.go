@@ -9,7 +9,7 @@ import (
 	"strings"
 	"time"
 
-	"nitrox/redact/redacttest"
+	"nitrox/sources/redact/redacttest"
 )
 
 // blame keeps what was found, once. l.mu is held.

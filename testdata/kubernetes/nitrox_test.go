@@ -19,7 +19,7 @@ import (
 	"time"
 
 	"nitrox/netscaler/simulator"
-	"nitrox/redact/redacttest"
+	"nitrox/sources/redact/redacttest"
 )
 
 // nitrox is the binary with a mapping file, and the NetScaler it looks after.

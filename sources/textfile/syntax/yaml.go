@@ -13,7 +13,7 @@ import (
 
 	"go.yaml.in/yaml/v4"
 
-	"nitrox/textfile"
+	"nitrox/sources/textfile"
 )
 
 // Aliases and Tags are said of what YAML could do and Nitrox does not read.

@@ -6,7 +6,7 @@ import (
 	"strings"
 	"testing"
 
-	"nitrox/textfile"
+	"nitrox/sources/textfile"
 )
 
 func TestSecretFiles(t *testing.T) {

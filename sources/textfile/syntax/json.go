@@ -8,7 +8,7 @@ import (
 	"io"
 	"unicode/utf8"
 
-	"nitrox/textfile"
+	"nitrox/sources/textfile"
 )
 
 // JSON makes a decoder's error about data a [textfile.Error]. Where it is comes from

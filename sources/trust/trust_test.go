@@ -15,8 +15,8 @@ import (
 	"testing"
 	"time"
 
-	"nitrox/trust"
-	"nitrox/trust/trusttest"
+	"nitrox/sources/trust"
+	"nitrox/sources/trust/trusttest"
 )
 
 func appliance(t *testing.T, until time.Time) (server *httptest.Server, seen *requests) {

@@ -8,7 +8,7 @@ import (
 	"unicode"
 	"unicode/utf8"
 
-	"nitrox/bounds"
+	"nitrox/sources/bounds"
 )
 
 // ReadFile reads a text file, without the mark at its beginning. It refuses
