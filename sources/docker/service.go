@@ -166,8 +166,8 @@ func (s *cluster) onHostNetwork(service swarm.Service) bool {
 	if len(service.Endpoint.Ports) > 0 || service.Spec.EndpointSpec != nil && len(service.Spec.EndpointSpec.Ports) > 0 {
 		return false
 	}
-	for _, task := range s.tasks[service.ID] {
-		for _, n := range task.NetworksAttachments {
+	if tasks := s.tasks[service.ID]; len(tasks) > 0 {
+		for _, n := range tasks[0].NetworksAttachments {
 			if cmp.Or(n.Network.DriverState.Name, n.Network.Spec.Name) == "host" {
 				return true
 			}
