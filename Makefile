@@ -29,8 +29,8 @@ demo: build ## the whole story on a simulated NetScaler: 5 seconds, once it is b
 	bin/nitrox demo
 
 test: ## hermetic; several minutes on two cores
-	go test $(RACE) ./...
-	go test ./testdata/faults
+	go test $(RACE) -timeout 30m ./...
+	go test -timeout 40m ./testdata/faults
 
 CHAOSTIME ?= 2m
 SEED ?= 0
