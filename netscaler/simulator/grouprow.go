@@ -41,6 +41,7 @@ func (x *exec) groupRow(l *listing, g *group, members bool) {
 		x.optional(l, g, name)
 	}
 	l.counter("monweight", 0)
+	x.optional(l, g, "sc")
 	x.optional(l, g, "sp")
 	x.optional(l, g, "rtspsessionidremap")
 	l.number("clttimeout", g.int("clttimeout"))
@@ -80,7 +81,8 @@ func (x *exec) groupRow(l *listing, g *group, members bool) {
 	} else {
 		l.counter("autodisabledelay", g.int("autodisabledelay"))
 	}
-	for _, name := range []string{"nodefaultbindings", "tcpprofilename", "httpprofilename", "netprofile", "comment", "autodelayedtrofs", "bootstrap", "topicname"} {
+	for _, name := range []string{"nodefaultbindings", "tcpprofilename", "httpprofilename", "netprofile", "comment", "autodelayedtrofs", "bootstrap", "topicname",
+		"quicprofilename", "riseapbrstatsmsgcode"} {
 		x.optional(l, g, name)
 	}
 	l.text("nameserver", "0.0.0.0")

@@ -90,16 +90,23 @@ func showMonitors(x *exec, q *query, l *listing) *failure {
 	})
 }
 
+// monitorLinkKept are attributes of a binding that the official Terraform
+// provider and Ansible collection may send with it, and that mean nothing for a
+// monitor.
+var monitorLinkKept = slices.Concat([]attr{portAttr}, slices.DeleteFunc(slices.Clone(memberSettings), func(a attr) bool {
+	return slices.Contains([]string{"servername", "port", "weight"}, a.name)
+}))
+
 var bindMonitor = &command{
 	cli: "bind serviceGroup", words: []string{"servicegroupname"},
-	attrs: []attr{
+	attrs: append([]attr{
 		groupName,
 		{name: "monitor_name", cli: "monitorName", required: true},
 		{name: "weight", kind: integer, min: 1, max: 100},
 		{name: "monstate", cli: "monState", kind: choice, enum: enabled},
 		{name: "passive", kind: flag},
 		{name: "state", kind: choice, enum: enabled},
-	},
+	}, monitorLinkKept...),
 	run: func(x *exec, it item) (func(), *failure) {
 		g, f := x.findGroup(it)
 		if f != nil {
