@@ -76,6 +76,20 @@ func TestBodiesOfOfficialClients(t *testing.T) {
 	}
 }
 
+// TestAMonitoringCheckReadsAGroup, all of whose conditions must hold.
+func TestAMonitoringCheckReadsAGroup(t *testing.T) {
+	b := start(t, simulator.Options{}, "add serviceGroup sg HTTP\nbind serviceGroup sg 10.0.0.1 80\n")
+	var data struct{ ServiceGroup []map[string]any }
+	if err := json.Unmarshal([]byte(b.nitro("GET", "config/servicegroup/sg", "").body), &data); err != nil {
+		t.Fatal(err)
+	}
+	for key, want := range map[string]string{"state": "ENABLED", "servicegroupeffectivestate": "UP", "monstate": "ENABLED", "healthmonitor": "YES"} {
+		if got := data.ServiceGroup[0][key]; got != want {
+			t.Errorf("%s is %v, want %s", key, got, want)
+		}
+	}
+}
+
 // TestSeparatorsThatAreEncoded: the official Go client encodes all of args in some
 // releases, and takes a refusal for "already removed".
 func TestSeparatorsThatAreEncoded(t *testing.T) {

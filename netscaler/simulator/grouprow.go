@@ -52,6 +52,7 @@ func (x *exec) groupRow(l *listing, g *group, members bool) {
 	l.counter("maxbandwidth", g.int("maxbandwidth"))
 	l.text("state", g.stateName())
 	l.counter("monthreshold", g.int("monthreshold"))
+	l.text("monstate", "ENABLED") // which checks of monitoring systems demand
 	l.number("monstatcode", 0)
 	l.number("monstatparam1", 0)
 	l.number("monstatparam2", 0)
