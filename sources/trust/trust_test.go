@@ -6,6 +6,7 @@ import (
 	"crypto/tls"
 	"errors"
 	"io"
+	"log"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -211,5 +212,24 @@ func TestHTTPToAPortThatExpectsTLS(t *testing.T) {
 	err = trust.Explain(send(&http.Transport{}, "http://"+listener.Addr().String()), trust.Keys{})
 	if err == nil || !strings.HasSuffix(err.Error(), "; the port expects TLS; write https:// in the URL") {
 		t.Error(err)
+	}
+}
+
+// A server with which no version of TLS and no cipher is shared, as old appliances
+// are, will not agree a second later either.
+func TestAServerThatAgreesOnNothing(t *testing.T) {
+	for name, config := range map[string]*tls.Config{
+		"version": {MaxVersion: tls.VersionTLS11, MinVersion: tls.VersionTLS10},
+		"cipher":  {MaxVersion: tls.VersionTLS12, CipherSuites: []uint16{tls.TLS_RSA_WITH_RC4_128_SHA}},
+	} {
+		server := httptest.NewUnstartedServer(http.NotFoundHandler())
+		server.TLS = config
+		server.Config.ErrorLog = log.New(io.Discard, "", 0)
+		server.StartTLS()
+		defer server.Close()
+		err := send(client(trust.Of(server.Certificate())), server.URL)
+		if advice, lasting := trust.Advice(err, trust.Keys{}); !strings.HasSuffix(advice, "enable them there") || !lasting {
+			t.Errorf("%s: %v: %q", name, err, advice)
+		}
 	}
 }
