@@ -69,6 +69,8 @@ func Advice(err error, keys Keys) (advice string, lasting bool) {
 		return "replace the certificate, or pin it: " + pin, true
 	case errors.As(err, &connect) && connect.Op == "remote error" && agreesOnNothing(connect.Err):
 		return "the server takes neither TLS 1.2 nor 1.3, or none of their ciphers that are safe; enable them there", true
+	case strings.Contains(err.Error(), "-bit keys are insecure"): // of crypto/rsa, which has no type for it
+		return "the key of the server's certificate is too short; give it a certificate with a key of 2048 bits", true
 	case errors.Is(err, http.ErrSchemeMismatch), errors.As(err, &record):
 		return "the port does not speak TLS; is it the https port?", true
 	case errors.As(err, &cert):

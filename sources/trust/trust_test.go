@@ -3,10 +3,14 @@ package trust_test
 import (
 	"bufio"
 	"bytes"
+	"crypto"
+	"crypto/rsa"
 	"crypto/tls"
 	"errors"
+	"fmt"
 	"io"
 	"log"
+	"math/big"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -212,6 +216,16 @@ func TestHTTPToAPortThatExpectsTLS(t *testing.T) {
 	err = trust.Explain(send(&http.Transport{}, "http://"+listener.Addr().String()), trust.Keys{})
 	if err == nil || !strings.HasSuffix(err.Error(), "; the port expects TLS; write https:// in the URL") {
 		t.Error(err)
+	}
+}
+
+// Old appliances have a factory certificate with a key of 512 bits, which nothing in
+// Go accepts, pinned or not.
+func TestAKeyThatIsTooShort(t *testing.T) {
+	key := &rsa.PublicKey{N: new(big.Int).SetBit(big.NewInt(1), 511, 1), E: 65537}
+	err := rsa.VerifyPKCS1v15(key, crypto.SHA256, make([]byte, 32), make([]byte, 64))
+	if advice, lasting := trust.Advice(fmt.Errorf("tls: %w", err), trust.Keys{}); !strings.Contains(advice, "2048 bits") || !lasting {
+		t.Errorf("%v: %q", err, advice)
 	}
 }
 
