@@ -54,6 +54,11 @@ func TestBodiesOfOfficialClients(t *testing.T) {
 			"201", ""},
 		{"made again", "POST", server + "?idempotent=yes",
 			`{"server":{"name":"d","domain":"a.example.net","querytype":"AAAA","domainresolveretry":6}}`, "200", ""},
+		{"with another domain", "POST", server + "?idempotent=yes", `{"server":{"name":"d","domain":"b.example.net","state":"ENABLED"}}`,
+			"599", "Invalid value [domain, value differs from existing entity and it cant be updated.]"}, // XDS goes on, at these words
+		{"of an address", "POST", server + "?idempotent=yes", `{"server":{"name":"web","domain":"b.example.net"}}`, "599", "Invalid value [domain, value differs"},
+		{"a monitor again", "POST", monitor, `{"servicegroup_lbmonitor_binding":{"servicegroupname":"sg","monitor_name":"http"}}`, "409",
+			"The monitor is already bound to the service"}, // and at these
 		{"set", "PUT", server + "/d", `{"server":{"name":"d","translationip":"192.0.2.2","domainresolvenow":true}}`, "200", ""},
 		{"and read", "GET", server + "/d?args=internal:False", "", "200",
 			`"translationip": "192.0.2.2", "translationmask": "255.255.255.0", "domainresolveretry": 6, "querytype": "AAAA"`},

@@ -117,7 +117,9 @@ var bindMonitor = &command{
 			return nil, fail(codeNoResource, "monitorName", name)
 		}
 		if slices.ContainsFunc(g.monitors, func(m monitorLink) bool { return m.name == name }) {
-			return nil, fail(codeExists)
+			f := fail(codeExists)
+			f.text = "The monitor is already bound to the service" // as the official XDS adaptor knows it
+			return nil, f
 		}
 		g.monitors = append(g.monitors, monitorLink{name: name, state: it.get("monstate"), weight: it.int("weight"),
 			passive: it.get("passive") == "true", wording: x.wording})

@@ -1,9 +1,11 @@
 package simulator
 
 import (
+	"cmp"
 	"maps"
 	"net/netip"
 	"slices"
+	"strconv"
 )
 
 // serverKept are attributes of a server that have no meaning here: they say how a
@@ -43,6 +45,9 @@ var addServer = &command{
 		name := it.get("name")
 		switch {
 		case x.part.byName[name] != nil:
+			if a := x.part.byName[name].differs(it); a != "" && x.idempotent { // in the words that the XDS adaptor looks for
+				return nil, fail(codeValue, a, "value differs from existing entity and it cant be updated.")
+			}
 			return nil, fail(codeExists)
 		case it.has("ipaddress") && it.has("domain"):
 			return nil, fail(codeBothArguments, "IPAddress", "domain")
@@ -65,6 +70,20 @@ var addServer = &command{
 		x.part.addServer(s)
 		return func() { x.part.removeServer(s) }, nil
 	},
+}
+
+// differs names an attribute that cannot be changed and would have to be.
+func (s *server) differs(it item) string {
+	now := map[string]string{"domain": s.text, "td": strconv.Itoa(s.td), "querytype": cmp.Or(s.kept["querytype"], it.get("querytype"))}
+	if s.addr.IsValid() {
+		now["domain"] = ""
+	}
+	for _, name := range []string{"domain", "td", "querytype"} {
+		if it.has(name) && it.get(name) != now[name] {
+			return name
+		}
+	}
+	return ""
 }
 
 var setServer = &command{
