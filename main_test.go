@@ -368,6 +368,9 @@ func TestTLSIsVerified(t *testing.T) {
 			if code != c.code || !strings.Contains(out+log, c.says) {
 				t.Errorf("exit code %d, want %d and a word of %q:\n%s%s", code, c.code, c.says, out, log)
 			}
+			if strings.Contains(out+log, "…") {
+				t.Errorf("the sentence is cut off, and with it what to do:\n%s%s", out, log)
+			}
 			if n := len(sim.Calls()); code != 0 && n != 0 {
 				t.Errorf("%d calls to what is not trusted", n)
 			}

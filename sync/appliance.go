@@ -27,17 +27,28 @@ const identifyWithin = 2 * time.Second
 // errTwice is wrapped by the error of what two apps claim.
 var errTwice = errors.New("claimed twice")
 
-// claim is a service group as a mapping names it.
+// claim is a service group as a mapping names it, but for the case of its letters:
+// whether that matters is not known.
 type claim struct{ partition, group string }
+
+func (s *Syncer) claim(entry, group string) claim {
+	return claim{s.NetScalers[entry].Partition, strings.ToLower(group)}
+}
+
+// claimant is a place, and the service group as it is written there.
+type claimant struct {
+	Place
+	group string
+}
 
 // claims are the places of all apps of the mapping by the service group that they
 // claim, whether the pass is of them or not.
-func (s *Syncer) claims() map[claim][]Place {
-	all := map[claim][]Place{}
+func (s *Syncer) claims() map[claim][]claimant {
+	all := map[claim][]claimant{}
 	for _, app := range s.Apps {
 		for _, name := range app.NetScalers {
-			c := claim{s.NetScalers[name].Partition, app.Group}
-			all[c] = append(all[c], Place{app.Name, name})
+			c := s.claim(name, app.Group)
+			all[c] = append(all[c], claimant{Place{app.Name, name}, app.Group})
 		}
 	}
 	return all
@@ -45,9 +56,9 @@ func (s *Syncer) claims() map[claim][]Place {
 
 // rivals are the places that claim the service group of an outcome by another
 // entry.
-func (s *Syncer) rivals(claims map[claim][]Place, o *Outcome) []Place {
-	var all []Place
-	for _, p := range claims[claim{s.NetScalers[o.NetScaler].Partition, o.App.Group}] {
+func (s *Syncer) rivals(claims map[claim][]claimant, o *Outcome) []claimant {
+	var all []claimant
+	for _, p := range claims[s.claim(o.NetScaler, o.App.Group)] {
 		if p.NetScaler != o.NetScaler {
 			all = append(all, p)
 		}
@@ -58,7 +69,7 @@ func (s *Syncer) rivals(claims map[claim][]Place, o *Outcome) []Place {
 // identify asks the NetScalers of the visits, and those of their rivals, which
 // appliances they lead to, unless there is but one. The answer is good for as
 // long as the program runs: a failover does not change it.
-func (s *Syncer) identify(ctx context.Context, claims map[claim][]Place, visits map[string]*visit) {
+func (s *Syncer) identify(ctx context.Context, claims map[claim][]claimant, visits map[string]*visit) {
 	entries := map[string]bool{}
 	for name, v := range visits {
 		entries[name] = true
@@ -149,14 +160,20 @@ func (n *NetScaler) appliance() string {
 // claimedTwice fails the outcomes whose service group is claimed through another
 // entry that leads to the same appliance: nobody can know which of them is right,
 // and each would undo the other. As long as an entry that another app claims the
-// group through has not said which appliance it leads to, that is a doubt.
-func (s *Syncer) claimedTwice(claims map[claim][]Place, visits map[string]*visit) {
+// group through has not said which appliance it leads to, that is a doubt. Where the
+// groups differ in case only it is a note.
+func (s *Syncer) claimedTwice(claims map[claim][]claimant, visits map[string]*visit) {
 	for _, v := range visits {
 		for _, o := range v.outcomes {
 			for _, p := range s.rivals(claims, o) {
 				rival := s.NetScalers[p.NetScaler]
+				same := rival.appliance() == v.ns.appliance()
 				switch {
-				case rival.appliance() == v.ns.appliance():
+				case p.group != o.App.Group && same:
+					o.alike = fmt.Sprintf("service group %s differs from %s of app %s on %s, which is the same appliance, only in case; "+
+						"if the NetScaler ignores case, the two apps undo each other's changes: give one group another name", o.App.Group, p.group, p.App, p.NetScaler)
+				case p.group != o.App.Group:
+				case same:
 					o.Err = fmt.Errorf("service group %s: %w: by app %s on %s, too, and %s and %s are the same appliance (%s); remove one of them from the mapping",
 						o.App.Group, errTwice, p.App, p.NetScaler, o.NetScaler, p.NetScaler, strings.TrimPrefix(rival.appliance(), "nodes "))
 				case p.App != o.App.Name && (rival.nodes.Load() == nil || v.ns.nodes.Load() == nil):

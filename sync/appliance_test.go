@@ -59,6 +59,25 @@ func TestTwoAppsThatClaimOneGroupThroughTwoEntriesChangeNothing(t *testing.T) {
 	})
 }
 
+// Whether an appliance ignores the case of names is not known: groups that differ
+// in nothing else are served, and a note says what may happen.
+func TestGroupsThatDifferInCaseOnlyThroughTwoEntries(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		s := twice(t, players{"prod": stage{"shop": known(hosts(1, 2)), "cart": known(hosts(3, 4))}.play}, []string{"", ""},
+			[]string{"add serviceGroup SG-X HTTP"},
+			sync.App{Name: "shop", Group: "sg-x", Policy: atOnce}, sync.App{Name: "cart", Group: "SG-X", Policy: atOnce, NetScalers: []string{"alias"}})
+		r := s.sync(sync.ExitInStep)
+		s.expect("sg-x", bound(1, 2))
+		s.expect("SG-X", bound(3, 4))
+		for i, want := range []string{"service group sg-x differs from SG-X of app cart on alias, which is the same appliance", "service group SG-X differs from sg-x of app shop on edge"} {
+			if notes := strings.Join(r.Outcomes[i].Notes, "\n"); !strings.Contains(notes, want) || !strings.HasSuffix(notes, "give one group another name") {
+				t.Errorf("%q, want %s", notes, want)
+			}
+		}
+		s.end(sync.Result{}, 0)
+	})
+}
+
 // As long as an entry does not say which appliance it leads to, another app's
 // claim through it may be to the same group: nothing is removed from that.
 func TestWhereARivalMayBeNothingIsRemoved(t *testing.T) {

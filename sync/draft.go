@@ -46,6 +46,9 @@ func (v *visit) plan(ctx context.Context, outcomes []*Outcome, groups netscaler.
 	for i, d := range drafts {
 		d.Plan = cleaned(plans[i], d.App.Policy, inUse)
 		d.Notes = d.notes(d.Plan)
+		if d.alike != "" {
+			d.Notes = append(d.Notes, d.alike)
+		}
 		if d.binds() {
 			d.Notes = append(d.Notes, v.unknownOwn()...)
 		}

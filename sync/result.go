@@ -23,7 +23,8 @@ type Outcome struct {
 	Notes []string
 	// Err is why there is no plan.
 	Err   error
-	rival error // why it is not known whether another app changes its group too
+	rival error  // why it is not known whether another app changes its group too
+	alike string // which other app's group there may be the same, if the NetScaler ignores case
 
 	// Done is what became of the plan's changes, in their order; nil until the
 	// plan is applied. What turned out not to be a change is left out.

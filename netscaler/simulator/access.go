@@ -2,9 +2,11 @@ package simulator
 
 import (
 	"cmp"
+	"errors"
 	"fmt"
 	"regexp"
 	"slices"
+	"strings"
 )
 
 // access is who may log in and do what, as the commands of a configuration say
@@ -256,14 +258,115 @@ func (s *Simulator) setUser(it item) *failure {
 }
 
 func (s *Simulator) setPolicy(it item) *failure {
-	re, err := regexp.Compile(it.get("cmdspec"))
+	matches, err := compile(it.get("cmdspec"))
 	if err != nil {
 		return &failure{code: codeInvalidValue, detail: "cmdSpec", text: fmt.Sprintf(
-			"the simulator cannot match this pattern (%v), so there is no such policy here; write it without lookahead and back-references", err)}
+			"the simulator cannot match this pattern (%v), so there is no such policy here; "+
+				"write it without back-references, and look ahead only between parts of an alternative", err)}
 	}
 	s.access.grow()
-	s.access.policies[it.get("policyname")] = &policy{deny: it.get("action") == "DENY", matches: re.MatchString}
+	s.access.policies[it.get("policyname")] = &policy{deny: it.get("action") == "DENY", matches: matches}
 	return nil
+}
+
+// compile makes a matcher of a pattern. Appliances match those of Perl, and copies
+// of the policies that they come with look ahead, "^show\s+(?!system)", which Go's
+// do not: such an alternative is tried at each place where its first part can end.
+func compile(spec string) (func(string) bool, error) {
+	if !strings.Contains(spec, "(?!") && !strings.Contains(spec, "(?=") {
+		re, err := regexp.Compile(spec)
+		if err != nil {
+			return nil, err
+		}
+		return re.MatchString, nil
+	}
+	if parts := alternatives(spec); len(parts) > 1 {
+		var any []func(string) bool
+		for _, part := range parts {
+			matches, err := compile(part)
+			if err != nil {
+				return nil, err
+			}
+			any = append(any, matches)
+		}
+		return func(line string) bool {
+			return slices.ContainsFunc(any, func(matches func(string) bool) bool { return matches(line) })
+		}, nil
+	}
+	if end := closing(spec); end == len(spec)-1 && !strings.HasPrefix(spec, "(?") {
+		return compile(spec[1:end])
+	}
+	at := strings.Index(spec, "(?")
+	for at >= 0 && !strings.HasPrefix(spec[at:], "(?!") && !strings.HasPrefix(spec[at:], "(?=") {
+		at = strings.Index(spec[at+2:], "(?") + at + 2
+	}
+	end := at + closing(spec[at:])
+	if end < at {
+		return nil, errors.New("a parenthesis is not closed")
+	}
+	before, err := regexp.Compile("(?:" + spec[:at] + ")$")
+	if err != nil {
+		return nil, err
+	}
+	ahead, err := regexp.Compile("^(?:" + spec[at+3:end] + ")")
+	if err != nil {
+		return nil, err
+	}
+	after, err := compile("^" + spec[end+1:])
+	if err != nil {
+		return nil, err
+	}
+	wanted := spec[at+2] == '='
+	return func(line string) bool {
+		for i := range len(line) + 1 {
+			if before.MatchString(line[:i]) && ahead.MatchString(line[i:]) == wanted && after(line[i:]) {
+				return true
+			}
+		}
+		return false
+	}, nil
+}
+
+// alternatives are what "|" separates outside of parentheses.
+func alternatives(spec string) (parts []string) {
+	begin := 0
+	for i := 0; i < len(spec); i++ {
+		switch spec[i] {
+		case '\\':
+			i++
+		case '(', '[':
+			if n := closing(spec[i:]); n > 0 {
+				i += n
+			}
+		case '|':
+			parts = append(parts, spec[begin:i])
+			begin = i + 1
+		}
+	}
+	return append(parts, spec[begin:])
+}
+
+// closing is where what opens at the beginning of a pattern is closed; -1 if
+// nothing opens there, or is not closed.
+func closing(spec string) int {
+	if spec == "" || spec[0] != '(' && spec[0] != '[' {
+		return -1
+	}
+	for i := 1; i < len(spec); i++ {
+		switch {
+		case spec[i] == '\\':
+			i++
+		case spec[0] == '[' && spec[i] == ']' && i > 1, spec[0] == '(' && spec[i] == ')':
+			return i
+		case spec[0] == '(' && (spec[i] == '(' || spec[i] == '['):
+			n := closing(spec[i:])
+			if n < 0 {
+				return -1
+			}
+			i += n
+		}
+	}
+	return -1
 }
 
 func (s *Simulator) bindPolicy(a *account, it item) *failure {

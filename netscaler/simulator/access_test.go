@@ -95,7 +95,8 @@ add system group g
 	for _, c := range []struct{ line, want string }{
 		{"bind system user nobody groups 1", "258: No such resource [userName, nobody]"},
 		{"bind system user u nothing 1", "258: No such resource [policyName, nothing]"},
-		{"add system cmdPolicy p ALLOW \"^show (?!ns)\"", "the simulator cannot match this pattern"},
+		{"add system cmdPolicy p ALLOW \"^show (a)\\\\1\"", "the simulator cannot match this pattern"},
+		{"add system cmdPolicy p ALLOW \"^show (?!ns\"", "the simulator cannot match this pattern"},
 		{"add system user u", "273: Resource already exists"},
 		{"add system user v s3cret s3cret-too", "line 1: add system user v: 1090: No such argument"},
 	} {

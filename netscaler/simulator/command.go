@@ -119,7 +119,7 @@ func (c *command) check(it item, lacks func(string) bool, saved bool) *failure {
 		if !given {
 			continue
 		}
-		if a.kind == identifier && saved {
+		if saved && (a.kind == identifier || a.name == portAttr.name && value == "0") { // 0: an SRV record has the port
 			continue
 		}
 		value, f := a.canonical(value)

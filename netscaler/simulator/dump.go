@@ -145,6 +145,7 @@ func (s *server) item() item {
 	if s.comment != "" {
 		it.values["comment"] = s.comment
 	}
+	maps.Copy(it.values, s.kept)
 	if s.v6 != "" {
 		it.values["ipv6address"] = s.v6
 	}

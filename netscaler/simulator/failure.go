@@ -68,6 +68,7 @@ const (
 	codeOnSecondary       = 1028
 	codeOnCluster         = 1065
 	codeFeatureOff        = 1067
+	codeValue             = 1074
 	codeInvalidName       = 1075
 	codeNoArgument        = 1090
 	codeBothArguments     = 1092
@@ -129,6 +130,7 @@ var texts = map[int]string{
 	1043:                  "Internal error",
 	codeOnCluster:         "Operation not permitted on CLIP",
 	codeFeatureOff:        "Feature(s) not enabled",
+	codeValue:             "Invalid value",
 	codeInvalidName:       "Invalid name; names must begin with an alphanumeric character or underscore and must contain only alphanumerics, '_', '#', '.', ' ', ':', '@', '=' or '-'",
 	codeNoArgument:        "No such argument",
 	codeBothArguments:     "Arguments cannot both be specified",

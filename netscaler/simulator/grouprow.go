@@ -41,6 +41,7 @@ func (x *exec) groupRow(l *listing, g *group, members bool) {
 		x.optional(l, g, name)
 	}
 	l.counter("monweight", 0)
+	x.optional(l, g, "sc")
 	x.optional(l, g, "sp")
 	x.optional(l, g, "rtspsessionidremap")
 	l.number("clttimeout", g.int("clttimeout"))
@@ -51,6 +52,7 @@ func (x *exec) groupRow(l *listing, g *group, members bool) {
 	l.counter("maxbandwidth", g.int("maxbandwidth"))
 	l.text("state", g.stateName())
 	l.counter("monthreshold", g.int("monthreshold"))
+	l.text("monstate", "ENABLED") // which checks of monitoring systems demand
 	l.number("monstatcode", 0)
 	l.number("monstatparam1", 0)
 	l.number("monstatparam2", 0)
@@ -80,7 +82,8 @@ func (x *exec) groupRow(l *listing, g *group, members bool) {
 	} else {
 		l.counter("autodisabledelay", g.int("autodisabledelay"))
 	}
-	for _, name := range []string{"nodefaultbindings", "tcpprofilename", "httpprofilename", "netprofile", "comment", "autodelayedtrofs", "bootstrap", "topicname"} {
+	for _, name := range []string{"nodefaultbindings", "tcpprofilename", "httpprofilename", "netprofile", "comment", "autodelayedtrofs", "bootstrap", "topicname",
+		"quicprofilename", "riseapbrstatsmsgcode"} {
 		x.optional(l, g, name)
 	}
 	l.text("nameserver", "0.0.0.0")

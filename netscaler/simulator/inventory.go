@@ -3,6 +3,7 @@ package simulator
 import (
 	"cmp"
 	"encoding/hex"
+	"maps"
 	"net/netip"
 	"slices"
 	"strconv"
@@ -40,7 +41,16 @@ type serviceLink struct {
 	weight  int
 }
 
-type ownIP struct{ addr, netmask, kind, mgmt string }
+type ownIP struct {
+	addr, netmask, kind, mgmt string
+	said                      map[string]string // what its line says of ipServices, in lower case
+}
+
+// ipServices are what an address answers, and what is off unless its line says so.
+var ipServices = map[string]string{
+	"arp": "ENABLED", "icmp": "ENABLED", "vserver": "ENABLED", "telnet": "ENABLED", "ftp": "ENABLED", "gui": "ENABLED", "ssh": "ENABLED",
+	"snmp": "ENABLED", "restrictaccess": "DISABLED", "dynamicrouting": "DISABLED", "hostroute": "DISABLED", "state": "ENABLED", "td": "0",
+}
 
 // learn takes from a line of the command line what read-only types show. Whoever
 // keeps a line that is not modelled calls it; what it does not know it leaves.
@@ -94,8 +104,12 @@ func (p *partition) learn(line string) {
 	case "set ns hostname":
 		in.hostname = at(0)
 	case "add ns ip":
-		in.ips = append(in.ips, ownIP{addr: at(0), netmask: at(1), kind: cmp.Or(strings.ToUpper(option("-type")), "SNIP"),
-			mgmt: cmp.Or(strings.ToUpper(option("-mgmtAccess")), "DISABLED")})
+		ip := ownIP{addr: at(0), netmask: at(1), kind: cmp.Or(strings.ToUpper(option("-type")), "SNIP"),
+			mgmt: cmp.Or(strings.ToUpper(option("-mgmtAccess")), "DISABLED"), said: map[string]string{}}
+		for name := range ipServices {
+			ip.said[name] = strings.ToUpper(option("-" + name))
+		}
+		in.ips = append(in.ips, ip)
 	case "rm ns ip":
 		in.ips = slices.DeleteFunc(in.ips, func(ip ownIP) bool { return ip.addr == at(0) })
 	case "enable ns feature", "disable ns feature":
@@ -364,18 +378,13 @@ func showIPs(x *exec, q *query, l *listing) *failure {
 	return named(ips, func(ip ownIP) string { return ip.addr }, q, func(ip ownIP) {
 		l.begin()
 		l.text("ipaddress", ip.addr)
-		l.counter("td", 0)
 		l.text("type", ip.kind)
 		l.text("netmask", ip.netmask)
 		l.counter("flags", 40)
-		for _, name := range []string{"arp", "icmp", "vserver", "telnet", "ssh", "gui", "snmp", "ftp"} {
-			l.text(name, "ENABLED")
+		for _, name := range slices.Sorted(maps.Keys(ipServices)) {
+			l.text(name, cmp.Or(ip.said[name], ipServices[name]))
 		}
 		l.text("mgmtaccess", ip.mgmt)
-		l.text("restrictaccess", "DISABLED")
-		l.text("dynamicrouting", "DISABLED")
-		l.text("hostroute", "DISABLED")
-		l.text("state", "ENABLED")
 		l.words("iptype", []string{ip.kind})
 		l.end()
 	})

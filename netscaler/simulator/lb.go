@@ -17,7 +17,7 @@ var vserverAttrs = slices.Concat(
 		{name: "port", kind: integer, max: 65535, fixed: true},
 		{name: "lbmethod", cli: "lbMethod", kind: choice, enum: `ROUNDROBIN LEASTCONNECTION LEASTRESPONSETIME URLHASH DOMAINHASH
 			DESTINATIONIPHASH SOURCEIPHASH SRCIPDESTIPHASH LEASTBANDWIDTH LEASTPACKETS TOKEN SRCIPSRCPORTHASH LRTM CALLIDHASH
-			CUSTOMLOAD LEASTREQUEST AUDITLOGHASH STATICPROXIMITY USER_TOKEN`},
+			CUSTOMLOAD LEASTLLMTOKENLATENCY LEASTREQUEST AUDITLOGHASH STATICPROXIMITY USER_TOKEN`},
 		{name: "persistencetype", cli: "persistenceType"},
 		{name: "timeout", kind: integer, max: 1440},
 		{name: "clttimeout", cli: "cltTimeout", kind: integer, max: 31536000},
@@ -47,7 +47,8 @@ var vserverAttrs = slices.Concat(
 		newServiceRequestIncrementInterval minAutoscaleMembers maxAutoscaleMembers redirectFromPort tcpProbePort probePort`),
 	kept(choice, enabled, `sessionless trofsPersistence soPersistence redirectPortRewrite disablePrimaryOnDown push
 		macmodeRetainvlan dbsLb dns64 processLocal dnsOverHttps`),
-	kept(choice, yesNo, `cacheable pushMultiClients bypassAAAA RecursionAvailable retainConnectionsOnCluster`),
+	kept(choice, yesNo, `cacheable pushMultiClients bypassAAAA RecursionAvailable retainConnectionsOnCluster
+		nodefaultBindings`),
 	kept(choice, onOff, `rtspNat Authentication authn401 l2Conn`),
 	kept(choice, "PASSIVE ACTIVE", `icmpVsrResponse RHIstate`),
 	kept(list, "", `persistAVPno`),

@@ -90,16 +90,23 @@ func showMonitors(x *exec, q *query, l *listing) *failure {
 	})
 }
 
+// monitorLinkKept are attributes of a binding that the official Terraform
+// provider and Ansible collection may send with it, and that mean nothing for a
+// monitor.
+var monitorLinkKept = slices.Concat([]attr{portAttr}, slices.DeleteFunc(slices.Clone(memberSettings), func(a attr) bool {
+	return slices.Contains([]string{"servername", "port", "weight"}, a.name)
+}))
+
 var bindMonitor = &command{
 	cli: "bind serviceGroup", words: []string{"servicegroupname"},
-	attrs: []attr{
+	attrs: append([]attr{
 		groupName,
 		{name: "monitor_name", cli: "monitorName", required: true},
 		{name: "weight", kind: integer, min: 1, max: 100},
 		{name: "monstate", cli: "monState", kind: choice, enum: enabled},
 		{name: "passive", kind: flag},
 		{name: "state", kind: choice, enum: enabled},
-	},
+	}, monitorLinkKept...),
 	run: func(x *exec, it item) (func(), *failure) {
 		g, f := x.findGroup(it)
 		if f != nil {
@@ -110,7 +117,9 @@ var bindMonitor = &command{
 			return nil, fail(codeNoResource, "monitorName", name)
 		}
 		if slices.ContainsFunc(g.monitors, func(m monitorLink) bool { return m.name == name }) {
-			return nil, fail(codeExists)
+			f := fail(codeExists)
+			f.text = "The monitor is already bound to the service" // as the official XDS adaptor knows it
+			return nil, f
 		}
 		g.monitors = append(g.monitors, monitorLink{name: name, state: it.get("monstate"), weight: it.int("weight"),
 			passive: it.get("passive") == "true", wording: x.wording})

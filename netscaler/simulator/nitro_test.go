@@ -212,7 +212,7 @@ func TestAnswers(t *testing.T) {
 		{"unbind without a group", "DELETE", member + "?args=ip:10.0.0.1,port:80", "", "400 Bad Request", `~"errorcode": 1095`},
 		{"unbind no member", "DELETE", member + "/sg?args=ip:10.0.0.77,port:80", "", "404 Not Found", `~"errorcode": 258`},
 		{"unbind from a missing group", "DELETE", member + "/nope?args=ip:10.0.0.1,port:80", "", "404 Not Found", missing},
-		{"encoded separators are none", "DELETE", member + "/sg?args=ip%3A10.0.0.1%2Cport%3A80", "", "599 Netscaler specific error", `~"errorcode": 1090`},
+		{"separators that are encoded", "GET", member + "/sg?args=ip%3A10.0.0.1%2Cport%3A80", "", "200 OK", `~"ip": "10.0.0.1"`},
 		{"unbind by action", "POST", member + "?action=unbind", bind(`"ip":"10.0.0.1","port":80`), "200 OK", done},
 		{"unbind by action on the group", "POST", member + "/sg?action=unbind", bind(`"ip":"10.0.0.1","port":80`), "200 OK", done},
 		{"rm is no action of bindings", "POST", member + "?action=rm", bind(`"ip":"10.0.0.1","port":80`), "400 Bad Request", `~"errorcode": 1240`},

@@ -317,7 +317,7 @@ func (x *exec) either(position, text string, it item) string {
 		}
 		return other
 	}
-	if err != nil {
+	if err != nil && strings.Trim(text, "0123456789.") != "" && !strings.Contains(text, ":") { // else it is an address that is wrong
 		return other
 	}
 	return name

@@ -102,6 +102,7 @@ set serviceGroup sg 10.0.0.2 80 -order 2
 	if got := orders(b.Simulator, "sg"); got != want {
 		t.Errorf("%s, want %s", got, want)
 	}
+	b.nitro("POST", "config/server", `{"server":{"name":"new","ipaddress":"10.0.0.9"}}`) // a change: lines that say one thing become one
 	var saved bytes.Buffer
 	if err := b.Dump(&saved); err != nil {
 		t.Fatal(err)

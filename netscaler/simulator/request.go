@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"math"
 	"net/http"
 	"net/url"
 	"strconv"
@@ -40,11 +41,12 @@ type query struct {
 	page, pageSize                     int
 	count, bulk, idempotent            bool
 	warning, skipInvalid, statBindings bool
+	literal                            bool // separators are never encoded
 }
 
 // parseTarget reads path and query. Names in the path are encoded twice by
 // every official client; plain names once is as good.
-func parseTarget(u *url.URL) (*request, *failure) {
+func (s *Simulator) parseTarget(u *url.URL) (*request, *failure) {
 	var parts []string
 	for part := range strings.SplitSeq(u.EscapedPath(), "/") {
 		if part != "" {
@@ -52,7 +54,7 @@ func parseTarget(u *url.URL) (*request, *failure) {
 		}
 	}
 	// nitro / v1 / config|stat / type / name
-	r := &request{stat: parts[2] == "stat", typ: strings.ToLower(parts[3]), query: &query{page: 1}}
+	r := &request{stat: parts[2] == "stat", typ: strings.ToLower(parts[3]), query: &query{page: 1, literal: s.lacks("encoded separators")}}
 	if len(parts) > 5 {
 		return r, fail(codeObjectName, strings.Join(parts[3:], "/"))
 	}
@@ -92,7 +94,7 @@ func (q *query) parse(raw string) *failure {
 		case "args":
 			q.args = map[string]string{}
 			var f *failure
-			eachPair(value, func(k, v string) *failure {
+			q.eachPair(value, func(k, v string) *failure {
 				if _, twice := q.args[k]; twice {
 					return fail(codeInvalidArgument, k)
 				}
@@ -104,7 +106,7 @@ func (q *query) parse(raw string) *failure {
 			}
 		case "filter":
 			var f *failure
-			eachPair(value, func(k, v string) *failure {
+			q.eachPair(value, func(k, v string) *failure {
 				t, f := newTerm(k, v)
 				q.filter = append(q.filter, t)
 				return f
@@ -147,9 +149,13 @@ func (q *query) parse(raw string) *failure {
 	return nil
 }
 
-// eachPair takes "a:1,b:2" apart. Only literal separators separate, and only
-// the first colon does, so that a raw IPv6 address is a value.
-func eachPair(raw string, visit func(k, v string) *failure, f **failure) {
+// eachPair takes "a:1,b:2" apart. Only the first colon separates, so that a raw
+// IPv6 address is a value. Where a separator is literal only literal ones separate;
+// some releases of the official Go client encode all of them.
+func (q *query) eachPair(raw string, visit func(k, v string) *failure, f **failure) {
+	if plain, err := url.QueryUnescape(raw); err == nil && !q.literal && !strings.Contains(raw, ":") {
+		raw = plain
+	}
 	for part := range strings.SplitSeq(raw, ",") {
 		k, v, ok := strings.Cut(part, ":")
 		v, err := url.QueryUnescape(v)
@@ -281,7 +287,7 @@ func newItem(object map[string]any) (item, *failure) {
 		case string:
 			it.values[key] = v
 		case json.Number:
-			it.values[key] = v.String()
+			it.values[key] = number(v)
 		case bool:
 			it.values[key] = strconv.FormatBool(v)
 		case []any:
@@ -293,6 +299,14 @@ func newItem(object map[string]any) (item, *failure) {
 		}
 	}
 	return it, nil
+}
+
+// number is 180 for 180.0 too, as the official Ansible collection sends it.
+func number(n json.Number) string {
+	if f, err := n.Float64(); err == nil && f == math.Trunc(f) && math.Abs(f) < 1<<53 {
+		return strconv.FormatInt(int64(f), 10)
+	}
+	return n.String()
 }
 
 // list takes an array over: the members of a desired state, or words, which an
@@ -317,7 +331,7 @@ func (it *item) list(key string, elements []any) *failure {
 		case string:
 			words = append(words, v)
 		case json.Number:
-			words = append(words, v.String())
+			words = append(words, number(v))
 		default:
 			return fail(codeJSONType, key)
 		}

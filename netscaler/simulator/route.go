@@ -149,6 +149,8 @@ func (x *exec) get(req *request, t *resource) (*reply, *failure) {
 	for _, name := range slices.Sorted(maps.Keys(q.args)) {
 		switch {
 		case slices.Contains(t.args, name):
+		case name == t.key && (!q.named || q.name == q.args[name]): // said again, or instead
+			q.named, q.name = true, q.args[name]
 		case t.binding || t.lookup:
 			q.filter = append(q.filter, term{name: name, value: q.args[name]})
 		default:
@@ -172,7 +174,8 @@ func (x *exec) get(req *request, t *resource) (*reply, *failure) {
 	if whole {
 		size = x.size(req.typ)
 	}
-	head := l.open(req.typ, t.single, size)
+	object := t.single && !q.count // a count is an array of one
+	head := l.open(req.typ, object, size)
 	if f := x.read(line, t, q, l); f != nil {
 		return nil, f
 	}
@@ -186,7 +189,7 @@ func (x *exec) get(req *request, t *resource) (*reply, *failure) {
 		b = append(b, " } ]"...)
 	case len(b) == l.base:
 		b = b[:head] // no rows, no key
-	case !t.single:
+	case !object:
 		b = append(b, " ]"...)
 	}
 	b = append(b, " }"...)

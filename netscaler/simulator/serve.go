@@ -19,7 +19,7 @@ func (s *Simulator) answer(r *http.Request, body []byte) *reply {
 	if len(parts) < 4 || parts[0] != "nitro" || parts[1] != "v1" || parts[2] != "config" && parts[2] != "stat" {
 		return s.page(http.StatusNotFound, "Not Found")
 	}
-	req, f := parseTarget(r.URL)
+	req, f := s.parseTarget(r.URL)
 	req.method, req.body = r.Method, body
 	if f == nil {
 		if onerror := r.Header.Get("X-NITRO-ONERROR"); onerror != "" {

@@ -1,13 +1,38 @@
 package simulator
 
 import (
+	"cmp"
+	"maps"
 	"net/netip"
 	"slices"
+	"strconv"
 )
+
+// serverKept are attributes of a server that have no meaning here: they say how a
+// domain is resolved.
+var serverKept = []attr{
+	{name: "translationip", cli: "translationIp", kind: address},
+	{name: "translationmask", cli: "translationMask", kind: address},
+	{name: "domainresolveretry", cli: "domainResolveRetry", kind: integer, min: 5, max: 20939},
+	{name: "querytype", cli: "queryType", kind: choice, enum: "A AAAA SRV", fixed: true},
+}
+
+// keep takes over what the item says of them.
+func (s *server) keep(it item) {
+	for _, a := range serverKept {
+		if it.has(a.name) {
+			s.kept = maps.Clone(s.kept) // a pair of nodes shares nothing
+			if s.kept == nil {
+				s.kept = map[string]string{}
+			}
+			s.kept[a.name] = it.get(a.name)
+		}
+	}
+}
 
 var addServer = &command{
 	cli: "add server", words: []string{"name", "ipaddress|domain"},
-	attrs: []attr{
+	attrs: append([]attr{
 		{name: "name", kind: identifier, required: true},
 		{name: "ipaddress", cli: "IPAddress", kind: address},
 		{name: "domain", max: 255},
@@ -15,11 +40,14 @@ var addServer = &command{
 		{name: "ipv6address", cli: "ipv6Address", kind: choice, enum: yesNo},
 		{name: "td", kind: integer, max: 4094},
 		{name: "comment"},
-	},
+	}, serverKept...),
 	run: func(x *exec, it item) (func(), *failure) {
 		name := it.get("name")
 		switch {
 		case x.part.byName[name] != nil:
+			if a := x.part.byName[name].differs(it); a != "" && x.idempotent { // in the words that the XDS adaptor looks for
+				return nil, fail(codeValue, a, "value differs from existing entity and it cant be updated.")
+			}
 			return nil, fail(codeExists)
 		case it.has("ipaddress") && it.has("domain"):
 			return nil, fail(codeBothArguments, "IPAddress", "domain")
@@ -29,6 +57,7 @@ var addServer = &command{
 		s := &server{name: name, text: it.get("domain"), td: it.int("td"), comment: it.get("comment"), wording: x.wording,
 			admin: admin{disabled: it.get("state") == "DISABLED", at: x.now}}
 		s.resolved = x.opt.Resolved[s.text]
+		s.keep(it)
 		if it.has("domain") && it.has("ipv6address") { // of an address it says nothing new
 			s.v6 = it.get("ipv6address")
 		}
@@ -43,13 +72,28 @@ var addServer = &command{
 	},
 }
 
+// differs names an attribute that cannot be changed and would have to be.
+func (s *server) differs(it item) string {
+	now := map[string]string{"domain": s.text, "td": strconv.Itoa(s.td), "querytype": cmp.Or(s.kept["querytype"], it.get("querytype"))}
+	if s.addr.IsValid() {
+		now["domain"] = ""
+	}
+	for _, name := range []string{"domain", "td", "querytype"} {
+		if it.has(name) && it.get(name) != now[name] {
+			return name
+		}
+	}
+	return ""
+}
+
 var setServer = &command{
 	cli: "set server", words: []string{"name"},
-	attrs: []attr{
+	attrs: append([]attr{
 		{name: "name", kind: identifier, required: true},
 		{name: "ipaddress", cli: "IPAddress", kind: address},
 		{name: "comment"},
-	},
+		{name: "domainresolvenow", cli: "domainResolveNow", kind: flag},
+	}, slices.DeleteFunc(slices.Clone(serverKept), func(a attr) bool { return a.fixed })...),
 	run: func(x *exec, it item) (func(), *failure) {
 		s, f := x.findServer(it)
 		if f != nil {
@@ -68,6 +112,7 @@ var setServer = &command{
 		if it.has("comment") {
 			s.comment = it.get("comment")
 		}
+		s.keep(it)
 		return nil, nil
 	},
 }
@@ -189,6 +234,16 @@ func showServers(x *exec, q *query, l *listing) *failure {
 			l.text("ipv6address", "NO")
 		}
 		l.counter("td", s.td)
+		for _, a := range serverKept {
+			switch v := s.kept[a.name]; {
+			case v == "" || x.lacks(a.name):
+				l.absent(a.name)
+			case a.kind == integer:
+				l.number(a.name, item{values: s.kept}.int(a.name))
+			default:
+				l.text(a.name, v)
+			}
+		}
 		if s.comment != "" {
 			l.text("comment", s.comment)
 		} else {

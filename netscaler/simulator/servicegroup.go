@@ -7,7 +7,7 @@ import (
 	"strings"
 )
 
-const serviceTypes = "HTTP FTP TCP UDP SSL SSL_BRIDGE SSL_TCP DTLS NNTP RPCSVR DNS ADNS SNMP RTSP DHCPRA ANY SIP_UDP SIP_TCP SIP_SSL PUSH SSL_PUSH DNS_TCP ADNS_TCP MYSQL MSSQL ORACLE MONGO MONGO_TLS RADIUS RADIUSLISTENER RDP DIAMETER SSL_DIAMETER TFTP SMPP PPTP GRE SYSLOGTCP SYSLOGUDP FIX SSL_FIX USER_TCP USER_SSL_TCP QUIC QUIC_BRIDGE IPFIX LOGSTREAM LOGSTREAM_SSL MQTT MQTT_TLS PROXY HTTP_QUIC"
+const serviceTypes = "HTTP FTP TCP UDP SSL SSL_BRIDGE SSL_TCP DTLS NNTP RPCSVR DNS ADNS SNMP RTSP DHCPRA ANY SIP_UDP SIP_TCP SIP_SSL PUSH SSL_PUSH DNS_TCP ADNS_TCP MYSQL MSSQL ORACLE MONGO MONGO_TLS RADIUS RADIUSLISTENER RDP DIAMETER SSL_DIAMETER TFTP SMPP PPTP GRE SYSLOGTCP SYSLOGUDP FIX SSL_FIX USER_TCP USER_SSL_TCP QUIC QUIC_BRIDGE IPFIX LOGSTREAM LOGSTREAM_SSL MQTT MQTT_TLS PROXY SSL_PROXY HTTP_QUIC DOT ADNS_DOT ADNS_DOH KAFKA_BROKER KAFKA_PRODUCER"
 
 const yesNo, onOff, enabled = "YES NO", "ON OFF", "ENABLED DISABLED"
 
@@ -54,6 +54,15 @@ var groupAttrs = []attr{
 	{name: "bootstrap", kind: choice, enum: yesNo, fixed: true},
 	{name: "nodefaultbindings", cli: "nodefaultBindings", kind: choice, enum: yesNo, fixed: true},
 	{name: "topicname", cli: "topicName", fixed: true},
+	{name: "quicprofilename", cli: "quicProfileName"},
+	{name: "sc", kind: choice, enum: onOff},
+	{name: "riseapbrstatsmsgcode", cli: "riseApbrStatsMsgCode", kind: integer, max: 4294967295, fixed: true},
+}
+
+// boundMonitorAttrs give a monitor that is bound to the group another weight.
+var boundMonitorAttrs = []attr{
+	{name: "monitor_name_svc", cli: "monitorName"},
+	{name: "dup_weight", kind: integer, min: 1, max: 100},
 }
 
 // groupDefaults are what a group shows that was given nothing.
@@ -69,7 +78,8 @@ var groupDefaults = map[string]string{
 var groupName = attr{name: "servicegroupname", kind: identifier, required: true}
 
 var addGroup = &command{
-	cli: "add serviceGroup", words: []string{"servicegroupname", "servicetype"}, attrs: groupAttrs,
+	cli: "add serviceGroup", words: []string{"servicegroupname", "servicetype"},
+	attrs: append(slices.Clone(groupAttrs), boundMonitorAttrs...), // which mean nothing yet: no monitor is bound
 	run: func(x *exec, it item) (func(), *failure) {
 		name := it.get("servicegroupname")
 		if g := x.groupNamed(name); g != nil {
@@ -81,7 +91,7 @@ var addGroup = &command{
 		g := &group{name: name, kind: it.get("servicetype"), since: x.now, wording: x.wording,
 			values: map[string]string{}, index: map[memberKey]*member{}, down: map[netip.AddrPort]bool{}}
 		for k, v := range it.values {
-			if k != "servicegroupname" && k != "servicetype" && k != "state" {
+			if !slices.Contains([]string{"servicegroupname", "servicetype", "state", "monitor_name_svc", "dup_weight"}, k) {
 				g.values[k] = v
 			}
 		}
@@ -120,10 +130,11 @@ func (g *group) consistent() *failure {
 }
 
 // setGroup changes attributes of the group or, if a server and a port are
-// given, of that member.
+// given, of that member, or of a monitor that is bound.
 var setGroup = &command{
 	cli: "set serviceGroup", words: []string{"servicegroupname", "servername", "port"},
-	attrs: append(slices.DeleteFunc(slices.Clone(groupAttrs), func(a attr) bool { return a.fixed }), memberSettings...),
+	attrs: slices.Concat(slices.DeleteFunc(slices.Clone(groupAttrs), func(a attr) bool { return a.fixed && a.name != "autoscale" }),
+		memberSettings, boundMonitorAttrs),
 	run: func(x *exec, it item) (func(), *failure) {
 		g, f := x.findGroup(it)
 		if f != nil {
@@ -135,10 +146,16 @@ var setGroup = &command{
 		if it.has("servername") {
 			return nil, x.setMember(g, it)
 		}
+		if mode := it.get("autoscale"); mode != "" && mode != g.value("autoscale") && len(g.members) > 0 {
+			return nil, fail(codeNotPermitted)
+		}
+		if f := g.weighMonitor(it); f != nil {
+			return nil, f
+		}
 		before := maps.Clone(g.values)
 		for k, v := range it.values {
 			switch {
-			case k == "servicegroupname":
+			case slices.Contains([]string{"servicegroupname", "monitor_name_svc", "dup_weight"}, k):
 			case isMemberSetting(k):
 				return nil, fail(codePrerequisite, k, "serverName")
 			default:
@@ -153,26 +170,71 @@ var setGroup = &command{
 	},
 }
 
-// unsetGroup gives attributes their defaults; their values say only that they
-// are meant.
+// weighMonitor takes what the item says of a monitor that is bound. The command
+// line has one word for the two weights.
+func (g *group) weighMonitor(it item) *failure {
+	name := it.get("monitor_name_svc")
+	if weight := it.get("weight"); name != "" && weight != "" {
+		it.values["dup_weight"] = weight
+		delete(it.values, "weight")
+	}
+	switch {
+	case name == "" && it.has("dup_weight"):
+		return fail(codePrerequisite, "dup_weight", "monitorName")
+	case name == "":
+		return nil
+	case !it.has("dup_weight"):
+		return fail(codePrerequisite, "monitorName", "weight")
+	}
+	i := slices.IndexFunc(g.monitors, func(m monitorLink) bool { return m.name == name })
+	if i < 0 {
+		return fail(codeNoResource, "monitorName", name)
+	}
+	g.monitors[i].weight = it.int("dup_weight")
+	return nil
+}
+
+// unsetGroup gives attributes their defaults, of the group or of a member; their
+// values say only that they are meant, but for what names the member.
 var unsetGroup = &command{
-	cli: "unset serviceGroup", words: []string{"servicegroupname"}, attrs: unsettable(setGroup.attrs),
+	cli: "unset serviceGroup", words: []string{"servicegroupname", "servername", "port"}, attrs: unsettable(setGroup.attrs),
 	run: func(x *exec, it item) (func(), *failure) {
 		g, f := x.findGroup(it)
 		if f != nil {
 			return nil, f
 		}
+		if it.has("servername") != it.has("port") {
+			return nil, fail(codePrerequisite, "port", "serverName")
+		}
+		var m *member
+		if it.has("servername") {
+			if m, f = x.findMember(g, it); f != nil {
+				return nil, f
+			}
+		}
 		for k := range it.values {
-			delete(g.values, k)
+			switch _, known := memberDefaults[k]; {
+			case known && m == nil:
+				return nil, fail(codePrerequisite, k, "serverName")
+			case known:
+				m.set(item{values: map[string]string{k: memberDefaults[k]}})
+			default:
+				delete(g.values, k)
+			}
 		}
 		return nil, nil
 	},
 }
 
+// memberDefaults are what a member has that was given nothing.
+var memberDefaults = map[string]string{
+	"weight": "1", "customserverid": "", "serverid": "0", "hashid": "0", "order": "0", "nameserver": "", "dbsttl": "0",
+}
+
 func unsettable(attrs []attr) []attr {
-	out := []attr{groupName}
+	out := []attr{groupName, serverAttr, portAttr}
 	for _, a := range attrs {
-		if a.name != "servicegroupname" && !isMemberSetting(a.name) {
+		if !slices.ContainsFunc(out, func(o attr) bool { return o.name == a.name }) {
 			out = append(out, attr{name: a.name, cli: a.cli, kind: flag})
 		}
 	}

@@ -31,11 +31,12 @@ type Options struct {
 	// without one may do what those of the configuration allow, if it has the user,
 	// and else everything.
 	Policies map[string]*regexp.Regexp
-	// Version is the answer of nsversion. Default: a 14.1 build.
+	// Version is the answer of nsversion. Default: that of the configuration, or a
+	// 14.1 build.
 	Version string
 	// Lacks names what this build does not know: a type ("macroapi"), an
-	// attribute ("order", "customserverid"), "bulkbindings", "arrays", or an
-	// action ("action=unbind").
+	// attribute ("order", "customserverid"), "bulkbindings", "arrays", an action
+	// ("action=unbind"), or "encoded separators" in args and filter.
 	Lacks []string
 
 	// KeepAlive keeps connections open. Default: every answer says

@@ -39,6 +39,7 @@ type server struct {
 	td      int // traffic domain: each has addresses of its own
 	comment string
 	v6      string // whether a domain has IPv6 addresses; empty: not said
+	kept    map[string]string
 	*wording
 }
 

@@ -2,8 +2,10 @@ package simulator
 
 import (
 	"cmp"
+	"fmt"
 	"net/http"
 	"net/netip"
+	"regexp"
 	"slices"
 	"strings"
 	"sync/atomic"
@@ -120,8 +122,43 @@ func showVersion(x *exec, q *query, l *listing) *failure {
 	return nil
 }
 
+// version is that of the configuration, whose first line names it, unless an
+// option does.
 func (s *Simulator) version() string {
-	return cmp.Or(s.opt.Version, "NetScaler NS14.1: Build 29.72.nc, Date: Jul 22 2024, 20:36:51   (64-bit)")
+	release, build := "14.1", "29.72"
+	for _, l := range s.partitions[0].lines {
+		if head := releaseRE.FindStringSubmatch(l.text); head != nil {
+			release, build = head[1], head[2]
+		}
+		if l.of != nil || !strings.HasPrefix(strings.TrimPrefix(l.text, "\ufeff"), "#") {
+			break
+		}
+	}
+	return cmp.Or(s.opt.Version, fmt.Sprintf("NetScaler NS%s: Build %s.nc, Date: Jul 22 2024, 20:36:51   (64-bit)", release, build))
+}
+
+var releaseRE = regexp.MustCompile(`^\x{feff}?#NS(\d+\.\d+) Build (\d+\.\d+)`)
+
+func showHostname(x *exec, q *query, l *listing) *failure {
+	l.begin()
+	l.text("hostname", cmp.Or(x.partitions[0].seen.hostname, "ns"))
+	l.end()
+	return nil
+}
+
+// showRunning and showSaved are the ns.conf as one text, as inventories back it up.
+func showRunning(x *exec, q *query, l *listing) *failure {
+	l.begin()
+	l.text("response", string(x.dump(x.now)))
+	l.end()
+	return nil
+}
+
+func showSaved(x *exec, q *query, l *listing) *failure {
+	l.begin()
+	l.text("textblob", string(x.saved))
+	l.end()
+	return nil
 }
 
 // showClusterNodes lists the nodes of a cluster, of which the simulator is one

@@ -76,15 +76,12 @@ func (x *exec) written(c *command, it item) {
 		if o == w { // something built-in, of which this is the first line
 			break
 		}
-		if o != nil {
-			o.extra = append(o.extra, w.extra...)
+		if o == nil {
+			return
 		}
-		// A saved configuration sets virtual servers and monitors that it adds; what
-		// else is not an add or a bind is an administrator's.
-		if noun := c.cli[len(verb)+1:]; verb != "set" || noun != vservers.noun && noun != monitors.noun {
-			if o != nil {
-				o.stale = true
-			}
+		o.extra = append(o.extra, w.extra...)
+		if !x.loading { // an administrator's
+			o.stale = true
 			return
 		}
 		w = o

@@ -28,6 +28,16 @@ func Explain(err error, keys Keys) error {
 	return err
 }
 
+// agreesOnNothing: it is an alert of TLS, for which crypto/tls has no type, that says
+// that the two have no version or no cipher in common.
+func agreesOnNothing(alert error) bool {
+	switch alert.Error() {
+	case "tls: handshake failure", "tls: protocol version not supported", "tls: insufficient security level":
+		return true
+	}
+	return false
+}
+
 // Advice is what to do about the error of a connection; "" if there is nothing to
 // add. lasting: it is about whom to trust, or how to speak to them, so that trying
 // again cannot help.
@@ -57,6 +67,10 @@ func Advice(err error, keys Keys) (advice string, lasting bool) {
 			return "name the file of the certificates to trust in " + keys.CAFile + ", or pin it: " + pin, true
 		}
 		return "replace the certificate, or pin it: " + pin, true
+	case errors.As(err, &connect) && connect.Op == "remote error" && agreesOnNothing(connect.Err):
+		return "the server takes neither TLS 1.2 nor 1.3, or none of their ciphers that are safe; enable them there", true
+	case strings.Contains(err.Error(), "-bit keys are insecure"): // of crypto/rsa, which has no type for it
+		return "the key of the server's certificate is too short; give it a certificate with a key of 2048 bits", true
 	case errors.Is(err, http.ErrSchemeMismatch), errors.As(err, &record):
 		return "the port does not speak TLS; is it the https port?", true
 	case errors.As(err, &cert):

@@ -3,9 +3,14 @@ package trust_test
 import (
 	"bufio"
 	"bytes"
+	"crypto"
+	"crypto/rsa"
 	"crypto/tls"
 	"errors"
+	"fmt"
 	"io"
+	"log"
+	"math/big"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -211,5 +216,34 @@ func TestHTTPToAPortThatExpectsTLS(t *testing.T) {
 	err = trust.Explain(send(&http.Transport{}, "http://"+listener.Addr().String()), trust.Keys{})
 	if err == nil || !strings.HasSuffix(err.Error(), "; the port expects TLS; write https:// in the URL") {
 		t.Error(err)
+	}
+}
+
+// Old appliances have a factory certificate with a key of 512 bits, which nothing in
+// Go accepts, pinned or not.
+func TestAKeyThatIsTooShort(t *testing.T) {
+	key := &rsa.PublicKey{N: new(big.Int).SetBit(big.NewInt(1), 511, 1), E: 65537}
+	err := rsa.VerifyPKCS1v15(key, crypto.SHA256, make([]byte, 32), make([]byte, 64))
+	if advice, lasting := trust.Advice(fmt.Errorf("tls: %w", err), trust.Keys{}); !strings.Contains(advice, "2048 bits") || !lasting {
+		t.Errorf("%v: %q", err, advice)
+	}
+}
+
+// A server with which no version of TLS and no cipher is shared, as old appliances
+// are, will not agree a second later either.
+func TestAServerThatAgreesOnNothing(t *testing.T) {
+	for name, config := range map[string]*tls.Config{
+		"version": {MaxVersion: tls.VersionTLS11, MinVersion: tls.VersionTLS10},
+		"cipher":  {MaxVersion: tls.VersionTLS12, CipherSuites: []uint16{tls.TLS_RSA_WITH_RC4_128_SHA}},
+	} {
+		server := httptest.NewUnstartedServer(http.NotFoundHandler())
+		server.TLS = config
+		server.Config.ErrorLog = log.New(io.Discard, "", 0)
+		server.StartTLS()
+		defer server.Close()
+		err := send(client(trust.Of(server.Certificate())), server.URL)
+		if advice, lasting := trust.Advice(err, trust.Keys{}); !strings.HasSuffix(advice, "enable them there") || !lasting {
+			t.Errorf("%s: %v: %q", name, err, advice)
+		}
 	}
 }
