@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/urfave/cli/v2"
+	"k8s.io/klog/v2"
 
 	"nitrox/sync"
 	"nitrox/sync/config"
@@ -63,6 +64,7 @@ func (p *program) sync(c *cli.Context, dryRun bool) error {
 	if j.log, err = logger(c, &watched{Writer: j.line.over(p.stderr), lost: j.logLost}, j.terse); err != nil {
 		return err
 	}
+	klog.SetSlogLogger(j.log)
 	if c.IsSet("app") {
 		j.apps = c.StringSlice("app")
 	}

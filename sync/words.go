@@ -163,8 +163,8 @@ func Short(d time.Duration) string {
 	return two(24*time.Hour, "d", time.Hour, "h")
 }
 
-// OneLine makes text that came from outside fit to print: see [redact.Line].
-func OneLine(s string) string { return redact.Line(strings.ReplaceAll(s, "\n", "; "), 400) }
+// OneLine makes text that came from outside fit to print: see [redact.Lines].
+func OneLine(s string) string { return redact.Lines(s, 400) }
 
 // text is an error fit to print; empty for none.
 func text(err error) string {

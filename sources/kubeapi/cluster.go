@@ -131,7 +131,7 @@ func (c *Cluster) load() (config *rest.Config, kubeconfig *api.Config, err error
 	for _, user := range kubeconfig.AuthInfos {
 		redact.Keep(string(user.ClientKeyData))
 		redact.Session(user.Token)
-		redact.Login(user.Username, user.Password)
+		redact.Keep(user.Password)
 		if p := user.AuthProvider; p != nil { // it makes requests of its own
 			redact.Session(p.Config["refresh-token"], p.Config["id-token"], p.Config["client-secret"])
 		}
