@@ -75,6 +75,9 @@ func (p *program) sync(c *cli.Context, dryRun bool) error {
 		if j.leading, err = lease.Open(lease.Config{Lease: c.String("leader-elect"), Log: j.log}); err != nil {
 			return fmt.Errorf("--leader-elect: %w", err)
 		}
+		if err := j.leading.Warning(); err != nil {
+			j.log.Warn("the kubeconfig of --leader-elect is not safe", "error", err)
+		}
 	}
 	watched := observe.Options{Version: release(), Every: c.Duration("loop")}
 	if j.leading != nil {
