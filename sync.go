@@ -64,7 +64,11 @@ func (p *program) sync(c *cli.Context, dryRun bool) error {
 	if j.log, err = logger(c, &watched{Writer: j.line.over(p.stderr), lost: j.logLost}, j.terse); err != nil {
 		return err
 	}
-	klog.SetSlogLogger(j.log)
+	remarks, err := logger(c, j.line.over(p.stderr), true)
+	if err != nil {
+		return err
+	}
+	klog.SetSlogLogger(remarks) // of client-go, which has much to say at the debug level
 	if c.IsSet("app") {
 		j.apps = c.StringSlice("app")
 	}
