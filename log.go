@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
-	"strings"
 	stdsync "sync"
 
 	"github.com/urfave/cli/v2"
@@ -46,7 +45,7 @@ func fit(_ []string, a slog.Attr) slog.Attr {
 // message is one for an operator that may hold text from outside, and is longer
 // than what a report has room for.
 func message(text string) string {
-	return redact.Line(strings.ReplaceAll(text, "\n", "; "), 4000)
+	return redact.Lines(text, 4000)
 }
 
 // logLost is told when the log cannot be written. A loop says so where a person

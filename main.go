@@ -3,17 +3,21 @@
 package main
 
 import (
+	"bufio"
 	"context"
 	"errors"
 	"fmt"
 	"io"
 	"log"
+	"log/slog"
 	"os"
 	"runtime"
 	"runtime/debug"
 	"strings"
+	"time"
 
 	_ "golang.org/x/crypto/x509roots/fallback" // for an image from scratch: the public CAs, where the system names none
+	"k8s.io/klog/v2"
 
 	"nitrox/sources/bounds"
 	"nitrox/sources/redact"
@@ -28,9 +32,12 @@ func main() {
 
 // mainWith is main with outputs of its own.
 func mainWith(stdout, stderr io.Writer) (code int) {
-	// Package net/http has things to say about servers, and quotes them.
+	// Package net/http has things to say about servers, and quotes them; so has
+	// client-go.
 	log.SetFlags(0)
 	log.SetOutput(remarks{stderr})
+	klog.SetSlogLogger(slog.New(slog.NewTextHandler(stderr, &slog.HandlerOptions{ReplaceAttr: fit})))
+	defer hear(stderr)()
 	return run(untilStopped(context.Background()), os.Args, stdout, stderr, environment())
 }
 
@@ -40,6 +47,42 @@ type remarks struct{ io.Writer }
 func (r remarks) Write(b []byte) (int, error) {
 	_, err := fmt.Fprintln(r.Writer, message(string(b)))
 	return len(b), err
+}
+
+// patience is how long the last words of a program are waited for that may have
+// left others behind, which keep its output open.
+const patience = time.Second
+
+// hear makes what credential plug-ins of a kubeconfig write to the standard error fit
+// to print: client-go hands them [os.Stderr]. The end of it waits for what they have
+// written.
+func hear(stderr io.Writer) (end func()) {
+	own := os.Stderr
+	r, w, err := os.Pipe()
+	if err != nil {
+		fmt.Fprintf(stderr, "nitrox: credential plug-ins of a kubeconfig cannot be heard: %v\n", err)
+		return func() {}
+	}
+	os.Stderr = w
+	heard := make(chan struct{})
+	go func() {
+		defer close(heard)
+		for lines := bufio.NewReaderSize(r, 16<<10); ; {
+			line, _, err := lines.ReadLine() // of a longer one, the rest is another
+			if err != nil {
+				return
+			}
+			_, _ = remarks{stderr}.Write(line) // there is no other place to say it
+		}
+	}()
+	return func() {
+		os.Stderr = own
+		_ = w.Close() // what is left is that of others
+		select {
+		case <-heard:
+		case <-time.After(patience):
+		}
+	}
 }
 
 // environment looks variables up as they were at the start. A credential plug-in

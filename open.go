@@ -16,12 +16,14 @@ import (
 
 // open makes a syncer of the mapping file as it is now. It contacts nothing.
 func (j *job) open() (*sync.Syncer, error) {
+	// No plug-in inherits them; j.lookup still has them. A mapping that is refused
+	// may leave another in use.
+	for _, name := range config.PasswordVariables(j.file(j.options)) {
+		_ = os.Unsetenv(name) // fails for no name but an odd one
+	}
 	m, err := config.Load(j.file(j.options), all.Kinds, j.lookup)
 	if err != nil {
 		return nil, err
-	}
-	for _, name := range m.PasswordVariables {
-		_ = os.Unsetenv(name) // no plug-in inherits it; j.lookup still has it
 	}
 	for _, w := range m.Warnings {
 		if !slices.Contains(j.warned, w) { // a loop says it again only of a mapping that changes it

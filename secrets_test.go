@@ -3,6 +3,7 @@ package main
 import (
 	"bufio"
 	"bytes"
+	"encoding/base64"
 	"encoding/json"
 	"fmt"
 	"html"
@@ -49,7 +50,7 @@ func parrot(form string) http.HandlerFunc {
 			w.WriteHeader(http.StatusNotFound)
 			fmt.Fprintf(w, "<html><body><pre>%s</pre></body></html>", html.EscapeString(text))
 		case "raw":
-			w.WriteHeader(http.StatusConflict)
+			w.WriteHeader(http.StatusUnauthorized)
 			io.WriteString(w, text)
 		case "unasked": // more than was asked for, on a connection that is kept
 			conn, _, err := w.(http.Hijacker).Hijack()
@@ -59,6 +60,22 @@ func parrot(form string) http.HandlerFunc {
 			}
 		case "ok": // not an answer to anything
 			io.WriteString(w, `"`+text)
+		case "status": // the line, the media type and the rest of the header
+			if conn, _, err := w.(http.Hijacker).Hijack(); err == nil {
+				line := strings.Join(strings.Fields(text), " ")
+				fmt.Fprintf(conn, "HTTP/1.1 500 %s\r\nContent-Type: %[1]s\r\nRetry-After: %[1]s\r\nConnection: close\r\n\r\n", line)
+				conn.Close()
+			}
+		case "keys":
+			w.Header().Set("Content-Type", "application/json")
+			_ = json.NewEncoder(w).Encode(map[string]any{text: text, "kind": text, "apiVersion": text, "items": text, "apps": []any{map[string]any{"id": text, text: 1}}})
+		case "base64 in lines":
+			w.WriteHeader(http.StatusBadRequest)
+			code := base64.StdEncoding.EncodeToString([]byte(text))
+			for ; len(code) > 76; code = code[76:] {
+				io.WriteString(w, code[:76]+"\r\n")
+			}
+			io.WriteString(w, code)
 		case "elsewhere":
 			w.Header().Set("Location", "https://user:"+r.Header.Get("Authorization")+"@example.com/?"+strings.Join(strings.Fields(text), "+"))
 			w.Header().Set("Retry-After", r.Header.Get("Authorization"))
@@ -78,7 +95,7 @@ func TestSecretsAreNeverPrinted(t *testing.T) {
 		bearer   = "kubeconfig-bearer/token+0123456789=="
 		issued   = "issued-by-the-plug-in.0123456789_abc"
 	)
-	for _, form := range []string{"json", "html", "raw", "ok", "elsewhere", "unasked"} {
+	for _, form := range []string{"json", "html", "raw", "ok", "elsewhere", "unasked", "status", "keys", "base64 in lines"} {
 		for _, loggedIn := range []bool{false, true} {
 			t.Run(fmt.Sprintf("%s, logged in %v", form, loggedIn), func(t *testing.T) {
 				dir := t.TempDir()
@@ -110,7 +127,9 @@ func TestSecretsAreNeverPrinted(t *testing.T) {
 					return write(name, fmt.Sprintf(`{"apiVersion": "v1", "kind": "Config", "clusters": [{"name": "c", "cluster": {"server": %q, "insecure-skip-tls-verify": true}}],
 						"users": [{"name": "u", "user": %s}], "contexts": [{"name": "x", "context": {"cluster": "c", "user": "u"}}]}`, api.URL, user))
 				}
-				plugin := write("plugin", fmt.Sprintf("#!/bin/sh\nenv > %s/environment\necho '{\"apiVersion\": \"client.authentication.k8s.io/v1\", \"kind\": \"ExecCredential\", \"status\": {\"token\": \"%s\"}}'\n", dir, issued))
+				plugin := write("plugin", fmt.Sprintf("#!/bin/sh\nenv > %[1]s/environment\nprintf 'a plug-in has the floor: %%s\\n' \"$(cat %[1]s/basic)\" >&2\n"+
+					"[ -e %[1]s/again ] && printf '{\"kind\": %%s, \"apiVersion\": \"v9\"}' \"$(cat %[1]s/basic.json)\" && exit\ntouch %[1]s/again\necho '{\"apiVersion\": \"client.authentication.k8s.io/v1\", \"kind\": \"ExecCredential\", \"status\": {\"token\": \"%[2]s\"}}'\n", dir, issued))
+				write("basic.json", quoted(basic))
 				write("basic", basic+"\n")
 				write("token", token+"\n")
 				mapping := write("nitrox.yaml", fmt.Sprintf(`
@@ -173,6 +192,15 @@ apps:
 					if shown := redacttest.Shown(text, append([]string{password, basic, token, bearer, issued}, nonEmpty(session)...)...); shown != "" {
 						t.Errorf("%s shows %q:\n%.3000s", what, shown, around(text, shown))
 					}
+				}
+				if !strings.Contains(log.String(), "a plug-in has the floor: ***") {
+					t.Errorf("what the plug-in says is not in the log:\n%s", log.String())
+				}
+				if form == "raw" && !strings.Contains(log.String(), "refreshing credentials") {
+					t.Errorf("client-go had nothing to say:\n%s", log.String())
+				}
+				if form == "keys" {
+					return // nobody repeats them
 				}
 				if form != "unasked" && len(pages["/readyz"]) < 100 || !strings.Contains(pages["/readyz"]+pages["the log"], "***") {
 					t.Errorf("nothing was echoed: %s\n%s", pages["/readyz"], log.String())

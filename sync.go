@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/urfave/cli/v2"
+	"k8s.io/klog/v2"
 
 	"nitrox/sync"
 	"nitrox/sync/config"
@@ -63,6 +64,11 @@ func (p *program) sync(c *cli.Context, dryRun bool) error {
 	if j.log, err = logger(c, &watched{Writer: j.line.over(p.stderr), lost: j.logLost}, j.terse); err != nil {
 		return err
 	}
+	remarks, err := logger(c, j.line.over(p.stderr), true)
+	if err != nil {
+		return err
+	}
+	klog.SetSlogLogger(remarks) // of client-go, which has much to say at the debug level
 	if c.IsSet("app") {
 		j.apps = c.StringSlice("app")
 	}
@@ -72,6 +78,9 @@ func (p *program) sync(c *cli.Context, dryRun bool) error {
 	if c.IsSet("leader-elect") {
 		if j.leading, err = lease.Open(lease.Config{Lease: c.String("leader-elect"), Log: j.log}); err != nil {
 			return fmt.Errorf("--leader-elect: %w", err)
+		}
+		if err := j.leading.Warning(); err != nil {
+			j.log.Warn("the kubeconfig of --leader-elect is not safe", "error", err)
 		}
 	}
 	watched := observe.Options{Version: release(), Every: c.Duration("loop")}

@@ -9,8 +9,6 @@ import (
 	"net/url"
 	"slices"
 	"time"
-
-	"nitrox/sources/redact"
 )
 
 // session is a log-in on one node. It does not change once it is in use, but
@@ -184,7 +182,6 @@ func (c *Client) login(ctx context.Context, base string, impatient bool) (*sessi
 	if err != nil {
 		return nil, fmt.Errorf("log in to %s: %w", base, err)
 	}
-	redact.Login(c.cfg.Username, password)
 	sum := sha256.Sum256([]byte(password))
 	if until := c.refusal.at.Add(loginPause); c.refusal.err != nil && sum == c.refusal.password && time.Now().Before(until) {
 		return nil, fmt.Errorf("%w; not tried again before the password changes, or %s", c.refusal.err, until.Format(time.TimeOnly))

@@ -62,6 +62,7 @@ var (
 		netip.MustParseAddr("168.63.129.16"):   true, // Azure
 		netip.MustParseAddr("192.0.0.192"):     true, // Oracle
 		netip.MustParseAddr("fd00:ec2::254"):   true, // AWS
+		netip.MustParseAddr("fd00:ec2::23"):    true, // AWS, for pods
 		netip.MustParseAddr("fd20:ce::254"):    true, // Google
 		netip.MustParseAddr("fd00:42::42"):     true, // Scaleway
 	}

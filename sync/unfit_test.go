@@ -43,6 +43,7 @@ func TestUnfitAddressesAreNeverBound(t *testing.T) {
 		"100.100.100.200:80":                        "the metadata service of a cloud",
 		"168.63.129.16:80":                          "the metadata service of a cloud",
 		"[fd00:ec2::254]:80":                        "the metadata service of a cloud",
+		"[fd00:ec2::23]:80":                         "the metadata service of a cloud",
 		"[fd20:ce::254]:80":                         "the metadata service of a cloud",
 		"192.0.2.10:443":                            "the address of netscaler edge",
 		"[2001:db8::10]:443":                        "the address of netscaler edge",

@@ -163,10 +163,10 @@ func Short(d time.Duration) string {
 	return two(24*time.Hour, "d", time.Hour, "h")
 }
 
-// OneLine makes text that came from outside fit to print: see [redact.Line]. Of what
-// others say less is kept where it comes in, so that a sentence of ours is whole
-// here, up to the remedy at its end.
-func OneLine(s string) string { return redact.Line(strings.ReplaceAll(s, "\n", "; "), 1200) }
+// OneLine makes text that came from outside fit to print: see [redact.Lines]. Of
+// what others say less is kept where it comes in, so that a sentence of ours is
+// whole here, up to the remedy at its end.
+func OneLine(s string) string { return redact.Lines(s, 1200) }
 
 // text is an error fit to print; empty for none.
 func text(err error) string {

@@ -89,11 +89,14 @@ func (c *Cluster) Connect() (*Client, error) {
 
 const maxKubeconfig = 4 << 20
 
-// Insecure says whether the kubeconfig tells not to verify the API server's
-// certificate.
-func (c *Cluster) Insecure() bool {
+// Warning is about a kubeconfig that tells not to verify the API server's
+// certificate, where nothing else does; nil: there is nothing to warn of.
+func (c *Cluster) Warning() error {
 	config, _, err := c.load()
-	return err == nil && config.Insecure
+	if err != nil || !config.Insecure || len(c.CertificateSHA256) > 0 {
+		return nil // what is wrong with it is told by whoever connects
+	}
+	return errors.New("its insecure-skip-tls-verify lets anyone between here and the API server read the credentials and change the answers; use certificate-authority")
 }
 
 // load finds out where the cluster is and who asks. kubeconfig is nil for a
@@ -131,7 +134,7 @@ func (c *Cluster) load() (config *rest.Config, kubeconfig *api.Config, err error
 	for _, user := range kubeconfig.AuthInfos {
 		redact.Keep(string(user.ClientKeyData))
 		redact.Session(user.Token)
-		redact.Login(user.Username, user.Password)
+		redact.Keep(user.Password)
 		if p := user.AuthProvider; p != nil { // it makes requests of its own
 			redact.Session(p.Config["refresh-token"], p.Config["id-token"], p.Config["client-secret"])
 		}

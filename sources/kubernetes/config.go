@@ -74,9 +74,9 @@ func checkNodes(problems *sources.Problems, types []AddressType, selector string
 // Warnings implements [sources.Warner].
 func (c Config) Warnings() error {
 	var problems sources.Problems
-	cluster := kubeapi.Cluster{Kubeconfig: c.Kubeconfig, Context: c.Context}
-	if cluster.Insecure() {
-		problems.Add("kubeconfig", "its insecure-skip-tls-verify lets anyone between here and the API server read the credentials and change the answers; use certificate-authority")
+	cluster := kubeapi.Cluster{Kubeconfig: c.Kubeconfig, Context: c.Context, CertificateSHA256: c.CertificateSHA256}
+	if err := cluster.Warning(); err != nil {
+		problems.Add("kubeconfig", "%w", err)
 	}
 	problems.Expose("kubeconfig", c.Kubeconfig)
 	return problems.Err()

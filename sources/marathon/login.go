@@ -50,7 +50,7 @@ func (c credentials) authorize(ctx context.Context, r *http.Request, again bool)
 		if err != nil {
 			return false, fmt.Errorf("read the password: %w", err)
 		}
-		redact.Login(c.config.Username, password)
+		redact.Keep(password)
 		r.SetBasicAuth(c.config.Username, password)
 		return true, nil
 	case c.config.TokenFile != "":

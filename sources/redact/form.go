@@ -3,81 +3,60 @@ package redact
 import (
 	"encoding/base64"
 	"encoding/hex"
+	"net/netip"
+	"regexp"
 	"slices"
 	"strings"
 	"unicode"
 	"unicode/utf8"
 )
 
-// form is what a secret looks like in some encoding, before it is escaped.
-type form struct {
-	text string
-	// alone: it only counts with neither a letter nor a digit beside it.
-	alone bool
-	// encoded: the word that it is a part of may hold more of the secret, or
-	// what goes with it.
-	encoded bool
+// short is the number of bytes up to which a secret is common: see [Common].
+const short = 3
+
+// common: a secret that messages consist of. They would mean nothing without it,
+// and tell it by what they lack.
+func common(secret string) bool {
+	_, err := netip.ParseAddr(secret)
+	return len(secret) <= short || err == nil || number.MatchString(secret) || known.common[secret]
 }
 
-// long is the number of bytes from which a secret is hidden wherever it occurs.
-// A shorter one is where it stands alone: a "1" is a part of many words and
-// numbers, without which a message would mean nothing, and would tell the secret
-// by what it lacks. longCode is the same for base64.
-const long, longCode = 4, 6
-
-// forms are those of a secret. In base64 it has three, since three bytes
-// become four letters and how many stand before it is not known; the letters at
-// its ends, which it shares with its neighbours, are not looked for.
-func (s secret) forms() (all []form) {
-	if !s.login {
-		all = append(all, form{text: s.text, alone: len(s.text) < long})
-	}
-	if len(s.text) >= long {
-		code := hex.EncodeToString([]byte(s.text))
-		all = append(all, form{text: code, encoded: true}, form{text: strings.ToUpper(code), encoded: true})
-	}
-	for before := range 3 {
-		for _, alphabet := range []*base64.Encoding{base64.RawStdEncoding, base64.RawURLEncoding} {
-			code := alphabet.EncodeToString(append(make([]byte, before), s.text...))
-			f := form{text: code[(before*8+5)/6 : (before+len(s.text))*8/6]}
-			f.alone, f.encoded = len(f.text) < longCode, len(f.text) >= longCode
-			if f.encoded || before == 0 {
-				all = append(all, f)
-			}
-		}
-	}
-	return slices.Compact(all)
-}
+var (
+	// number is one that a message may have: a port, a count, a status.
+	number = regexp.MustCompile(`^[0-9]{1,5}$`)
+	// label says that what follows is a secret.
+	label = regexp.MustCompile(`(?i)(?:(?:pass\w*|pwd|secret|token|cookie|session\w*|authorization)["'\\]*\s*[:=]\s*["'\\]*|\b(?:basic|bearer)\s+)$`)
+)
 
 // Of a secret that was cut off, the first part is hidden: of cutOff bytes or more
 // where the text ends, and elsewhere of twice as many that are half of it.
 const cutOff = 4
 
-// find returns where a form ends that begins at a place of text; 0: none does.
-func (f *form) find(text string, at int) (end int) {
-	got := 0
-	for got < len(f.text) && at+got < len(text) && text[at+got] == f.text[got] {
+// find returns where a secret ends that begins at a place of the view; 0: it does
+// not.
+func (v *view) find(secret string, at int) (end int) {
+	text, got := v.text, 0
+	for got < len(secret) && at+got < len(text) && text[at+got] == secret[got] {
 		got++
 	}
 	end = at + got
 	switch {
-	case got == len(f.text):
-	case f.alone, got < cutOff:
+	case got < min(cutOff, len(secret)):
 		return 0
-	case !atEnd(text, end) && (got < 2*cutOff || 2*got < len(f.text)):
-		return 0
-	}
-	if f.alone {
+	case common(secret):
 		before, _ := utf8.DecodeLastRuneInString(text[:at])
 		after, _ := utf8.DecodeRuneInString(text[end:])
-		if wordy(before) || wordy(after) {
+		said := v.decoded && !strings.ContainsFunc(text, func(r rune) bool { return r == utf8.RuneError || unicode.IsControl(r) })
+		if got < len(secret) || wordy(before) || wordy(after) || !said && !label.MatchString(text[max(0, at-40):at]) {
 			return 0
 		}
+	case got < len(secret) && !atEnd(text, end) && (got < 2*cutOff || 2*got < len(secret)):
+		return 0
 	}
 	return end
 }
 
-func wordy(r rune) bool { return unicode.IsLetter(r) || unicode.IsDigit(r) }
+func wordy(r rune) bool { return r != utf8.RuneError && (unicode.IsLetter(r) || unicode.IsDigit(r)) }
 
 // atEnd says whether a text ends at a place, but for an escape that was cut off.
 func atEnd(text string, end int) bool {
@@ -87,41 +66,86 @@ func atEnd(text string, end int) bool {
 // span is a part of a text.
 type span struct{ from, to int }
 
-// secrets are where secrets stand in the text that the view was made from.
-func (v view) secrets() (found []span) {
-	word := 0 // the end of the last that is hidden as a whole
+// secrets are where secrets stand in the text that the view was made from: as
+// they are, or in words that are base64 or hexadecimal, which are hidden as a
+// whole. deep: what such a word says may be encoded again as often.
+func (v *view) secrets(deep int) (found []span) {
 	for at := range len(v.text) {
-		if at < word || at+1 < len(v.text) && !known.begins[v.text[at]][v.text[at+1]] {
+		if at+1 < len(v.text) && !known.begins[v.text[at]][v.text[at+1]] {
 			continue // as almost always
 		}
-		list := known.byFirst[v.text[at]]
-		for i := range list {
-			f := &list[i]
-			from, to := at, f.find(v.text, at)
+		for _, secret := range known.byFirst[v.text[at]] {
+			to := v.find(secret, at)
 			if to == 0 {
 				continue
-			}
-			if f.encoded {
-				from = len(strings.TrimRightFunc(v.text[:at], coded))
-				to = len(v.text) - len(strings.TrimLeftFunc(v.text[to:], coded))
-				word = to
 			}
 			for to < len(v.text) && v.place(to) == v.place(to-1) {
 				to++ // to the end of an escape that stands for several bytes
 			}
-			found = append(found, span{v.place(from), v.place(to)})
+			found = append(found, span{v.place(at), v.place(to)})
+		}
+	}
+	if deep == 0 {
+		return found
+	}
+	for _, word := range code.FindAllStringIndex(v.text, -1) {
+		if slices.ContainsFunc(decoded(v.text[word[0]:word[1]]), func(text string) bool { return shows(text, deep-1) }) {
+			found = append(found, span{v.place(word[0]), v.place(word[1])})
 		}
 	}
 	return found
 }
+
+// encodings is how often a secret may have been encoded, one around the other.
+const encodings = 2
+
+// shows says whether there is a secret in what a word says.
+func shows(text string, deep int) bool {
+	return slices.ContainsFunc(views(view{text: text, decoded: true}), func(v view) bool { return len(v.secrets(deep)) > 0 })
+}
+
+// code is a word that may be base64 or hexadecimal.
+var code = regexp.MustCompile(`[A-Za-z0-9+/_-]{4,}=*`)
+
+// standard has the letters of base64 for URLs in the other alphabet.
+var standard = strings.NewReplacer("-", "+", "_", "/")
+
+// decoded is what a word may say. Where its code begins is not known: what stands
+// before it may be of the same letters.
+func decoded(word string) (all []string) {
+	word = standard.Replace(strings.TrimRight(word, "="))
+	for from := range min(4, len(word)-3) {
+		text := word[from:]
+		if len(text)%4 == 1 {
+			text = text[:len(text)-1] // half a byte
+		}
+		if plain, err := base64.RawStdEncoding.DecodeString(text); err == nil {
+			all = append(all, string(plain))
+		}
+		if len(word) < 8 {
+			break
+		}
+	}
+	for _, digits := range digits.FindAllString(word, -1) {
+		for from := range 2 {
+			text := digits[from:]
+			if plain, err := hex.DecodeString(text[:len(text)&^1]); err == nil {
+				all = append(all, string(plain))
+			}
+		}
+	}
+	return all
+}
+
+var digits = regexp.MustCompile(`[0-9A-Fa-f]{8,}`)
 
 // hide puts [Hidden] in the place of every secret in text.
 func hide(text string) string {
 	known.RLock()
 	defer known.RUnlock()
 	var found []span
-	for _, v := range views(text) {
-		found = append(found, v.secrets()...)
+	for _, v := range views(view{text: text}) {
+		found = append(found, v.secrets(encodings)...)
 	}
 	if len(found) == 0 {
 		return text
@@ -133,12 +157,8 @@ func hide(text string) string {
 		if i == 0 || s.from > done {
 			b.WriteString(text[done:s.from] + Hidden)
 		}
-		done = max(done, s.to)
+		// What stands at the end of a line says nothing of it.
+		done = max(done, s.from+len(strings.TrimRight(text[s.from:s.to], " \t\r\n")))
 	}
 	return b.String() + text[done:]
-}
-
-// coded: what base64 and hexadecimal consist of.
-func coded(r rune) bool {
-	return r < utf8.RuneSelf && (wordy(r) || strings.ContainsRune("+/=_-", r))
 }

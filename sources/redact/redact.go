@@ -25,33 +25,43 @@ const Hidden = "***"
 // sessions, of which a process that runs for a year has many.
 const recent = 256
 
-// secret is a text that must not be shown; login: only what it looks like when it
-// is encoded, since it begins with a user's name.
-type secret struct {
-	text  string
-	login bool
-}
-
 var known struct {
 	sync.RWMutex
-	lasting map[secret]bool
-	passing []secret       // the latest last
-	byFirst [256][]form    // what both look like, by the first byte
+	lasting map[string]bool
+	passing []string       // the latest last
+	byFirst [256][]string  // both, by the first byte
 	begins  [256][256]bool // the first two bytes of these
+	common  map[string]bool
+}
+
+func init() { Common("true", "false", "null", "none", "nitrox") }
+
+// Common makes known what messages consist of: the names in a mapping. A secret
+// that is one of them, or a number of up to five digits, an address, or no longer
+// than three bytes, is common too. It is only hidden where it is said to be a
+// secret, as in password=80, and where it is encoded.
+func Common(words ...string) {
+	known.Lock()
+	defer known.Unlock()
+	if known.common == nil {
+		known.common = map[string]bool{}
+	}
+	for _, word := range words {
+		known.common[word] = true
+	}
+}
+
+// IsCommon says whether a secret cannot be hidden wherever it stands.
+func IsCommon(secret string) bool {
+	known.RLock()
+	defer known.RUnlock()
+	return common(secret)
 }
 
 // Keep makes sure that no message shows the secrets, for as long as the process
 // lives. It is to be called before a secret is sent anywhere. Of a text of
 // several lines, such as a key, each line is a secret too.
 func Keep(secrets ...string) { learn(true, lines(secrets)) }
-
-// Login keeps the password of a user, also as HTTP's basic authentication sends
-// it.
-func Login(user, password string) {
-	if password != "" {
-		learn(true, append(lines([]string{password}), secret{user + ":" + password, true}))
-	}
-}
 
 // Session is Keep for what comes and goes: tokens, and the sessions of log-ins. Of
 // those that are never mentioned again it may forget the oldest.
@@ -97,30 +107,30 @@ func URL(text string) {
 		if !both { // a token
 			Keep(user)
 		}
-		Login(user, password)
+		Keep(password)
 		if plain, err := url.PathUnescape(password); err == nil {
-			Login(user, plain)
+			Keep(plain)
 		}
 	}
 }
 
 // lines are those of texts, each a secret of its own.
-func lines(texts []string) (all []secret) {
+func lines(texts []string) (all []string) {
 	for _, text := range texts {
 		for line := range strings.SplitSeq(text, "\n") {
 			if line = strings.TrimSpace(line); line != "" && !strings.HasPrefix(line, "-----") {
-				all = append(all, secret{text: line})
+				all = append(all, line)
 			}
 		}
 	}
 	return all
 }
 
-func learn(lasting bool, secrets []secret) {
+func learn(lasting bool, secrets []string) {
 	known.Lock()
 	defer known.Unlock()
 	if known.lasting == nil {
-		known.lasting = map[secret]bool{}
+		known.lasting = map[string]bool{}
 	}
 	changed := false
 	for _, s := range secrets {
@@ -142,15 +152,12 @@ func learn(lasting bool, secrets []secret) {
 	if !changed {
 		return
 	}
-	known.byFirst, known.begins = [256][]form{}, [256][256]bool{}
+	known.byFirst, known.begins = [256][]string{}, [256][256]bool{}
 	for _, s := range slices.AppendSeq(slices.Clone(known.passing), maps.Keys(known.lasting)) {
-		for _, f := range s.forms() {
-			first := f.text[0]
-			known.byFirst[first] = append(known.byFirst[first], f)
-			for second := range 256 {
-				if len(f.text) == 1 || int(f.text[1]) == second {
-					known.begins[first][second] = true
-				}
+		known.byFirst[s[0]] = append(known.byFirst[s[0]], s)
+		for second := range 256 {
+			if len(s) == 1 || int(s[1]) == second {
+				known.begins[s[0]][second] = true
 			}
 		}
 	}

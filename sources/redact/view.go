@@ -15,10 +15,12 @@ type view struct {
 	// at is where each byte of text stands in the text that it was made from,
 	// and at the end where that ends; nil: it is that text.
 	at []int
+	// decoded: the text is what a word in base64 or hexadecimal says.
+	decoded bool
 }
 
 // place is where the i-th byte stands in the original.
-func (v view) place(i int) int {
+func (v *view) place(i int) int {
 	if v.at == nil {
 		return i
 	}
@@ -29,18 +31,22 @@ func (v view) place(i int) int {
 // URL within a page much further, and a text may be made to cost much time.
 const deepest, mostViews = 4, 32
 
+// escapes are the characters that escapes begin with, and those of lines that
+// were broken.
+const escapes = "\\%&+\r\n"
+
 // views are all that a text can be taken for: there is no telling how often it
 // was escaped on its way, nor for what.
-func views(text string) []view {
-	all := []view{{text: text}}
-	if !strings.ContainsAny(text, `\%&+`) {
+func views(text view) []view {
+	all := []view{text}
+	if !strings.ContainsAny(text.text, escapes) {
 		return all
 	}
-	seen := map[string]bool{text: true}
+	seen := map[string]bool{text.text: true}
 	for layer, depth := all, 0; len(layer) > 0 && depth < deepest; depth++ {
 		var next []view
 		for _, v := range layer {
-			for _, unescape := range []func(string) (string, int){unescapeJSON, unescapeHTML, unescapePath, unescapeQuery} {
+			for _, unescape := range []func(string) (string, int){unescapeJSON, unescapeHTML, unescapePath, unescapeQuery, unfold} {
 				u := v.unescaped(unescape)
 				if !seen[u.text] && len(seen) < mostViews {
 					seen[u.text] = true
@@ -61,7 +67,7 @@ func (v view) unescaped(unescape func(string) (string, int)) view {
 	var at []int
 	for i := 0; i < len(v.text); {
 		plain, n := v.text[i:i+1], 1
-		if strings.IndexByte(`\%&+`, v.text[i]) >= 0 {
+		if strings.IndexByte(escapes, v.text[i]) >= 0 {
 			if p, length := unescape(v.text[i:]); length > 0 {
 				plain, n = p, length
 			}
@@ -72,7 +78,7 @@ func (v view) unescaped(unescape func(string) (string, int)) view {
 		}
 		i += n
 	}
-	return view{b.String(), append(at, v.place(len(v.text)))}
+	return view{b.String(), append(at, v.place(len(v.text))), v.decoded}
 }
 
 // letters behind a backslash stand for the characters of named.
@@ -131,6 +137,14 @@ func unescapeQuery(text string) (string, int) {
 		return " ", 1
 	}
 	return unescapePath(text)
+}
+
+// unfold takes lines for one that was broken, as long ones are in PEM and mail.
+func unfold(text string) (string, int) {
+	if text[0] != '\r' && text[0] != '\n' {
+		return "", 0
+	}
+	return "", len(text) - len(strings.TrimLeft(text, " \t\r\n"))
 }
 
 func hexadecimal(text string, digits int) (rune, bool) {

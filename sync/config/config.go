@@ -11,6 +11,7 @@ import (
 
 	"nitrox/netscaler"
 	"nitrox/sources"
+	"nitrox/sources/redact"
 	"nitrox/sync"
 
 	"gopkg.in/yaml.v3"
@@ -24,8 +25,6 @@ type Mapping struct {
 	Apps []sync.App
 	// Warnings are what is legal and unwise, such as http:// beyond loopback.
 	Warnings []Problem
-	// PasswordVariables are the environment variables that hold passwords.
-	PasswordVariables []string
 	// Advice is what validate warns of beside: it is common, and may be meant.
 	Advice []Problem
 	// Files is what is wrong with files that sources name. They are read again
@@ -53,7 +52,7 @@ type NetScaler struct {
 // be; nothing is contacted. If anything is wrong the error is [Problems], and
 // there is no mapping.
 func Load(file string, kinds []sources.Kind, lookup func(string) (string, bool)) (*Mapping, error) {
-	d := &decoder{file: file, dir: filepath.Dir(file), lookup: lookup, hidden: map[*yaml.Node][]hidden{}}
+	d := &decoder{file: file, dir: filepath.Dir(file), lookup: lookup, hidden: map[*yaml.Node][]hidden{}, secrets: map[*yaml.Node]string{}}
 	m := &Mapping{}
 	if root := d.document(); root != nil {
 		d.mapping(root, kinds, m)
@@ -61,7 +60,7 @@ func Load(file string, kinds []sources.Kind, lookup func(string) (string, bool))
 	if len(d.problems) > 0 {
 		return nil, Problems(inOrder(d.problems))
 	}
-	m.Warnings, m.PasswordVariables = inOrder(d.warnings), d.passwords
+	m.Warnings = inOrder(d.warnings)
 	m.Advice, m.Files = inOrder(d.advice), inOrder(m.Files)
 	return m, nil
 }
@@ -104,4 +103,23 @@ func (d *decoder) mapping(root *yaml.Node, kinds []sources.Kind, m *Mapping) {
 		d.missing(o, "apps", "there is nothing to keep in step")
 	}
 	d.apps(keys.Apps, defaults, appliances, defined, m)
+	d.common(m)
+}
+
+// common makes known what reports consist of, and warns of passwords that are too.
+func (d *decoder) common(m *Mapping) {
+	for name, n := range m.NetScalers {
+		redact.Common(name, n.Config.Username)
+	}
+	for name := range m.Sources {
+		redact.Common(name)
+	}
+	for _, a := range m.Apps {
+		redact.Common(a.Name, a.Group)
+	}
+	for n, password := range d.secrets {
+		if redact.IsCommon(password) {
+			d.warn(n, "password: is too short, or a name that reports consist of, so they may show it; choose a longer one")
+		}
+	}
 }

@@ -23,7 +23,7 @@ type decoder struct {
 	// show.
 	hidden                     map[*yaml.Node][]hidden
 	problems, warnings, advice []Problem
-	passwords                  []string // the variables that hold them
+	secrets                    map[*yaml.Node]string
 }
 
 func (d *decoder) add(line, column int, message string) {

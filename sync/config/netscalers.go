@@ -1,11 +1,13 @@
 package config
 
 import (
+	"cmp"
 	"crypto/x509"
 	"errors"
 	"fmt"
 	"net/netip"
 	"net/url"
+	"regexp"
 	"slices"
 	"time"
 
@@ -119,15 +121,20 @@ func (d *decoder) netscaler(n *yaml.Node, a *appliance) NetScaler {
 		d.problem(o.at("certificate_sha256"), "certificate_sha256: http:// has no certificate; write https://")
 	}
 	d.certificates(o, k.CAFile)
-	if err := sources.OpenToOthers(k.PasswordFile); err != nil && slices.ContainsFunc(urls, func(u *url.URL) bool { return !sources.Loopback(u.Hostname()) }) {
+	password := d.password(o, k)
+	if !slices.ContainsFunc(urls, func(u *url.URL) bool { return !sources.Loopback(u.Hostname()) }) {
+		// It is a simulator's.
+	} else if err := sources.OpenToOthers(k.PasswordFile); err != nil {
 		d.warn(o.at("password_file"), "password_file: %v", err)
+	} else if text, err := password.Reveal(); err == nil {
+		d.secrets[cmp.Or(o.values["password"], o.values["password_file"], o.node)] = text
 	}
 	return NetScaler{
 		Config: netscaler.Config{
 			URLs:               names(urls, func(u *url.URL) string { return u.String() }),
 			Instance:           instance,
 			Username:           d.username(o, k),
-			Password:           d.password(o, k),
+			Password:           password,
 			CAFile:             string(k.CAFile),
 			ServerName:         k.ServerName,
 			InsecureSkipVerify: k.InsecureSkipVerify,
@@ -184,6 +191,21 @@ func (d *decoder) password(o *object, k netscalerKeys) netscaler.Secret {
 	return netscaler.Secret{}
 }
 
+var passwordVariable = regexp.MustCompile(`\bpassword["']?\s*:\s*["']?\$\{([A-Za-z_][A-Za-z0-9_]*)\}`)
+
+// PasswordVariables are the environment variables that hold the passwords of a
+// mapping file, whatever else is wrong with it; none if it cannot be read.
+func PasswordVariables(file string) (names []string) {
+	text, err := read(file)
+	if err != nil {
+		return nil // which loading it says
+	}
+	for _, found := range passwordVariable.FindAllSubmatch(text, -1) {
+		names = append(names, string(found[1]))
+	}
+	return names
+}
+
 // passwordText reads a password that must be one variable and nothing else.
 // What else stands there may be the password itself, and is not repeated.
 func (d *decoder) passwordText(n *yaml.Node) netscaler.Secret {
@@ -196,7 +218,6 @@ func (d *decoder) passwordText(n *yaml.Node) netscaler.Secret {
 		d.problem(n, "password: must not be written in this file; write ${NAME} for an environment variable that holds it, or use password_file")
 		return netscaler.Secret{}
 	}
-	d.passwords = append(d.passwords, name[1])
 	password, set := d.lookup(name[1])
 	if !set {
 		d.problem(n, "password: the environment variable %s is not set", name[1])

@@ -46,6 +46,7 @@ func TestWhatIsUnwiseIsWarnedAbout(t *testing.T) {
 		"Docker with TLS":                 {source: "docker: {host: tcp://10.0.0.5:2376, ca_file: ca, cert_file: cert, key_file: secret}"},
 		"Docker's key":                    {password: 0o644, url: "http://127.0.0.1", source: "docker: {host: tcp://10.0.0.5:2376, ca_file: ca, cert_file: cert, key_file: secret}", want: []string{"key_file: " + read}},
 		"an API server that is not known": {source: "kubernetes: {kubeconfig: insecure}", want: []string{"kubeconfig: its " + insecure}},
+		"an API server that is pinned":    {source: "kubernetes: {kubeconfig: insecure, certificate_sha256: [" + strings.Repeat("ab", 32) + "]}"},
 		"an API server":                   {source: "kubernetes: {kubeconfig: secure}"},
 		"a kubeconfig for all":            {password: 0o644, url: "http://127.0.0.1", source: "kubernetes: {kubeconfig: secure}", want: []string{"kubeconfig: " + read}},
 		"passwords for all":               {password: 0o644, source: "marathon: {urls: [https://m], username: op, password_file: secret}", want: []string{"password_file: " + read, "password_file: " + read}},
@@ -129,5 +130,28 @@ func TestSecretsOfContainersAreNotWarnedAbout(t *testing.T) {
 	m, err := load(t, fmt.Sprintf(minimal, "password_file: "+filepath.Join(dir, "password")), lookup)
 	if err != nil || len(m.Warnings) != 0 {
 		t.Errorf("%v, %v", m, err)
+	}
+}
+
+// Reports consist of names, ports and addresses: a password that is one of them can
+// only be told from it where it is said to be one.
+func TestAPasswordThatReportsMayShowIsWarnedOf(t *testing.T) {
+	for password, warned := range map[string]bool{
+		"a": true, "80": true, "edge": true, "op": true, "lab": true, "AccountService": true, "sg-account": true, "10.0.0.1": true, "true": true,
+		"hunter2": false, "edges": false, "123456": false,
+	} {
+		for _, url := range []string{"https://192.0.2.10", "http://127.0.0.1:8088"} {
+			m, err := load(t, fmt.Sprintf(`
+netscalers: {edge: {url: %q, username: op, password: "${PW}"}}
+sources: {lab: {plain: {path: x}}}
+apps: [{name: AccountService, service_group: sg-account, only: [10.0.0.0/8], from: [{source: lab, app: a}]}]
+`, url), func(string) (string, bool) { return password, true })
+			if err != nil {
+				t.Fatal(err)
+			}
+			if found := strings.Contains(fmt.Sprint(m.Warnings), "choose a longer one"); found != (warned && strings.HasPrefix(url, "https")) {
+				t.Errorf("%q at %s: %v", password, url, m.Warnings)
+			}
+		}
 	}
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"net/http"
 	"net/http/httptest"
 	"strconv"
@@ -50,6 +51,10 @@ func (a *apiserver) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		spec, _ := sent["spec"].(map[string]any)
 		if seconds, _ := spec["leaseDurationSeconds"].(float64); seconds < 1 {
 			refuse(422, "spec.leaseDurationSeconds: must be greater than 0")
+			return
+		}
+		if n, _ := spec["leaseTransitions"].(float64); n < 0 || n > math.MaxInt32 {
+			refuse(400, "json: cannot unmarshal number into Go struct field LeaseSpec.spec.leaseTransitions of type int32")
 			return
 		}
 		for _, key := range []string{"acquireTime", "renewTime"} {

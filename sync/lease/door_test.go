@@ -4,6 +4,8 @@ import (
 	"context"
 	"encoding/pem"
 	"fmt"
+	"maps"
+	"math"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -11,6 +13,7 @@ import (
 	"strings"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"nitrox/sync/lease"
@@ -116,5 +119,57 @@ contexts: [{name: a, context: {cluster: c}}, {name: b, context: {cluster: c}}]}`
 		if err == nil || !strings.Contains(err.Error(), want) || !strings.HasPrefix(err.Error(), "lease nitrox/nitrox: ") {
 			t.Errorf("want %q: %v", want, err)
 		}
+	}
+}
+
+// The lease says who may write, so the way to it is warned about as a source's is.
+func TestAnAPIServerThatIsNotVerifiedIsWarnedOf(t *testing.T) {
+	for _, insecure := range []bool{false, true} {
+		outside(t, fmt.Sprintf(`{apiVersion: v1, kind: Config, clusters: [{name: c, cluster: {server: "https://192.0.2.1", insecure-skip-tls-verify: %v}}],
+users: [{name: u, user: {token: secret}}], contexts: [{name: c, context: {cluster: c, user: u}}]}`, insecure))
+		l, err := lease.Open(lease.Config{Lease: "nitrox/nitrox"})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := l.Warning(); (err != nil) != insecure || insecure && !strings.Contains(err.Error(), "use certificate-authority") {
+			t.Errorf("insecure %v: %v", insecure, err)
+		}
+	}
+}
+
+// Whatever stands in a lease, somebody can lead after its time.
+func TestNothingInALeaseKeepsOthersFromIt(t *testing.T) {
+	for name, spec := range map[string]map[string]any{
+		"too many transitions":    {"leaseTransitions": math.MaxInt32},
+		"negative transitions":    {"leaseTransitions": -7},
+		"a long duration":         {"leaseDurationSeconds": math.MaxInt32},
+		"a negative duration":     {"leaseDurationSeconds": -5},
+		"no duration":             {"leaseDurationSeconds": 0},
+		"null everywhere":         {"leaseDurationSeconds": nil, "leaseTransitions": nil, "renewTime": nil, "acquireTime": nil},
+		"renewed in the future":   {"renewTime": "2999-01-01T00:00:00.000000Z", "acquireTime": "2999-01-01T00:00:00.000000Z"},
+		"renewed at no time":      {"renewTime": "soon"},
+		"a long and a strange id": {"holderIdentity": strings.Repeat("x\n\u202e", 10_000)},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				server := newAPIServer()
+				of := map[string]any{"holderIdentity": "gone", "leaseDurationSeconds": 15, "leaseTransitions": 1}
+				maps.Copy(of, spec)
+				server.set(map[string]any{"apiVersion": "coordination.k8s.io/v1", "kind": "Lease",
+					"metadata": map[string]any{"namespace": "nitrox", "name": "nitrox"}, "spec": of})
+				l, err := lease.New(lease.Config{Lease: "nitrox/nitrox", Identity: "here"}, &road{server: server})
+				if err != nil {
+					t.Fatal(err)
+				}
+				ctx, stop := context.WithTimeout(t.Context(), 15*time.Minute)
+				defer stop()
+				led := false
+				l.Run(ctx, func(context.Context) { led = true })
+				n, _ := server.lease()["spec"].(map[string]any)["leaseTransitions"].(float64)
+				if !led || n < 1 || n > math.MaxInt32 {
+					t.Errorf("leads: %v; %v", led, server.lease()["spec"])
+				}
+			})
+		})
 	}
 }

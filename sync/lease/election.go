@@ -3,6 +3,7 @@ package lease
 import (
 	"context"
 	"errors"
+	"math"
 	"math/rand/v2"
 	"time"
 
@@ -140,7 +141,7 @@ func (l *Lease) write(ctx context.Context, o *object) error {
 	if l.seen.HolderIdentity == l.identity {
 		next.AcquireTime = l.seen.AcquireTime
 	} else if o != nil {
-		next.LeaseTransitions++
+		next.LeaseTransitions = min(max(next.LeaseTransitions, 0), math.MaxInt32-1) + 1 // more the API server refuses
 	}
 	o, err := l.leases.write(limited, o, next)
 	if err != nil {

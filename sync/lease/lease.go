@@ -121,6 +121,9 @@ func newLease(c Config) (*Lease, error) {
 		log: c.Log.With("lease", c.Lease), leases: at}, nil
 }
 
+// Warning is about how the API server is reached; nil: there is nothing to warn of.
+func (l *Lease) Warning() error { return l.leases.cluster.Warning() }
+
 // Held says whether this process leads, for long enough to begin a write: nil,
 // or an error that wraps [ErrNotLeading]. It is to be asked right before each
 // write, since a process may have been stopped between any two of its steps.
