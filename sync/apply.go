@@ -306,18 +306,28 @@ func (v *visit) lookAgain(ctx context.Context, op netscaler.Op, changes []netsca
 		}, err
 	}
 	groups, err := v.ns.Client.Read(ctx, keys(names))
+	now := map[string]map[netip.AddrPort]netscaler.Member{}
 	return func(c netscaler.Change) (bool, error) {
-		now, err := groups.Members(c.Group)
-		return inEffect(c, now), err
+		members, err := groups.Members(c.Group)
+		if now[c.Group] == nil {
+			now[c.Group] = byAddress(members)
+		}
+		return inEffect(c, now[c.Group]), err
 	}, err
 }
 
+// byAddress are the members by their addresses; of those that share one, the first.
+func byAddress(members []netscaler.Member) map[netip.AddrPort]netscaler.Member {
+	all := make(map[netip.AddrPort]netscaler.Member, len(members))
+	for _, m := range slices.Backward(members) {
+		all[m.Addr] = m
+	}
+	return all
+}
+
 // inEffect says whether a group is as the change would have it.
-func inEffect(c netscaler.Change, now []netscaler.Member) bool {
-	for _, m := range now {
-		if m.Addr != c.Addr {
-			continue
-		}
+func inEffect(c netscaler.Change, now map[netip.AddrPort]netscaler.Member) bool {
+	if m, there := now[c.Addr]; there {
 		switch c.Op {
 		case netscaler.Bind:
 			return m.State == netscaler.Enabled

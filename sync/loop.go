@@ -214,11 +214,9 @@ func (d *schedule) begin(selected []string, apps []App, now time.Time, interval 
 		return selected
 	}
 	names := []string{} // not nil, which would be all
+	among := among(selected)
 	for _, app := range apps {
-		if selected != nil && !slices.Contains(selected, app.Name) {
-			continue
-		}
-		if slices.ContainsFunc(app.From, func(f From) bool { return hinted[f.Source] }) {
+		if among(app.Name) && slices.ContainsFunc(app.From, func(f From) bool { return hinted[f.Source] }) {
 			names = append(names, app.Name)
 		}
 	}

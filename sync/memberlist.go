@@ -62,12 +62,15 @@ func (v *visit) byList(o *Outcome) bool { return o.Plan.MemberList && !v.ordinar
 // it has now, as they are, but for the changes. Members that are leaving it are
 // not named again. Out are those that the changes take out.
 func memberList(now []netscaler.Member, changes []netscaler.Change) (list, out []netscaler.Member) {
+	of := map[netip.AddrPort][]netscaler.Change{}
+	for _, c := range changes {
+		of[c.Addr] = append(of[c.Addr], c)
+	}
 	there := map[netip.AddrPort]bool{}
 	for _, m := range now {
 		removed, enabled := false, false
-		for _, c := range changes {
+		for _, c := range of[m.Addr] {
 			switch {
-			case c.Addr != m.Addr:
 			case removes(c):
 				removed = true
 			case c.Op == netscaler.Set:
@@ -236,7 +239,7 @@ func (v *visit) giveListsOnce(ctx context.Context, outcomes []*Outcome, removing
 		v.errs = append(v.errs, fmt.Errorf("read again after setting the members of a group: %w", err))
 	}
 	for i, o := range given {
-		members, unread := v.looks[o].members, v.looks[o].err
+		now, unread := byAddress(v.looks[o].members), v.looks[o].err
 		made := 0
 		for j := range o.Done {
 			d := &o.Done[j]
@@ -244,7 +247,7 @@ func (v *visit) giveListsOnce(ctx context.Context, outcomes []*Outcome, removing
 				continue
 			}
 			switch d.Took = time.Since(began); {
-			case unread == nil && inEffect(d.Change, members):
+			case unread == nil && inEffect(d.Change, now):
 				d.Err = nil
 				made++
 			case errs[i] != nil:
