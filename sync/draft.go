@@ -265,6 +265,7 @@ func (d *draft) propose() {
 			d.Desired = d.Desired.doubting(doubt)
 		}
 	}
+	d.proposal = Plan{} // it may be large
 	plan := Diff(d.App.Group, d.Desired, d.members, d.App.Policy)
 	switch {
 	case d.missing && d.App.Create.MemberList && d.byList:

@@ -264,7 +264,7 @@ func (d Done) attrs() []any {
 	attrs := []any{"member", d.Addr.String()}
 	switch {
 	case !ofMember(d.Op):
-		attrs = []any{"what", Subject(d.Change)}
+		attrs = []any{"what", Subject(*d.Change)}
 	case d.Weight > 0:
 		attrs = append(attrs, "weight", d.Weight)
 	}

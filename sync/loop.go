@@ -253,7 +253,7 @@ func (c repeats) note(r Result, now time.Time, every time.Duration) (again []str
 			if !d.Made() {
 				continue
 			}
-			key := fmt.Sprintf("%s of %s in %s on %s", d.Op, Subject(d.Change), d.Group, o.NetScaler)
+			key := fmt.Sprintf("%s of %s in %s on %s", d.Op, Subject(*d.Change), d.Group, o.NetScaler)
 			c[key] = append(c[key], now)
 			if len(c[key]) == often {
 				again = append(again, key)

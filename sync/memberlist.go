@@ -185,7 +185,7 @@ func (v *visit) justSeen(o *Outcome) bool {
 // because its answer does not say what became of each member. What the plan was made
 // from can be the first, and what follows one list is the first of the next.
 func (v *visit) giveListsOnce(ctx context.Context, outcomes []*Outcome, removing bool) (unlike []*Outcome) {
-	mine := func(d Done) bool { return inList(d.Change) && removes(d.Change) == removing }
+	mine := func(d Done) bool { return inList(*d.Change) && removes(*d.Change) == removing }
 	var work []*Outcome
 	for _, o := range outcomes {
 		if v.byList(o) && slices.ContainsFunc(o.Done, mine) {
@@ -212,7 +212,7 @@ func (v *visit) giveListsOnce(ctx context.Context, outcomes []*Outcome, removing
 		var changes []netscaler.Change
 		for _, d := range o.Done {
 			if mine(d) {
-				changes = append(changes, d.Change)
+				changes = append(changes, *d.Change)
 			}
 		}
 		seen := v.looks[o]
@@ -247,15 +247,15 @@ func (v *visit) giveListsOnce(ctx context.Context, outcomes []*Outcome, removing
 				continue
 			}
 			switch d.Took = time.Since(began); {
-			case unread == nil && inEffect(d.Change, now):
+			case unread == nil && inEffect(*d.Change, now):
 				d.Err = nil
 				made++
 			case errs[i] != nil:
-				d.Err = v.once(notListed(d.Change, errs[i]))
+				d.Err = v.once(notListed(*d.Change, errs[i]))
 			case unread != nil:
-				d.Err = notListed(d.Change, fmt.Errorf("%w: %w", netscaler.ErrUnsure, unread))
+				d.Err = notListed(*d.Change, fmt.Errorf("%w: %w", netscaler.ErrUnsure, unread))
 			default:
-				d.Err = notListed(d.Change, errNotSo)
+				d.Err = notListed(*d.Change, errNotSo)
 				unlike = append(unlike, o)
 			}
 		}
@@ -278,12 +278,12 @@ func (v *visit) byOrdinaryCalls(ctx context.Context, outcomes []*Outcome, removi
 	for _, o := range outcomes {
 		v.ordinary[o] = true
 		for i := range o.Done {
-			if d := &o.Done[i]; inList(d.Change) && removes(d.Change) == removing {
+			if d := &o.Done[i]; inList(*d.Change) && removes(*d.Change) == removing {
 				d.Err = errNotReached
 			}
-			if d := &o.Done[i]; loses(d.Change) {
+			if d := &o.Done[i]; loses(*d.Change) {
 				drain := o.App.Policy.Drain
-				d.Change = leaveBy([]netscaler.Change{d.Change}, drain > 0, drain)[0]
+				d.Change = &leaveBy([]netscaler.Change{*d.Change}, drain > 0, drain)[0]
 			}
 		}
 	}

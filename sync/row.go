@@ -87,7 +87,7 @@ func (o Outcome) Rows() []Row {
 			continue
 		}
 		var r *Row
-		switch c := d.Change; {
+		switch c := *d.Change; {
 		case c.Op == netscaler.Set, c.State == netscaler.Enabled && c.Op == netscaler.Enable:
 			// Of a member that serves, or that was enabled just before.
 			j, there := at[c.Addr]

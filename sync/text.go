@@ -94,7 +94,7 @@ func textApp(b *bytes.Buffer, o Outcome, r Result) {
 	}
 	shares := o.shares()
 	for _, d := range o.Changes() {
-		textChange(b, kinds[d.Op].mark, d.Change, shares)
+		textChange(b, kinds[d.Op].mark, *d.Change, shares)
 		if d.Failed() {
 			fmt.Fprintf(b, "      NOT MADE: %s\n", text(d.Err))
 		}
