@@ -215,7 +215,7 @@ func (c *Client) write(op Op, body any, n int) *call {
 // an IPv6 address, which the official clients send as they are.
 func (c *Client) single(op Op, it item) *call {
 	if op == ReplaceMembers {
-		return c.list(it.change)
+		return c.list(*it.change)
 	}
 	if op != Unbind {
 		return c.write(op, it.body(op), 1)

@@ -33,7 +33,7 @@ func (b *batch) removeServers(ctx context.Context) {
 			err = ErrGone
 		default:
 			asked[name] = true
-			if err = b.client.removeServer(ctx, it.change); err != nil && refused(err) == nil && !errors.Is(err, ErrInUse) && !errors.Is(err, ErrGone) {
+			if err = b.client.removeServer(ctx, *it.change); err != nil && refused(err) == nil && !errors.Is(err, ErrInUse) && !errors.Is(err, ErrGone) {
 				b.stop(err)
 			}
 		}

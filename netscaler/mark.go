@@ -119,14 +119,25 @@ func (b *batch) see(ctx context.Context, items []item, made func(Member) bool) (
 		names[i] = it.change.Group
 	}
 	groups, err := b.client.Read(ctx, names)
+	type place struct {
+		group string
+		addr  netip.AddrPort
+	}
+	shown := map[place]bool{}
+	for _, group := range slices.Compact(slices.Sorted(slices.Values(names))) {
+		members, _ := groups.Members(group) // the error is each item's
+		for _, m := range members {
+			shown[place{group, m.Addr}] = shown[place{group, m.Addr}] || made(m)
+		}
+	}
 	for _, it := range unsaid {
-		members, wrong := groups.Members(it.change.Group)
+		_, wrong := groups.Members(it.change.Group)
 		switch {
 		case err != nil:
 			b.errs[it.i] = fmt.Errorf("%w; reading it again: %w", b.errs[it.i], err)
 		case wrong != nil:
 			b.errs[it.i] = fmt.Errorf("%w; reading it again: %w", b.errs[it.i], wrong)
-		case slices.ContainsFunc(members, func(m Member) bool { return m.Addr == it.change.Addr && made(m) }):
+		case shown[place{it.change.Group, it.change.Addr}]:
 			b.errs[it.i] = nil
 			seen = append(seen, it)
 		}

@@ -26,7 +26,7 @@ func (c *Client) Do(ctx context.Context, op Op, changes []Change) (errs []error)
 	b := &batch{client: c, op: op, errs: errs}
 	for i, change := range changes {
 		if errs[i] = change.check(op); errs[i] == nil {
-			b.items = append(b.items, item{i: i, change: change})
+			b.items = append(b.items, item{i: i, change: &changes[i]})
 		}
 	}
 	switch op {
@@ -116,7 +116,7 @@ var errRange = errors.New("not sent: a name with brackets means several")
 // name, never both (error 1092).
 type item struct {
 	i      int // of the change
-	change Change
+	change *Change
 	server string // to bind by; empty: by address
 	cut    bool   // the mark is too long
 }

@@ -85,6 +85,28 @@ func Absent(what, name string, known []string) error {
 	return absent(fmt.Sprintf("there is no %s %s%s", what, name, DidYouMean(name, known)))
 }
 
+// Names are those that a source has, for its answers about others. To look for the
+// nearest takes the longer the more there are, so of many that are missing only the
+// first are told it.
+type Names struct {
+	// All gives them in order. It is called once.
+	All     func() []string
+	all     []string
+	missing int
+}
+
+// Absent is [Absent] of a name that is not among them.
+func (n *Names) Absent(what, name string) error {
+	const told = 20
+	if n.missing++; n.missing > told {
+		return Absent(what, name, nil)
+	}
+	if n.missing == 1 {
+		n.all = n.All()
+	}
+	return Absent(what, name, n.all)
+}
+
 type absent string
 
 func (a absent) Error() string        { return string(a) }

@@ -27,8 +27,8 @@ func (v *visit) apply(ctx context.Context, outcomes []*Outcome) {
 			continue
 		}
 		o.Done = make([]Done, len(o.Plan.Changes))
-		for i, c := range o.Plan.Changes {
-			o.Done[i] = Done{Change: c, Err: errNotReached}
+		for i := range o.Plan.Changes {
+			o.Done[i] = Done{Change: &o.Plan.Changes[i], Err: errNotReached}
 		}
 		if len(o.Done) > 0 {
 			work = append(work, o)
@@ -162,14 +162,14 @@ func (v *visit) removeNow(ctx context.Context, outcomes []*Outcome) {
 // mayRemove says whether there are removals that may be made. If what comes
 // before them failed, they are marked so.
 func (o *Outcome) mayRemove() bool {
-	if slices.ContainsFunc(o.Done, func(d Done) bool { return !removes(d.Change) && d.Err != nil }) {
+	if slices.ContainsFunc(o.Done, func(d Done) bool { return !removes(*d.Change) && d.Err != nil }) {
 		o.settle(isRemoval, errAddFirst)
 		return false
 	}
 	return slices.ContainsFunc(o.Done, isRemoval)
 }
 
-func isRemoval(d Done) bool { return removes(d.Change) }
+func isRemoval(d Done) bool { return removes(*d.Change) }
 
 // settle says of some of the changes why they were not made.
 func (o *Outcome) settle(which func(Done) bool, err error) {
@@ -187,7 +187,7 @@ func (v *visit) do(ctx context.Context, outcomes []*Outcome, op netscaler.Op) {
 	var all []*Done
 	for _, o := range outcomes {
 		for i := range o.Done {
-			if d := &o.Done[i]; d.Op == op && !(v.byList(o) && inList(d.Change)) {
+			if d := &o.Done[i]; d.Op == op && !(v.byList(o) && inList(*d.Change)) {
 				all = append(all, d)
 				delete(v.looks, o)
 			}
@@ -204,7 +204,7 @@ func (v *visit) do(ctx context.Context, outcomes []*Outcome, op netscaler.Op) {
 	}
 	changes := make([]netscaler.Change, len(all))
 	for i, d := range all {
-		changes[i] = d.Change
+		changes[i] = *d.Change
 	}
 	ctx = context.WithoutCancel(ctx)
 	began := time.Now()
@@ -306,18 +306,28 @@ func (v *visit) lookAgain(ctx context.Context, op netscaler.Op, changes []netsca
 		}, err
 	}
 	groups, err := v.ns.Client.Read(ctx, keys(names))
+	now := map[string]map[netip.AddrPort]netscaler.Member{}
 	return func(c netscaler.Change) (bool, error) {
-		now, err := groups.Members(c.Group)
-		return inEffect(c, now), err
+		members, err := groups.Members(c.Group)
+		if now[c.Group] == nil {
+			now[c.Group] = byAddress(members)
+		}
+		return inEffect(c, now[c.Group]), err
 	}, err
 }
 
+// byAddress are the members by their addresses; of those that share one, the first.
+func byAddress(members []netscaler.Member) map[netip.AddrPort]netscaler.Member {
+	all := make(map[netip.AddrPort]netscaler.Member, len(members))
+	for _, m := range slices.Backward(members) {
+		all[m.Addr] = m
+	}
+	return all
+}
+
 // inEffect says whether a group is as the change would have it.
-func inEffect(c netscaler.Change, now []netscaler.Member) bool {
-	for _, m := range now {
-		if m.Addr != c.Addr {
-			continue
-		}
+func inEffect(c netscaler.Change, now map[netip.AddrPort]netscaler.Member) bool {
+	if m, there := now[c.Addr]; there {
 		switch c.Op {
 		case netscaler.Bind:
 			return m.State == netscaler.Enabled

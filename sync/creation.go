@@ -94,9 +94,9 @@ var errNotCreated = errors.New("not attempted: what it would be bound to was not
 // rest of its changes is not attempted, so that the next pass finds the group
 // without members and goes on.
 func (o *Outcome) created() bool {
-	failed := slices.ContainsFunc(o.Done, func(d Done) bool { return creates(d.Change) && d.Err != nil })
+	failed := slices.ContainsFunc(o.Done, func(d Done) bool { return creates(*d.Change) && d.Err != nil })
 	for i := range o.Done {
-		if d := &o.Done[i]; failed && !creates(d.Change) {
+		if d := &o.Done[i]; failed && !creates(*d.Change) {
 			d.Err = errNotCreated
 		}
 	}

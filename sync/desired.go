@@ -52,7 +52,11 @@ var errNotAsked = errors.New("its sources were not asked")
 // ready if either says so.
 func Union(from []From, answers []sources.Answer, p Policy) Desired {
 	var doubts []error
-	var all []Endpoint
+	given := 0
+	for _, answer := range answers {
+		given += len(answer.Endpoints)
+	}
+	all := make([]Endpoint, 0, given)
 	unit := unit(answers)
 	for i, f := range from {
 		var answer sources.Answer // of no answer, a doubt
@@ -83,7 +87,11 @@ func confirmed(first, second sources.Answer) sources.Answer {
 	if d := second.Doubt(); d != nil && (doubt == nil || !errors.Is(d, sources.ErrAbsent)) {
 		doubt = d
 	}
-	both := sources.NewAnswer(slices.Concat(second.Endpoints, first.Endpoints), second.LeftOut, doubt)
+	endpoints := second.Endpoints
+	if !slices.Equal(first.Endpoints, second.Endpoints) {
+		endpoints = slices.Concat(second.Endpoints, first.Endpoints)
+	}
+	both := sources.NewAnswer(endpoints, second.LeftOut, doubt)
 	both.Virtual = maps.Clone(first.Virtual)
 	if both.Virtual == nil {
 		both.Virtual = second.Virtual
@@ -131,7 +139,7 @@ func merge(all []Endpoint) []Endpoint {
 	})
 	// A group cannot have an address twice, for two protocols; agreeing refuses
 	// the one that it does not take.
-	var one []Endpoint
+	one := all[:0]
 	for _, e := range all {
 		last := len(one) - 1
 		if last < 0 || one[last].Addr != e.Addr {
@@ -143,7 +151,7 @@ func merge(all []Endpoint) []Endpoint {
 			one[last].Order = e.Order
 		}
 	}
-	return one
+	return slices.Clone(one) // which is all that is kept
 }
 
 // scale brings weights above 100, the NetScaler's maximum, back in proportion.

@@ -140,12 +140,14 @@ func (v *visit) withServers(ctx context.Context, drafts []*draft) (left []*draft
 	for _, d := range drafts {
 		domains := map[string]string{}
 		var doubts []error
+		said := map[string]bool{}
 		for _, m := range d.inQuestion() {
 			domain, err := all.Domain(m.Server)
 			if trouble != nil {
 				err = trouble
 			}
-			if err != nil && !slices.ContainsFunc(doubts, func(e error) bool { return e.Error() == err.Error() }) {
+			if err != nil && !said[err.Error()] {
+				said[err.Error()] = true
 				doubts = append(doubts, err)
 			}
 			if domain != "" {
@@ -266,6 +268,7 @@ func (d *draft) propose() {
 			d.Desired = d.Desired.doubting(doubt)
 		}
 	}
+	d.proposal = Plan{} // it may be large
 	plan := Diff(d.App.Group, d.Desired, d.members, d.App.Policy)
 	switch {
 	case d.missing && d.App.Create.MemberList && d.byList:
@@ -323,10 +326,14 @@ func heldIfCollapsed(drafts []*draft, plans []Plan) []Plan {
 			drops[source] = append(drops[source], nothing && lost > 0)
 		}
 	}
+	broken := map[string]bool{}
+	for source, all := range drops {
+		broken[source] = collapsed(all)
+	}
 	held := slices.Clone(plans)
 	for i, d := range drafts {
 		for source, nothing := range d.saysNothing() {
-			if nothing && !d.App.Policy.Forced && held[i].HeldBy == nil && collapsed(drops[source]) {
+			if nothing && !d.App.Policy.Forced && held[i].HeldBy == nil && broken[source] {
 				held[i] = holdCollapsed(held[i], source, len(drops[source]))
 			}
 		}

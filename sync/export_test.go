@@ -1,12 +1,14 @@
 package sync
 
+import "nitrox/netscaler"
+
 // The decisions that properties test by themselves.
 var (
 	Collapsed  = collapsed
 	Confirmed  = confirmed
 	Drastic    = drastic
 	Guard      = guard
-	InEffect   = inEffect
+	InEffect   = func(c netscaler.Change, now []netscaler.Member) bool { return inEffect(c, byAddress(now)) }
 	Lost       = lost
 	MemberList = memberList
 	Ready      = ready

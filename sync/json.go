@@ -154,7 +154,7 @@ func jsonOutcome(o Outcome) jsonApp {
 		}
 	}
 	for _, d := range o.Changes() {
-		j := jsonOf(d.Change)
+		j := jsonOf(*d.Change)
 		j.Made = d.Made()
 		if d.Failed() {
 			j.Error = text(d.Err)

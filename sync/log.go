@@ -2,6 +2,7 @@ package sync
 
 import (
 	"context"
+	"crypto/sha256"
 	"fmt"
 	"log/slog"
 	"maps"
@@ -25,8 +26,8 @@ const (
 // over. Its zero value is of no pass yet.
 type Chronicle struct {
 	troubles map[string]*episode
-	notes    map[string]time.Time // when each was last logged
-	gists    map[Place]string     // how each app was found
+	notes    map[string]time.Time        // when each was last logged
+	gists    map[Place][sha256.Size]byte // how each app was found
 }
 
 // episode is a trouble that lasts, or is over since less than stillAfter.
@@ -48,7 +49,7 @@ type episode struct {
 func (c *Chronicle) Log(ctx context.Context, log *slog.Logger, r Result, at time.Time) (news bool) {
 	news = c.troubles == nil // the first pass
 	if news {
-		c.troubles, c.notes, c.gists = map[string]*episode{}, map[string]time.Time{}, map[Place]string{}
+		c.troubles, c.notes, c.gists = map[string]*episode{}, map[string]time.Time{}, map[Place][sha256.Size]byte{}
 	}
 	for _, o := range r.Outcomes {
 		for _, d := range o.Done {
@@ -74,14 +75,17 @@ func (c *Chronicle) Log(ctx context.Context, log *slog.Logger, r Result, at time
 	return news
 }
 
-// gist is how an app was found, in the same words while it stays so.
-func (o Outcome) gist() string {
-	gist := string(o.Status())
+// gist is how an app was found, the same while it stays so: a digest, since there
+// is one for as long as the program runs.
+func (o Outcome) gist() (gist [sha256.Size]byte) {
+	h := sha256.New()
+	fmt.Fprint(h, o.Status())
 	if o.Done == nil {
 		for _, c := range o.Plan.Changes {
-			gist += fmt.Sprintf("\n%v %s %d %d", c.Op, Subject(c), c.Weight, c.Order)
+			fmt.Fprintf(h, "\n%v %s %d %d", c.Op, Subject(c), c.Weight, c.Order)
 		}
 	}
+	h.Sum(gist[:0])
 	return gist
 }
 
@@ -260,7 +264,7 @@ func (d Done) attrs() []any {
 	attrs := []any{"member", d.Addr.String()}
 	switch {
 	case !ofMember(d.Op):
-		attrs = []any{"what", Subject(d.Change)}
+		attrs = []any{"what", Subject(*d.Change)}
 	case d.Weight > 0:
 		attrs = append(attrs, "weight", d.Weight)
 	}

@@ -214,11 +214,9 @@ func (d *schedule) begin(selected []string, apps []App, now time.Time, interval 
 		return selected
 	}
 	names := []string{} // not nil, which would be all
+	among := among(selected)
 	for _, app := range apps {
-		if selected != nil && !slices.Contains(selected, app.Name) {
-			continue
-		}
-		if slices.ContainsFunc(app.From, func(f From) bool { return hinted[f.Source] }) {
+		if among(app.Name) && slices.ContainsFunc(app.From, func(f From) bool { return hinted[f.Source] }) {
 			names = append(names, app.Name)
 		}
 	}
@@ -255,7 +253,7 @@ func (c repeats) note(r Result, now time.Time, every time.Duration) (again []str
 			if !d.Made() {
 				continue
 			}
-			key := fmt.Sprintf("%s of %s in %s on %s", d.Op, Subject(d.Change), d.Group, o.NetScaler)
+			key := fmt.Sprintf("%s of %s in %s on %s", d.Op, Subject(*d.Change), d.Group, o.NetScaler)
 			c[key] = append(c[key], now)
 			if len(c[key]) == often {
 				again = append(again, key)

@@ -62,12 +62,15 @@ func (v *visit) byList(o *Outcome) bool { return o.Plan.MemberList && !v.ordinar
 // it has now, as they are, but for the changes. Members that are leaving it are
 // not named again. Out are those that the changes take out.
 func memberList(now []netscaler.Member, changes []netscaler.Change) (list, out []netscaler.Member) {
+	of := map[netip.AddrPort][]netscaler.Change{}
+	for _, c := range changes {
+		of[c.Addr] = append(of[c.Addr], c)
+	}
 	there := map[netip.AddrPort]bool{}
 	for _, m := range now {
 		removed, enabled := false, false
-		for _, c := range changes {
+		for _, c := range of[m.Addr] {
 			switch {
-			case c.Addr != m.Addr:
 			case removes(c):
 				removed = true
 			case c.Op == netscaler.Set:
@@ -182,7 +185,7 @@ func (v *visit) justSeen(o *Outcome) bool {
 // because its answer does not say what became of each member. What the plan was made
 // from can be the first, and what follows one list is the first of the next.
 func (v *visit) giveListsOnce(ctx context.Context, outcomes []*Outcome, removing bool) (unlike []*Outcome) {
-	mine := func(d Done) bool { return inList(d.Change) && removes(d.Change) == removing }
+	mine := func(d Done) bool { return inList(*d.Change) && removes(*d.Change) == removing }
 	var work []*Outcome
 	for _, o := range outcomes {
 		if v.byList(o) && slices.ContainsFunc(o.Done, mine) {
@@ -209,7 +212,7 @@ func (v *visit) giveListsOnce(ctx context.Context, outcomes []*Outcome, removing
 		var changes []netscaler.Change
 		for _, d := range o.Done {
 			if mine(d) {
-				changes = append(changes, d.Change)
+				changes = append(changes, *d.Change)
 			}
 		}
 		seen := v.looks[o]
@@ -236,7 +239,7 @@ func (v *visit) giveListsOnce(ctx context.Context, outcomes []*Outcome, removing
 		v.errs = append(v.errs, fmt.Errorf("read again after setting the members of a group: %w", err))
 	}
 	for i, o := range given {
-		members, unread := v.looks[o].members, v.looks[o].err
+		now, unread := byAddress(v.looks[o].members), v.looks[o].err
 		made := 0
 		for j := range o.Done {
 			d := &o.Done[j]
@@ -244,15 +247,15 @@ func (v *visit) giveListsOnce(ctx context.Context, outcomes []*Outcome, removing
 				continue
 			}
 			switch d.Took = time.Since(began); {
-			case unread == nil && inEffect(d.Change, members):
+			case unread == nil && inEffect(*d.Change, now):
 				d.Err = nil
 				made++
 			case errs[i] != nil:
-				d.Err = v.once(notListed(d.Change, errs[i]))
+				d.Err = v.once(notListed(*d.Change, errs[i]))
 			case unread != nil:
-				d.Err = notListed(d.Change, fmt.Errorf("%w: %w", netscaler.ErrUnsure, unread))
+				d.Err = notListed(*d.Change, fmt.Errorf("%w: %w", netscaler.ErrUnsure, unread))
 			default:
-				d.Err = notListed(d.Change, errNotSo)
+				d.Err = notListed(*d.Change, errNotSo)
 				unlike = append(unlike, o)
 			}
 		}
@@ -275,12 +278,12 @@ func (v *visit) byOrdinaryCalls(ctx context.Context, outcomes []*Outcome, removi
 	for _, o := range outcomes {
 		v.ordinary[o] = true
 		for i := range o.Done {
-			if d := &o.Done[i]; inList(d.Change) && removes(d.Change) == removing {
+			if d := &o.Done[i]; inList(*d.Change) && removes(*d.Change) == removing {
 				d.Err = errNotReached
 			}
-			if d := &o.Done[i]; loses(d.Change) {
+			if d := &o.Done[i]; loses(*d.Change) {
 				drain := o.App.Policy.Drain
-				d.Change = leaveBy([]netscaler.Change{d.Change}, drain > 0, drain)[0]
+				d.Change = &leaveBy([]netscaler.Change{*d.Change}, drain > 0, drain)[0]
 			}
 		}
 	}

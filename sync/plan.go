@@ -50,7 +50,7 @@ func Diff(group string, want Desired, actual []netscaler.Member, p Policy) Plan 
 	for _, e := range want.Endpoints {
 		wanted[e.Addr] = e
 	}
-	var plan Plan
+	plan := Plan{Changes: make([]netscaler.Change, 0, many(wanted, actual, p, want.Doubt()))}
 	change := func(op netscaler.Op, m netscaler.Member, why string) *netscaler.Change {
 		plan.Changes = append(plan.Changes, netscaler.Change{Op: op, Group: group, Member: m, Why: why})
 		return &plan.Changes[len(plan.Changes)-1]
@@ -124,6 +124,20 @@ func Diff(group string, want Desired, actual []netscaler.Member, p Policy) Plan 
 		slices.SortFunc(members, byAddr)
 	}
 	return plan
+}
+
+// many is about how many changes there will be: as they are the largest part of a
+// large plan, it is not grown to that bit by bit.
+func many(wanted map[netip.AddrPort]Endpoint, actual []netscaler.Member, p Policy, doubt error) int {
+	come, gone := len(wanted), 0
+	for _, m := range actual {
+		if _, stays := wanted[m.Addr]; stays {
+			come--
+		} else if doubt == nil && m.NotOurs == "" && inside(m.Addr.Addr(), p.Only) {
+			gone++
+		}
+	}
+	return max(come, 0) + gone
 }
 
 func byOrder(a, b netscaler.Change) int {

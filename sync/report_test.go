@@ -24,7 +24,7 @@ var update = flag.Bool("update", false, "rewrite the expected reports")
 // outcomes are what became of a plan's changes.
 func outcomes(plan sync.Plan, took time.Duration, errs ...error) (done []sync.Done) {
 	for i, c := range plan.Changes {
-		done = append(done, sync.Done{Change: c, Err: errs[i], Took: took})
+		done = append(done, sync.Done{Change: &c, Err: errs[i], Took: took})
 	}
 	return done
 }

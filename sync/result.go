@@ -33,9 +33,9 @@ type Outcome struct {
 
 // Done is what became of one change.
 type Done struct {
-	netscaler.Change
-	Err  error         // why it was not made; nil: it was
-	Took time.Duration // how long the calls lasted by which it was tried; 0: none was sent
+	*netscaler.Change               // the plan's, or what was made in its place
+	Err               error         // why it was not made; nil: it was
+	Took              time.Duration // how long the calls lasted by which it was tried; 0: none was sent
 }
 
 // Result is what a pass found and did. Reports, exit code and log lines are
@@ -173,8 +173,8 @@ func (o Outcome) Changes() []Done {
 		return o.Done
 	}
 	planned := make([]Done, len(o.Plan.Changes))
-	for i, c := range o.Plan.Changes {
-		planned[i] = Done{Change: c, Err: errPlanned}
+	for i := range o.Plan.Changes {
+		planned[i] = Done{Change: &o.Plan.Changes[i], Err: errPlanned}
 	}
 	return planned
 }

@@ -58,6 +58,7 @@ type Row struct {
 func (o Outcome) Rows() []Row {
 	said := o.origins()
 	all := make([]Row, 0, len(o.Plan.Kept)+len(o.Plan.Changes)+len(o.Plan.Held)+len(o.Plan.Draining))
+	at := make(map[netip.AddrPort]int, cap(all)) // the first row of each
 	put := func(m netscaler.Member, s Standing, why string) *Row {
 		r := Row{Addr: m.Addr, Standing: s, Weight: m.Weight, Order: m.Order, Why: OneLine(why)}
 		switch {
@@ -65,6 +66,9 @@ func (o Outcome) Rows() []Row {
 			r.Name = OneLine(m.Server)
 		case !ownName(m):
 			r.Server = OneLine(m.Server)
+		}
+		if _, there := at[m.Addr]; !there {
+			at[m.Addr] = len(all)
 		}
 		all = append(all, r)
 		return &all[len(all)-1]
@@ -83,11 +87,11 @@ func (o Outcome) Rows() []Row {
 			continue
 		}
 		var r *Row
-		switch c := d.Change; {
+		switch c := *d.Change; {
 		case c.Op == netscaler.Set, c.State == netscaler.Enabled && c.Op == netscaler.Enable:
 			// Of a member that serves, or that was enabled just before.
-			j := slices.IndexFunc(all, func(r Row) bool { return r.Addr == c.Addr })
-			if j < 0 {
+			j, there := at[c.Addr]
+			if !there {
 				continue
 			}
 			r = &all[j]

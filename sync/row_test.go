@@ -46,7 +46,7 @@ func TestEachAddressIsInOneRow(t *testing.T) {
 		if rapid.Bool().Draw(t, "applied") {
 			o.Done = []sync.Done{}
 			for _, c := range o.Plan.Changes {
-				d := sync.Done{Change: c}
+				d := sync.Done{Change: &c}
 				if rapid.Bool().Draw(t, "failed") {
 					d.Err = errors.New("refused")
 				}

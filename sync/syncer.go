@@ -110,12 +110,22 @@ func (s *Syncer) pass(ctx context.Context, names []string, apply bool) Result {
 
 // selected are the named apps, nil being all.
 func (s *Syncer) selected(names []string) (apps []App) {
+	among := among(names)
 	for _, app := range s.Apps {
-		if names == nil || slices.Contains(names, app.Name) {
+		if among(app.Name) {
 			apps = append(apps, app)
 		}
 	}
 	return apps
+}
+
+// among says of a name whether it is one of names, nil being all.
+func among(names []string) func(string) bool {
+	set := make(map[string]bool, len(names))
+	for _, name := range names {
+		set[name] = true
+	}
+	return func(name string) bool { return names == nil || set[name] }
 }
 
 // named puts the NetScaler's name before an error.

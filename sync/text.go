@@ -84,8 +84,8 @@ func (o Outcome) speaks(r Result) bool {
 }
 
 func textApp(b *bytes.Buffer, o Outcome, r Result) {
-	p := o.Plan
-	fmt.Fprintf(b, "%s: %s on %s: %s\n", o.App.Name, o.App.Group, o.NetScaler, o.headline())
+	p, rows := o.Plan, o.Rows()
+	fmt.Fprintf(b, "%s: %s on %s: %s\n", o.App.Name, o.App.Group, o.NetScaler, o.headline(rows))
 	if o.Err != nil {
 		fmt.Fprintf(b, "  ! %s\n", text(o.Err))
 	}
@@ -94,7 +94,7 @@ func textApp(b *bytes.Buffer, o Outcome, r Result) {
 	}
 	shares := o.shares()
 	for _, d := range o.Changes() {
-		textChange(b, kinds[d.Op].mark, d.Change, shares)
+		textChange(b, kinds[d.Op].mark, *d.Change, shares)
 		if d.Failed() {
 			fmt.Fprintf(b, "      NOT MADE: %s\n", text(d.Err))
 		}
@@ -109,7 +109,7 @@ func textApp(b *bytes.Buffer, o Outcome, r Result) {
 	for _, d := range o.Changes() {
 		changed[d.Addr] = true
 	}
-	for _, row := range o.Rows() {
+	for _, row := range rows {
 		switch row.Standing {
 		case Draining, Drained, Disabled:
 			if !changed[row.Addr] {
@@ -123,7 +123,7 @@ func textApp(b *bytes.Buffer, o Outcome, r Result) {
 		fmt.Fprintf(b, "  . note: %s\n", OneLine(note))
 	}
 	if !o.silent() {
-		for _, row := range o.Rows() {
+		for _, row := range rows {
 			if row.Standing == LeftOut {
 				fmt.Fprintf(b, "  . %s %s: %s\n", row.Standing, row.Name, row.Why)
 			}
@@ -145,7 +145,7 @@ func (o Outcome) doubtTexts(failed map[string]error) (all []string) {
 }
 
 // headline says how the group is and how it should be.
-func (o Outcome) headline() string {
+func (o Outcome) headline(rows []Row) string {
 	var parts []string
 	if o.App.Policy.Paused {
 		parts = append(parts, "paused")
@@ -155,7 +155,7 @@ func (o Outcome) headline() string {
 	}
 	serving := fmt.Sprintf("%d serving", o.Serving())
 	down := 0
-	for _, row := range o.Rows() {
+	for _, row := range rows {
 		if row.Standing == Down {
 			down++
 		}

@@ -141,7 +141,7 @@ func (r Result) Troubles() []Trouble {
 				harms(Trouble{Of: OfApp, What: "stopped", Cause: "the run was stopped before everything was done"}, o)
 			default:
 				t := harms(Trouble{Of: OfApp, What: d.Op.String() + " failed", Cause: cause(inner(d.Err))}, o)
-				t.Members = append(t.Members, Subject(d.Change))
+				t.Members = append(t.Members, Subject(*d.Change))
 			}
 		}
 	}

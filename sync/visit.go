@@ -140,7 +140,8 @@ func (v *visit) suggest(ctx context.Context, outcomes []*Outcome) {
 	if err != nil {
 		return
 	}
-	for _, o := range missing {
+	const most = 20 // the time to look for one grows with the number of names
+	for _, o := range missing[:min(most, len(missing))] {
 		if near := sources.Nearest(o.App.Group, names); near != "" {
 			o.Err = fmt.Errorf("%w; did you mean %q?", o.Err, near)
 		}

@@ -10,6 +10,7 @@ import (
 	"io"
 	"os"
 	"reflect"
+	"runtime"
 	"runtime/debug"
 	"runtime/metrics"
 )
@@ -51,14 +52,23 @@ func memory() int64 {
 // total how much all of the program may hold before more than a little is
 // refused: the rest is for what is made of answers, and for garbage.
 func share() int64 { return memory() / 4 }
-func total() int64 { return memory() / 2 }
+func total() int64 { return memory() / 3 * 2 }
 
-// full says whether the program holds as much as it may, by the last count of
-// the garbage collector.
+// full says whether the program holds as much as it may. What the garbage collector
+// counted last may be free by now, so before anything is refused it counts again.
 func full() bool {
+	if live() <= total() {
+		return false
+	}
+	runtime.GC()
+	return live() > total()
+}
+
+// live is what lived when the garbage collector counted last.
+func live() int64 {
 	live := []metrics.Sample{{Name: "/gc/heap/live:bytes"}}
 	metrics.Read(live)
-	return int64(live[0].Value.Uint64()) > total()
+	return int64(live[0].Value.Uint64())
 }
 
 // Memory is what is kept of one answer, or of all pages of one.

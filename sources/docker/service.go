@@ -37,7 +37,7 @@ func (s *cluster) answer(q Query, config Config) sources.Answer {
 // missing says why a query selects no service.
 func (s *cluster) missing(q Query) error {
 	if q.Label == "" {
-		return sources.Absent("service", q.Service, slices.Sorted(maps.Keys(s.byName)))
+		return s.names.Absent("service", q.Service)
 	}
 	key, value, _ := strings.Cut(q.Label, "=")
 	for _, service := range s.services {
@@ -46,7 +46,7 @@ func (s *cluster) missing(q Query) error {
 			return fmt.Errorf("the label %s is on the containers of service %s, not on the service; in a stack, write it under deploy: labels", q.Label, service.Spec.Name)
 		}
 	}
-	return sources.Absent("service with the label", q.Label, slices.Sorted(maps.Keys(s.byLabel)))
+	return s.labels.Absent("service with the label", q.Label)
 }
 
 // placed is a running task and its node.

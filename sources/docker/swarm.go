@@ -5,6 +5,8 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
 
 	"github.com/moby/moby/api/types/swarm"
 	"github.com/moby/moby/client"
@@ -62,6 +64,8 @@ type cluster struct {
 	byLabel  map[string][]int // by key=value
 	tasks    map[string][]task
 	nodes    map[string]swarm.Node
+	// names and labels are the keys of byName and byLabel.
+	names, labels sources.Names
 	// What could not be read, by what it harms: services by their number,
 	// tasks by their service's ID, nodes by their ID.
 	badServices map[int]error
@@ -122,6 +126,8 @@ func (s *cluster) readServices(ctx context.Context, c *connection) error {
 		s.services = append(s.services, swarm.Service{ID: known.ID, Spec: swarm.ServiceSpec{Annotations: known.Spec}})
 	}
 	s.byName, s.byLabel = make(map[string]int), make(map[string][]int)
+	s.names.All = func() []string { return slices.Sorted(maps.Keys(s.byName)) }
+	s.labels.All = func() []string { return slices.Sorted(maps.Keys(s.byLabel)) }
 	for i, service := range s.services {
 		if service.ID == "" || service.Spec.Name == "" {
 			return errors.New("the list of services has one without an ID or a name")

@@ -32,6 +32,8 @@ import (
 	"slices"
 	"time"
 
+	"golang.org/x/sync/singleflight"
+
 	"nitrox/sources"
 	"nitrox/sources/textfile"
 )
@@ -99,58 +101,79 @@ func (s *Source) Poll(ctx context.Context, queries []Query, fresh bool) ([]sourc
 		return nil, err
 	}
 	path := string(s.config.Path)
-	data, err := s.read()
-	if err != nil {
-		return nil, err
+	apps, written, err := read(path)
+	if age := time.Since(written); s.config.MaxAge > 0 && !written.IsZero() && age > s.config.MaxAge {
+		return nil, fmt.Errorf("%s: last written %v ago, longer than max_age %v", path, age.Round(cmp.Or(s.config.MaxAge/100, 1)), s.config.MaxAge)
 	}
-	apps, err := parse(path, data)
 	var place *textfile.Error
 	if errors.As(err, &place) && place.Line > 0 {
 		return nil, fmt.Errorf("%s:%w", path, err)
+	}
+	if at := (*fs.PathError)(nil); errors.As(err, &at) {
+		return nil, err
 	}
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", path, err)
 	}
 	answers := make([]sources.Answer, len(queries))
+	names := sources.Names{All: func() []string { return slices.Sorted(maps.Keys(apps)) }}
 	for i, q := range queries {
 		answer, ok := apps[q.App]
 		if !ok {
-			answer = sources.Doubtful(fmt.Errorf("%s: %w", path, sources.Absent("app", q.App, slices.Sorted(maps.Keys(apps)))))
+			answer = sources.Doubtful(fmt.Errorf("%s: %w", path, names.Absent("app", q.App)))
 		}
 		answers[i] = answer
 	}
 	return answers, nil
 }
 
-// read gives the whole file, or an error that names it.
-func (s *Source) read() ([]byte, error) {
-	path := string(s.config.Path)
+// reading are the files that are being read, by their names: what several sources
+// have in one file is read once for all that ask at a time.
+var reading singleflight.Group
+
+// file is one that was read.
+type file struct {
+	apps    map[string]sources.Answer
+	written time.Time
+}
+
+// read gives what a file says of each app that it names, and when it was last
+// written. Errors about the file itself name it.
+func read(path string) (map[string]sources.Answer, time.Time, error) {
+	v, err, _ := reading.Do(path, func() (any, error) {
+		data, written, err := load(path)
+		if err != nil {
+			return file{written: written}, err
+		}
+		apps, err := parse(path, data)
+		return file{apps, written}, err
+	})
+	f, _ := v.(file)
+	return f.apps, f.written, err
+}
+
+// load gives the whole text of a file.
+func load(path string) (text []byte, written time.Time, err error) {
 	// A named pipe would hold the open call until someone writes to it.
 	if info, err := os.Stat(path); err != nil {
-		return nil, err
+		return nil, written, err
 	} else if !info.Mode().IsRegular() {
-		return nil, &fs.PathError{Op: "read", Path: path, Err: errors.New("not a regular file")}
+		return nil, written, &fs.PathError{Op: "read", Path: path, Err: errors.New("not a regular file")}
 	}
 	f, err := os.Open(path)
 	if err != nil {
-		return nil, err
+		return nil, written, err
 	}
 	defer f.Close()
 	// The age must be that of the file that is read, which may have been
 	// renamed into place just now.
 	info, err := f.Stat()
 	if err != nil {
-		return nil, err
-	}
-	if age := time.Since(info.ModTime()); s.config.MaxAge > 0 && age > s.config.MaxAge {
-		return nil, fmt.Errorf("%s: last written %v ago, longer than max_age %v", path, age.Round(cmp.Or(s.config.MaxAge/100, 1)), s.config.MaxAge)
+		return nil, written, err
 	}
 	data, err := io.ReadAll(io.LimitReader(f, maxSize+1))
-	if err != nil {
-		return nil, err
+	if err == nil && len(data) > maxSize {
+		err = fmt.Errorf("larger than %d MiB", maxSize>>20)
 	}
-	if len(data) > maxSize {
-		return nil, fmt.Errorf("%s: larger than %d MiB", path, maxSize>>20)
-	}
-	return data, nil
+	return data, info.ModTime(), err
 }

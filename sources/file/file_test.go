@@ -8,7 +8,10 @@ import (
 	"os"
 	"path/filepath"
 	"reflect"
+	"runtime"
+	"slices"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -391,5 +394,64 @@ func TestOpenRefusesABadConfiguration(t *testing.T) {
 	}
 	if err := (file.Query{}).Check(); !errors.As(err, &key) || key.Key != "app" {
 		t.Errorf("error %v does not tell of the query's key", err)
+	}
+}
+
+// What many sources have in one file is read once for all that ask at a time.
+func TestOneReadForAll(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "endpoints.json")
+	text := `{"apps":{"web":["10.0.0.1:80"` + strings.Repeat(`,"10.0.0.1:80"`, 50_000) + `]}}`
+	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	s, err := file.Open(file.Config{Path: sources.Path(path)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	allocated := func(polls int) uint64 {
+		var before, after runtime.MemStats
+		runtime.ReadMemStats(&before)
+		var all sync.WaitGroup
+		for range polls {
+			all.Go(func() {
+				if _, err := s.Poll(t.Context(), []file.Query{{App: "web"}}, false); err != nil {
+					t.Error(err)
+				}
+			})
+		}
+		all.Wait()
+		runtime.ReadMemStats(&after)
+		return after.TotalAlloc - before.TotalAlloc
+	}
+	if one, many := allocated(1), allocated(100); many > 10*one {
+		t.Errorf("one poll takes %d bytes, a hundred at once %d", one, many)
+	}
+}
+
+// Of thousands of apps that are missing, only the first are told which is nearest.
+func TestManyAbsent(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "endpoints.json")
+	if err := os.WriteFile(path, []byte(`{"apps":{"web":[]}}`), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	s, err := file.Open(file.Config{Path: sources.Path(path)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	answers, err := s.Poll(t.Context(), slices.Repeat([]file.Query{{App: "wed"}}, 100), false)
+	if err != nil {
+		t.Fatal(err)
+	}
+	told := 0
+	for _, a := range answers {
+		if !errors.Is(a.Doubt(), sources.ErrAbsent) {
+			t.Fatal(a.Doubt())
+		}
+		if strings.Contains(a.Doubt().Error(), "did you mean web?") {
+			told++
+		}
+	}
+	if told != 20 {
+		t.Errorf("%d are told", told)
 	}
 }

@@ -35,10 +35,13 @@ type view struct {
 	slices   map[key][]slice
 	bad      map[key]error    // objects of a service that cannot be read
 	failed   map[string]error // by namespace
+	known    sources.Names    // of services
 }
 
 func newView() *view {
-	return &view{map[key]*service{}, map[key][]slice{}, map[key]error{}, map[string]error{}}
+	v := &view{services: map[key]*service{}, slices: map[key][]slice{}, bad: map[key]error{}, failed: map[string]error{}}
+	v.known.All = v.names
+	return v
 }
 
 // named are services of a namespace by their names; true: with their slices.
@@ -273,7 +276,7 @@ func (v *view) service(k key) (*service, error) {
 	}
 	s, ok := v.services[k]
 	if !ok {
-		return nil, sources.Absent("service", k.String(), v.names())
+		return nil, v.known.Absent("service", k.String())
 	}
 	return s, nil
 }
