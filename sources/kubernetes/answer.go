@@ -155,7 +155,7 @@ func (a *answering) loadBalancer() {
 		switch {
 		case i.IP != "":
 			ips = append(ips, i.IP)
-		default:
+		case i.Hostname != "":
 			a.doubt("its load balancer has the host name %s, and host names are not resolved", i.Hostname)
 		}
 	}
