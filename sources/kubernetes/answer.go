@@ -136,7 +136,7 @@ func (a *answering) split() (ready, unsure []endpoint) {
 func (a *answering) freeze() {
 	running, silent := map[string]bool{}, 0
 	for _, e := range a.endpoints {
-		if e.node != "" && !e.terminating && !running[e.node] {
+		if e.node != "" && !e.terminating && !running[e.node] && a.nodes.nodes[e.node].down() == "" {
 			running[e.node] = true
 			if a.nodes.unknown(e.node) {
 				silent++
