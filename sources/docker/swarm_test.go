@@ -135,6 +135,8 @@ func TestSwarmRules(t *testing.T) {
 		"host mode: of a port that is published twice the lower, in whatever order": {objects: []object{service("web", port(80, 8081, "host"), port(80, 8080, "host")), n1, n2,
 			task("web", 1, "n1", port(80, 8081, "host"), port(80, 8080, "host")), task("web", 2, "n2", port(80, 8080, "host"), port(80, 8081, "host"))},
 			want: []string{"10.0.0.1:8080 task web.1 on worker-n1", "10.0.0.2:8080 task web.2 on worker-n2"}},
+		"an update from ingress to host mode: where the old tasks are is not told": {objects: []object{service("web", port(80, 8080, "host")), n1, n2, task("web", 1, "n1"), task("web", 2, "n2", port(80, 8080, "host"))},
+			want: []string{"10.0.0.2:8080 task web.2 on worker-n2", "doubt: task web.1: it is running, but the swarm does not say where it published port 80/tcp"}},
 		"host mode without a virtual address (dnsrr)": {objects: []object{host.edit("Spec.EndpointSpec.Mode", "dnsrr"), n1, task("web", 1, "n1", port(80, 32768, "host"))},
 			want: []string{"10.0.0.1:32768 task web.1 on worker-n1"}},
 		"an IPv6 node": {objects: []object{mesh, node("n1", "2001:db8::1"), task("web", 1, "n1")}, want: []string{"[2001:db8::1]:8080 node worker-n1, 1 task"}},

@@ -70,6 +70,11 @@ type service struct {
 			Ingress []struct {
 				IP       string `json:"ip"`
 				Hostname string `json:"hostname"`
+				Ports    []struct {
+					Port     uint16 `json:"port"`
+					Protocol string `json:"protocol"`
+					Error    string `json:"error"`
+				} `json:"ports"`
 			} `json:"ingress"`
 		} `json:"loadBalancer"`
 	} `json:"status"`

@@ -111,6 +111,8 @@ func TestReports(t *testing.T) {
 		// Load balancers of small clusters.
 		{"Docker Desktop's load balancer", []manifest{lb(manifest{"hostname": "localhost"})}, Config{}, balancer, "! service shop/account: its load balancer has the host name localhost, and host names are not resolved"},
 		{"an address and a name", []manifest{lb(manifest{"ip": "203.0.113.9", "hostname": "lb.example.com"})}, Config{}, balancer, "203.0.113.9:80 x0 load balancer of shop/account"},
+		{"a load balancer that fails at one port", []manifest{lb(manifest{"ip": "203.0.113.9", "ports": []manifest{{"port": 443, "protocol": "TCP"}, {"port": 80, "protocol": "UDP"}, {"port": 80, "protocol": "TCP", "error": "PortInUse"}}}, manifest{"ip": "203.0.113.10", "ipMode": "Proxy"})}, Config{}, balancer,
+			"? 203.0.113.9:80 x0 load balancer of shop/account: its load balancer reports PortInUse for the port\n203.0.113.10:80 x0 load balancer of shop/account"},
 		{"neither", []manifest{lb(manifest{})}, Config{}, balancer, "! service shop/account: its load balancer has no IPv4 address"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
