@@ -108,7 +108,8 @@ const (
 )
 
 func (a *app) mode() (mode, error) {
-	isOverlay := func(n network) bool { return cmp.Or(n.Mode, marathon.ContainerNetworkMode) == marathon.ContainerNetworkMode } // its default
+	const byDefault = marathon.ContainerNetworkMode
+	isOverlay := func(n network) bool { return cmp.Or(n.Mode, byDefault) == marathon.ContainerNetworkMode }
 	switch {
 	case slices.ContainsFunc(a.Networks, isOverlay):
 		return overlay, nil
