@@ -93,7 +93,7 @@ func (c Config) Check() error {
 		if c.Kind == Swarm {
 			problems.Add("host_address", "it is for a single engine; in swarm mode use node_label")
 		}
-		if a.IsUnspecified() || a.IsLoopback() || a.Zone() != "" {
+		if !sources.Reachable(a) {
 			problems.Add("host_address", "%v cannot be bound to a service group", a)
 		}
 	}

@@ -311,7 +311,7 @@ func containerAddr(c container.Summary, wanted sources.Port, p published) (addr 
 		case strings.HasPrefix(mode, "container:"):
 			return addr, "", "", errors.New("it uses another container's network; put the label on the container that publishes the port")
 		}
-		return addr, "", "", errors.New("it publishes no port")
+		return addr, "", "", errors.New("it publishes no port; publish the port to bind")
 	}
 	matching, protocol, err := matchPorts(ports, wanted, func(port container.PortSummary) (uint32, network.IPProtocol) {
 		return uint32(port.PrivatePort), cmp.Or(network.IPProtocol(port.Type), network.TCP)
@@ -319,15 +319,18 @@ func containerAddr(c container.Summary, wanted sources.Port, p published) (addr 
 	if err != nil {
 		return addr, "", "", err
 	}
-	// A port may be published several times. One way in is enough: the lowest
-	// port, IPv4 before IPv6.
+	// A port may be published several times. One way in is enough: at the address
+	// by which the host is reached, if that is known, as others may lead in from
+	// the host alone; and of several the lowest port, IPv4 before IPv6.
 	var ways []netip.AddrPort
-	everywhere := false
+	everywhere, local := false, "loopback"
 	for _, port := range matching {
-		switch ip := port.IP.Unmap().WithZone(""); {
+		switch ip := port.IP.Unmap(); {
 		case ip.IsLoopback():
 		case !ip.IsValid() || ip.IsUnspecified():
 			everywhere = true
+		case !sources.Reachable(ip):
+			local = "link-local"
 		default:
 			ways = append(ways, netip.AddrPortFrom(ip, port.PublicPort))
 		}
@@ -338,14 +341,22 @@ func containerAddr(c container.Summary, wanted sources.Port, p published) (addr 
 	switch {
 	case len(ways) > 0:
 		return slices.MinFunc(ways, func(x, y netip.AddrPort) int {
-			return cmp.Or(cmp.Compare(x.Port(), y.Port()), x.Addr().Compare(y.Addr()))
+			return cmp.Or(elsewhere(x, p.wildcard)-elsewhere(y, p.wildcard), cmp.Compare(x.Port(), y.Port()), x.Addr().Compare(y.Addr()))
 		}), protocol, "", nil
 	case everywhere && p.wildcard.IsValid():
 		return addr, "", "", fmt.Errorf("its port is published for IPv6 only, but the host's address is %v", p.wildcard)
 	case everywhere:
 		return addr, "", "", errors.New("its port is published on all addresses of its host; " + p.remedy)
 	}
-	return addr, "", "its port is published on its host's loopback address only", nil
+	return addr, "", "its port is published on its host's " + local + " address only", nil
+}
+
+// elsewhere is 1 for a way in that is not at the address of the host, and else 0.
+func elsewhere(way netip.AddrPort, host netip.Addr) int {
+	if way.Addr() == host.Unmap() {
+		return 0
+	}
+	return 1
 }
 
 // wildcardWays are the ports that are published on all addresses of a host, at

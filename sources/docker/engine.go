@@ -19,7 +19,7 @@ func pollEngine(ctx context.Context, c *connection, h *host, queries []Query) ([
 	if !p.wildcard.IsValid() && h.address.network == "tcp" {
 		// A host name is not looked up: if that failed for a moment, members
 		// would seem to have left.
-		if addr, err := netip.ParseAddr(h.address.url.Hostname()); err == nil && addr.Zone() == "" && !addr.IsLoopback() && !addr.IsUnspecified() {
+		if addr, err := netip.ParseAddr(h.address.url.Hostname()); err == nil && sources.Reachable(addr) {
 			p.wildcard = addr
 		}
 	}

@@ -213,6 +213,8 @@ func hostPort(task task, port swarm.PortConfig, addr netip.Addr) (uint16, error)
 		}
 	}
 	switch {
+	case slices.Contains(opened, port.PublishedPort): // the service says which
+		return uint16(port.PublishedPort), nil
 	case len(opened) == 0:
 		return 0, fmt.Errorf("it is running, but the swarm does not say where it published %s", portName(port))
 	case addr.Is4():
@@ -295,7 +297,7 @@ func nodeAddr(node swarm.Node, label string) (netip.Addr, error) {
 			return netip.Addr{}, fmt.Errorf("node %s has no label %s%s", nodeName(node), label, sources.DidYouMean(label, slices.Sorted(maps.Keys(node.Spec.Labels))))
 		}
 		addr, err := netip.ParseAddr(text)
-		if err != nil || addr.Zone() != "" || addr.IsUnspecified() || addr.IsLoopback() {
+		if err != nil || !sources.Reachable(addr) {
 			return netip.Addr{}, fmt.Errorf("node %s: label %s=%s is not an address to bind", nodeName(node), label, text)
 		}
 		return addr.Unmap(), nil
@@ -305,7 +307,7 @@ func nodeAddr(node swarm.Node, label string) (netip.Addr, error) {
 		texts = append(texts, hostPart(m.Addr))
 	}
 	for _, text := range texts {
-		if addr, err := netip.ParseAddr(text); err == nil && addr.Zone() == "" && !addr.IsUnspecified() && !addr.IsLoopback() {
+		if addr, err := netip.ParseAddr(text); err == nil && sources.Reachable(addr) {
 			return addr.Unmap(), nil
 		}
 	}

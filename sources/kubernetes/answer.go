@@ -136,7 +136,7 @@ func (a *answering) split() (ready, unsure []endpoint) {
 func (a *answering) freeze() {
 	running, silent := map[string]bool{}, 0
 	for _, e := range a.endpoints {
-		if e.node != "" && !e.terminating && !running[e.node] {
+		if e.node != "" && !e.terminating && !running[e.node] && a.nodes.nodes[e.node].down() == "" {
 			running[e.node] = true
 			if a.nodes.unknown(e.node) {
 				silent++
@@ -150,22 +150,28 @@ func (a *answering) freeze() {
 
 // loadBalancer answers with what the cluster's load balancer has given.
 func (a *answering) loadBalancer() {
-	var ips []string
 	for _, i := range a.service.Status.LoadBalancer.Ingress {
-		switch {
-		case i.IP != "":
-			ips = append(ips, i.IP)
-		default:
+		if i.IP == "" && i.Hostname != "" {
 			a.doubt("its load balancer has the host name %s, and host names are not resolved", i.Hostname)
 		}
-	}
-	for _, ip := range ips {
-		addr, err := netip.ParseAddr(ip)
-		if err != nil {
-			a.doubt("its load balancer has %q, which is not an IP address", ip)
-		} else if addr = addr.Unmap(); addr.Is4() == (a.family == "IPv4") {
-			a.Add(sources.Endpoint{Addr: netip.AddrPortFrom(addr, a.port.Port), Origin: "load balancer of " + a.query.Service})
+		if i.IP == "" {
+			continue
 		}
+		addr, err := netip.ParseAddr(i.IP)
+		if err != nil {
+			a.doubt("its load balancer has %q, which is not an IP address", i.IP)
+			continue
+		}
+		if addr = addr.Unmap(); addr.Is4() != (a.family == "IPv4") {
+			continue
+		}
+		e := sources.Endpoint{Addr: netip.AddrPortFrom(addr, a.port.Port), Origin: "load balancer of " + a.query.Service}
+		for _, p := range i.Ports {
+			if p.Port == a.port.Port && protocol(p.Protocol) == protocol(a.port.Protocol) && p.Error != "" {
+				e.Uncertain = "its load balancer reports " + sources.Excerpt(p.Error) + " for the port"
+			}
+		}
+		a.Add(e)
 	}
 	if len(a.Endpoints) == 0 && len(a.Doubts) == 0 {
 		a.doubt("its load balancer has no %s address", a.family)

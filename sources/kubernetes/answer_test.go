@@ -186,7 +186,7 @@ func TestAnswer(t *testing.T) {
 		{"a node without the address is a doubt", append(one(), aNode("n1", "192.0.2.1", addresses("InternalIP", "192.0.2.1", "ExternalIP", "198.51.100.1")), aNode("n2", "192.0.2.2")),
 			Config{NodeAddress: []AddressType{ExternalIP}}, account, `
 198.51.100.1:31080 x1 node n1, 3 pods
-! service shop/account: node n2: no IPv4 address of type ExternalIP`},
+! service shop/account: node n2: no IPv4 address of type ExternalIP; it has 192.0.2.2 of type InternalIP, which node_address may name`},
 		{"the first address of a type is the primary one", append(one(), aNode("n1", "", addresses("InternalIP", "192.0.2.1", "InternalIP", "192.0.2.99")), aNode("n2", "192.0.2.2")), Config{}, account, `
 192.0.2.1:31080 x1 node n1, 3 pods
 192.0.2.2:31080 x1 node n2, 1 pod`},
@@ -296,7 +296,7 @@ func TestAnswer(t *testing.T) {
 		{"a headless service has no node port", []manifest{aService("shop/account", with("spec.type", "ClusterIP"), with("spec.clusterIP", "None"), ports(port("http", 80, 0, "TCP"))), four()}, Config{}, account, `
 ! service shop/account is headless and has no node port; use address: pod_ip`},
 		{"ExternalName has no endpoints", []manifest{aService("shop/account", with("spec.type", "ExternalName"))}, Config{}, podIP, `
-! service shop/account is of type ExternalName: it is a DNS name, without endpoints`},
+! service shop/account is of type ExternalName: it is a DNS name, without endpoints; name a service that has pods`},
 		{"a service that is not there is absent", nodeGroup(), Config{}, account, `
 ! there is no service shop/account`},
 
@@ -353,7 +353,7 @@ func TestAnswer(t *testing.T) {
 192.0.2.2:9000 x0 pod a2 on node n2
 198.51.100.1:9000 x0 pod a1 on node n1`},
 		{"a pod without a host port is a doubt", append(pods(aPod("a1", "10.244.1.1", "n1")), append(nodeGroup(), aRunning("shop/a1", "192.0.2.1", 0))...), Config{}, hostPort, `
-! service shop/account: pod a1 does not publish its port 8080 on a host port`},
+! service shop/account: pod a1 does not publish its port 8080 on a host port; give the port a hostPort in the pod, or choose another address`},
 		{"a pod that is gone by now is left out", append(pods(aPod("a1", "10.244.1.1", "n1"), aPod("a2", "10.244.2.1", "n2")), append(nodeGroup(), aRunning("shop/a1", "192.0.2.1", 9000))...), Config{}, hostPort, `
 192.0.2.1:9000 x0 pod a1 on node n1
 - pod a2: gone`},

@@ -37,7 +37,7 @@ func (a *answering) hostPort(e endpoint, pods int, uncertain string) {
 	}
 	published := p.hostPorts(e.port, protocol(a.port.Protocol))
 	if len(published) == 0 {
-		a.doubt("%v does not publish its port %d on a host port", e, e.port)
+		a.doubt("%v does not publish its port %d on a host port; give the port a hostPort in the pod, or choose another address", e, e.port)
 		return
 	}
 	var addr netip.Addr
@@ -83,8 +83,12 @@ func (a *answering) pod(e endpoint) (pod, bool) {
 	return p, ok
 }
 
-// hostPorts are the host ports at which a port of a container is published.
+// hostPorts are the host ports at which a port of a container is published. On the
+// host's network that is the port itself, declared or not, at all its addresses.
 func (p pod) hostPorts(port uint16, proto string) (published []containerPort) {
+	if p.Spec.HostNetwork {
+		return []containerPort{{HostPort: port}}
+	}
 	for _, c := range append(slices.Clone(p.Spec.Containers), p.Spec.InitContainers...) {
 		for _, cp := range c.Ports {
 			if cp.ContainerPort == port && protocol(cp.Protocol) == proto && cp.HostPort != 0 {

@@ -148,10 +148,24 @@ func (a *answering) node(name string, pods int) (addr netip.Addr, uncertain stri
 	}
 	addr, err := firstOf(candidates, a.family)
 	if err != nil {
-		a.doubt("node %s: %w of type %s", name, err, join(a.types))
+		a.doubt("node %s: %w of type %s%s", name, err, join(a.types), n.others(a.family))
 		return netip.Addr{}, "", false
 	}
 	return addr, uncertain, true
+}
+
+// others is the end of a sentence that says what address of a family the node has
+// of a type that is not wanted; "": none.
+func (n node) others(family string) string {
+	for _, at := range n.Status.Addresses {
+		if at.Type != string(InternalIP) && at.Type != string(ExternalIP) {
+			continue
+		}
+		if addr, err := firstOf([]string{at.Address}, family); err == nil {
+			return fmt.Sprintf("; it has %v of type %s, which node_address may name", addr, at.Type)
+		}
+	}
+	return ""
 }
 
 // leaveVirtual leaves out what is on a node that is no machine.
@@ -195,7 +209,7 @@ func firstOf(texts []string, family string) (netip.Addr, error) {
 		addr, err := netip.ParseAddr(text)
 		addr = addr.Unmap()
 		switch {
-		case err != nil || addr.Zone() != "" || addr.IsUnspecified() || addr.IsLoopback():
+		case err != nil || !sources.Reachable(addr):
 			not = append(not, strconv.Quote(sources.Excerpt(text)))
 		case addr.Is4() == (family == "IPv4"):
 			return addr, nil

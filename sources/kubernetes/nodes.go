@@ -34,7 +34,7 @@ type nodeView struct {
 // unknown says whether it is not known how the node is.
 func (v nodeView) unknown(name string) bool {
 	n, ok := v.nodes[name]
-	return ok && n.ready() == "Unknown"
+	return ok && n.ready() == "Unknown" && n.down() == ""
 }
 
 func (v nodeView) add(items []node, bad []misread) {

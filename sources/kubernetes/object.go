@@ -70,6 +70,11 @@ type service struct {
 			Ingress []struct {
 				IP       string `json:"ip"`
 				Hostname string `json:"hostname"`
+				Ports    []struct {
+					Port     uint16 `json:"port"`
+					Protocol string `json:"protocol"`
+					Error    string `json:"error"`
+				} `json:"ports"`
 			} `json:"ingress"`
 		} `json:"loadBalancer"`
 	} `json:"status"`
@@ -127,6 +132,7 @@ type pod struct {
 		Containers     []container       `json:"containers"`
 		InitContainers []container       `json:"initContainers"`
 		NodeSelector   map[string]string `json:"nodeSelector"`
+		HostNetwork    bool              `json:"hostNetwork"`
 	} `json:"spec"`
 	Status struct {
 		HostIP  string `json:"hostIP"`
@@ -220,7 +226,8 @@ func (n node) addresses() []string {
 func (n node) virtual() string {
 	labels := n.Metadata.Labels
 	for _, label := range [][2]string{{virtualLabel, "virtual-kubelet"}, {instanceLabel, "virtual-kubelet"}, {instanceOld, "virtual-kubelet"},
-		{computeLabel, "fargate"}, {"liqo.io/type", "virtual-node"}} {
+		{instanceLabel, "eklet"}, {instanceOld, "eklet"}, {computeLabel, "fargate"}, {"liqo.io/type", "virtual-node"},
+		{"vcluster.loft.sh/fake-node", "true"}, {virtualLabel, "kwok"}} {
 		if labels[label[0]] == label[1] {
 			return "label " + label[0] + "=" + label[1]
 		}
@@ -260,8 +267,25 @@ func (n node) leaving() string {
 		return "being deleted"
 	}
 	for _, t := range n.Spec.Taints {
-		if t.Key == "ToBeDeletedByClusterAutoscaler" || t.Key == "karpenter.sh/disrupted" && t.Effect == "NoSchedule" {
+		switch t.Key {
+		case "karpenter.sh/disrupted", "karpenter.sh/disruption": // the latter before Karpenter 1.0
+			if t.Effect != "NoSchedule" {
+				continue
+			}
+			fallthrough
+		case "ToBeDeletedByClusterAutoscaler":
 			return "about to be removed (taint " + t.Key + ")"
+		}
+	}
+	return n.down()
+}
+
+// down says how it is known that the node's machine does not run, whatever has
+// been heard from its kubelet; "": it is not.
+func (n node) down() string {
+	for _, t := range n.Spec.Taints {
+		if t.Key == "node.cloudprovider.kubernetes.io/shutdown" || t.Key == "node.kubernetes.io/out-of-service" {
+			return "shut down (taint " + t.Key + ")"
 		}
 	}
 	return ""

@@ -56,7 +56,7 @@ func (v *view) target(q Query) (*target, error) {
 		return nil, fmt.Errorf("service %s "+format, append([]any{k}, args...)...)
 	}
 	if s.Spec.Type == "ExternalName" {
-		return fail("is of type ExternalName: it is a DNS name, without endpoints")
+		return fail("is of type ExternalName: it is a DNS name, without endpoints; name a service that has pods")
 	}
 	if t.port, err = s.port(q.Port); err != nil {
 		return fail("%w", err)
@@ -144,6 +144,10 @@ func (t *target) collect(own []slice) error {
 			}
 			e.port = sl.Ports[at].Port
 			ported[id] = true
+			if e.port == 0 && t.query.address() == NodePort {
+				t.leave(e, "its EndpointSlice gives its port no number") // and kube-proxy passes over it
+				continue
+			}
 			if old, twice := found[e.identity()]; !twice || e.better(old) {
 				found[e.identity()] = e
 			}

@@ -1,6 +1,7 @@
 package marathon
 
 import (
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"slices"
@@ -107,7 +108,8 @@ const (
 )
 
 func (a *app) mode() (mode, error) {
-	isOverlay := func(n network) bool { return n.Mode == marathon.ContainerNetworkMode }
+	const byDefault = marathon.ContainerNetworkMode
+	isOverlay := func(n network) bool { return cmp.Or(n.Mode, byDefault) == marathon.ContainerNetworkMode }
 	switch {
 	case slices.ContainsFunc(a.Networks, isOverlay):
 		return overlay, nil

@@ -225,9 +225,11 @@ func TestAnAgentThatResolvesToLoopback(t *testing.T) {
 	}
 	s.Transport = c.Transport()
 	for text, want := range map[string]string{
-		"127.0.1.1":             "look up agent mesos-1.example.com: it resolves to 127.0.1.1, which is this machine itself",
-		"::1":                   "look up agent mesos-1.example.com: it resolves to ::1, which is this machine itself",
-		"127.0.1.1 192.168.0.7": "",
+		"127.0.1.1":               "look up agent mesos-1.example.com: it resolves to 127.0.1.1, at which no other machine is reached",
+		"::1":                     "look up agent mesos-1.example.com: it resolves to ::1, at which no other machine is reached",
+		"127.0.1.1 192.168.0.7":   "",
+		"169.254.7.7 192.168.0.7": "", // of a machine that announces both
+		"fe80::7":                 "look up agent mesos-1.example.com: it resolves to fe80::7, at which no other machine is reached",
 	} {
 		var addrs []netip.Addr
 		for _, a := range strings.Fields(text) {

@@ -11,6 +11,8 @@ import (
 	"time"
 
 	"golang.org/x/sync/errgroup"
+
+	"nitrox/sources"
 )
 
 const (
@@ -47,10 +49,10 @@ func (n *names) addresses(ctx context.Context, hosts []string, fresh bool) (map[
 	all.SetLimit(lookups)
 	for _, host := range hosts {
 		if addr, err := netip.ParseAddr(strings.Trim(host, "[]")); err == nil {
-			if addr.Zone() != "" {
-				failed[host] = fmt.Errorf("%s has a zone, which means nothing on another machine", host)
+			if addr = addr.Unmap(); sources.Reachable(addr) {
+				found[host] = addr
 			} else {
-				found[host] = addr.Unmap()
+				failed[host] = fmt.Errorf("no other machine is reached at %v; start the agent with the right --ip or --hostname", addr)
 			}
 			continue
 		}
@@ -84,13 +86,12 @@ func (n *names) address(ctx context.Context, host string, fresh bool) (netip.Add
 	for i := range addrs {
 		addrs[i] = addrs[i].Unmap().WithZone("")
 	}
-	here := func(a netip.Addr) bool { return a.IsLoopback() || a.IsUnspecified() }
-	usable := slices.DeleteFunc(slices.Clone(addrs), here)
+	usable := slices.DeleteFunc(slices.Clone(addrs), func(a netip.Addr) bool { return !sources.Reachable(a) })
 	switch {
 	case err == nil && len(addrs) == 0:
 		err = errors.New("it has no address")
 	case err == nil && len(usable) == 0:
-		err = fmt.Errorf("it resolves to %v, which is this machine itself; correct /etc/hosts or the resolver, or let the agent register by its address", addrs[0])
+		err = fmt.Errorf("it resolves to %v, at which no other machine is reached; correct /etc/hosts or the resolver, or let the agent register by its address", addrs[0])
 	}
 	switch {
 	case err == nil:

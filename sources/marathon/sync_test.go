@@ -402,6 +402,10 @@ func history(t *testing.T, noKilling bool, events []event) []string {
 		s.cluster.Advance()
 		step("at the end")
 	}
+	// A scale-down from five to one is more than max_remove lets go, until an
+	// operator who has looked says that it is meant.
+	s.Apps[0].Policy.Forced = true
+	step("forced")
 	s.inStep()
 	if err := s.Close(t.Context()); err != nil {
 		p.Errorf("%v", err)

@@ -116,4 +116,18 @@ containers: [{name: web, image: "web:1", ports: [{containerPort: 8080, hostPort:
 		return code == 0
 	})
 	n.inStep("sg-host", addrs("192.0.2.1:443", "192.0.2.2:443"))
+	// On its host's network a pod need not declare its port.
+	c.apply(`{apiVersion: v1, kind: Pod, metadata: {name: a5, namespace: shop, labels: {app: account}}, spec: {nodeName: n3, hostNetwork: true,
+containers: [{name: web, image: "web:1"}]}}`)
+	for _, p := range c.pods("shop") {
+		if p.Metadata.Name == "a5" {
+			c.run(p, "192.0.2.3", true)
+		}
+	}
+	c.inSlices("shop", "account")
+	until(t, "a5 to be bound", 20*time.Second, func() bool {
+		n.run("sync")
+		return len(n.members("sg-host")) == 3
+	})
+	n.inStep("sg-host", addrs("192.0.2.1:443", "192.0.2.2:443", "192.0.2.3:8080"))
 }

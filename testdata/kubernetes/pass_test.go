@@ -310,4 +310,13 @@ func TestSilentNodes(t *testing.T) {
 	if !strings.Contains(output, "that run its pods, so nothing is removed") {
 		t.Errorf("it is not said why:\n%s", output)
 	}
+	// Of a machine that is known to be down nothing need be heard.
+	for i := range 2 {
+		c.do(http.MethodPatch, fmt.Sprintf("/api/v1/nodes/n%d", i+1), merge, `{"spec":{"taints":[{"key":"node.kubernetes.io/out-of-service","value":"nodeshutdown","effect":"NoExecute"}]}}`)
+	}
+	output = n.sync(3)
+	n.holds("sg-account", all, output)
+	if !strings.Contains(output, "would remove") {
+		t.Errorf("not the guard holds the last members:\n%s", output)
+	}
 }
