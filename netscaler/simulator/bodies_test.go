@@ -105,6 +105,24 @@ func TestAMonitoringCheckReadsAGroup(t *testing.T) {
 	}
 }
 
+// TestALastLineWithoutAnEnd comes back without one, until something changes.
+func TestALastLineWithoutAnEnd(t *testing.T) {
+	for _, text := range []string{"", "#NS13.1 Build 37.29", "add server a 10.0.0.1", "add serviceGroup sg HTTP\r\nset ptp -state ENABLE\r"} {
+		b := start(t, simulator.Options{}, text)
+		for range 2 {
+			if got := dump(t, b.Simulator); got != text {
+				t.Errorf("%q, want %q", got, text)
+			}
+			b.nitro("GET", "config/server", "")
+			b.Boot()
+		}
+		b.nitro("POST", "config/server", `{"server":{"name":"new","ipaddress":"10.0.0.9"}}`)
+		if got := dump(t, b.Simulator); !strings.Contains(got, "add server new 10.0.0.9\n") || !strings.HasPrefix(got, text) {
+			t.Errorf("%q", got)
+		}
+	}
+}
+
 // TestLinesThatAreNoCommand are counted, and nothing of them is shown: they may be a
 // private key.
 func TestLinesThatAreNoCommand(t *testing.T) {

@@ -98,6 +98,9 @@ func (s *Simulator) load(text string, saved bool) (loaded Loaded) {
 	now := time.Now()
 	s.sweep(now)
 	x := &exec{Simulator: s, part: s.partitions[0], now: now, loading: saved}
+	if saved {
+		s.unended = text != "" && !strings.HasSuffix(text, "\n")
+	}
 	number := 0
 	for raw := range strings.Lines(text) {
 		number++
