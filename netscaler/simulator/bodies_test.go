@@ -59,6 +59,19 @@ func TestBodiesOfOfficialClients(t *testing.T) {
 		{"of an address", "POST", server + "?idempotent=yes", `{"server":{"name":"web","domain":"b.example.net"}}`, "599", "Invalid value [domain, value differs"},
 		{"a monitor again", "POST", monitor, `{"servicegroup_lbmonitor_binding":{"servicegroupname":"sg","monitor_name":"http"}}`, "409",
 			"The monitor is already bound to the service"}, // and at these
+		{"a monitor, switched off", "POST", "config/lbmonitor?action=disable", `{"lbmonitor":{"monitorname":"http","servicegroupname":"sg"}}`, "200", ""},
+		{"which the group shows", "GET", monitor + "/sg", "", "200", `"monstate": "DISABLED"`},
+		{"and on, everywhere", "POST", "config/lbmonitor?action=enable", `{"lbmonitor":{"monitorname":"http"}}`, "200", ""},
+		{"which it shows, too", "GET", monitor + "/sg", "", "200", `"monstate": "ENABLED"`},
+		{"one that is not bound", "POST", "config/lbmonitor?action=disable", `{"lbmonitor":{"monitorname":"tcp","servicegroupname":"sg"}}`, "404", "258"},
+		{"a monitor of another type", "POST", "config/lbmonitor", `{"lbmonitor":{"monitorname":"m","type":"HTTP"}}`, "201", ""},
+		{"is not removed", "DELETE", "config/lbmonitor/m?args=type:TCP", "", "599", "278"},
+		{"unlike one of its type", "DELETE", "config/lbmonitor/m?args=monitorname:m,type:http", "", "200", ""},
+		{"statistics of a member", "GET", "stat/servicegroupmember?args=servicegroupname:sg,serverName:web,port:80", "", "200", `"servicegroupname": "sg?web?80"`},
+		{"of none", "GET", "stat/servicegroupmember?args=servicegroupname:sg,serverName:web,port:81", "", "404", "258"},
+		{"a partition, as Terraform makes it", "POST", "config/nspartition?idempotent=yes",
+			`{"nspartition":{"partitionname":"p","maxbandwidth":10240,"minbandwidth":512,"maxconn":1024,"maxmemlimit":11,"partitionmac":"ae:53:77:00:00:01"}}`, "201", ""},
+		{"and reads it", "GET", "config/nspartition/p", "", "200", `"maxbandwidth": "10240", "minbandwidth": "512", "partitionmac": "ae:53:77:00:00:01", "maxconn": "1024"`},
 		{"set", "PUT", server + "/d", `{"server":{"name":"d","translationip":"192.0.2.2","domainresolvenow":true}}`, "200", ""},
 		{"and read", "GET", server + "/d?args=internal:False", "", "200",
 			`"translationip": "192.0.2.2", "translationmask": "255.255.255.0", "domainresolveretry": 6, "querytype": "AAAA"`},
@@ -91,6 +104,40 @@ func TestAMonitoringCheckReadsAGroup(t *testing.T) {
 	for key, want := range map[string]string{"state": "ENABLED", "servicegroupeffectivestate": "UP", "monstate": "ENABLED", "healthmonitor": "YES"} {
 		if got := data.ServiceGroup[0][key]; got != want {
 			t.Errorf("%s is %v, want %s", key, got, want)
+		}
+	}
+}
+
+// TestALastLineWithoutAnEnd comes back without one, until something changes.
+func TestALastLineWithoutAnEnd(t *testing.T) {
+	for _, text := range []string{"", "#NS13.1 Build 37.29", "add server a 10.0.0.1", "add serviceGroup sg HTTP\r\nset ptp -state ENABLE\r"} {
+		b := start(t, simulator.Options{}, text)
+		for range 2 {
+			if got := dump(t, b.Simulator); got != text {
+				t.Errorf("%q, want %q", got, text)
+			}
+			b.nitro("GET", "config/server", "")
+			b.Boot()
+		}
+		b.nitro("POST", "config/server", `{"server":{"name":"new","ipaddress":"10.0.0.9"}}`)
+		if got := dump(t, b.Simulator); !strings.Contains(got, "add server new 10.0.0.9\n") || !strings.HasPrefix(got, text) {
+			t.Errorf("%q", got)
+		}
+	}
+}
+
+// TestLinesThatAreNoCommand are counted, and nothing of them is shown: they may be a
+// private key.
+func TestLinesThatAreNoCommand(t *testing.T) {
+	const text = "add foo bar\n-----BEGIN RSA PRIVATE KEY-----\nMIIEowIBAAKCAQEA\nc2VjcmV0 c2VjcmV0\nAbCd\n-----END RSA PRIVATE KEY-----\n"
+	sim := simulator.New(simulator.Options{})
+	loaded, err := sim.LoadConfig(strings.NewReader(text))
+	if err != nil || loaded.Err() != nil || dump(t, sim) != text {
+		t.Fatal(err, loaded.Err(), dump(t, sim))
+	}
+	for i, l := range loaded.Skipped {
+		if want := []string{"add foo bar", "(no command)"}[min(i, 1)]; strings.TrimSpace(l.Command+" "+l.Object) != want {
+			t.Errorf("%+v, want %s", l, want)
 		}
 	}
 }

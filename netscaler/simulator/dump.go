@@ -1,6 +1,7 @@
 package simulator
 
 import (
+	"bytes"
 	"fmt"
 	"io"
 	"maps"
@@ -37,6 +38,9 @@ func (s *Simulator) dump(now time.Time) []byte {
 		d.render()
 		d.place()
 		b = d.dump(b, s.touched)
+	}
+	if s.unended && !s.touched {
+		b = bytes.TrimSuffix(b, []byte("\n"))
 	}
 	return b
 }

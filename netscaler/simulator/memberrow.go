@@ -128,6 +128,24 @@ func groupStats(x *exec, q *query, l *listing) *failure {
 	return nil
 }
 
+// memberStats is stat/servicegroupmember, of the members that its arguments name.
+func memberStats(x *exec, q *query, l *listing) *failure {
+	is := func(name, value string) bool {
+		return q.args[name] == "" || term{name: name, value: q.args[name]}.matches(value)
+	}
+	for _, g := range x.part.groups {
+		for _, m := range g.members {
+			if is("servicegroupname", g.name) && is("servername", m.server.name) && is("ip", m.server.ip()) && is("port", strconv.Itoa(int(m.port))) {
+				x.statRow(l, m)
+			}
+		}
+	}
+	if l.rows == 0 && len(q.args) > 0 {
+		return fail(codeNoResource, "serviceGroupName", q.args["servicegroupname"])
+	}
+	return nil
+}
+
 // statRow names the member in servicegroupname as metrics clients take it apart,
 // the vendor's too: group?server?port.
 func (x *exec) statRow(l *listing, m *member) {

@@ -1,6 +1,7 @@
 package simulator
 
 import (
+	"cmp"
 	"slices"
 	"strings"
 )
@@ -193,6 +194,31 @@ func fromMonitor(it item) (item, *failure) {
 	}
 	return from, nil
 }
+
+// switchMonitor enables or disables a monitor where it is bound: to one group, or to
+// all.
+func switchMonitor(verb, state string) *command {
+	return &command{
+		cli: verb + " lb monitor", words: bindToGroup.words, attrs: bindToGroup.attrs[:3],
+		run: func(x *exec, it item) (func(), *failure) {
+			name, group := it.get("monitorname"), cmp.Or(it.get("servicegroupname"), it.get("servicename"))
+			found := group == "" && (x.part.object(monitors, name) != nil || slices.Contains(builtinMonitors, name))
+			for _, g := range x.part.groups {
+				for i := range g.monitors {
+					if m := &g.monitors[i]; m.name == name && (group == "" || g.name == group) {
+						m.state, found = state, true
+					}
+				}
+			}
+			if !found {
+				return nil, fail(codeNoResource, "monitorName", name)
+			}
+			return nil, nil
+		},
+	}
+}
+
+var enableMonitor, disableMonitor = switchMonitor("enable", "ENABLED"), switchMonitor("disable", "DISABLED")
 
 func showMonitorGroups(x *exec, q *query, l *listing) *failure {
 	if q.named && x.part.object(monitors, q.name) == nil && !slices.Contains(builtinMonitors, q.name) {

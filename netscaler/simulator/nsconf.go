@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"net/netip"
+	"regexp"
 	"slices"
 	"strings"
 	"time"
@@ -19,7 +20,7 @@ var commandLine = func() map[string]*command {
 		addServer, setServer, unsetServer, rmServer, renameServer, enableServer, disableServer,
 		addGroup, setGroup, unsetGroup, rmGroup, renameGroup, enableGroup, disableGroup, bindMember, unbindMember,
 		addVserver, setVserver, unsetVserver, rmVserver, renameVserver, bindVserver, unbindVserver, enableVserver, disableVserver,
-		addMonitor, setMonitor, unsetMonitor, rmMonitor, bindToGroup, unbindFromGroup,
+		addMonitor, setMonitor, unsetMonitor, rmMonitor, enableMonitor, disableMonitor, bindToGroup, unbindFromGroup,
 		addPartition, switchPartition, saveCommand,
 	}, accessCommands) {
 		name := strings.ToLower(c.cli)
@@ -97,6 +98,9 @@ func (s *Simulator) load(text string, saved bool) (loaded Loaded) {
 	now := time.Now()
 	s.sweep(now)
 	x := &exec{Simulator: s, part: s.partitions[0], now: now, loading: saved}
+	if saved {
+		s.unended = text != "" && !strings.HasSuffix(text, "\n")
+	}
 	number := 0
 	for raw := range strings.Lines(text) {
 		number++
@@ -207,9 +211,19 @@ var families = strings.Fields(`aaa adm analytics api app appflow appfw appqoe au
 	router sc smpp snmp spillover ssl stream subscriber system tm transform tunnel uiinternal ulfd urlfiltering user utility
 	videooptimization vpn wf wi`)
 
+// verbRE is a first word as commands have it.
+var verbRE = regexp.MustCompile(`^([a-z]{2,16}|(?i:add|bind|disable|enable|link|rm|set|unset))$`)
+
+// noCommand counts lines that do not begin with such a word. Such a line may be one
+// of a private key that somebody has pasted, so that nothing of it is shown.
+const noCommand = "(no command)"
+
 // commandName is the command of a line that is not modelled, and its number of
 // words.
 func commandName(words []word) (string, int) {
+	if len(words) == 0 || !verbRE.MatchString(words[0].text) {
+		return noCommand, len(words)
+	}
 	n := 2
 	if len(words) > 2 && slices.Contains(families, strings.ToLower(words[1].text)) && !words[2].option() {
 		n = 3

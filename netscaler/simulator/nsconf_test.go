@@ -76,6 +76,8 @@ func TestNsConfErrorsNameTheLine(t *testing.T) {
 		{"add server s 10.0.0.1 -comment", "-comment needs a value"},
 		{"add server s 10.0.0.1 -comment a -comment b", "-comment is given twice"},
 		{"add server a 10.0.0.1\nadd server b 10.0.0.1", "1335: Server already exists [10.0.0.1]"},
+		{"add server b 300.1.1.1", "line 1: add server b 300.1.1.1: 1110: Invalid IP address [ipaddress, 300.1.1.1]"},
+		{"add server b 2001:db8::zz", "1110: Invalid IP address [ipaddress, 2001:db8::zz]"},
 		{"switch ns partition p", "2755: Partition does not exist"},
 		{"add lb vserver v HTTP 10.0.0.1", "1093: Argument pre-requisite missing [port, IPAddress]"},
 		{"add lb vserver v HTTP 10.0.0.1 80\nbind lb vserver v svc", "258: No such resource [serviceGroupName, svc]"},

@@ -153,11 +153,13 @@ func (s *store) rm() *command {
 	return &command{cli: "rm " + s.noun, words: []string{s.key}, attrs: []attr{s.keyAttr(), {name: "type"}},
 		run: func(x *exec, it item) (func(), *failure) {
 			o, f := s.find(x, it)
-			if f != nil {
-				return nil, f
+			if f == nil && it.has("type") && !strings.EqualFold(it.get("type"), s.value(o, "type")) {
+				f = fail(codeInvalidArgument, "type")
 			}
-			s.drop(x.part, o)
-			return nil, nil
+			if f == nil {
+				s.drop(x.part, o)
+			}
+			return nil, f
 		}}
 }
 

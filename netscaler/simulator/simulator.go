@@ -161,6 +161,7 @@ type Simulator struct {
 	saved      []byte       // ns.conf as last saved; nil until the first request
 	access     access
 	touched    bool // changed since it was loaded
+	unended    bool // the last line that was loaded has no end
 	unsaved    bool
 	savedAt    time.Time
 	changedAt  time.Time

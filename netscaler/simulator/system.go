@@ -246,6 +246,8 @@ var addPartition = &command{
 	cli: "add ns partition", words: []string{"partitionname"},
 	attrs: []attr{partitionAttr, {name: "partitionid", kind: integer, min: 1, max: 512},
 		{name: "maxbandwidth", cli: "maxBandwidth", kind: integer, max: 4294967295},
+		{name: "minbandwidth", cli: "minBandwidth", kind: integer, max: 4294967295},
+		{name: "partitionmac", cli: "partitionMAC"},
 		{name: "maxconn", cli: "maxConn", kind: integer, max: 4294967295},
 		{name: "maxmemlimit", cli: "maxMemLimit", kind: integer, max: 4294967295}},
 	run: func(x *exec, it item) (func(), *failure) {
@@ -284,6 +286,16 @@ func showPartitions(x *exec, q *query, l *listing) *failure {
 	return named(list, func(p *partition) string { return p.name }, q, func(p *partition) {
 		l.begin()
 		l.text("partitionname", p.name)
+		for _, a := range addPartition.attrs[1:] {
+			switch {
+			case !p.settings.has(a.name):
+				l.absent(a.name)
+			case a.kind == integer:
+				l.counter(a.name, p.settings.int(a.name))
+			default:
+				l.text(a.name, p.settings.get(a.name))
+			}
+		}
 		l.end()
 	})
 }

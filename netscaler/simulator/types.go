@@ -42,7 +42,8 @@ var configTypes = map[string]*resource{
 	},
 	"lbmonitor": {
 		key: "monitorname", lookup: true, shows: "show lb monitor", show: showMonitors,
-		add: addMonitor, set: setMonitor, rm: rmMonitor, actions: map[string]*command{"unset": unsetMonitor},
+		add: addMonitor, set: setMonitor, rm: rmMonitor,
+		actions: map[string]*command{"unset": unsetMonitor, "enable": enableMonitor, "disable": disableMonitor},
 	},
 	"lbmonitor_servicegroup_binding": {
 		key: "monitorname", binding: true, shows: "show lb monitor", show: showMonitorGroups,
@@ -85,10 +86,13 @@ var configTypes = map[string]*resource{
 // statTypes are those under /nitro/v1/stat.
 var statTypes = map[string]*resource{
 	"servicegroup": {key: "servicegroupname", shows: "stat serviceGroup", show: groupStats},
-	"lbvserver":    {key: "name", lookup: true, shows: "stat lb vserver", show: vserverStats},
-	"csvserver":    {key: "name", lookup: true, shows: "stat cs vserver", show: contentVserverStats},
-	"service":      {key: "name", lookup: true, shows: "stat service", show: serviceStats},
-	"ns":           {shows: "stat ns", show: systemStats, single: true},
-	"system":       {shows: "stat system", show: systemStats, single: true},
-	"hanode":       {shows: "stat HA node", show: nodeStats, single: true},
+	"servicegroupmember": {
+		shows: "stat serviceGroupMember", show: memberStats, args: []string{"servicegroupname", "servername", "ip", "port"},
+	},
+	"lbvserver": {key: "name", lookup: true, shows: "stat lb vserver", show: vserverStats},
+	"csvserver": {key: "name", lookup: true, shows: "stat cs vserver", show: contentVserverStats},
+	"service":   {key: "name", lookup: true, shows: "stat service", show: serviceStats},
+	"ns":        {shows: "stat ns", show: systemStats, single: true},
+	"system":    {shows: "stat system", show: systemStats, single: true},
+	"hanode":    {shows: "stat HA node", show: nodeStats, single: true},
 }
