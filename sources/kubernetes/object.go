@@ -219,7 +219,8 @@ func (n node) addresses() []string {
 
 // virtualLabel is the one of labels that only nodes have that are no machines.
 func virtualLabel(labels map[string]string) string {
-	for _, label := range []string{"type=virtual-kubelet", "type=kwok", computeLabel + "=fargate", "liqo.io/type=virtual-node", "vcluster.loft.sh/fake-node=true",
+	for _, label := range []string{"type=virtual-kubelet", "type=kwok", computeLabel + "=fargate", "liqo.io/type=virtual-node",
+		"vcluster.loft.sh/fake-node=true",
 		"node.kubernetes.io/instance-type=virtual-kubelet", "beta.kubernetes.io/instance-type=virtual-kubelet",
 		"node.kubernetes.io/instance-type=eklet", "beta.kubernetes.io/instance-type=eklet"} {
 		if key, value, _ := strings.Cut(label, "="); labels[key] == value {

@@ -138,14 +138,20 @@ func TestVirtualNodesThatMustNotBeRead(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			api := cluster(aService("shop/account"), aSlice("shop/account", aPod("a1", "10.244.1.1", "n1"), aPod("a2", "10.244.2.1", "n2")),
-				aRunning("shop/a1", "192.0.2.1", 0), aRunning("shop/a2", "192.0.2.2", 0, c.option))
+				aRunning("shop/a1", "192.0.2.1", 9000), aRunning("shop/a2", "192.0.2.2", 9000, c.option))
 			api.forbidden = func(plural, _ string) bool { return plural == "nodes" }
 			want := "192.0.2.1:31080 x1 node n1, 1 pod\n- pod a2: on a virtual node no kube-proxy answers (" + c.want + ")"
 			if c.want == "" {
 				want = "192.0.2.1:31080 x1 node n1, 1 pod\n192.0.2.2:31080 x1 node n2, 1 pod"
 			}
-			if got := told(ask(t, serve(t, api, Config{}), account)); got != want {
+			s := serve(t, api, Config{})
+			if got := told(ask(t, s, account)); got != want {
 				t.Errorf("got\n%s\nwant\n%s", got, want)
+			}
+			// Nor are their host ports anywhere.
+			left := strings.Contains(told(ask(t, s, Query{Service: "shop/account", Address: HostPort})), "- pod a2: on a virtual node")
+			if left != (c.want != "") {
+				t.Errorf("host_port: left out %v", left)
 			}
 		})
 	}
