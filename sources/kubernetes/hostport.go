@@ -54,6 +54,10 @@ func (a *answering) hostPort(e endpoint, pods int, uncertain string) {
 		if !a.inZone(e, pods) {
 			return
 		}
+		if why := p.virtual(); why != "" {
+			a.leaveVirtual(e.String(), why)
+			return
+		}
 		own = p.hostIPs()
 		addr, err = firstOf(own, a.family)
 	default:

@@ -156,11 +156,11 @@ type containerPort struct {
 // virtual says how it is known that the pod's node is no machine, where nodes must
 // not be read; see [node.virtual].
 func (p pod) virtual() string {
-	switch {
-	case p.Metadata.Labels["eks.amazonaws.com/fargate-profile"] != "":
+	if p.Metadata.Labels["eks.amazonaws.com/fargate-profile"] != "" {
 		return "the pod's label eks.amazonaws.com/fargate-profile"
-	case p.Spec.NodeSelector[virtualLabel] == "virtual-kubelet":
-		return "the pod's node selector type=virtual-kubelet"
+	}
+	if label := virtualLabel(p.Spec.NodeSelector); label != "" {
+		return "the pod's node selector " + label
 	}
 	return ""
 }
@@ -200,9 +200,6 @@ func (n node) ready() string {
 // Labels of nodes.
 const (
 	zoneLabel     = "topology.kubernetes.io/zone"
-	virtualLabel  = "type"
-	instanceLabel = "node.kubernetes.io/instance-type"
-	instanceOld   = "beta.kubernetes.io/instance-type"
 	computeLabel  = "eks.amazonaws.com/compute-type"
 	virtualTaint  = "virtual-kubelet.io/provider"
 	excludeLabel  = "node.kubernetes.io/exclude-from-external-load-balancers"
@@ -220,17 +217,25 @@ func (n node) addresses() []string {
 	return all
 }
 
+// virtualLabel is the one of labels that only nodes have that are no machines.
+func virtualLabel(labels map[string]string) string {
+	for _, label := range []string{"type=virtual-kubelet", "type=kwok", computeLabel + "=fargate", "liqo.io/type=virtual-node",
+		"vcluster.loft.sh/fake-node=true",
+		"node.kubernetes.io/instance-type=virtual-kubelet", "beta.kubernetes.io/instance-type=virtual-kubelet",
+		"node.kubernetes.io/instance-type=eklet", "beta.kubernetes.io/instance-type=eklet"} {
+		if key, value, _ := strings.Cut(label, "="); labels[key] == value {
+			return label
+		}
+	}
+	return ""
+}
+
 // virtual says how it is known that the node is no machine: what runs there is
 // somewhere in a cloud, and no kube-proxy answers at the node's address. "": it
 // is one.
 func (n node) virtual() string {
-	labels := n.Metadata.Labels
-	for _, label := range [][2]string{{virtualLabel, "virtual-kubelet"}, {instanceLabel, "virtual-kubelet"}, {instanceOld, "virtual-kubelet"},
-		{instanceLabel, "eklet"}, {instanceOld, "eklet"}, {computeLabel, "fargate"}, {"liqo.io/type", "virtual-node"},
-		{"vcluster.loft.sh/fake-node", "true"}, {virtualLabel, "kwok"}} {
-		if labels[label[0]] == label[1] {
-			return "label " + label[0] + "=" + label[1]
-		}
+	if label := virtualLabel(n.Metadata.Labels); label != "" {
+		return "label " + label
 	}
 	switch version := n.Status.NodeInfo.KubeletVersion; {
 	case strings.Contains(version, "-vk-"):

@@ -123,3 +123,36 @@ func TestReports(t *testing.T) {
 		})
 	}
 }
+
+// Where nodes must not be read, their pods tell which are no machines.
+func TestVirtualNodesThatMustNotBeRead(t *testing.T) {
+	for _, c := range []struct {
+		name   string
+		option option
+		want   string
+	}{
+		{"Fargate", label("eks.amazonaws.com/fargate-profile", "web"), "the pod's label eks.amazonaws.com/fargate-profile"},
+		{"virtual-kubelet", with("spec.nodeSelector", map[string]string{"kubernetes.io/os": "linux", "type": "virtual-kubelet"}), "the pod's node selector type=virtual-kubelet"},
+		{"Tencent", with("spec.nodeSelector", map[string]string{"node.kubernetes.io/instance-type": "eklet"}), "the pod's node selector node.kubernetes.io/instance-type=eklet"},
+		{"a machine", with("spec.nodeSelector", map[string]string{"node.kubernetes.io/instance-type": "m5.large"}), ""},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			api := cluster(aService("shop/account"), aSlice("shop/account", aPod("a1", "10.244.1.1", "n1"), aPod("a2", "10.244.2.1", "n2")),
+				aRunning("shop/a1", "192.0.2.1", 9000), aRunning("shop/a2", "192.0.2.2", 9000, c.option))
+			api.forbidden = func(plural, _ string) bool { return plural == "nodes" }
+			want := "192.0.2.1:31080 x1 node n1, 1 pod\n- pod a2: on a virtual node no kube-proxy answers (" + c.want + ")"
+			if c.want == "" {
+				want = "192.0.2.1:31080 x1 node n1, 1 pod\n192.0.2.2:31080 x1 node n2, 1 pod"
+			}
+			s := serve(t, api, Config{})
+			if got := told(ask(t, s, account)); got != want {
+				t.Errorf("got\n%s\nwant\n%s", got, want)
+			}
+			// Nor are their host ports anywhere.
+			left := strings.Contains(told(ask(t, s, Query{Service: "shop/account", Address: HostPort})), "- pod a2: on a virtual node")
+			if left != (c.want != "") {
+				t.Errorf("host_port: left out %v", left)
+			}
+		})
+	}
+}

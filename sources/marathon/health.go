@@ -27,8 +27,8 @@ func (a *app) judge(t task, now time.Time, newLeader bool) verdict {
 		return verdict{out: "its agent has been unreachable for too long"}
 	case t.State == "TASK_UNREACHABLE", (t.State == "TASK_LOST" || t.State == "TASK_UNKNOWN") && t.StartedAt != "":
 		// The agent is cut off from Mesos, or the master has forgotten it, and the
-		// task may be back; before Mesos 1.3 it was called lost. Whether the agent
-		// is cut off from the NetScaler, the NetScaler's monitor knows.
+		// task may be back; to Marathon before 1.4 it was lost. Whether the agent is
+		// cut off from the NetScaler, the NetScaler's monitor knows.
 		return verdict{uncertain: "Mesos cannot reach its agent"}
 	case t.State == "TASK_KILLING":
 		return verdict{out: "it is being killed"}
