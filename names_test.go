@@ -130,3 +130,25 @@ apps:
 		t.Errorf("%v: %q in\n%.2000s", lines.Err(), shown, around(pages, shown))
 	}
 }
+
+// A password in the URL of a kubeconfig's server is one, also if the URL is none.
+func TestPasswordsOfServersInKubeconfigs(t *testing.T) {
+	for _, server := range []string{"https://op:hunter22@127.0.0.1:1", "https://op:hunter22@127.0.0.1:1 /", "https://op:hunter22@[::1"} {
+		dir := t.TempDir()
+		for name, text := range map[string]string{
+			"pw": "of-the-netscaler",
+			"kc": fmt.Sprintf(`{"apiVersion": "v1", "kind": "Config", "clusters": [{"name": "c", "cluster": {"server": %q}}],
+				"users": [{"name": "u", "user": {}}], "contexts": [{"name": "x", "context": {"cluster": "c", "user": "u"}}]}`, server),
+			"nitrox.yaml": "netscalers: {edge: {url: 'http://127.0.0.1:1', username: u, password_file: pw, timeout: 1s}}\nsources: {k: {kubernetes: {kubeconfig: kc}}}\n" +
+				"apps: [{name: a, from: [{source: k, service: n/s}]}]\n",
+		} {
+			if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o600); err != nil {
+				t.Fatal(err)
+			}
+		}
+		_, stdout, stderr := nitrox(t, t.Context(), nil, "plan", "--config", filepath.Join(dir, "nitrox.yaml"), "--log-level", "debug")
+		if shown := redacttest.Shown(stdout+stderr, "hunter22"); shown != "" || !strings.Contains(stdout, "source k failed") {
+			t.Errorf("%s: %q is shown:\n%s%s", server, shown, stdout, stderr)
+		}
+	}
+}

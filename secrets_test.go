@@ -93,6 +93,8 @@ func TestSecretsAreNeverPrinted(t *testing.T) {
 		basic    = `ba"si\c<p>as&s` + "\t" + `wo+rd%2F ü`
 		token    = "eyJhbGciOiJSUzI1NiJ9.eyJzdWIiOiJzeXN0ZW0.c2lnbmF0dXJl_of-token"
 		bearer   = "kubeconfig-bearer/token+0123456789=="
+		argument = "argument-of-a-plug-in"
+		variable = "variable-of-a-plug-in"
 		issued   = "issued-by-the-plug-in.0123456789_abc"
 	)
 	for _, form := range []string{"json", "html", "raw", "ok", "elsewhere", "unasked", "status", "keys", "base64 in lines"} {
@@ -127,7 +129,7 @@ func TestSecretsAreNeverPrinted(t *testing.T) {
 					return write(name, fmt.Sprintf(`{"apiVersion": "v1", "kind": "Config", "clusters": [{"name": "c", "cluster": {"server": %q, "insecure-skip-tls-verify": true}}],
 						"users": [{"name": "u", "user": %s}], "contexts": [{"name": "x", "context": {"cluster": "c", "user": "u"}}]}`, api.URL, user))
 				}
-				plugin := write("plugin", fmt.Sprintf("#!/bin/sh\nenv > %[1]s/environment\nprintf 'a plug-in has the floor: %%s\\n' \"$(cat %[1]s/basic)\" >&2\n"+
+				plugin := write("plugin", fmt.Sprintf("#!/bin/sh\nenv > %[1]s/environment\nprintf 'a plug-in has the floor: %%s %%s %%s\\n' \"$(cat %[1]s/basic)\" \"$PLUGIN_TOKEN\" \"$1\" >&2\n"+
 					"[ -e %[1]s/again ] && printf '{\"kind\": %%s, \"apiVersion\": \"v9\"}' \"$(cat %[1]s/basic.json)\" && exit\ntouch %[1]s/again\necho '{\"apiVersion\": \"client.authentication.k8s.io/v1\", \"kind\": \"ExecCredential\", \"status\": {\"token\": \"%[2]s\"}}'\n", dir, issued))
 				write("basic.json", quoted(basic))
 				write("basic", basic+"\n")
@@ -148,7 +150,8 @@ apps:
 `, netscaler.URL, strings.Replace(netscaler.URL, "127.0.0.1", "localhost", 1), other.URL,
 					kubeconfig("bearer.json", fmt.Sprintf(`{"token": %q}`, bearer)),
 					kubeconfig("login.json", fmt.Sprintf(`{"username": "op", "password": %s}`, quoted(basic))),
-					kubeconfig("plugin.json", fmt.Sprintf(`{"exec": {"apiVersion": "client.authentication.k8s.io/v1", "command": %q, "interactiveMode": "Never"}}`, plugin))))
+					kubeconfig("plugin.json", fmt.Sprintf(`{"exec": {"apiVersion": "client.authentication.k8s.io/v1", "command": %q, "interactiveMode": "Never",
+						"args": ["--password=%s"], "env": [{"name": "PLUGIN_TOKEN", "value": %q}]}}`, plugin, argument, variable))))
 
 				format := map[bool]string{true: "json", false: "text"}[loggedIn]
 				cmd := exec.Command("nitrox", "sync", "--config", mapping, "--loop", "1h", "--listen", "127.0.0.1:0", "--output", format,
@@ -189,11 +192,11 @@ apps:
 				pages["the log"], pages["the report"] = log.String(), report.String()
 				pages["the metrics file"] = readFile(t, filepath.Join(dir, "nitrox.prom"))
 				for what, text := range pages {
-					if shown := redacttest.Shown(text, append([]string{password, basic, token, bearer, issued}, nonEmpty(session)...)...); shown != "" {
+					if shown := redacttest.Shown(text, append([]string{password, basic, token, bearer, issued, argument, variable}, nonEmpty(session)...)...); shown != "" {
 						t.Errorf("%s shows %q:\n%.3000s", what, shown, around(text, shown))
 					}
 				}
-				if !strings.Contains(log.String(), "a plug-in has the floor: ***") {
+				if !strings.Contains(log.String(), "a plug-in has the floor: *** *** --password=***") {
 					t.Errorf("what the plug-in says is not in the log:\n%s", log.String())
 				}
 				if form == "raw" && !strings.Contains(log.String(), "refreshing credentials") {

@@ -211,10 +211,10 @@ func parseAddress(text string) (address, error) {
 			return address{}, fmt.Errorf("this is not a URL like %s://10.0.0.5:2376", scheme)
 		case u.User != nil:
 			return address{}, errors.New("a Docker daemon takes no user name and password; use cert_file and key_file")
+		case u.RawQuery != "" || u.Fragment != "": // which may be a secret
+			return address{}, fmt.Errorf("the URL of %s has more than a host, a port and a path; remove the rest", u.Host)
 		case u.Port() == "":
 			return address{}, fmt.Errorf("%q has no port; Docker's are 2376 with TLS and 2375 without", text)
-		case u.RawQuery != "" || u.Fragment != "":
-			return address{}, fmt.Errorf("%q has more than a host, a port and a path", text)
 		}
 		return address{text: text, network: "tcp", url: u}, nil
 	default:

@@ -15,6 +15,7 @@ import (
 	"net/url"
 	"os"
 	"reflect"
+	"regexp"
 	"slices"
 	"strings"
 	"sync"
@@ -130,11 +131,13 @@ func (c *Cluster) load() (config *rest.Config, kubeconfig *api.Config, err error
 	}
 	for _, cluster := range kubeconfig.Clusters {
 		redact.URL(cluster.ProxyURL)
+		redact.URL(cluster.Server)
 	}
 	for _, user := range kubeconfig.AuthInfos {
 		redact.Keep(string(user.ClientKeyData))
 		redact.Session(user.Token)
 		redact.Keep(user.Password)
+		redact.Keep(pluginSecrets(user.Exec)...)
 		if p := user.AuthProvider; p != nil { // it makes requests of its own
 			redact.Session(p.Config["refresh-token"], p.Config["id-token"], p.Config["client-secret"])
 		}
@@ -152,6 +155,29 @@ func (c *Cluster) load() (config *rest.Config, kubeconfig *api.Config, err error
 		err = fmt.Errorf("%w, and this is not a pod with a service account", err)
 	}
 	return nil, nil, fmt.Errorf("kubeconfig %s: %w", where, err)
+}
+
+// secretName is what the variable or the option of a credential plug-in is called
+// that takes a secret.
+var secretName = regexp.MustCompile(`(?i)pass|pwd|secret|token|key`)
+
+// pluginSecrets are those that a kubeconfig gives to a credential plug-in, which may
+// repeat them.
+func pluginSecrets(exec *api.ExecConfig) (all []string) {
+	if exec == nil {
+		return nil
+	}
+	for _, v := range exec.Env {
+		if secretName.MatchString(v.Name) {
+			all = append(all, v.Value)
+		}
+	}
+	for _, arg := range exec.Args {
+		if name, value, _ := strings.Cut(arg, "="); secretName.MatchString(name) {
+			all = append(all, value)
+		}
+	}
+	return all
 }
 
 // choice is what to write instead of a name that is not there.
