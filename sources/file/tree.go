@@ -78,6 +78,9 @@ func parseTree(data []byte) (node, error) {
 	if len(start) == 0 {
 		return node{}, errors.New("the file is empty")
 	}
+	if start[0] == '<' {
+		return node{}, errors.New("begins with <, as a web page does; write the endpoints as JSON or YAML")
+	}
 	if start[0] == '{' || start[0] == '[' {
 		return parseJSON(data)
 	}
