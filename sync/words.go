@@ -163,8 +163,9 @@ func Short(d time.Duration) string {
 	return two(24*time.Hour, "d", time.Hour, "h")
 }
 
-// OneLine makes text that came from outside fit to print: see [redact.Line].
-func OneLine(s string) string { return redact.Line(strings.ReplaceAll(s, "\n", "; "), 400) }
+// OneLine makes text that came from outside fit to print: see [redact.Line]. What
+// it quotes is short already, and its end, which says what to do, must not be lost.
+func OneLine(s string) string { return redact.Line(strings.ReplaceAll(s, "\n", "; "), 1200) }
 
 // text is an error fit to print; empty for none.
 func text(err error) string {

@@ -308,6 +308,10 @@ func (f *failure) flow() (place, string) {
 	}
 	if strings.HasPrefix(f.message, "did not find expected ','") {
 		before, after := f.split(f.at)
+		if strings.HasSuffix(before, "$") && strings.HasPrefix(after, "{") {
+			f.at.column--
+			return f.at, "between brackets a variable must stand in quotes; write \"${NAME}\""
+		}
 		if key := strings.TrimLeft(word.FindString(before), " \t"); key != "" && strings.HasPrefix(after, ":") {
 			f.at.column -= len([]rune(key)) // before the key, and not before its colon
 		}
