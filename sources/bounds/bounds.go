@@ -166,7 +166,7 @@ func YAML(text []byte) error {
 		marks += bytes.Count(text, []byte(mark))
 	}
 	if marks > max {
-		return fmt.Errorf("%w: it has more than %d lines, commas, colons and the like; write it in fewer words", ErrTooLarge, max)
+		return fmt.Errorf("%w: it has more than %d lines, commas, colons and the like; split it, or write less", ErrTooLarge, max)
 	}
 	return nil
 }

@@ -217,7 +217,7 @@ func TestNothingIsKnownFromAFileThatIsNotWhole(t *testing.T) {
 		"HTML":                    {"<html><body>502</body></html>", "begins with <"},
 		"cut-off YAML":            {"apps:\n  web:\n  - 10.0.0.1:80\n", "must end with a line of three dots"},
 		"dots in the middle":      {"apps:\n  web: []\n...\n---\napps: {}\n", "must end with a line of three dots"},
-		"a second document":       {"apps: {}\n---\napps: {}\n...\n", "endpoints:2:1: a second document begins here; a file of endpoints has only one"},
+		"a second document":       {"apps: {}\n---\napps: {}\n...\n", "endpoints:2:1: a second document begins here, and a file of endpoints has only one; remove it"},
 		"only dots":               {"...\n", "the file is empty"},
 		"bad YAML":                {"apps: [\n...\n", "endpoints:1:7: the [ that begins here is not closed"},
 		"a list as a key":         {"apps:\n  ? [a]\n  : []\n...", "a key must be plain text"},

@@ -258,7 +258,7 @@ func form(n *yaml.Node) string {
 	case n.Kind == yaml.MappingNode && len(n.Content) > 0 && n.Content[0].Kind == yaml.MappingNode:
 		return "the {{ … }} of a template, which is to be filled in before"
 	case n.Kind == yaml.MappingNode:
-		return "a mapping"
+		return "keys with values"
 	case n.Kind == yaml.SequenceNode:
 		return "a list"
 	default:

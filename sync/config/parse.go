@@ -102,7 +102,7 @@ func (d *decoder) parse(text []byte) (*yaml.Node, error) {
 	case err != nil:
 		return nil, err
 	default:
-		d.problem(&second, "a second document begins here; a mapping file has only one")
+		d.problem(&second, "a second document begins here, and a mapping file has only one; remove it")
 	}
 	root := first.Content[0]
 	if null(root) && len(d.problems) == 0 {

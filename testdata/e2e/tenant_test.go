@@ -91,7 +91,7 @@ func TestLookalikes(t *testing.T) {
 		"container image-only: its label " + shop + " comes from its image; take it out of the image, and give it to the container (docker run --label)",
 		"container built-by-hand: its label com.docker.compose.service=web comes from its image, and Docker Compose did not start it",
 		"container exited: exited", "container created: created", "container restarting: restarting", "container paused: paused",
-		`label "app=by-hand": no such app: no container has the label app=by-hand, apart from 1 container left out`,
+		`label "app=by-hand": there is no container with the label app=by-hand, apart from 1 container left out`,
 	} {
 		if what, why, _ := strings.Cut(line, ": "); !strings.Contains(output, what) || !strings.Contains(output, why) {
 			t.Errorf("the plan does not say %q", line)
