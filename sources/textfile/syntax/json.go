@@ -56,7 +56,7 @@ func explain(data []byte, offset int, said string) string {
 	case inKey:
 		return "a key in double quotes is expected here; write \"key\": value"
 	case strings.Contains(said, "beginning of value"), strings.Contains(said, "in literal"):
-		return "this is no value of JSON; write text in double quotes, a number, true, false or null"
+		return "this is not a JSON value; write text in double quotes, a number, true, false or null"
 	}
 	return said + "; check the commas, quotes and brackets here and before"
 }
