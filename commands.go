@@ -3,6 +3,7 @@ package main
 import (
 	"errors"
 	"fmt"
+	"os"
 	"regexp"
 	"slices"
 	"strings"
@@ -11,6 +12,7 @@ import (
 
 	"nitrox/sources"
 	"nitrox/sources/all"
+	"nitrox/sync"
 	"nitrox/sync/config"
 )
 
@@ -27,6 +29,10 @@ func (p *program) app() *cli.App {
 	a.Writer, a.ErrWriter = p.stdout, p.stderr
 	a.HideVersion, a.Suggest, a.DisableSliceFlagSeparator = true, true, true
 	a.EnableBashCompletion = true
+	a.CommandNotFound = func(_ *cli.Context, name string) { // "help NAME"
+		p.code = sync.ExitFailed
+		fmt.Fprintf(p.stderr, "nitrox: %s\n", message(unknown("command", name, names(a.Commands)).Error()))
+	}
 	a.ExitErrHandler = func(*cli.Context, error) {} // run prints errors and chooses the exit code
 	a.Flags = []cli.Flag{&cli.BoolFlag{Name: "version", Aliases: []string{"v"}, DisableDefaultText: true, Usage: "print the version"}}
 	a.Action = func(c *cli.Context) error {
@@ -65,7 +71,7 @@ func (p *program) app() *cli.App {
 			Name: "simulator", Usage: "serve a simulated NetScaler to try a mapping on",
 			Flags: []cli.Flag{
 				&cli.StringFlag{Name: "listen", Value: "127.0.0.1:8088", Usage: "serve NITRO at this `ADDRESS`, over HTTP; :8088 means 127.0.0.1:8088"},
-				&cli.StringFlag{Name: "config", Aliases: []string{"c"},
+				&cli.GenericFlag{Name: "config", Aliases: []string{"c"}, Value: new(fileFlag),
 					Usage: "start with the ns.conf `FILE` of a NetScaler: its servers, service groups, virtual servers, users and command policies"},
 				&cli.BoolFlag{DisableDefaultText: true, Name: "check",
 					Usage: "only check FILE: name the lines that are not understood, exit with 1 if there are any, and serve nothing"},
@@ -99,13 +105,24 @@ func (p *program) app() *cli.App {
 		}
 		c.Before = func(c *cli.Context) error {
 			if c.NArg() > 0 {
-				return fmt.Errorf("%s takes no arguments, but was given %q", c.Command.Name, c.Args().First())
+				return p.argument(c, c.Args().First())
 			}
 			return nil
 		}
 	}
 	a.OnUsageError = usageError
 	return a
+}
+
+// argument is the error about an argument, of which no command has any.
+func (p *program) argument(c *cli.Context, text string) error {
+	switch _, err := os.Stat(text); {
+	case err == nil && slices.ContainsFunc(c.Command.Flags, func(f cli.Flag) bool { return f.Names()[0] == "config" }):
+		return fmt.Errorf("%s takes no arguments; did you mean --config %s?", c.Command.Name, text)
+	case p.wait.given:
+		return fmt.Errorf("%s takes no arguments, but was given %q; a limit of --wait is written like --wait=2m", c.Command.Name, text)
+	}
+	return fmt.Errorf("%s takes no arguments, but was given %q; its options are listed by nitrox %[1]s --help", c.Command.Name, text)
 }
 
 // wrongValue is how package flag says that a value is none for its option.
@@ -117,7 +134,7 @@ func usageError(c *cli.Context, err error, _ bool) error {
 		value, name, why := m[1], m[2], m[3]
 		switch {
 		case why != "parse error":
-			return fmt.Errorf("--%s: %s", name, why)
+			return fmt.Errorf("%s: %s", option(name), why)
 		case name == "loop" && regexp.MustCompile(`^"[0-9.]+"$`).MatchString(value):
 			return fmt.Errorf("--loop: %s has no unit; did you mean %ss?", value, strings.Trim(value, `"`))
 		case name == "loop":
@@ -126,7 +143,15 @@ func usageError(c *cli.Context, err error, _ bool) error {
 		return fmt.Errorf("--%s takes no value, but was given %s", name, value)
 	}
 	const versionFlag = "the version is printed by \"nitrox version\""
-	const undefined = "flag provided but not defined: -"
+	const valueless, undefined = "flag needs an argument: -", "flag provided but not defined: -"
+	if name, ok := strings.CutPrefix(err.Error(), valueless); ok {
+		for _, f := range c.Command.Flags {
+			if slices.Contains(f.Names(), name) {
+				form := regexp.MustCompile(`^--[a-z-]+ [A-Z]+`).FindString(cli.FlagStringer(f))
+				return fmt.Errorf("%s needs a value, as in %s", option(name), form)
+			}
+		}
+	}
 	if name, ok := strings.CutPrefix(err.Error(), undefined); ok {
 		flags := c.App.Flags
 		if c.Command != nil {
@@ -137,16 +162,25 @@ func usageError(c *cli.Context, err error, _ bool) error {
 			known = append(known, "--"+f.Names()[0])
 		}
 		switch name = strings.TrimLeft(name, "-"); {
-		case c.Command != nil && name == "v":
-			return errors.New("unknown option \"-v\"; to log more, give --log-level debug; " + versionFlag)
+		case c.Command != nil && (name == "v" || name == "verbose" || name == "debug"):
+			return errors.New("unknown option \"" + option(name) + "\"; to log more, give --log-level debug; " + versionFlag)
 		case name == "version":
 			return errors.New("unknown option \"--version\"; " + versionFlag)
-		case len(name) == 1:
-			return unknown("option", "-"+name, known)
 		}
-		return unknown("option", "--"+name, known)
+		return unknown("option", option(name), known)
+	}
+	if names, ok := strings.CutPrefix(err.Error(), "Cannot use two forms of the same flag: "); ok {
+		short, long, _ := strings.Cut(names, " ")
+		return fmt.Errorf("%s and %s are the same option; give one of them", option(short), option(long))
 	}
 	return err
+}
+
+func option(name string) string {
+	if len(name) == 1 {
+		return "-" + name
+	}
+	return "--" + name
 }
 
 // unknown is the error about a name that is none of the known ones.

@@ -12,7 +12,27 @@ import (
 )
 
 func configFlag() cli.Flag {
-	return &cli.StringFlag{Name: "config", Aliases: []string{"c"}, Usage: "the mapping `FILE`", DefaultText: "$NITROX_CONFIG, or nitrox.yaml"}
+	return &cli.GenericFlag{Name: "config", Aliases: []string{"c"}, Value: new(fileFlag),
+		Usage: "the mapping `FILE`", DefaultText: "$NITROX_CONFIG, or nitrox.yaml"}
+}
+
+// fileFlag is the name of a file that is given once: of two mappings, one would
+// be ignored.
+type fileFlag string
+
+func (f *fileFlag) String() string { return string(*f) }
+
+func (f *fileFlag) Set(name string) error {
+	switch {
+	case name == "":
+		return errors.New("the name is empty; give that of a file")
+	case name == "-":
+		return errors.New("standard input is not read; give the name of a file")
+	case *f != "" && string(*f) != name: // package cli sets it again by its other name
+		return fmt.Errorf("two files are given, %s and %s; give one of them", *f, name)
+	}
+	*f = fileFlag(name)
+	return nil
 }
 
 func logFlags() []cli.Flag {
@@ -61,6 +81,8 @@ func (j *job) check() error {
 		return errors.New("--watch needs --loop: events only shorten the time to its next pass")
 	case !loops && j.options.IsSet("listen"):
 		return errors.New("--listen needs --loop; for one run, use --metrics-file")
+	case loops && j.options.IsSet("listen") && j.options.String("listen") == "":
+		return errors.New("--listen: the address is empty; write it like :9090")
 	case !loops && j.options.IsSet("leader-elect"):
 		return errors.New("--leader-elect needs --loop; single runs at the same time do no harm")
 	case !j.dryRun && j.options.Bool("exit-code"):

@@ -66,7 +66,7 @@ func (j *job) serve(loop context.Context) (end func(), err error) {
 		l, err := observe.Listen(addr)
 		if err != nil {
 			cancel()
-			return nil, fmt.Errorf("--listen %s: %w", addr, err)
+			return nil, fmt.Errorf("--listen: %w", err)
 		}
 		j.log.Info("serving metrics, health and the status page", "url", "http://"+l.Addr().String())
 		g.Go(func() error { return observe.Serve(ctx, l, j.observer.Handler(), j.log) })

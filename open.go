@@ -7,6 +7,7 @@ import (
 	"net"
 	"os"
 	"slices"
+	"strings"
 
 	"nitrox/netscaler"
 	"nitrox/sources/all"
@@ -88,6 +89,9 @@ func knownApps(apps []sync.App, wanted []string) error {
 		}
 		if i := slices.IndexFunc(apps, func(a sync.App) bool { return a.Group == name }); i >= 0 {
 			return fmt.Errorf("unknown app %q; that is the service group of app %q", name, apps[i].Name)
+		}
+		if parts := strings.FieldsFunc(name, func(r rune) bool { return r == ',' || r == ' ' }); len(parts) > 1 && knownApps(apps, parts) == nil {
+			return fmt.Errorf("unknown app %q; give each app an option of its own: --app %s", name, strings.Join(parts, " --app "))
 		}
 		return unknown("app", name, known)
 	}

@@ -11,6 +11,7 @@ import (
 	"net/http"
 	"net/netip"
 	"os"
+	"regexp"
 	"slices"
 	"strings"
 	"time"
@@ -19,6 +20,7 @@ import (
 
 	"nitrox/netscaler"
 	"nitrox/netscaler/simulator"
+	"nitrox/sources/bounds"
 	"nitrox/sync/observe"
 )
 
@@ -88,12 +90,15 @@ func (p *program) checkConfig(c *cli.Context, level slog.Level) error {
 func (p *program) loadConfig(sim *simulator.Simulator, file string, level slog.Level) (simulator.Loaded, error) {
 	f, err := os.Open(file)
 	if err != nil {
-		return simulator.Loaded{}, err
+		return simulator.Loaded{}, bounds.Unread(err)
 	}
 	defer f.Close()
 	loaded, err := sim.LoadConfig(f)
 	if err != nil {
-		return loaded, fmt.Errorf("%s: %w", file, err)
+		return loaded, fmt.Errorf("%s: %w", file, bounds.Unread(err))
+	}
+	if foreign(loaded) {
+		return loaded, fmt.Errorf("%s: none of its %d lines is a command of a NetScaler; name its ns.conf", file, loaded.Lines)
 	}
 	for _, l := range loaded.Problems {
 		fmt.Fprintf(p.stderr, "%s: line %d: %s: %v\n", file, l.Number, l.Text, l.Err)
@@ -119,6 +124,16 @@ func (p *program) loadConfig(sim *simulator.Simulator, file string, level slog.L
 		fmt.Fprintf(p.stderr, "skipped %d %s: %s\n", len(loaded.Skipped), lines, strings.Join(commands, ", "))
 	}
 	return loaded, nil
+}
+
+// verb begins the lines of every ns.conf.
+var verb = regexp.MustCompile(`^(?i)(add|set|bind|enable|disable|unset|rm|unbind|link|apply|import|create|update|switch) `)
+
+// foreign tells whether what was loaded is no ns.conf: of its lines not even the
+// beginnings are known.
+func foreign(l simulator.Loaded) bool {
+	return l.Lines > 0 && len(l.Skipped) == l.Lines &&
+		!slices.ContainsFunc(l.Skipped, func(l simulator.Line) bool { return verb.MatchString(l.Command + " ") })
 }
 
 // simulatorPassword is the one to log in with: of the options, which every user

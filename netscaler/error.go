@@ -60,6 +60,7 @@ const (
 	codeDeviceBusy        = 272
 	codeExists            = 273
 	codeInvalidArgument   = 278
+	codeNoPartition       = 2755
 	codeUnavailable       = 291 // resource temporarily unavailable
 	codeInProgress        = 293
 	codeNoService         = 344

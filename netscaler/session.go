@@ -399,6 +399,10 @@ func (c *Client) switchPartition(ctx context.Context, s *session) error {
 		method: http.MethodPost, path: "config/nspartition?action=Switch", limit: c.cfg.Timeout, harmless: true,
 		body: map[string]any{"nspartition": map[string]string{"partitionname": c.cfg.Partition}},
 	})
+	var failed *Error
+	if errors.As(err, &failed) && failed.Code == codeNoPartition {
+		return fmt.Errorf("switch to the partition %s: %w; correct its name in the mapping, or create it", c.cfg.Partition, err)
+	}
 	if err != nil {
 		return fmt.Errorf("switch to the partition %s: %w", c.cfg.Partition, err)
 	}

@@ -2,7 +2,6 @@ package netscaler
 
 import (
 	"crypto/tls"
-	"crypto/x509"
 	"fmt"
 	"net"
 	"net/http"
@@ -25,9 +24,8 @@ func newTransport(c Config) (*http.Transport, error) {
 		if err != nil {
 			return nil, fmt.Errorf("read the CA file: %w", err)
 		}
-		settings.RootCAs = x509.NewCertPool()
-		if !settings.RootCAs.AppendCertsFromPEM(pem) {
-			return nil, fmt.Errorf("the CA file %s contains no PEM certificate", c.CAFile)
+		if settings.RootCAs, err = trust.Pool(c.CAFile, pem); err != nil {
+			return nil, err
 		}
 	}
 	trust.Pin(settings, c.CertificateSHA256)

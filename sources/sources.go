@@ -77,7 +77,7 @@ type LeftOut struct{ What, Why string }
 
 // ErrAbsent is wrapped by the doubt about an app that its cluster manager
 // positively does not have.
-var ErrAbsent = errors.New("no such app")
+var ErrAbsent = errors.New("its cluster manager does not have it")
 
 // Absent is that doubt, about a thing that is called what its cluster manager
 // calls it ("service"), with the nearest of those that it has.

@@ -63,7 +63,7 @@ func TestUnion(t *testing.T) {
 			want: "10.0.0.1:80 0?"},
 		{name: "a doubt of one is a doubt of the group", from: []sync.From{{Source: "prod"}, {Source: "dcos"}}, answers: []sources.Answer{answer(ep("10.0.0.1:80", 0)), sources.Doubtful(errors.New("connection refused"))},
 			want: "10.0.0.1:80 0", doubt: "source dcos: connection refused"},
-		{name: "absent is a doubt", from: []sync.From{{Source: "prod"}}, answers: []sources.Answer{absent}, doubt: "source prod: service web: no such app"},
+		{name: "absent is a doubt", from: []sync.From{{Source: "prod"}}, answers: []sources.Answer{absent}, doubt: "source prod: service web: its cluster manager does not have it"},
 		{name: "absent: empty is none", from: []sync.From{{Source: "prod"}}, answers: []sources.Answer{absent}, policy: sync.Policy{AbsentIsEmpty: true}},
 		{name: "outside only is a doubt", from: []sync.From{{Source: "prod"}}, policy: sync.Policy{Only: []netip.Prefix{netip.MustParsePrefix("10.0.0.0/24")}},
 			answers: []sources.Answer{answer(ep("10.0.0.1:80", 0), ep("10.0.1.1:80", 0))},

@@ -45,7 +45,7 @@ func NewBody(resp *http.Response, max int64) *Body {
 	case encoding == "gzip":
 		b.text = &unzipped{wire: b.wire}
 	case encoding != "" && encoding != "identity":
-		b.Err = fmt.Errorf("the answer is encoded as %q, which was not asked for; have what is in between leave it as it is",
+		b.Err = fmt.Errorf("the answer is encoded as %q, which was not asked for; keep the proxy in between from encoding it",
 			encoding[:min(len(encoding), 20)])
 	}
 	return b

@@ -8,11 +8,13 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"reflect"
 	"runtime"
 	"runtime/debug"
 	"runtime/metrics"
+	"syscall"
 )
 
 // ErrTooLarge is wrapped by all errors about a limit that was exceeded.
@@ -139,7 +141,7 @@ func ReadFile(name string) ([]byte, error) {
 	const max = 1 << 20
 	f, err := os.Open(name)
 	if err != nil {
-		return nil, err
+		return nil, Unread(err)
 	}
 	defer f.Close()
 	text, err := io.ReadAll(io.LimitReader(f, max+1))
@@ -147,9 +149,22 @@ func ReadFile(name string) ([]byte, error) {
 		err = fmt.Errorf("%s is %w: it has more than %s; is it the right file?", name, ErrTooLarge, amount(max))
 	}
 	if err != nil {
-		return nil, err
+		return nil, Unread(err)
 	}
 	return text, nil
+}
+
+// Unread adds to the error of a file that cannot be read what to do about it.
+func Unread(err error) error {
+	switch {
+	case errors.Is(err, fs.ErrNotExist), errors.Is(err, syscall.ENOTDIR):
+		return fmt.Errorf("%w; create it, or correct its name", err)
+	case errors.Is(err, fs.ErrPermission):
+		return fmt.Errorf("%w; let the user that Nitrox runs as read it", err)
+	case errors.Is(err, syscall.EISDIR):
+		return fmt.Errorf("%w; name a file in it", err)
+	}
+	return err
 }
 
 // YAML is an error if text has more values than can be read as YAML, of which
@@ -161,7 +176,7 @@ func YAML(text []byte) error {
 		marks += bytes.Count(text, []byte(mark))
 	}
 	if marks > max {
-		return fmt.Errorf("%w: it has more than %d lines, commas, colons and the like; write it in fewer words", ErrTooLarge, max)
+		return fmt.Errorf("%w: it has more than %d lines, commas, colons and the like; split it, or write less", ErrTooLarge, max)
 	}
 	return nil
 }

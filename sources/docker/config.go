@@ -193,7 +193,7 @@ type address struct {
 func parseAddress(text string) (address, error) {
 	scheme, rest, ok := strings.Cut(text, "://")
 	if !ok {
-		return address{}, fmt.Errorf("%q does not begin with unix://, tcp://, http:// or https://", text)
+		return address{}, fmt.Errorf("%q does not begin with unix://, tcp://, http:// or https://; write it like unix:///var/run/docker.sock or tcp://10.0.0.5:2376", text)
 	}
 	switch scheme {
 	case "unix":

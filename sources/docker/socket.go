@@ -16,21 +16,26 @@ import (
 // error says who may.
 func socket(ctx context.Context, dial func(ctx context.Context, network, address string) (net.Conn, error), path string) (net.Conn, error) {
 	conn, err := dial(ctx, "unix", path)
-	if !errors.Is(err, fs.ErrPermission) {
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return nil, fmt.Errorf("%w; start Docker, mount the socket if this is a container, or correct host", err)
+	case errors.Is(err, syscall.ECONNREFUSED):
+		return nil, fmt.Errorf("%w; nothing serves this socket any more: start Docker", err)
+	case !errors.Is(err, fs.ErrPermission):
 		return conn, err
 	}
 	info, unknown := os.Stat(path)
 	if unknown != nil {
 		return nil, fmt.Errorf("%w; its folder is closed to the user that Nitrox runs as", err)
 	}
-	owner, ok := info.Sys().(*syscall.Stat_t)
+	uid, gid, known := owner(info)
 	switch {
-	case !ok:
+	case !known:
 		return nil, err
 	case info.Mode()&0o020 == 0:
-		return nil, fmt.Errorf("%w; only the user %d may use it: run Nitrox as that user, or give the socket a group", err, owner.Uid)
+		return nil, fmt.Errorf("%w; only the user %d may use it: run Nitrox as that user, or give the socket a group", err, uid)
 	}
-	group := strconv.Itoa(int(owner.Gid))
+	group := strconv.Itoa(int(gid))
 	if g, err := user.LookupGroupId(group); err == nil {
 		group = fmt.Sprintf("%s (%s)", g.Name, group)
 	}

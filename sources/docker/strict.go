@@ -82,7 +82,11 @@ func (s strict) whole(r *http.Request, x *exchange) (*http.Response, error) {
 	}
 	defer resp.Body.Close()
 	if resp.StatusCode != http.StatusOK {
-		return nil, httpapi.NewStatusError(resp)
+		err := httpapi.NewStatusError(resp)
+		if err.Code == http.StatusNotFound && strings.HasSuffix(r.URL.Path, "/_ping") {
+			return nil, fmt.Errorf("%w; no Docker daemon answers GET /_ping like this: correct host", err)
+		}
+		return nil, err
 	}
 	if x.read != nil {
 		body := bounds.NewBody(resp, s.maxBody)

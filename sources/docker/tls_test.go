@@ -151,7 +151,7 @@ func TestTLS(t *testing.T) {
 		"no client certificate": {func(c *docker.Config) { c.CertFile, c.KeyFile = "", "" }, "tls: "},
 		"no TLS":                {func(c *docker.Config) { c.CAFile, c.CertFile, c.KeyFile, c.ServerName = "", "", "", "" }, "400 Bad Request: Client sent an HTTP request to an HTTPS server."},
 		"no certificates":       {func(c *docker.Config) { c.CAFile = garbage }, "garbage.pem contains no PEM certificate"},
-		"no certificate":        {func(c *docker.Config) { c.CertFile = garbage }, "garbage.pem and "},
+		"no certificate":        {func(c *docker.Config) { c.CertFile = garbage }, "garbage.pem contains no PEM certificate; name the file of the client's certificate"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			config := good

@@ -65,7 +65,7 @@ const maxDepth = 16
 var errMany = fmt.Errorf("%w for a file of endpoints: what is in it takes too much memory; write fewer endpoints, or raise GOMEMLIMIT "+
 	"(docs/limits.md)", bounds.ErrTooLarge)
 
-var errDeep = errors.New("nested too deeply for a file of endpoints")
+var errDeep = errors.New("nested too deeply for a file of endpoints; check the brackets and the indentation")
 
 // parseTree reads the file. What is wrong with it as a whole is a [textfile.Error],
 // if it is in one place.
@@ -77,6 +77,9 @@ func parseTree(data []byte) (node, error) {
 	start := bytes.TrimLeft(data, " \t\r\n")
 	if len(start) == 0 {
 		return node{}, errors.New("the file is empty")
+	}
+	if start[0] == '<' {
+		return node{}, errors.New("begins with <, as a web page does; write the endpoints as JSON or YAML")
 	}
 	if start[0] == '{' || start[0] == '[' {
 		return parseJSON(data)
@@ -190,7 +193,7 @@ func parseYAML(data []byte) (node, error) {
 	}
 	switch err := d.Decode(&second); {
 	case err == nil:
-		return node{}, &textfile.Error{Line: second.Line, Column: second.Column, Message: "a second document begins here; a file of endpoints has only one"}
+		return node{}, &textfile.Error{Line: second.Line, Column: second.Column, Message: "a second document begins here, and a file of endpoints has only one; remove it"}
 	case !errors.Is(err, io.EOF):
 		return node{}, syntax.YAML(content, err)
 	}

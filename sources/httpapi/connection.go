@@ -2,8 +2,6 @@ package httpapi
 
 import (
 	"crypto/tls"
-	"crypto/x509"
-	"fmt"
 	"net"
 	"net/http"
 	"time"
@@ -74,16 +72,16 @@ func (c Certificates) Check() error {
 func (c Certificates) TLS(pem PEM) (*tls.Config, error) {
 	config := &tls.Config{MinVersion: tls.VersionTLS12, ServerName: c.ServerName}
 	if c.CAFile != "" {
-		config.RootCAs = x509.NewCertPool()
-		if !config.RootCAs.AppendCertsFromPEM([]byte(pem.ca)) {
-			return nil, fmt.Errorf("%s contains no PEM certificate", c.CAFile)
+		var err error
+		if config.RootCAs, err = trust.Pool(string(c.CAFile), []byte(pem.ca)); err != nil {
+			return nil, err
 		}
 	}
 	redact.Keep(pem.key)
 	if c.CertFile != "" {
-		pair, err := tls.X509KeyPair([]byte(pem.cert), []byte(pem.key))
+		pair, err := trust.Pair(string(c.CertFile), string(c.KeyFile), []byte(pem.cert), []byte(pem.key))
 		if err != nil {
-			return nil, fmt.Errorf("%s and %s: %w", c.CertFile, c.KeyFile, err)
+			return nil, err
 		}
 		config.Certificates = []tls.Certificate{pair}
 	}

@@ -42,6 +42,9 @@ func newClient(config *rest.Config, http1 bool, pins []trust.Fingerprint) (*Clie
 	if len(pins) > 0 {
 		config.CAFile, config.CAData, config.Insecure = "", nil, true
 	}
+	if err := checkFiles(config); err != nil {
+		return nil, err
+	}
 	environment := config.Proxy == nil // a kubeconfig can name another proxy
 	if environment {
 		config.Proxy = http.ProxyFromEnvironment
@@ -70,6 +73,25 @@ func newClient(config *rest.Config, http1 bool, pins []trust.Fingerprint) (*Clie
 	}
 	trust.Pin(t.TLSClientConfig, pins)
 	return &Client{http: &own, base: base, tokenFile: config.BearerTokenFile}, nil
+}
+
+// checkFiles finds what is wrong with the certificates of a kubeconfig, of which
+// client-go reads some only when it connects.
+func checkFiles(config *rest.Config) error {
+	c := rest.CopyConfig(config)
+	if err := rest.LoadTLSFiles(c); err != nil {
+		return bounds.Unread(err)
+	}
+	if len(c.CAData) > 0 {
+		if _, err := trust.Pool("certificate-authority", c.CAData); err != nil {
+			return err
+		}
+	}
+	if len(c.CertData) > 0 && len(c.KeyData) > 0 {
+		_, err := trust.Pair("client-certificate", "client-key", c.CertData, c.KeyData)
+		return err
+	}
+	return nil
 }
 
 // under is the transport that those of client-go are wrapped around.

@@ -126,6 +126,9 @@ func (c *Cluster) load() (config *rest.Config, kubeconfig *api.Config, err error
 		}
 	}
 	kubeconfig, err = rules.Load()
+	if err != nil && strings.Contains(err.Error(), "couldn't get version/kind") {
+		return nil, nil, fmt.Errorf("kubeconfig %s: it is not a kubeconfig; is it the right file?", where)
+	}
 	if err != nil {
 		return nil, nil, fmt.Errorf("kubeconfig: %w", err)
 	}
@@ -193,7 +196,7 @@ func choose(kubeconfig *api.Config, wanted string) (string, error) {
 	names := slices.Sorted(maps.Keys(kubeconfig.Contexts))
 	switch {
 	case wanted != "" && slices.Contains(names, wanted):
-		return wanted, nil
+		return wanted, whole(kubeconfig, wanted)
 	case len(names) == 0:
 		return "", errors.New("the file does not exist, or has no context in it")
 	case wanted != "":
@@ -201,5 +204,22 @@ func choose(kubeconfig *api.Config, wanted string) (string, error) {
 	case len(names) > 1:
 		return "", fmt.Errorf("%w (%s)", ErrSeveral, strings.Join(names, ", "))
 	}
-	return names[0], nil
+	return names[0], whole(kubeconfig, names[0])
+}
+
+// whole is an error if what a context names is not there. Without its user
+// client-go would ask as nobody.
+func whole(kubeconfig *api.Config, context string) error {
+	c := kubeconfig.Contexts[context]
+	switch {
+	case len(kubeconfig.Clusters) == 0:
+		return errors.New("the file has no clusters; is it whole?")
+	case kubeconfig.Clusters[c.Cluster] == nil:
+		return fmt.Errorf("there is no cluster %q; %s", c.Cluster, choice(c.Cluster, slices.Sorted(maps.Keys(kubeconfig.Clusters))))
+	case c.AuthInfo == "" || kubeconfig.AuthInfos[c.AuthInfo] != nil:
+		return nil
+	case len(kubeconfig.AuthInfos) == 0:
+		return errors.New("the file has no users; is it whole?")
+	}
+	return fmt.Errorf("there is no user %q; %s", c.AuthInfo, choice(c.AuthInfo, slices.Sorted(maps.Keys(kubeconfig.AuthInfos))))
 }

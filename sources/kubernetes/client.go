@@ -22,15 +22,19 @@ type client struct {
 	size      int                  // how many there were, if more than fit in a page
 }
 
+func several(err error) error {
+	if errors.Is(err, kubeapi.ErrSeveral) {
+		return fmt.Errorf("%w; say which one with context", err)
+	}
+	return err
+}
+
 // connect returns the client to use now: that of the poll before, unless the
 // kubeconfig has changed.
 func (s *Source) connect() (*client, error) {
 	c, err := s.cluster.Connect()
-	if errors.Is(err, kubeapi.ErrSeveral) {
-		err = fmt.Errorf("%w; say which one with context", err)
-	}
 	if err != nil {
-		return nil, err
+		return nil, several(err)
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -298,12 +298,15 @@ func TestContexts(t *testing.T) {
 	fails(t, open(t, Config{Kubeconfig: file}), "kubeconfig "+string(file)+": it has several contexts (prod, test); say which one with context")
 	fails(t, open(t, Config{Kubeconfig: file, Context: "tset"}), `there is no context "tset"; did you mean "test"?`)
 	fails(t, open(t, Config{Kubeconfig: file, Context: "staging"}), `there is no context "staging"; choose from prod, test`)
-	fails(t, open(t, Config{Kubeconfig: file, Context: "prod"}), "401 Unauthorized") // its user is not there
+	fails(t, open(t, Config{Kubeconfig: file, Context: "prod"}), `context prod: there is no user "nobody"`)
+	lost := strings.Replace(two, "cluster: c, user: nobody", "cluster: d, user: nobody", 1)
+	fails(t, open(t, Config{Kubeconfig: write(t, lost), Context: "prod"}), `context prod: there is no cluster "d"; choose from c`)
+	fails(t, open(t, Config{Kubeconfig: write(t, "hunter2")}), "it is not a kubeconfig; is it the right file?")
 	fails(t, open(t, Config{Kubeconfig: write(t, "{}")}), "the file does not exist, or has no context in it")
 	fails(t, open(t, Config{Kubeconfig: write(t, "{}"), Context: "test"}), "the file does not exist, or has no context in it")
 	fails(t, open(t, Config{Kubeconfig: write(t, "clusters: 7")}), "kubeconfig: error loading config file")
 	fails(t, open(t, Config{Kubeconfig: "/nonexistent/config"}), "kubeconfig: stat /nonexistent/config")
-	fails(t, open(t, Config{Kubeconfig: write(t, strings.Replace(two, api.ca, "bm90IGEgY2VydGlmaWNhdGU=", 1)), Context: "test"}), "unable to load root certificates")
+	fails(t, open(t, Config{Kubeconfig: write(t, strings.Replace(two, api.ca, "bm90IGEgY2VydGlmaWNhdGU=", 1)), Context: "test"}), "certificate-authority contains no PEM certificate")
 
 	// Without a file's name it is that of $KUBECONFIG, and outside of a cluster.
 	t.Setenv("KUBERNETES_SERVICE_HOST", "")

@@ -86,7 +86,7 @@ func (c Config) CheckFiles() error {
 		_, err = cluster.Connect()
 	}
 	if err != nil {
-		return &sources.KeyError{Key: "kubeconfig", Err: err}
+		return &sources.KeyError{Key: "kubeconfig", Err: several(err)}
 	}
 	return nil
 }

@@ -627,7 +627,7 @@ func TestOwnCA(t *testing.T) {
 	ca := string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: server.Certificate().Raw}))
 	file := secret(t, "no certificate")
 	s := opened(t, marathon.Config{URLs: []string{server.URL}, CAFile: file}, nil)
-	if got, want := fails(t, s), string(file)+" contains no PEM certificate"; got != want {
+	if got, want := fails(t, s), string(file)+" contains no PEM certificate; name the file of the CA's certificate"; got != want {
 		t.Errorf("got %s, want %s", got, want)
 	}
 	for range 2 {

@@ -47,6 +47,7 @@ func Advice(err error, keys Keys) (advice string, lasting bool) {
 		name    x509.HostnameError
 		record  tls.RecordHeaderError
 		connect *net.OpError
+		lookup  *net.DNSError
 		refused *refusal
 	)
 	switch {
@@ -74,13 +75,18 @@ func Advice(err error, keys Keys) (advice string, lasting bool) {
 	case errors.Is(err, http.ErrSchemeMismatch), errors.As(err, &record):
 		return "the port does not speak TLS; is it the https port?", true
 	case errors.As(err, &cert):
-		return "the certificate is not valid", true
+		return "replace the certificate, which is not valid", true
 	case strings.Contains(err.Error(), `malformed HTTP response "\x15\x03`): // an alert of TLS; net/http has no type for it
 		return "the port expects TLS; write https:// in the URL", true
 	case errors.As(err, &refused):
 		return "", refused.status < http.StatusInternalServerError // it says what to do itself
+	case errors.As(err, &connect) && connect.Op == "remote error" && strings.Contains(err.Error(), "certificate"):
+		// An alert of TLS: the other side refuses ours.
+		return "the server wants a client certificate that it trusts; give one, if it is the right server", true
 	case errors.As(err, &connect) && connect.Op == "proxyconnect":
 		return "the environment names this proxy; if it is not to be used, add the host to NO_PROXY", false
+	case errors.As(err, &lookup) && lookup.IsNotFound:
+		return "correct the host, or the resolver of this machine", false
 	}
 	return "", false
 }

@@ -6,6 +6,8 @@ import (
 	"crypto"
 	"crypto/rsa"
 	"crypto/tls"
+	"crypto/x509"
+	"encoding/pem"
 	"errors"
 	"fmt"
 	"io"
@@ -15,6 +17,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"net/url"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -245,5 +248,48 @@ func TestAServerThatAgreesOnNothing(t *testing.T) {
 		if advice, lasting := trust.Advice(err, trust.Keys{}); !strings.HasSuffix(advice, "enable them there") || !lasting {
 			t.Errorf("%s: %v: %q", name, err, advice)
 		}
+	}
+}
+
+// What people name instead of a certificate or its key is said to be that.
+func TestFilesThatAreNotWhatIsWanted(t *testing.T) {
+	server := trusttest.Serve(t, http.NotFoundHandler(), time.Now().Add(time.Hour))
+	other := trusttest.Serve(t, http.NotFoundHandler(), time.Now().Add(time.Hour))
+	block := func(kind string, der []byte) []byte { return pem.EncodeToMemory(&pem.Block{Type: kind, Bytes: der}) }
+	keyOf := func(s *httptest.Server) []byte {
+		der, err := x509.MarshalPKCS8PrivateKey(s.TLS.Certificates[0].PrivateKey)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return der
+	}
+	cert, key := block("CERTIFICATE", server.Certificate().Raw), block("PRIVATE KEY", keyOf(server))
+	for name, c := range map[string]struct {
+		cert, key []byte
+		want      string
+	}{
+		"right":        {cert, key, ""},
+		"another key":  {cert, block("PRIVATE KEY", keyOf(other)), "a.crt and a.key: tls: private key does not match public key; give the certificate"},
+		"switched":     {key, cert, "a.crt contains no PEM certificate, but the block PRIVATE KEY; name the file"},
+		"no key":       {cert, cert, "a.key contains no PEM private key, but the block CERTIFICATE; name the file"},
+		"a request":    {block("CERTIFICATE REQUEST", nil), key, "a.crt contains no PEM certificate, but the block CERTIFICATE REQUEST"},
+		"a passphrase": {cert, block("ENCRYPTED PRIVATE KEY", nil), "a.key has a passphrase"},
+		"a broken key": {cert, block("PRIVATE KEY", []byte("hunter2")), "see what openssl says of both"},
+		"not PEM":      {[]byte("hunter2"), key, "a.crt contains no PEM certificate; name the file"},
+		"key not PEM":  {cert, []byte("hunter2"), "a.key contains no PEM private key; name the file"},
+		"in one file":  {slices.Concat(cert, key), slices.Concat(cert, key), ""},
+		"in two":       {cert, slices.Concat(block("EC PARAMETERS", nil), block("PRIVATE KEY", keyOf(other))), "does not match"},
+	} {
+		_, err := trust.Pair("a.crt", "a.key", c.cert, c.key)
+		if got := fmt.Sprint(err); (err == nil) != (c.want == "") || err != nil && !strings.Contains(got, c.want) || strings.Contains(got, "hunter2") {
+			t.Errorf("%s: got %q, want %q", name, got, c.want)
+		}
+	}
+	if _, err := trust.Pool("ca.pem", key); err == nil || err.Error() !=
+		"ca.pem contains no PEM certificate, but the block PRIVATE KEY; name the file of the CA's certificate" {
+		t.Error(err)
+	}
+	if _, err := trust.Pool("ca.pem", cert); err != nil {
+		t.Error(err)
 	}
 }

@@ -152,7 +152,7 @@ func TestFilesThatCannotBeRead(t *testing.T) {
 	for file, want := range map[string]string{
 		"missing.yaml":    `missing.yaml: no such file; give the mapping file with --config or NITROX_CONFIG, or run "nitrox demo" to see one at work`,
 		"folder":          "folder: is a directory; give the mapping file in it with --config",
-		"nul.yaml/x":      "nul.yaml/x: open nul.yaml/x: not a directory",
+		"nul.yaml/x":      "nul.yaml/x: not a directory; create it, or correct its name",
 		"large.yaml":      "large.yaml: is larger than 10 MB, too large for a mapping file",
 		"latin1.yaml":     "latin1.yaml:2:14: is not UTF-8 from here on; save the file as UTF-8",
 		"utf16.yaml":      "utf16.yaml:1:1: is UTF-16, as some Windows programs write it; save the file as UTF-8",

@@ -148,7 +148,9 @@ func keys(into []any) (order []string, fields map[string]reflect.Value) {
 // missing is a problem with a key that o does not have. It is not reported for an
 // object with unknown keys: the one that is missed may be misspelt.
 func (d *decoder) missing(o *object, key, remedy string) {
-	if !o.stray {
+	if n, given := o.values[key]; given {
+		d.problem(n, "%s: is empty; %s", key, remedy)
+	} else if !o.stray {
 		d.problem(o.node, "%s: %s is missing; %s", o.what, key, remedy)
 	}
 }
@@ -253,8 +255,10 @@ func form(n *yaml.Node) string {
 	switch {
 	case null(n):
 		return "nothing"
+	case n.Kind == yaml.MappingNode && len(n.Content) > 0 && n.Content[0].Kind == yaml.MappingNode:
+		return "the {{ … }} of a template, which is to be filled in before"
 	case n.Kind == yaml.MappingNode:
-		return "a mapping"
+		return "keys with values"
 	case n.Kind == yaml.SequenceNode:
 		return "a list"
 	default:

@@ -2,7 +2,6 @@ package config
 
 import (
 	"cmp"
-	"crypto/x509"
 	"errors"
 	"fmt"
 	"net/netip"
@@ -242,12 +241,9 @@ func (d *decoder) certificates(o *object, file sources.Path) {
 		return
 	}
 	pem, err := textfile.ReadFile(string(file))
-	switch {
-	case err != nil:
+	if err != nil {
 		err = fmt.Errorf("read the certificates: %w", err)
-	case !x509.NewCertPool().AppendCertsFromPEM(pem):
-		err = fmt.Errorf("%s contains no PEM certificate", file)
-	default:
+	} else if _, err = trust.Pool(string(file), pem); err == nil {
 		return
 	}
 	d.refuse(o, &sources.KeyError{Key: "ca_file", Err: err})

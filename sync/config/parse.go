@@ -68,8 +68,9 @@ func read(file string) ([]byte, error) {
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, fmt.Errorf("no such file; give the mapping file with --config or NITROX_CONFIG, or run \"nitrox demo\" to see one at work")
 	}
-	if err != nil {
-		return nil, err
+	var failed *fs.PathError
+	if errors.As(err, &failed) { // the problem names the file
+		return nil, bounds.Unread(failed.Err)
 	}
 	defer f.Close()
 	if info, err := f.Stat(); err == nil && info.IsDir() {
@@ -101,7 +102,7 @@ func (d *decoder) parse(text []byte) (*yaml.Node, error) {
 	case err != nil:
 		return nil, err
 	default:
-		d.problem(&second, "a second document begins here; a mapping file has only one")
+		d.problem(&second, "a second document begins here, and a mapping file has only one; remove it")
 	}
 	root := first.Content[0]
 	if null(root) && len(d.problems) == 0 {

@@ -4,7 +4,10 @@ import (
 	"math"
 	"regexp"
 	"strings"
+	"unicode"
 	"unicode/utf8"
+
+	"golang.org/x/text/width"
 )
 
 // excerpt is the line of a place and a caret under its column, "" if the line
@@ -22,13 +25,34 @@ func excerpt(lines []string, at place) string {
 		from = column - most/2
 	}
 	to := min(len(line), from+most)
-	return strings.TrimRight("  "+string(line[from:to]), " ") + "\n  " + strings.Repeat(" ", column-from) + "^"
+	before, after := line[from:column], string(line[column:to])
+	if from > 0 {
+		before = append([]rune("…"), before...)
+	}
+	if to < len(line) {
+		after += "…"
+	}
+	return strings.TrimRight("  "+string(before)+after, " ") + "\n  " + strings.Repeat(" ", cells(before)) + "^"
+}
+
+// cells is how many columns of a terminal text takes.
+func cells(text []rune) (n int) {
+	for _, r := range text {
+		switch kind := width.LookupRune(r).Kind(); {
+		case unicode.In(r, unicode.Mn, unicode.Me, unicode.Cf):
+		case kind == width.EastAsianWide, kind == width.EastAsianFullwidth:
+			n += 2
+		default:
+			n++
+		}
+	}
+	return n
 }
 
 var (
 	// secretKey is a key whose value may be a secret, and not the name of a
 	// file. It may lack its colon.
-	secretKey = regexp.MustCompile(`(?i)(pass?[ _.-]?w|ssw|pass\b|pwd|passphrase|secret|token|credential)[\w-]*["']?\s*:?`)
+	secretKey = regexp.MustCompile(`(?i)(pass|pas[ _.-]?w|ssw|pwd|\bpw\b|secret|token|credential|authoriz|api[ _.-]?key|private|bearer|cookie)[\w-]*["']?\s*:?`)
 	fileKey   = regexp.MustCompile(`(?i)_file["']?\s*:?$`)
 	variable  = regexp.MustCompile(`\$\{\w+\}`)
 	nothing   = regexp.MustCompile(`^[\s"']*([,}#].*)?$`)

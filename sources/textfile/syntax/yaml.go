@@ -9,6 +9,7 @@ import (
 	"errors"
 	"fmt"
 	"regexp"
+	"strconv"
 	"strings"
 
 	"go.yaml.in/yaml/v4"
@@ -34,17 +35,58 @@ func YAML(data []byte, err error) error {
 			break // it understands data
 		}
 	}
-	if failed == nil || failed.Mark.Line == 0 {
-		return fmt.Errorf("is not YAML: %w", err)
-	}
-	f := &failure{lines: strings.Split(string(data), "\n"), message: failed.Message, context: failed.ContextMsg,
-		at: place{failed.Mark.Line, failed.Mark.Column}, around: place{failed.ContextMark.Line, failed.ContextMark.Column}}
+	f := &failure{lines: strings.Split(string(data), "\n")}
 	for i, line := range f.lines {
 		f.lines[i] = strings.TrimSuffix(line, "\r")
 	}
-	at, message := f.explain()
+	var at place
+	var message string
+	if failed == nil || failed.Mark.Line == 0 {
+		at, message = f.refused(err)
+	} else {
+		f.message, f.context = failed.Message, failed.ContextMsg
+		f.at, f.around = place{failed.Mark.Line, failed.Mark.Column}, place{failed.ContextMark.Line, failed.ContextMark.Column}
+		at, message = f.explain()
+	}
 	return &textfile.Error{Line: at.line, Column: at.column, Message: message, Excerpt: excerpt(f.lines, at)}
 }
+
+// said is what the parser that decodes says, where that is all there is.
+var said = regexp.MustCompile(`(?s)^yaml: (?:line (\d+): )?(.*)$`)
+
+// refused explains what only the parser that decodes refuses. It names a line
+// at most, that of what surrounds the failure if it knows that, and counts from
+// 0 unless it stopped within a word; of the first line it says nothing.
+func (f *failure) refused(err error) (place, string) {
+	m := said.FindStringSubmatch(err.Error())
+	if m == nil {
+		return place{}, fmt.Sprintf("is not YAML: %v; check its indentation, brackets and quotes", err)
+	}
+	line, _ := strconv.Atoi(m[1]) // 0: there is none
+	if grammar.MatchString(m[2]) || m[1] == "" {
+		line++
+	}
+	at := f.start(min(line, len(f.lines)))
+	switch message := m[2]; {
+	case strings.HasPrefix(f.line(at.line-1), "..."), strings.HasPrefix(f.line(at.line), "..."):
+		if !strings.HasPrefix(f.line(at.line), "...") {
+			at.line--
+		}
+		return place{at.line, 1}, "the document ends at these three dots, and text follows; move them to the end of the file, or remove what follows"
+	default:
+		for n := at.line; n <= len(f.lines) && (strings.Contains(message, "tab") || strings.Contains(message, "start any token")); n++ {
+			if before, _, ok := strings.Cut(f.line(n), "\t"); ok && strings.TrimSpace(before) == "" {
+				return place{n, len(before) + 1}, indented
+			}
+		}
+		return at, fmt.Sprintf("is not YAML: %s; check the brackets and quotes from here on, and quote text that begins with & ! ? or :", message)
+	}
+}
+
+const indented = "a tab indents this line; YAML is indented with spaces"
+
+// grammar is what it says of words that it understands, in the wrong place.
+var grammar = regexp.MustCompile(`^did not find expected (<|node content|'-' indicator|key|',' or)|^found (undefined tag|duplicate|incompatible)`)
 
 // place counts from 1, in characters.
 type place struct{ line, column int }
@@ -99,7 +141,7 @@ func (f *failure) explain() (place, string) {
 	before, after := f.split(f.at)
 	first := strings.TrimSpace(before) == ""
 	if indent := f.line(f.at.line)[:len(f.line(f.at.line))-len(strings.TrimLeft(f.line(f.at.line), " \t"))]; strings.Contains(indent, "\t") {
-		return place{f.at.line, strings.Index(indent, "\t") + 1}, "a tab indents this line; YAML is indented with spaces"
+		return place{f.at.line, strings.Index(indent, "\t") + 1}, indented
 	}
 	quoted := strings.HasSuffix(strings.TrimRight(before, " "), `"`) || strings.HasSuffix(strings.TrimRight(before, " "), "'")
 	switch {
@@ -130,6 +172,8 @@ func (f *failure) explain() (place, string) {
 			return opened, f.closedLate()
 		}
 		return f.colon(before)
+	case f.message == "could not find expected ':'" && comment.MatchString(strings.TrimLeft(f.line(f.around.line), " ")):
+		return f.start(f.around.line), hash
 	case f.message == "could not find expected ':'":
 		return f.around, "a colon is missing after this key; write \"key: value\""
 	case f.message == "block sequence entries are not allowed in this context":
@@ -156,7 +200,7 @@ func (f *failure) explain() (place, string) {
 	case !first:
 		return f.at, "text follows a value that is complete; remove it, or quote the whole value"
 	case dashed.MatchString(after):
-		return f.at, `a space is missing after the "-"; write "- key: value"`
+		return f.at, dash
 	case f.context == "while parsing a block mapping" && strings.HasPrefix(after, "-"):
 		return f.at, fmt.Sprintf(`this "-" is an item of no list; align it with the other items of its list, or remove it: the mapping that begins in line %d goes on here`,
 			f.around.line)
@@ -175,11 +219,17 @@ func (f *failure) explain() (place, string) {
 }
 
 var (
-	dashed  = regexp.MustCompile(`^-[^\s-]`)           // an item without its space
-	colon   = regexp.MustCompile(`:(\s|$)`)            // what ends a key
-	glued   = regexp.MustCompile(`[A-Za-z0-9_]:[^\s]`) // a key that its value is glued to
-	word    = regexp.MustCompile(`^ *[\w.-]+$`)
+	dashed  = regexp.MustCompile(`^-[^\s-]`)          // an item without its space
+	colon   = regexp.MustCompile(`:(\s|$)`)           // what ends a key
+	glued   = regexp.MustCompile(`^["'\w.-]+:[^\s/]`) // a key that its value is glued to, and no URL
+	comment = regexp.MustCompile(`^(//|/\*|;|--)`)    // of other languages
+	word    = regexp.MustCompile(`(^|[ \t])[\w.-]+$`)
 	pending = regexp.MustCompile(`^[\w-]+ +[\[{"'$]`) // a key and a value, without a colon
+)
+
+const (
+	dash = `a space is missing after the "-"; write "- key: value"`
+	hash = "a comment begins with #; put one before this"
 )
 
 // colon explains a colon where there can be no key. before is what its line
@@ -188,9 +238,16 @@ func (f *failure) colon(before string) (place, string) {
 	const missing = "a colon is missing after this key; write \"key: value\""
 	key := strings.TrimLeft(before, " ")
 	switch {
+	case dashed.MatchString(key):
+		return f.start(f.at.line), dash
 	case pending.MatchString(key):
 		return f.start(f.at.line), missing
-	case colon.MatchString(before), strings.ContainsAny(key, "[{"):
+	case strings.ContainsAny(key, "[{"):
+		if closed, ok := f.closed(before); ok {
+			return closed, "text follows the closing bracket; remove it, or quote the whole value"
+		}
+		return f.at, "a second \": \" in one line; quote the value"
+	case colon.MatchString(before):
 		return f.at, "a second \": \" in one line; quote the value"
 	}
 	above := f.at.line - 1
@@ -204,17 +261,37 @@ func (f *failure) colon(before string) (place, string) {
 	text := strings.TrimLeft(f.line(above), " ")
 	switch {
 	case dashed.MatchString(text):
-		return at, `a space is missing after the "-"; write "- key: value"`
+		return at, dash
+	case comment.MatchString(text):
+		return at, hash
 	case colon.MatchString(text):
 		return f.start(f.at.line), fmt.Sprintf("this line is indented further than the key of line %d, so it continues the value there; indent both alike", above)
 	}
 	item := strings.TrimLeft(strings.TrimPrefix(text, "- "), " ")
 	at.column += len(text) - len(item)
-	if i := glued.FindStringIndex(item); i != nil {
-		at.column += len([]rune(item[:i[0]+1]))
+	if glued.MatchString(item) {
+		at.column += strings.IndexByte(item, ':')
 		return at, "a space is missing after this colon; write \"key: value\""
 	}
 	return at, missing
+}
+
+// closed is where text goes on behind the bracket that closes what the line
+// opened, unless there are quotes, in which brackets mean nothing.
+func (f *failure) closed(before string) (place, bool) {
+	depth := 0
+	runes := []rune(before)
+	for i, r := range runes {
+		switch r {
+		case '[', '{':
+			depth++
+		case ']', '}':
+			if depth--; depth == 0 && i+1 < len(runes) {
+				return place{f.at.line, i + 2}, !strings.ContainsAny(before, `"'`)
+			}
+		}
+	}
+	return place{}, false
 }
 
 // flow explains what is wrong between brackets or braces.
@@ -230,8 +307,13 @@ func (f *failure) flow() (place, string) {
 		return opened, f.closedLate()
 	}
 	if strings.HasPrefix(f.message, "did not find expected ','") {
-		if before, after := f.split(f.at); strings.HasPrefix(after, ":") && word.MatchString(before) {
-			f.at = f.start(f.at.line) // a key, and not its colon
+		before, after := f.split(f.at)
+		if strings.HasSuffix(before, "$") && strings.HasPrefix(after, "{") {
+			f.at.column--
+			return f.at, "between brackets a variable must stand in quotes; write \"${NAME}\""
+		}
+		if key := strings.TrimLeft(word.FindString(before), " \t"); key != "" && strings.HasPrefix(after, ":") {
+			f.at.column -= len([]rune(key)) // before the key, and not before its colon
 		}
 		return f.at, fmt.Sprintf("a , or %s is missing before this; the %s of line %d, column %d, is still open", closed, open, f.around.line, f.around.column)
 	}
