@@ -5,11 +5,14 @@ import (
 	"fmt"
 	"maps"
 	"net"
+	"net/url"
 	"os"
 	"slices"
 
 	"nitrox/netscaler"
+	"nitrox/sources"
 	"nitrox/sources/all"
+	"nitrox/sources/redact"
 	"nitrox/sync"
 	"nitrox/sync/config"
 )
@@ -45,11 +48,14 @@ func (j *job) open() (*sync.Syncer, error) {
 	for _, name := range slices.Sorted(maps.Keys(m.NetScalers)) {
 		n := m.NetScalers[name]
 		appliance := name
-		for _, url := range n.Config.URLs {
-			appliance = cmp.Or(appliances[url], appliance)
+		for _, base := range n.Config.URLs {
+			appliance = cmp.Or(appliances[base], appliance)
 		}
-		for _, url := range n.Config.URLs {
-			appliances[url] = appliance
+		for _, base := range n.Config.URLs {
+			appliances[base] = appliance
+		}
+		if password, err := n.Config.Password.Reveal(); err == nil && redact.IsCommon(password) && !slices.ContainsFunc(n.Config.URLs, local) {
+			j.log.Warn("reports may show the password, as it is too short or one of their words; choose another", "netscaler", name)
 		}
 		n.Config.ReadOnly = j.dryRun
 		n.Config.Every = j.options.Duration("loop")
@@ -75,6 +81,12 @@ func (j *job) open() (*sync.Syncer, error) {
 		return j.apps != nil && !slices.Contains(j.apps, a.Name)
 	}))
 	return s, nil
+}
+
+// local says whether a NetScaler is on this machine, as a simulator is.
+func local(base string) bool {
+	u, err := url.Parse(base)
+	return err == nil && sources.Loopback(u.Hostname())
 }
 
 func knownApps(apps []sync.App, wanted []string) error {
