@@ -5,12 +5,15 @@ import (
 	"fmt"
 	"maps"
 	"net"
+	"net/url"
 	"os"
 	"slices"
 	"strings"
 
 	"nitrox/netscaler"
+	"nitrox/sources"
 	"nitrox/sources/all"
+	"nitrox/sources/redact"
 	"nitrox/sync"
 	"nitrox/sync/config"
 )
@@ -46,11 +49,14 @@ func (j *job) open() (*sync.Syncer, error) {
 	for _, name := range slices.Sorted(maps.Keys(m.NetScalers)) {
 		n := m.NetScalers[name]
 		appliance := name
-		for _, url := range n.Config.URLs {
-			appliance = cmp.Or(appliances[url], appliance)
+		for _, base := range n.Config.URLs {
+			appliance = cmp.Or(appliances[base], appliance)
 		}
-		for _, url := range n.Config.URLs {
-			appliances[url] = appliance
+		for _, base := range n.Config.URLs {
+			appliances[base] = appliance
+		}
+		if password, err := n.Config.Password.Reveal(); err == nil && redact.IsCommon(password) && !slices.ContainsFunc(n.Config.URLs, local) {
+			j.log.Warn("reports may show the password, as it is too short or one of their words; choose another", "netscaler", name)
 		}
 		n.Config.ReadOnly = j.dryRun
 		n.Config.Every = j.options.Duration("loop")
@@ -76,6 +82,12 @@ func (j *job) open() (*sync.Syncer, error) {
 		return j.apps != nil && !slices.Contains(j.apps, a.Name)
 	}))
 	return s, nil
+}
+
+// local says whether a NetScaler is on this machine, as a simulator is.
+func local(base string) bool {
+	u, err := url.Parse(base)
+	return err == nil && sources.Loopback(u.Hostname())
 }
 
 func knownApps(apps []sync.App, wanted []string) error {

@@ -2,10 +2,12 @@ package main
 
 import (
 	"flag"
+	"fmt"
 	"io"
 	"log/slog"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 
 	"github.com/urfave/cli/v2"
@@ -29,20 +31,53 @@ func TestNoPasswordStaysInTheEnvironment(t *testing.T) {
 			t.Fatal(err)
 		}
 		t.Setenv("NEW_PW", "hunter22")
-		flags := flag.NewFlagSet("sync", flag.ContinueOnError)
-		flags.String("config", "", "")
-		if err := flags.Parse([]string{"--config", file}); err != nil {
-			t.Fatal(err)
-		}
-		j := &job{
-			program: &program{lookup: func(string) (string, bool) { return "hunter22", true }, stderr: io.Discard},
-			options: cli.NewContext(nil, flags, nil), log: slog.New(slog.DiscardHandler), observer: observe.New(observe.Options{}),
-		}
-		if _, err := j.open(); (err == nil) != (name == "all is well") {
+		if _, err := opening(t, file, "hunter22", io.Discard).open(); (err == nil) != (name == "all is well") {
 			t.Errorf("%s: %v", name, err)
 		}
 		if password, set := os.LookupEnv("NEW_PW"); set {
 			t.Errorf("%s: %s stays in the environment", name, password)
+		}
+	}
+}
+
+// opening is a job with a mapping.
+func opening(t *testing.T, file, password string, log io.Writer) *job {
+	t.Helper()
+	flags := flag.NewFlagSet("sync", flag.ContinueOnError)
+	flags.String("config", "", "")
+	if err := flags.Parse([]string{"--config", file}); err != nil {
+		t.Fatal(err)
+	}
+	return &job{
+		program: &program{lookup: func(string) (string, bool) { return password, true }, stderr: io.Discard},
+		options: cli.NewContext(nil, flags, nil), log: slog.New(slog.NewTextHandler(log, nil)), observer: observe.New(observe.Options{}),
+	}
+}
+
+// Reports consist of names, ports and addresses: a password that is one of them can
+// only be told from it where it is said to be one.
+func TestAPasswordThatReportsMayShowIsWarnedOf(t *testing.T) {
+	for password, warned := range map[string]bool{
+		"a": true, "80": true, "edge": true, "op": true, "lab": true, "AccountService": true, "sg-account": true, "10.0.0.1": true, "true": true,
+		"hunter2": false, "edges": false, "123456": false,
+	} {
+		for _, url := range []string{"https://192.0.2.10", "http://127.0.0.1:8088"} {
+			file := filepath.Join(t.TempDir(), "nitrox.yaml")
+			text := fmt.Sprintf(`
+netscalers: {edge: {url: %q, username: op, password: "${PW}"}}
+sources: {lab: {file: {path: x}}}
+apps: [{name: AccountService, service_group: sg-account, only: [10.0.0.0/8], from: [{source: lab, app: a}]}]
+`, url)
+			if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+				t.Fatal(err)
+			}
+			var log strings.Builder
+			if _, err := opening(t, file, password, &log).open(); err != nil {
+				t.Fatal(err)
+			}
+			if found := strings.Contains(log.String(), "choose another"); found != (warned && strings.HasPrefix(url, "https")) {
+				t.Errorf("%q at %s: %s", password, url, log.String())
+			}
 		}
 	}
 }

@@ -52,7 +52,7 @@ type NetScaler struct {
 // be; nothing is contacted. If anything is wrong the error is [Problems], and
 // there is no mapping.
 func Load(file string, kinds []sources.Kind, lookup func(string) (string, bool)) (*Mapping, error) {
-	d := &decoder{file: file, dir: filepath.Dir(file), lookup: lookup, hidden: map[*yaml.Node][]hidden{}, secrets: map[*yaml.Node]string{}}
+	d := &decoder{file: file, dir: filepath.Dir(file), lookup: lookup, hidden: map[*yaml.Node][]hidden{}}
 	m := &Mapping{}
 	if root := d.document(); root != nil {
 		d.mapping(root, kinds, m)
@@ -103,11 +103,11 @@ func (d *decoder) mapping(root *yaml.Node, kinds []sources.Kind, m *Mapping) {
 		d.missing(o, "apps", "there is nothing to keep in step")
 	}
 	d.apps(keys.Apps, defaults, appliances, defined, m)
-	d.common(m)
+	m.common()
 }
 
-// common makes known what reports consist of, and warns of passwords that are too.
-func (d *decoder) common(m *Mapping) {
+// common makes known what reports consist of.
+func (m *Mapping) common() {
 	for name, n := range m.NetScalers {
 		redact.Common(name, n.Config.Username)
 	}
@@ -116,10 +116,5 @@ func (d *decoder) common(m *Mapping) {
 	}
 	for _, a := range m.Apps {
 		redact.Common(a.Name, a.Group)
-	}
-	for n, password := range d.secrets {
-		if redact.IsCommon(password) {
-			d.warn(n, "password: is too short, or a name that reports consist of, so they may show it; choose a longer one")
-		}
 	}
 }

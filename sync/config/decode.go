@@ -23,7 +23,6 @@ type decoder struct {
 	// show.
 	hidden                     map[*yaml.Node][]hidden
 	problems, warnings, advice []Problem
-	secrets                    map[*yaml.Node]string
 }
 
 func (d *decoder) add(line, column int, message string) {

@@ -1,7 +1,6 @@
 package config
 
 import (
-	"cmp"
 	"errors"
 	"fmt"
 	"net/netip"
@@ -120,20 +119,15 @@ func (d *decoder) netscaler(n *yaml.Node, a *appliance) NetScaler {
 		d.problem(o.at("certificate_sha256"), "certificate_sha256: http:// has no certificate; write https://")
 	}
 	d.certificates(o, k.CAFile)
-	password := d.password(o, k)
-	if !slices.ContainsFunc(urls, func(u *url.URL) bool { return !sources.Loopback(u.Hostname()) }) {
-		// It is a simulator's.
-	} else if err := sources.OpenToOthers(k.PasswordFile); err != nil {
+	if err := sources.OpenToOthers(k.PasswordFile); err != nil && slices.ContainsFunc(urls, func(u *url.URL) bool { return !sources.Loopback(u.Hostname()) }) {
 		d.warn(o.at("password_file"), "password_file: %v", err)
-	} else if text, err := password.Reveal(); err == nil {
-		d.secrets[cmp.Or(o.values["password"], o.values["password_file"], o.node)] = text
 	}
 	return NetScaler{
 		Config: netscaler.Config{
 			URLs:               names(urls, func(u *url.URL) string { return u.String() }),
 			Instance:           instance,
 			Username:           d.username(o, k),
-			Password:           password,
+			Password:           d.password(o, k),
 			CAFile:             string(k.CAFile),
 			ServerName:         k.ServerName,
 			InsecureSkipVerify: k.InsecureSkipVerify,

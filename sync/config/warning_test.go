@@ -132,26 +132,3 @@ func TestSecretsOfContainersAreNotWarnedAbout(t *testing.T) {
 		t.Errorf("%v, %v", m, err)
 	}
 }
-
-// Reports consist of names, ports and addresses: a password that is one of them can
-// only be told from it where it is said to be one.
-func TestAPasswordThatReportsMayShowIsWarnedOf(t *testing.T) {
-	for password, warned := range map[string]bool{
-		"a": true, "80": true, "edge": true, "op": true, "lab": true, "AccountService": true, "sg-account": true, "10.0.0.1": true, "true": true,
-		"hunter2": false, "edges": false, "123456": false,
-	} {
-		for _, url := range []string{"https://192.0.2.10", "http://127.0.0.1:8088"} {
-			m, err := load(t, fmt.Sprintf(`
-netscalers: {edge: {url: %q, username: op, password: "${PW}"}}
-sources: {lab: {plain: {path: x}}}
-apps: [{name: AccountService, service_group: sg-account, only: [10.0.0.0/8], from: [{source: lab, app: a}]}]
-`, url), func(string) (string, bool) { return password, true })
-			if err != nil {
-				t.Fatal(err)
-			}
-			if found := strings.Contains(fmt.Sprint(m.Warnings), "choose a longer one"); found != (warned && strings.HasPrefix(url, "https")) {
-				t.Errorf("%q at %s: %v", password, url, m.Warnings)
-			}
-		}
-	}
-}
