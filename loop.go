@@ -3,11 +3,11 @@ package main
 import (
 	"context"
 	"fmt"
-	"os"
 
 	"golang.org/x/sync/errgroup"
 
 	"nitrox/sync"
+	"nitrox/sync/config"
 	"nitrox/sync/observe"
 )
 
@@ -39,7 +39,7 @@ func (j *job) loop(ctx context.Context, s *sync.Syncer, inUse []byte) error {
 		j.leading.Run(ctx, func(term context.Context) {
 			// The mapping may have changed while another replica led, and no
 			// pass may be made by the old one.
-			text, err := os.ReadFile(j.file(j.options))
+			text, err := config.Text(j.file(j.options))
 			if err == nil {
 				inUse = text
 			}

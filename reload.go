@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"nitrox/sync"
+	"nitrox/sync/config"
 )
 
 const (
@@ -40,7 +41,7 @@ func reloads(ctx context.Context, file string, inUse []byte, signals <-chan os.S
 				forced = true
 			case <-tick.C:
 			}
-			first, err := os.ReadFile(file)
+			first, err := config.Text(file)
 			if err != nil {
 				if forced || !missing {
 					refuse(err)
@@ -57,7 +58,7 @@ func reloads(ctx context.Context, file string, inUse []byte, signals <-chan os.S
 				return
 			case <-time.After(settle):
 			}
-			if second, err := os.ReadFile(file); err != nil || !bytes.Equal(first, second) {
+			if second, err := config.Text(file); err != nil || !bytes.Equal(first, second) {
 				continue // still being written: the next look finds it changed
 			}
 			seen = first

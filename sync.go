@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
-	"os"
 	"time"
 
 	"github.com/urfave/cli/v2"
@@ -88,9 +87,9 @@ func (p *program) sync(c *cli.Context, dryRun bool) error {
 		watched.Led = j.leading.Renewed
 	}
 	j.observer = observe.New(watched)
-	inUse, err := os.ReadFile(p.file(c)) // before it is loaded: a later change is seen as one
-	if err != nil {
-		inUse = nil // loading says what is wrong
+	var inUse []byte
+	if c.IsSet("loop") { // before it is loaded: a later change is seen as one
+		inUse, _ = config.Text(p.file(c)) // loading says what is wrong
 	}
 	s, err := j.open()
 	if err != nil {

@@ -15,6 +15,7 @@ import (
 	"runtime/debug"
 	"runtime/metrics"
 	"syscall"
+	"time"
 )
 
 // ErrTooLarge is wrapped by all errors about a limit that was exceeded.
@@ -137,15 +138,24 @@ func beyond(v reflect.Value) (n int64) {
 func entry(t reflect.Type) int64 { return 2 * int64(t.Key().Size()+t.Elem().Size()) }
 
 // ReadFile reads a file that is expected to be small: of credentials, say.
-func ReadFile(name string) ([]byte, error) {
-	const max = 1 << 20
-	f, err := os.Open(name)
+func ReadFile(name string) ([]byte, error) { return ReadUpTo(name, 1<<20) }
+
+// pipeWithin is how long a named pipe may take to give all that it has.
+const pipeWithin = 5 * time.Second
+
+// ReadUpTo reads a file of at most max bytes. A named pipe to which nobody writes is
+// empty: to wait for a writer nothing could end.
+func ReadUpTo(name string, max int64) ([]byte, error) {
+	f, err := os.OpenFile(name, os.O_RDONLY|syscall.O_NONBLOCK, 0)
 	if err != nil {
 		return nil, Unread(err)
 	}
 	defer f.Close()
+	if err := f.SetReadDeadline(time.Now().Add(pipeWithin)); err != nil && !errors.Is(err, os.ErrNoDeadline) {
+		return nil, err
+	}
 	text, err := io.ReadAll(io.LimitReader(f, max+1))
-	if err == nil && len(text) > max {
+	if err == nil && int64(len(text)) > max {
 		err = fmt.Errorf("%s is %w: it has more than %s; is it the right file?", name, ErrTooLarge, amount(max))
 	}
 	if err != nil {

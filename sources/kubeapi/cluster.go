@@ -121,7 +121,11 @@ func (c *Cluster) load() (config *rest.Config, kubeconfig *api.Config, err error
 	}
 	for _, file := range rules.GetLoadingPrecedence() {
 		// clientcmd takes any size.
-		if info, err := os.Stat(file); err == nil && info.Size() > maxKubeconfig {
+		info, err := os.Stat(file)
+		if err == nil && !info.Mode().IsRegular() && !info.IsDir() && file != os.DevNull { // it may have no end
+			return nil, nil, fmt.Errorf("kubeconfig %s is not a regular file; write what it gives into one", file)
+		}
+		if err == nil && info.Size() > maxKubeconfig {
 			return nil, nil, fmt.Errorf("kubeconfig %s is %w: it has more than %d MiB; is it the right file?", file, bounds.ErrTooLarge, maxKubeconfig>>20)
 		}
 	}

@@ -5,12 +5,12 @@ import (
 	"fmt"
 	"maps"
 	"net/url"
-	"os"
 	"regexp"
 	"slices"
 	"strings"
 
 	"nitrox/sources"
+	"nitrox/sources/bounds"
 	"nitrox/sources/httpapi"
 	"nitrox/sources/textfile"
 	"nitrox/sources/trust"
@@ -108,7 +108,7 @@ func (c Config) Warnings() error {
 			problems.Add(fmt.Sprintf("urls[%d]", i), "http:// sends the credentials in the clear; use https://")
 		}
 	}
-	if text, err := os.ReadFile(string(c.ServiceAccountFile)); err == nil {
+	if text, err := bounds.ReadFile(string(c.ServiceAccountFile)); err == nil {
 		var a serviceAccount
 		if a.parse(text) == nil && inTheClear(a.endpoint) {
 			problems.Add("service_account_file", "its login_endpoint begins with http://, so that the token is sent in the clear; use https://")

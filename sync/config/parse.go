@@ -6,8 +6,8 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
-	"os"
 	"strings"
+	"syscall"
 	"unicode"
 	"unicode/utf8"
 
@@ -64,27 +64,22 @@ func (d *decoder) broken(err error) {
 
 // read returns the content of file.
 func read(file string) ([]byte, error) {
-	f, err := os.Open(file)
-	if errors.Is(err, fs.ErrNotExist) {
+	text, err := Text(file)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
 		return nil, fmt.Errorf("no such file; give the mapping file with --config or NITROX_CONFIG, or run \"nitrox demo\" to see one at work")
-	}
-	var failed *fs.PathError
-	if errors.As(err, &failed) { // the problem names the file
-		return nil, bounds.Unread(failed.Err)
-	}
-	defer f.Close()
-	if info, err := f.Stat(); err == nil && info.IsDir() {
-		return nil, fmt.Errorf("is a directory; give the mapping file in it with --config")
-	}
-	text, err := io.ReadAll(io.LimitReader(f, maxSize+1))
-	if err != nil {
-		return nil, err
-	}
-	if len(text) > maxSize {
+	case errors.Is(err, bounds.ErrTooLarge):
 		return nil, fmt.Errorf("is larger than %d MB, too large for a mapping file", maxSize>>20)
+	case errors.Is(err, syscall.EISDIR):
+		return nil, fmt.Errorf("is a directory; give the mapping file in it with --config")
+	case err != nil:
+		return nil, err
 	}
 	return text, bounds.YAML(text)
 }
+
+// Text is what a mapping file says, whether or not it is right.
+func Text(file string) ([]byte, error) { return bounds.ReadUpTo(file, maxSize) }
 
 // parse returns the root of the first document, nil if there is none. Any
 // further document is a problem.
