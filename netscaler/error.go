@@ -60,7 +60,6 @@ const (
 	codeDeviceBusy        = 272
 	codeExists            = 273
 	codeInvalidArgument   = 278
-	codeNoPartition       = 2755
 	codeUnavailable       = 291 // resource temporarily unavailable
 	codeInProgress        = 293
 	codeNoService         = 344
@@ -113,6 +112,7 @@ const (
 	codeServerExists      = 1335
 	codeTooManySaves      = 1461
 	codeNotAuthorized     = 2138
+	codeNoPartition       = 2755
 	codeNotAutoscale      = 3810 // not a group with autoscale CLOUD or API
 )
 

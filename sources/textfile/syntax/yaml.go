@@ -48,6 +48,9 @@ func YAML(data []byte, err error) error {
 		f.at, f.around = place{failed.Mark.Line, failed.Mark.Column}, place{failed.ContextMark.Line, failed.ContextMark.Column}
 		at, message = f.explain()
 	}
+	if at.line > len(f.lines) { // behind the last line, which has no end
+		at = place{len(f.lines), len([]rune(f.line(len(f.lines)))) + 1}
+	}
 	return &textfile.Error{Line: at.line, Column: at.column, Message: message, Excerpt: excerpt(f.lines, at)}
 }
 
@@ -324,7 +327,8 @@ func (f *failure) flow() (place, string) {
 func (f *failure) unclosed() (place, bool) {
 	depth := 0
 	for n := f.at.line; n > 0; n-- {
-		line := []rune(f.line(n))
+		text, _, _ := strings.Cut(f.line(n), " #") // a comment closes nothing
+		line := []rune(text)
 		for i := len(line) - 1; i >= 0; i-- {
 			switch line[i] {
 			case ']', '}':
