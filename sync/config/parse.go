@@ -65,6 +65,7 @@ func (d *decoder) broken(err error) {
 // read returns the content of file.
 func read(file string) ([]byte, error) {
 	text, err := Text(file)
+	var failed *fs.PathError
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
 		return nil, fmt.Errorf("no such file; give the mapping file with --config or NITROX_CONFIG, or run \"nitrox demo\" to see one at work")
@@ -72,6 +73,8 @@ func read(file string) ([]byte, error) {
 		return nil, fmt.Errorf("is larger than %d MB, too large for a mapping file", maxSize>>20)
 	case errors.Is(err, syscall.EISDIR):
 		return nil, fmt.Errorf("is a directory; give the mapping file in it with --config")
+	case errors.As(err, &failed): // the problem names the file
+		return nil, bounds.Unread(failed.Err)
 	case err != nil:
 		return nil, err
 	}
