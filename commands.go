@@ -10,8 +10,8 @@ import (
 
 	"github.com/urfave/cli/v2"
 
-	"nitrox/sources"
 	"nitrox/sources/all"
+	"nitrox/sources/nearest"
 	"nitrox/sync"
 	"nitrox/sync/config"
 )
@@ -185,7 +185,7 @@ func option(name string) string {
 
 // unknown is the error about a name that is none of the known ones.
 func unknown(what, name string, known []string) error {
-	if near := sources.Nearest(name, known); near != "" {
+	if near := nearest.Name(name, known); near != "" {
 		return fmt.Errorf("unknown %s %q; did you mean %q?", what, name, near)
 	}
 	return fmt.Errorf("unknown %s %q; choose from %s", what, name, strings.Join(known, ", "))

@@ -288,21 +288,22 @@ func TestImportsPointOneWay(t *testing.T) {
 		return strings.Fields(string(out))
 	}
 	// What the sources and the NITRO client share stands on nothing else.
-	const rooms = `^nitrox/(sync|netscaler|sources$|sources/[^brt])|^[^/]+\.[^/]+/`
+	const rooms = `^nitrox/(sync|netscaler|sources$|sources/[^bnrt])|^[^/]+\.[^/]+/`
 	for _, c := range []struct{ pattern, never string }{
 		{"./sources/...", `^nitrox/(sync|netscaler)`},
 		{"./sources/stream", `^[^/]+\.[^/]+/`}, // and with it httpapi
 		{"./sources/kubeapi", `^nitrox/sources/(all|docker|file|kubernetes|marathon)`},
 		{"./sync/lease", `^nitrox/(sync$|netscaler|sources/(all|docker|file|kubernetes|marathon))`},
 		{"./sources/bounds", rooms},
+		{"./sources/nearest", rooms},
 		{"./sources/redact", rooms},
 		{"./sources/trust", rooms},
 		{"./sources/textfile", rooms},
-		{"./netscaler", `^nitrox/(sync|sources$|sources/[^brt]|netscaler/)`},
+		{"./netscaler", `^nitrox/(sync|sources$|sources/[^bnrt]|netscaler/)`},
 		{"./netscaler", `^k8s\.io/`},
-		{"./sync", `^nitrox/(sync/config|sources/[^brt]|netscaler/)`},
+		{"./sync", `^nitrox/(sync/config|sources/[^bnrt]|netscaler/)`},
 		{"./sync", `^(k8s\.io/|go\.yaml\.in/|nitrox/sources/textfile/)`},
-		{"./sync/config", `^nitrox/(sources/[^brt]|netscaler/)`},
+		{"./sync/config", `^nitrox/(sources/[^bnrt]|netscaler/)`},
 		{"./netscaler/simulator", `^nitrox/(sync|sources|netscaler$)|^[^/]+\.[^/]+/`},
 	} {
 		if i := slices.IndexFunc(list(c.pattern, "{{.ImportPath}}"), regexp.MustCompile(c.never).MatchString); i >= 0 {

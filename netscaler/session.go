@@ -3,12 +3,17 @@ package netscaler
 import (
 	"context"
 	"crypto/sha256"
+	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"net/http"
 	"net/url"
 	"slices"
 	"time"
+
+	"nitrox/sources/bounds"
+	"nitrox/sources/nearest"
 )
 
 // session is a log-in on one node. It does not change once it is in use, but
@@ -401,10 +406,29 @@ func (c *Client) switchPartition(ctx context.Context, s *session) error {
 	})
 	var failed *Error
 	if errors.As(err, &failed) && failed.Code == codeNoPartition {
-		return fmt.Errorf("switch to the partition %s: %w; correct its name in the mapping, or create it", c.cfg.Partition, err)
+		return fmt.Errorf("switch to the partition %s: %w; correct its name in the mapping, or create it%s",
+			c.cfg.Partition, err, nearest.DidYouMean(c.cfg.Partition, c.partitions(ctx, s)))
 	}
 	if err != nil {
 		return fmt.Errorf("switch to the partition %s: %w", c.cfg.Partition, err)
 	}
 	return nil
+}
+
+// partitions are the names of the appliance's partitions, for a suggestion; none
+// if they cannot be read, which is not what is wrong.
+func (c *Client) partitions(ctx context.Context, s *session) (names []string) {
+	_, err := c.send(ctx, s, c.short(get("config/nspartition", func(r io.Reader) (reply, error) {
+		names = nil
+		return decodeReply(r, "nspartition", list(func(dec *bounds.Decoder) (int64, error) {
+			var row struct{ PartitionName json.RawMessage }
+			err := dec.Decode(&row)
+			names = append(names, printable(text(row.PartitionName)))
+			return int64(len(row.PartitionName)), err
+		}))
+	})))
+	if err != nil {
+		return nil
+	}
+	return names
 }

@@ -416,11 +416,16 @@ func TestRoleIsAskedBeforeThePartitionSwitchAndInEachSession(t *testing.T) {
 }
 
 func TestPartitionThatCannotBeSwitchedToEndsTheSession(t *testing.T) {
-	b := newBox(t).on("POST nspartition?action=Switch", nitro(404, 2755, "Partition does not exist"))
-	groups, err := look(b.open(func(cfg *netscaler.Config) { cfg.Partition = "web" }), t.Context(), []string{"sg"})
-	wantError(t, err, nil, "switch to the partition web: NITRO 2755 (HTTP 404): Partition does not exist; correct its name in the mapping, or create it")
-	if groups != nil || len(b.sessions) != 0 {
-		t.Errorf("groups %v, sessions %v", groups, b.sessions)
+	for nearest, known := range map[string]answer{
+		"; did you mean web1?": rows("nspartition", `{"partitionname":"dmz"},{"partitionname":"web1"}`),
+		"":                     nitro(403, 2138, "Not authorized to execute this command"),
+	} {
+		b := newBox(t).on("POST nspartition?action=Switch", nitro(404, 2755, "Partition does not exist")).on("GET nspartition", known)
+		groups, err := look(b.open(func(cfg *netscaler.Config) { cfg.Partition = "web" }), t.Context(), []string{"sg"})
+		wantError(t, err, nil, "switch to the partition web: NITRO 2755 (HTTP 404): Partition does not exist; correct its name in the mapping, or create it"+nearest)
+		if groups != nil || len(b.sessions) != 0 {
+			t.Errorf("groups %v, sessions %v", groups, b.sessions)
+		}
 	}
 }
 

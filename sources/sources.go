@@ -14,6 +14,8 @@ import (
 	"fmt"
 	"net/netip"
 	"reflect"
+
+	"nitrox/sources/nearest"
 )
 
 // Endpoint is one address at which an app accepts traffic.
@@ -82,7 +84,7 @@ var ErrAbsent = errors.New("its cluster manager does not have it")
 // Absent is that doubt, about a thing that is called what its cluster manager
 // calls it ("service"), with the nearest of those that it has.
 func Absent(what, name string, known []string) error {
-	return absent(fmt.Sprintf("there is no %s %s%s", what, name, DidYouMean(name, known)))
+	return absent(fmt.Sprintf("there is no %s %s%s", what, name, nearest.DidYouMean(name, known)))
 }
 
 // Names are those that a source has, for its answers about others. To look for the

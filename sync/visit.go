@@ -9,7 +9,7 @@ import (
 	"time"
 
 	"nitrox/netscaler"
-	"nitrox/sources"
+	"nitrox/sources/nearest"
 )
 
 // visit is one pass's work on one NetScaler. It is its only writer.
@@ -142,7 +142,7 @@ func (v *visit) suggest(ctx context.Context, outcomes []*Outcome) {
 	}
 	const most = 20 // the time to look for one grows with the number of names
 	for _, o := range missing[:min(most, len(missing))] {
-		if near := sources.Nearest(o.App.Group, names); near != "" {
+		if near := nearest.Name(o.App.Group, names); near != "" {
 			o.Err = fmt.Errorf("%w; did you mean %q?", o.Err, near)
 		}
 	}

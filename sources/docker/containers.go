@@ -18,6 +18,7 @@ import (
 
 	"nitrox/sources"
 	"nitrox/sources/bounds"
+	"nitrox/sources/nearest"
 )
 
 // Docker Compose, also of versions that ran on a classic Swarm, writes these
@@ -218,7 +219,7 @@ func (all *containers) missing(q Query, label, project string, apart int) error 
 	case q.Label != "":
 		return sources.Absent("container with the label", label, slices.Sorted(maps.Keys(all.seen)))
 	}
-	like := func(a, b string) bool { return a == b || sources.Nearest(a, []string{b}) != "" }
+	like := func(a, b string) bool { return a == b || nearest.Name(a, []string{b}) != "" }
 	var known []string
 	for text, projects := range all.seen {
 		if service, ok := strings.CutPrefix(text, composeService+"="); ok {

@@ -13,6 +13,7 @@ import (
 	"github.com/moby/moby/api/types/swarm"
 
 	"nitrox/sources"
+	"nitrox/sources/nearest"
 )
 
 // answer unites the endpoints of all services of a query.
@@ -294,7 +295,7 @@ func nodeAddr(node swarm.Node, label string) (netip.Addr, error) {
 	if label != "" {
 		text, ok := node.Spec.Labels[label]
 		if !ok {
-			return netip.Addr{}, fmt.Errorf("node %s has no label %s%s", nodeName(node), label, sources.DidYouMean(label, slices.Sorted(maps.Keys(node.Spec.Labels))))
+			return netip.Addr{}, fmt.Errorf("node %s has no label %s%s", nodeName(node), label, nearest.DidYouMean(label, slices.Sorted(maps.Keys(node.Spec.Labels))))
 		}
 		addr, err := netip.ParseAddr(text)
 		if err != nil || !sources.Reachable(addr) {

@@ -27,6 +27,7 @@ import (
 	"nitrox/sources"
 	"nitrox/sources/bounds"
 	"nitrox/sources/httpapi"
+	"nitrox/sources/nearest"
 	"nitrox/sources/redact"
 	"nitrox/sources/trust"
 )
@@ -189,7 +190,7 @@ func pluginSecrets(exec *api.ExecConfig) (all []string) {
 
 // choice is what to write instead of a name that is not there.
 func choice(name string, known []string) string {
-	if near := sources.Nearest(name, known); near != "" {
+	if near := nearest.Name(name, known); near != "" {
 		return fmt.Sprintf("did you mean %q?", near)
 	}
 	return "choose from " + strings.Join(known, ", ")

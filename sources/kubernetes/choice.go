@@ -10,6 +10,7 @@ import (
 	"k8s.io/apimachinery/pkg/selection"
 
 	"nitrox/sources"
+	"nitrox/sources/nearest"
 )
 
 // unwanted says why the entry does not want a node; "" if it does.
@@ -95,5 +96,5 @@ func (a *answering) chooseNone() string {
 }
 
 func meant(name string, known map[string]bool) string {
-	return sources.DidYouMean(name, slices.Sorted(maps.Keys(known)))
+	return nearest.DidYouMean(name, slices.Sorted(maps.Keys(known)))
 }

@@ -9,6 +9,7 @@ import (
 
 	"nitrox/netscaler"
 	"nitrox/sources"
+	"nitrox/sources/nearest"
 	"nitrox/sync"
 
 	"gopkg.in/yaml.v3"
@@ -77,7 +78,7 @@ func (d *decoder) agree(o *object, query reflect.Value, create *netscaler.Creati
 func (d *decoder) noSource(n *yaml.Node, what string, known []string) {
 	list, ok := d.entries(n, what)
 	for _, e := range list {
-		if sources.Nearest(e.key.Value, []string{"source"}) != "" {
+		if nearest.Name(e.key.Value, []string{"source"}) != "" {
 			d.problem(e.key, "unknown key %s in %s; did you mean \"source\"?", quote(e.key.Value), what)
 			return
 		}

@@ -8,7 +8,7 @@ import (
 	"strings"
 	"unicode/utf8"
 
-	"nitrox/sources"
+	"nitrox/sources/nearest"
 )
 
 // Problem is one thing that is wrong, or unwise, in a file.
@@ -66,7 +66,7 @@ func inOrder(problems []Problem) []Problem {
 // didYouMean ends a message about a name that is not known: with the nearest
 // that is, or else with all of them.
 func didYouMean(name string, known []string) string {
-	if near := sources.Nearest(name, known); near != "" {
+	if near := nearest.Name(name, known); near != "" {
 		return fmt.Sprintf("; did you mean %q?", near)
 	}
 	return thereAre(known)

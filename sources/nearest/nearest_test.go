@@ -1,13 +1,13 @@
-package sources_test
+package nearest_test
 
 import (
 	"strings"
 	"testing"
 
-	"nitrox/sources"
+	"nitrox/sources/nearest"
 )
 
-func TestNearest(t *testing.T) {
+func TestName(t *testing.T) {
 	known := []string{"sg-account", "sg-cart", "sg-report"}
 	for _, test := range []struct{ name, want string }{
 		{"sg-acount", "sg-account"},
@@ -17,8 +17,8 @@ func TestNearest(t *testing.T) {
 		{"", ""},
 		{strings.Repeat("x", 300), ""},
 	} {
-		if got := sources.Nearest(test.name, known); got != test.want {
-			t.Errorf("Nearest(%.20q) = %q, want %q", test.name, got, test.want)
+		if got := nearest.Name(test.name, known); got != test.want {
+			t.Errorf("Name(%.20q) = %q, want %q", test.name, got, test.want)
 		}
 	}
 }

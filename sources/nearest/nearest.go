@@ -1,13 +1,14 @@
-package sources
+// Package nearest finds the name that somebody may have meant.
+package nearest
 
 import (
 	"slices"
 	"strings"
 )
 
-// Nearest returns the name that is most like name, or else the only one that has
+// Name returns the known name that is most like name, or else the only one that has
 // it for its last part ("shop_account" of "account"); "" if there is none.
-func Nearest(name string, known []string) string {
+func Name(name string, known []string) string {
 	const longest = 200 // time grows with the square
 	best, near := len(name), ""
 	for _, k := range known {
@@ -35,7 +36,7 @@ func Nearest(name string, known []string) string {
 // DidYouMean ends a sentence about a name that is not there with the nearest that
 // is; "" if none is near.
 func DidYouMean(name string, known []string) string {
-	if near := Nearest(name, known); near != "" {
+	if near := Name(name, known); near != "" {
 		return "; did you mean " + near + "?"
 	}
 	return ""
