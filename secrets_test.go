@@ -15,6 +15,7 @@ import (
 	"path/filepath"
 	"regexp"
 	"strings"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -102,10 +103,11 @@ func TestSecretsAreNeverPrinted(t *testing.T) {
 			t.Run(fmt.Sprintf("%s, logged in %v", form, loggedIn), func(t *testing.T) {
 				dir := t.TempDir()
 				sim := simulator.New(simulator.Options{Users: map[string]string{"nitrox": password}})
-				session := ""
+				var session atomic.Value
+				session.Store("")
 				netscaler := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 					if c, err := r.Cookie("NITRO_AUTH_TOKEN"); err == nil {
-						session = c.Value
+						session.Store(c.Value)
 					}
 					if loggedIn && strings.HasSuffix(r.URL.Path, "/login") {
 						sim.ServeHTTP(w, r)
@@ -192,7 +194,7 @@ apps:
 				pages["the log"], pages["the report"] = log.String(), report.String()
 				pages["the metrics file"] = readFile(t, filepath.Join(dir, "nitrox.prom"))
 				for what, text := range pages {
-					if shown := redacttest.Shown(text, append([]string{password, basic, token, bearer, issued, argument, variable}, nonEmpty(session)...)...); shown != "" {
+					if shown := redacttest.Shown(text, append([]string{password, basic, token, bearer, issued, argument, variable}, nonEmpty(session.Load().(string))...)...); shown != "" {
 						t.Errorf("%s shows %q:\n%.3000s", what, shown, around(text, shown))
 					}
 				}
@@ -211,7 +213,7 @@ apps:
 				if form == "unasked" && !strings.Contains(log.String(), "Unsolicited response") {
 					t.Errorf("what was not asked for was not noticed:\n%s", log.String())
 				}
-				if loggedIn && session == "" {
+				if loggedIn && session.Load() == "" {
 					t.Error("there was no session")
 				}
 				if env := readFile(t, filepath.Join(dir, "environment")); redacttest.Shown(env, password) != "" || !strings.Contains(env, "NS_USER=nitrox") {

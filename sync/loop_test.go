@@ -175,12 +175,12 @@ func TestAHintMakesAPassOfTheAppsOfItsSource(t *testing.T) {
 		if bound == 0 || bound > 350*time.Millisecond {
 			t.Errorf("bound %v after the event; the debounce is 250ms", bound)
 		}
-		// The first pass, the one that the stream's connecting asks for, and
-		// that of the event.
-		if len(r.passes) != 3 {
-			t.Fatalf("%d passes", len(r.passes))
+		// The first pass, the one that the stream's connecting asks for (unless it
+		// connected before the first), and that of the event.
+		if n := len(r.passes); n != 2 && n != 3 {
+			t.Fatalf("%d passes", n)
 		}
-		if got := r.passes[2].apps; !slices.Equal(got, []string{"shop", "both"}) {
+		if got := r.passes[len(r.passes)-1].apps; !slices.Equal(got, []string{"shop", "both"}) {
 			t.Errorf("the event's pass was of %v", got)
 		}
 		if r.passes[0].apps != nil {
