@@ -76,8 +76,9 @@ func readImage(ctx context.Context, c *connection, id string) (i image) {
 		_, err := c.client.ImageInspect(ctx, id)
 		return err
 	})
-	if i.err == nil && inspect.ID == "" {
-		i.err = errors.New("the answer does not name the image")
+	bare := func(id string) string { return strings.TrimPrefix(id, "sha256:") } // as some versions of Podman write it
+	if i.err == nil && (inspect.ID == "" || bare(id) != id && bare(inspect.ID) != bare(id)) {
+		i.err = fmt.Errorf("the answer about image %s is not of that image", id)
 	}
 	i.labels = inspect.Config.Labels
 	if httpapi.Forbidden(i.err) {

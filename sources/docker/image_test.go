@@ -120,6 +120,24 @@ func TestImagesThatCannotBeRead(t *testing.T) {
 	}
 }
 
+// Nor does an answer that is whole and not of that image.
+func TestAnAnswerOfAnotherImage(t *testing.T) {
+	for _, answer := range []string{`{}`, `{"Id":"sha256:bb","Config":{"Labels":{}}}`} {
+		d := &dockertest.Daemon{Containers: []string{text(t, container("/a", 8001))}}
+		broken := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			if strings.Contains(r.URL.Path, "/images/") {
+				_, _ = w.Write([]byte(answer))
+				return
+			}
+			d.ServeHTTP(w, r)
+		})
+		config := docker.Config{Host: serve(t, broken), Kind: docker.Engine, HostAddress: netip.MustParseAddr("10.0.0.7")}
+		check(t, poll(t, config, docker.Query{Label: "app=web"})[0],
+			"10.0.0.7:8001 container a, uncertain: its image's labels are not known",
+			"doubt: container a: it is not known whether the label is its own or its image's: the answer about image sha256:aa is not of that image")
+	}
+}
+
 // One request more for each image, and none from the next poll on.
 func TestAnImageIsReadOnce(t *testing.T) {
 	d := &dockertest.Daemon{}
