@@ -219,17 +219,31 @@ func serve(ctx context.Context, visits []*visit, all polls, apply bool, left fun
 				others = append(others, ns)
 			}
 		}
+		shared, idle := len(turn) > 1, map[string]*NetScaler{}
+		for name, ns := range turn[0].NetScalers {
+			if ns.appliance() == turn[0].turn && !slices.ContainsFunc(turn, func(v *visit) bool { return v.ns == ns }) {
+				shared, idle[name] = true, ns
+			}
+		}
 		for _, v := range turn {
 			v.others = others
+			if v.part.loops(v.name) {
+				v.turn = v.part.turns[v.name]
+			}
 		}
 		g.Go(func() error {
 			for _, v := range turn[1:] {
 				v.leave(ctx) // the session in which it said which appliance it is
 			}
+			for name, ns := range idle {
+				if err := ns.Client.Close(context.WithoutCancel(ctx)); err != nil { // from before that was known
+					turn[0].errs = append(turn[0].errs, named(name, err))
+				}
+			}
 			for _, v := range turn {
 				v.run(ctx, all, apply)
-				if len(turn) > 1 {
-					v.leave(ctx)
+				if shared {
+					v.leave(ctx) // before another pass visits another entry
 				}
 			}
 			for _, v := range turn {

@@ -131,7 +131,7 @@ func (d *schedule) begin(now time.Time, interval time.Duration) *Part {
 			l.owed = true
 		}
 	}
-	part := &Part{scope: d.scope}
+	part := &Part{scope: d.scope, turns: map[string]string{}}
 	apps := map[string]bool{}
 	idle := d.idle()
 	owed := slices.ContainsFunc(idle, func(n string) bool { return d.lanes[n].mayPay(now) })
@@ -147,6 +147,7 @@ func (d *schedule) begin(now time.Time, interval time.Duration) *Part {
 			continue
 		}
 		part.NetScalers = append(part.NetScalers, netscaler)
+		part.turns[netscaler] = d.appliance(netscaler)
 		for _, app := range l.taken {
 			apps[app] = true
 		}

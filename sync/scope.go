@@ -14,6 +14,7 @@ type Part struct {
 	NetScalers []string
 
 	scope *scope                              // of the loop that makes the pass; nil: there is none
+	turns map[string]string                   // the appliance that each NetScaler was taken for when the loop began it
 	left  func(netscaler string, what Result) // called when the pass is done with a NetScaler; nil: never
 }
 
@@ -47,6 +48,7 @@ type feed struct {
 
 // scope is that of a loop over the named apps, nil being all.
 func (s *Syncer) scope(names []string) *scope {
+	s.start()
 	c := &scope{selected: names, apps: s.selected(names), at: map[string]int{}, places: map[string][]string{}, feeds: map[string]feed{}, claims: s.claims()}
 	for i, app := range c.apps {
 		c.at[app.Name] = i

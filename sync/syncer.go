@@ -61,15 +61,7 @@ func (s *Syncer) Close(ctx context.Context) error {
 func (s *Syncer) pass(ctx context.Context, part *Part, apply bool) Result {
 	began := time.Now()
 	apps := s.of(part)
-	s.started.Do(func() {
-		s.backoffs = make(map[string]*backoff, len(s.Sources))
-		for name := range s.Sources {
-			s.backoffs[name] = &backoff{}
-		}
-		for name, ns := range s.NetScalers {
-			ns.Appliance = cmp.Or(ns.Appliance, name)
-		}
-	})
+	s.start()
 	all := s.poll(ctx, apps, false)
 	s.lookUp(ctx)
 
@@ -123,6 +115,19 @@ func (s *Syncer) pass(ctx context.Context, part *Part, apply bool) Result {
 		}
 	})
 	return result(outcomes, order, all)
+}
+
+// start makes ready, once, what passes share.
+func (s *Syncer) start() {
+	s.started.Do(func() {
+		s.backoffs = make(map[string]*backoff, len(s.Sources))
+		for name := range s.Sources {
+			s.backoffs[name] = &backoff{}
+		}
+		for name, ns := range s.NetScalers {
+			ns.Appliance = cmp.Or(ns.Appliance, name)
+		}
+	})
 }
 
 // selected are the named apps, nil being all.

@@ -30,7 +30,7 @@ type visit struct {
 	// others are the NetScalers that do not take turns with this one, whether this
 	// pass visits them or another of the loop may.
 	others []*NetScaler
-	turn   string // the appliance that it was taken for when the visits began
+	turn   string // the appliance that it was taken for when the visits, or the loop's pass, began
 	// identified gives how its NetScaler was asked which appliance it is; nil: it
 	// was not.
 	identified chan error
