@@ -79,7 +79,7 @@ func (d *schedule) hintApp(app string, now time.Time) {
 // never.
 func (l *lane) due(app string) (at time.Time) {
 	if hinted, ok := l.hinted[app]; ok {
-		at = latest(hinted, l.ended).Add(debounce)
+		at = hinted.Add(debounce)
 	}
 	if ends, ok := l.drains[app]; ok {
 		at = soonest(at, ends)
@@ -87,7 +87,7 @@ func (l *lane) due(app string) (at time.Time) {
 	if at.IsZero() {
 		return at
 	}
-	return latest(at, l.rests[app])
+	return latest(at, l.rests[app], l.ended.Add(debounce))
 }
 
 // idle are the NetScalers of appliances that no pass serves.
@@ -135,13 +135,14 @@ func (d *schedule) begin(now time.Time, interval time.Duration) *Part {
 	apps := map[string]bool{}
 	idle := d.idle()
 	owed := slices.ContainsFunc(idle, func(n string) bool { return d.lanes[n].mayPay(now) })
+	due := slices.ContainsFunc(idle, func(n string) bool { return d.lanes[n].isDue(now) })
 	for _, netscaler := range idle {
 		l := d.lanes[netscaler]
 		switch {
 		case owed && l.mayPay(now):
 			l.begin(d.scope.places[netscaler], now)
 			l.owed = false
-		case !owed && !l.ready.IsZero() && !now.Before(l.ready):
+		case !owed && due && len(l.hintedAt(now)) > 0:
 			l.begin(l.hintedAt(now), now)
 		default:
 			continue
@@ -166,9 +167,15 @@ func (d *schedule) begin(now time.Time, interval time.Duration) *Part {
 // mayPay: a pass of all is owed, and may begin.
 func (l *lane) mayPay(now time.Time) bool { return l.owed && !now.Before(l.began.Add(minGap)) }
 
+// isDue: a pass of some apps is.
+func (l *lane) isDue(now time.Time) bool { return !l.ready.IsZero() && !now.Before(l.ready) }
+
 // hintedAt are the apps that a pass that begins now takes: those that are due, and
-// those that were hinted at after them.
+// those that were hinted at after the first of them, here or on another NetScaler.
 func (l *lane) hintedAt(now time.Time) (apps []string) {
+	if now.Before(l.ended.Add(debounce)) {
+		return nil
+	}
 	for app := range l.hinted {
 		if !now.Before(l.rests[app]) {
 			apps = append(apps, app)
@@ -224,9 +231,4 @@ func soonest(a, b time.Time) time.Time {
 	return a
 }
 
-func latest(a, b time.Time) time.Time {
-	if a.Before(b) {
-		return b
-	}
-	return a
-}
+func latest(times ...time.Time) time.Time { return slices.MaxFunc(times, time.Time.Compare) }
