@@ -54,7 +54,8 @@ const (
 	empty absent = "empty"
 )
 
-func (a absent) Check() error { return oneOf(a, doubt, empty) }
+func (absent) Words() []string { return []string{string(doubt), string(empty)} }
+func (a absent) Check() error  { return oneOf(a) }
 
 func (p *policyKeys) Check() error {
 	if p.Drain%time.Second != 0 {
