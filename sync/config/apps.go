@@ -296,3 +296,20 @@ func (d *decoder) claim(o *object, shown string, app sync.App, defs *definitions
 		}
 	}
 }
+
+// AppNames are the names of the apps of a mapping file, whatever is wrong with it;
+// none if it cannot be read.
+func AppNames(file string) (names []string) {
+	text, err := read(file)
+	if err != nil {
+		return nil // which loading it says
+	}
+	var m struct{ Apps []struct{ Name string } }
+	_ = yaml.Unmarshal(text, &m) // as far as it goes
+	for _, app := range m.Apps {
+		if app.Name != "" {
+			names = append(names, app.Name)
+		}
+	}
+	return names
+}

@@ -55,31 +55,37 @@ func byName(item schema) schema {
 // reference says of its keys. What nobody must give may be left empty.
 func objectOf(said []row, into ...any) schema {
 	order, fields := keys(into)
-	properties, all := schema{}, []schema{}
+	properties := schema{}
+	o := schema{"type": "object", "properties": properties, "additionalProperties": false}
 	for _, key := range order {
 		properties[key] = values(key, fields[key].Type())
 	}
+	var required []string
 	for _, r := range said {
 		p, known := properties[r.key].(schema)
 		if !known {
-			continue
+			continue // it is of the other of two tables
 		}
 		p["description"] = plainText(r.meaning)
 		switch alternatives, must := strings.CutPrefix(r.standard, "required"); {
-		case must:
-			any := []schema{{"required": []string{r.key}}}
-			for _, m := range inCode.FindAllStringSubmatch(alternatives, -1) {
-				any = append(any, schema{"required": []string{m[1]}})
-			}
-			all = append(all, schema{"anyOf": any})
-		default:
+		case !must:
 			p["description"] = fmt.Sprintf("%s (default: %s)", p["description"], plainText(r.standard))
+		case alternatives == "":
+			required = append(required, r.key)
+		default:
+			either := []schema{{"required": []string{r.key}}}
+			for _, m := range inCode.FindAllStringSubmatch(alternatives, -1) {
+				either = append(either, schema{"required": []string{m[1]}})
+			}
+			o["anyOf"] = either
 		}
 	}
-	if len(all) == 0 {
-		return schema{"type": []string{"object", "null"}, "properties": properties, "additionalProperties": false}
+	if required != nil {
+		o["required"] = required
+	} else if o["anyOf"] == nil {
+		o["type"] = []string{"object", "null"}
 	}
-	return schema{"type": "object", "properties": properties, "additionalProperties": false, "allOf": all}
+	return o
 }
 
 // values describes what [decoder.value] takes for a key of type t.
@@ -94,7 +100,7 @@ func values(key string, t reflect.Type) schema {
 		return schema{"anyOf": []schema{item, {"type": "array", "items": item}}}
 	}
 	if w, ok := reflect.Zero(t).Interface().(sources.Word); ok {
-		return schema{"anyOf": []schema{{"enum": w.Words()}, text("^$")}}
+		return text("^$", schema{"enum": w.Words()})
 	}
 	switch {
 	case t == duration:
@@ -117,7 +123,11 @@ func values(key string, t reflect.Type) schema {
 
 // text is a text of a pattern, one with variables, or something else.
 func text(pattern string, or ...schema) schema {
-	return schema{"anyOf": append(or, schema{"type": "string", "pattern": pattern + `|\$\{`})}
+	own := schema{"type": "string", "pattern": pattern + `|\$\{`}
+	if len(or) == 0 {
+		return own
+	}
+	return schema{"anyOf": append(or, own)}
 }
 
 // row is a line of a table of docs/mapping.md.
