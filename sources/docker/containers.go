@@ -33,9 +33,10 @@ const (
 
 // The swarm writes these on the containers of its tasks.
 const (
-	swarmPrefix  = "com.docker.swarm."
-	swarmTask    = swarmPrefix + "task.id"
-	swarmService = swarmPrefix + "service.name"
+	swarmPrefix    = "com.docker.swarm."
+	swarmTask      = swarmPrefix + "task.id"
+	swarmService   = swarmPrefix + "service.name"
+	swarmServiceID = swarmPrefix + "service.id"
 )
 
 // containers are the containers of an engine or a classic Swarm that queries

@@ -45,13 +45,13 @@ func Open(config Config) (*Source, error) {
 	if err := config.Check(); err != nil {
 		return nil, err
 	}
-	s := &Source{config: config}
+	s, labelled := &Source{config: config}, &labelled{}
 	for _, name := range config.hosts() {
 		address, err := parseAddress(name)
 		if err != nil {
 			return nil, err
 		}
-		s.hosts = append(s.hosts, &host{address: address, config: config, maxBody: maxBody, again: afterwards})
+		s.hosts = append(s.hosts, &host{address: address, config: config, maxBody: maxBody, again: afterwards, labelled: labelled})
 	}
 	return s, nil
 }

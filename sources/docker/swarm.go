@@ -98,6 +98,7 @@ func pollSwarm(ctx context.Context, c *connection, config Config, queries []Quer
 	if err := s.read(ctx, c); err != nil {
 		return nil, err
 	}
+	c.labelled.note(s.byLabel)
 	answers := make([]sources.Answer, len(queries))
 	for i, q := range queries {
 		answers[i] = s.answer(q, config)

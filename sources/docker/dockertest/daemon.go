@@ -130,8 +130,8 @@ func (d *Daemon) route(w http.ResponseWriter, r *http.Request, path string) {
 			if r.URL.Query().Get("all") != "1" && (state != "running" && state != "paused" || strings.HasPrefix(status, "Host Down")) {
 				return false
 			}
-			return hasLabels(o, filters["label"])
-		}, "label")
+			return begins(o["Id"], filters["id"]) && hasLabels(o, filters["label"])
+		}, "label", "id")
 	case "/services":
 		d.list(w, d.Services, filters, func(o map[string]any) bool {
 			if r.URL.Query().Get("status") != "true" {
