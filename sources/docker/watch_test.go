@@ -13,6 +13,7 @@ import (
 	"net/http/httptest"
 	"net/netip"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"strings"
 	"testing"
@@ -438,5 +439,48 @@ func TestAnEventTellsWhichQueriesItIsAbout(t *testing.T) {
 				}
 			}, c.kind, h)
 		})
+	}
+}
+
+// TestQuestionsDoNotPileUp: a daemon that answers none, and tells of ever other
+// services, is read on, and is not asked for each.
+func TestQuestionsDoNotPileUp(t *testing.T) {
+	const events = 20_000
+	asked, heap := 0, func() (n uint64) {
+		var m runtime.MemStats
+		runtime.GC()
+		runtime.ReadMemStats(&m)
+		return m.HeapAlloc
+	}
+	before, after := uint64(0), uint64(0)
+	h := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Api-Version", "1.41")
+		switch {
+		case strings.HasSuffix(r.URL.Path, "/services"):
+			asked++
+			<-r.Context().Done()
+		case strings.HasSuffix(r.URL.Path, "/events"):
+			w.Header().Set("Content-Type", "application/json")
+			_ = http.NewResponseController(w).Flush()
+			time.Sleep(time.Second)
+			before = heap()
+			for i := range events {
+				fmt.Fprintln(w, strings.ReplaceAll(happened("service", "update", "name", "other"), "0123456789ab", fmt.Sprintf("%025d", i)))
+			}
+			_ = http.NewResponseController(w).Flush()
+			after = heap()
+			<-r.Context().Done()
+		}
+	})
+	bubble(t, func(t *testing.T, s *docker.Source) {
+		got := told(t, s, func(string) {}, []docker.Query{{Label: "a=b"}, {Service: "web"}}, "", "")
+		// A question that is not answered in time, and too many, may be of any label.
+		want := append(again("all"), hint{16 * time.Second, "[0]"}, hint{17 * time.Second, "[0]"}, hint{19 * time.Second, "[0]"})
+		if asked != 1 || !slices.Equal(got[0], want) || !slices.Equal(got[1], []hint{{6 * time.Second, "[0]"}}) || got[2] != nil {
+			t.Errorf("asked %d times, told %v", asked, got)
+		}
+	}, docker.Swarm, h)
+	if after > before+4<<20 {
+		t.Errorf("%d KiB are held after %d events", (after-before)>>10, events)
 	}
 }
