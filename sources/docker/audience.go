@@ -142,6 +142,8 @@ func (w *audience) concerned(e event) (which []int, id string) {
 		return nil, ""
 	case !slices.Contains(changes[kind], action):
 		return []int{}, ""
+	case !inSwarm && e.late(): // of a swarm that is not read
+		return []int{}, ""
 	case kind == "service" && named && e.Actor.ID != "":
 		return w.ofService(attributes["name"], e.Actor.ID, action == "remove")
 	case kind == "container" && named && inSwarm:

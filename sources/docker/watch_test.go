@@ -396,6 +396,8 @@ func TestAnEventTellsWhichQueriesItIsAbout(t *testing.T) {
 				{happened("network", "disconnect", "container", "0123456789abcdef/web0"), now("[1]")},
 				{happened("network", "disconnect", "container", "fedcba"), nil},
 				{happened("network", "disconnect"), now("all")},
+				{happened("service", "update", "name", "web"), nil},
+				{happened("node", "update", "name", "worker"), nil},
 				{happened("container", "die"), now("all")},
 			},
 		},
