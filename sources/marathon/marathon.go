@@ -173,9 +173,10 @@ func (s *Source) order() []*url.URL {
 }
 
 // byID says whether it costs less to ask for n apps one by one than for all, of
-// which there were so many the last time, if ever: to ask takes about as long as to
-// list eight.
-func byID(n, apps int) bool { return n <= 16 && 8*n <= cmp.Or(apps, 32) }
+// which there were so many the last time: to ask takes about as long as to list
+// eight. 0: nobody knows yet, and a list of all tells; one app costs one request in
+// either way.
+func byID(n, apps int) bool { return n <= 16 && 8*n <= cmp.Or(apps, 8) }
 
 // ask asks for the apps that are wanted or, where these are many, for all; also
 // where one is missing: only all of them tell what it may be called.

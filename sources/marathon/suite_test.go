@@ -77,7 +77,7 @@ func fixture(t *testing.T, o marathontest.Options, config marathon.Config) sourc
 		},
 		Query: marathon.Query{App: "/shop/web", Port: "http"}, Want: endpoints(good.Serving("/shop/web")...),
 		Absent:  marathon.Query{App: "/shop/gone"},
-		Handler: good.Handler(0), Requests: []string{"/v2/apps"}, Missing: []string{"/v2/apps", "/v2/apps", "/v2/pods/shop/gone"}, MaxBody: max,
+		Handler: good.Handler(0), Requests: []string{"/v2/apps"}, Missing: []string{"/v2/pods/shop/gone"}, MaxBody: max,
 		Broken: broken.Handler(0), BrokenQuery: marathon.Query{App: "/shop/odd"},
 	}
 }
