@@ -5,7 +5,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"slices"
 	"strings"
 	"time"
 
@@ -41,41 +40,20 @@ type claimant struct {
 	group string
 }
 
-// claims are the places of all apps of the mapping by the service group that they
-// claim, whether the pass is of them or not.
-func (s *Syncer) claims() map[claim][]claimant {
-	all := map[claim][]claimant{}
-	for _, app := range s.Apps {
-		for _, name := range app.NetScalers {
-			c := s.claim(name, app.Group)
-			all[c] = append(all[c], claimant{Place{app.Name, name}, app.Group})
-		}
-	}
-	return all
-}
-
-// rivals are the places that claim the service group of an outcome by another
-// entry.
-func (s *Syncer) rivals(claims map[claim][]claimant, o *Outcome) []claimant {
-	var all []claimant
-	for _, p := range claims[s.claim(o.NetScaler, o.App.Group)] {
-		if p.NetScaler != o.NetScaler {
-			all = append(all, p)
-		}
-	}
-	return all
-}
-
-// identify asks the NetScalers of the visits, and those of their rivals, which
-// appliances they lead to, unless there is but one. The answer is good for as
-// long as the program runs: a failover does not change it.
-func (s *Syncer) identify(ctx context.Context, claims map[claim][]claimant, visits map[string]*visit) {
+// identify asks the NetScalers of the visits, and those through which the same service
+// groups are claimed, which appliances they lead to, unless there is but one. The answer
+// is good for as long as the program runs: a failover does not change it.
+func (s *Syncer) identify(ctx context.Context, visits map[string]*visit) {
 	entries := map[string]bool{}
+	seen := map[claim]bool{}
 	for name, v := range visits {
 		entries[name] = true
 		for _, o := range v.outcomes {
-			for _, p := range s.rivals(claims, o) {
-				entries[p.NetScaler] = true
+			if c := s.claim(name, o.App.Group); !seen[c] {
+				seen[c] = true
+				for _, p := range s.known().claims[c] {
+					entries[p.NetScaler] = true
+				}
 			}
 		}
 	}
@@ -157,27 +135,59 @@ func (n *NetScaler) appliance() string {
 	return "entry " + n.Appliance
 }
 
+// told: it is known which appliance that is.
+func told(appliance string) bool { return strings.HasPrefix(appliance, "nodes ") }
+
 // claimedTwice fails the outcomes whose service group is claimed through another
 // entry that leads to the same appliance: nobody can know which of them is right,
 // and each would undo the other. As long as an entry that another app claims the
 // group through has not said which appliance it leads to, that is a doubt. Where the
 // groups differ in case only it is a note.
-func (s *Syncer) claimedTwice(claims map[claim][]claimant, visits map[string]*visit) {
+func (s *Syncer) claimedTwice(visits map[string]*visit) {
+	type place struct {
+		claim
+		appliance string
+	}
+	now := map[string]string{} // what each entry has told: some tell only now
+	here, untold := map[place][]claimant{}, map[claim][]claimant{}
+	seen := map[claim]bool{}
 	for _, v := range visits {
 		for _, o := range v.outcomes {
-			for _, p := range s.rivals(claims, o) {
-				rival := s.NetScalers[p.NetScaler]
-				same := rival.appliance() == v.ns.appliance()
+			c := s.claim(v.name, o.App.Group)
+			all := s.known().claims[c]
+			if len(all) < 2 {
+				continue
+			}
+			if !seen[c] {
+				seen[c] = true
+				for _, p := range all {
+					at := cmp.Or(now[p.NetScaler], s.NetScalers[p.NetScaler].appliance())
+					now[p.NetScaler] = at
+					here[place{c, at}] = append(here[place{c, at}], p)
+					if !told(at) {
+						untold[c] = append(untold[c], p)
+					}
+				}
+			}
+			mine := now[v.name]
+			for _, p := range here[place{c, mine}] {
 				switch {
-				case p.group != o.App.Group && same:
+				case p.NetScaler == v.name:
+				case p.group != o.App.Group:
 					o.alike = fmt.Sprintf("service group %s differs from %s of app %s on %s, which is the same appliance, only in case; "+
 						"if the NetScaler ignores case, the two apps undo each other's changes: give one group another name", o.App.Group, p.group, p.App, p.NetScaler)
-				case p.group != o.App.Group:
-				case same:
+				default:
 					o.Err = fmt.Errorf("service group %s: %w: by app %s on %s, too, and %s and %s are the same appliance (%s); remove one of them from the mapping",
-						o.App.Group, errTwice, p.App, p.NetScaler, o.NetScaler, p.NetScaler, strings.TrimPrefix(rival.appliance(), "nodes "))
-				case p.App != o.App.Name && (rival.nodes.Load() == nil || v.ns.nodes.Load() == nil):
+						o.App.Group, errTwice, p.App, p.NetScaler, v.name, p.NetScaler, strings.TrimPrefix(mine, "nodes "))
+				}
+			}
+			if told(mine) {
+				all = untold[c]
+			}
+			for _, p := range all {
+				if p.App != o.App.Name && p.group == o.App.Group && now[p.NetScaler] != mine {
 					o.rival = fmt.Errorf("app %s claims a service group of this name on %s, and it is not known whether that is the same appliance", p.App, p.NetScaler)
+					break
 				}
 			}
 		}
@@ -187,7 +197,7 @@ func (s *Syncer) claimedTwice(claims map[claim][]claimant, visits map[string]*vi
 // alone says whether a visit may write: it may not if its NetScaler has only now
 // said that it is the appliance of another visit.
 func (v *visit) alone(ctx context.Context) error {
-	if len(v.others) == 0 {
+	if v.others == nil {
 		return nil
 	}
 	if err := v.ns.identify(ctx); err != nil {
@@ -195,7 +205,7 @@ func (v *visit) alone(ctx context.Context) error {
 	}
 	if now := v.ns.appliance(); now != v.turn {
 		for _, other := range v.others {
-			if other.ns.appliance() == now {
+			if other.turn != v.turn && other.ns.appliance() == now {
 				return fmt.Errorf("it turned out during this pass to be the same appliance as another entry of the mapping (%s); the next pass serves both", strings.TrimPrefix(now, "nodes "))
 			}
 		}
@@ -212,11 +222,9 @@ func serve(ctx context.Context, visits []*visit, all polls, apply bool) {
 	}
 	var g errgroup.Group
 	for _, turn := range turns {
-		for _, v := range visits {
-			if !slices.Contains(turn, v) {
-				for _, mine := range turn {
-					mine.others = append(mine.others, v)
-				}
+		if len(turns) > 1 {
+			for _, v := range turn {
+				v.others = visits
 			}
 		}
 		g.Go(func() error {

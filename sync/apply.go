@@ -39,7 +39,7 @@ func (v *visit) apply(ctx context.Context, outcomes []*Outcome) {
 	}
 	err := v.alone(ctx)
 	if err == nil {
-		err = v.ns.Client.Writable(ctx)
+		err = v.writable(ctx)
 	}
 	if err != nil {
 		v.errs = append(v.errs, err)

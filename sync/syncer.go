@@ -7,6 +7,7 @@ import (
 	"maps"
 	"net/netip"
 	"slices"
+	stdsync "sync"
 	"time"
 )
 
@@ -24,7 +25,41 @@ type Syncer struct {
 	// goroutine takes it; nil: nobody watches.
 	Progress func(Step)
 
-	backoffs map[string]*backoff // of the sources; nil before the first pass
+	once stdsync.Once
+	made *known
+}
+
+// known is what a syncer knows of its mapping, which stays the same: it is made once, so
+// that a pass of one app costs no more the more apps there are.
+type known struct {
+	apps     map[string]int // where each is
+	claims   map[claim][]claimant
+	backoffs map[string]*backoff // of the sources
+}
+
+func (s *Syncer) known() *known {
+	s.once.Do(func() { s.made = s.know() })
+	return s.made
+}
+
+func (s *Syncer) know() *known {
+	k := &known{apps: make(map[string]int, len(s.Apps)), claims: map[claim][]claimant{}, backoffs: make(map[string]*backoff, len(s.Sources))}
+	for name := range s.Sources {
+		k.backoffs[name] = &backoff{}
+	}
+	groups := map[string]int{}
+	for i, app := range s.Apps {
+		k.apps[app.Name] = i
+		for _, name := range app.NetScalers {
+			c := s.claim(name, app.Group)
+			k.claims[c] = append(k.claims[c], claimant{Place{app.Name, name}, app.Group})
+			groups[name]++
+		}
+	}
+	for name, n := range groups {
+		s.NetScalers[name].Client.Expect(n)
+	}
+	return k
 }
 
 // Plan looks at the named apps, nil being all, and writes nothing. The result
@@ -57,12 +92,6 @@ func (s *Syncer) Close(ctx context.Context) error {
 func (s *Syncer) pass(ctx context.Context, names []string, apply bool) Result {
 	began := time.Now()
 	apps := s.selected(names)
-	if s.backoffs == nil {
-		s.backoffs = make(map[string]*backoff, len(s.Sources))
-		for name := range s.Sources {
-			s.backoffs[name] = &backoff{}
-		}
-	}
 	all := s.poll(ctx, apps, false)
 	s.lookUp(ctx)
 
@@ -80,9 +109,8 @@ func (s *Syncer) pass(ctx context.Context, names []string, apply bool) Result {
 			v.outcomes = append(v.outcomes, &Outcome{App: app, NetScaler: name})
 		}
 	}
-	claims := s.claims()
-	s.identify(ctx, claims, visits)
-	s.claimedTwice(claims, visits)
+	s.identify(ctx, visits)
+	s.claimedTwice(visits)
 	serve(ctx, order, all, apply)
 
 	r := Result{Sources: all.errors(), NetScalers: map[string]error{}, DryRun: !apply, Phases: Phases{Poll: all.took()}}
@@ -108,13 +136,20 @@ func (s *Syncer) pass(ctx context.Context, names []string, apply bool) Result {
 	return r
 }
 
-// selected are the named apps, nil being all.
+// selected are the named apps, nil being all, in the order of the mapping.
 func (s *Syncer) selected(names []string) (apps []App) {
-	among := among(names)
-	for _, app := range s.Apps {
-		if among(app.Name) {
-			apps = append(apps, app)
+	if names == nil {
+		return s.Apps
+	}
+	var at []int
+	for _, name := range names {
+		if i, here := s.known().apps[name]; here {
+			at = append(at, i)
 		}
+	}
+	slices.Sort(at)
+	for _, i := range slices.Compact(at) {
+		apps = append(apps, s.Apps[i])
 	}
 	return apps
 }
