@@ -19,6 +19,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"nitrox/sources/bounds"
 	"nitrox/sources/trust"
 )
 
@@ -55,6 +56,9 @@ type Config struct {
 	// ReadOnly refuses every request but GET, log-in, log-out and the switch
 	// of the session to its partition, before it reaches the network.
 	ReadOnly bool
+	// Turns are taken to read answers that may be large, among all clients; nil: any
+	// number of them is read at a time.
+	Turns *bounds.Turns
 	// Transport replaces the client's own, with its TLS settings; tests call
 	// the simulator in process by it.
 	Transport http.RoundTripper

@@ -6,6 +6,7 @@ import (
 	"maps"
 	"net/http"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
@@ -13,6 +14,7 @@ import (
 
 	"nitrox/netscaler"
 	"nitrox/netscaler/simulator"
+	"nitrox/sources/bounds"
 )
 
 func TestSpare(t *testing.T) {
@@ -47,17 +49,22 @@ type replaceable struct {
 func (r *replaceable) RoundTrip(req *http.Request) (*http.Response, error) {
 	resp, err := r.Transport().RoundTrip(req)
 	if err == nil {
-		resp.Body = &metered{resp.Body, &r.read}
+		resp.Body = &metered{ReadCloser: resp.Body, read: &r.read}
 	}
 	return resp, err
 }
 
 type metered struct {
 	io.ReadCloser
-	read *atomic.Int64
+	read   *atomic.Int64
+	before func() // the first Read; nil: nothing
 }
 
 func (m *metered) Read(p []byte) (int, error) {
+	if m.before != nil {
+		m.before()
+		m.before = nil
+	}
 	n, err := m.ReadCloser.Read(p)
 	m.read.Add(int64(n))
 	return n, err
@@ -185,4 +192,49 @@ func TestByNameOrInBulk(t *testing.T) {
 			})
 		})
 	}
+}
+
+// Of many appliances' large answers a few are read at a time; those that hang in the
+// middle of one hold up the others for a turn, and no longer.
+func TestLargeAnswersAreReadInTurns(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		const last = 5 * time.Second
+		turns := bounds.NewTurns(2, last)
+		var now, top atomic.Int32
+		began := time.Now()
+		var all sync.WaitGroup
+		for i := range 10 {
+			hangs := i < 2
+			slow := roundTripper(func(r *http.Request) (*http.Response, error) {
+				resp, err := served([]byte(`{ "errorcode": 0, "message": "Done", "severity": "NONE" }`))(r)
+				if err != nil || r.Method != http.MethodGet {
+					return resp, err
+				}
+				resp.Body = &metered{ReadCloser: resp.Body, read: new(atomic.Int64), before: func() {
+					if hangs {
+						time.Sleep(30 * time.Second)
+						return
+					}
+					top.Store(max(top.Load(), now.Add(1)))
+					time.Sleep(time.Second)
+					now.Add(-1)
+				}}
+				return resp, nil
+			})
+			c := open(t, slow, func(cfg *netscaler.Config) { cfg.Turns = turns })
+			all.Go(func() {
+				if !hangs {
+					time.Sleep(time.Second) // they come last
+				}
+				_, err := c.Read(t.Context(), []string{"a", "b", "c", "d", "e"})
+				if took := time.Since(began); err != nil || !hangs && took > last+8*time.Second {
+					t.Errorf("%v after %v", err, took)
+				}
+			})
+		}
+		all.Wait()
+		if top.Load() != 2 {
+			t.Errorf("%d answers were read at a time", top.Load())
+		}
+	})
 }
