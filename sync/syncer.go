@@ -93,7 +93,6 @@ func (s *Syncer) pass(ctx context.Context, names []string, apply bool) Result {
 	began := time.Now()
 	apps := s.selected(names)
 	all := s.poll(ctx, apps, false)
-	s.lookUp(ctx)
 
 	visits := map[string]*visit{}
 	var order []*visit
@@ -109,6 +108,7 @@ func (s *Syncer) pass(ctx context.Context, names []string, apply bool) Result {
 			v.outcomes = append(v.outcomes, &Outcome{App: app, NetScaler: name})
 		}
 	}
+	s.lookUp(ctx, visits)
 	s.identify(ctx, visits)
 	s.claimedTwice(visits)
 	serve(ctx, order, all, apply)
