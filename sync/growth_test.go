@@ -136,7 +136,7 @@ func TestAnEventCostsTheSameAmongManyApps(t *testing.T) {
 				for i := range n {
 					app := sync.App{Name: fmt.Sprintf("app-%d", i), Group: fmt.Sprintf("sg-%d", i), NetScalers: []string{"edge"}}
 					s.Apps = append(s.Apps, app)
-					o := sync.Outcome{App: app, NetScaler: "edge", Notes: []string{"a note"}}
+					o := sync.Outcome{App: app, NetScaler: "edge", Desired: sync.Union(nil, nil, app.Policy), Notes: []string{"a note"}}
 					if i%2 == 0 && i < few {
 						o.Err = fmt.Errorf("its group has trouble of its own: %s", strings.Repeat("x", i%100))
 					}
