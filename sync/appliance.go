@@ -149,8 +149,13 @@ func (s *Syncer) claimedTwice(visits map[string]*visit) {
 		appliance string
 	}
 	now := map[string]string{} // what each entry has told: some tell only now
-	here, untold := map[place][]claimant{}, map[claim][]claimant{}
-	seen := map[claim]bool{}
+	here := map[place][]claimant{}
+	others, untold := map[claim][]claimant{}, map[claim][]claimant{} // one of each app
+	one := func(of map[claim][]claimant, c claim, p claimant) {
+		if n := len(of[c]); n == 0 || of[c][n-1].App != p.App {
+			of[c] = append(of[c], p)
+		}
+	}
 	for _, v := range visits {
 		for _, o := range v.outcomes {
 			c := s.claim(v.name, o.App.Group)
@@ -158,14 +163,13 @@ func (s *Syncer) claimedTwice(visits map[string]*visit) {
 			if len(all) < 2 {
 				continue
 			}
-			if !seen[c] {
-				seen[c] = true
+			if others[c] == nil {
 				for _, p := range all {
 					at := cmp.Or(now[p.NetScaler], s.NetScalers[p.NetScaler].appliance())
 					now[p.NetScaler] = at
 					here[place{c, at}] = append(here[place{c, at}], p)
-					if !told(at) {
-						untold[c] = append(untold[c], p)
+					if one(others, c, p); !told(at) {
+						one(untold, c, p)
 					}
 				}
 			}
@@ -181,10 +185,11 @@ func (s *Syncer) claimedTwice(visits map[string]*visit) {
 						o.App.Group, errTwice, p.App, p.NetScaler, v.name, p.NetScaler, strings.TrimPrefix(mine, "nodes "))
 				}
 			}
+			doubtful := others[c]
 			if told(mine) {
-				all = untold[c]
+				doubtful = untold[c]
 			}
-			for _, p := range all {
+			for _, p := range doubtful {
 				if p.App != o.App.Name && p.group == o.App.Group && now[p.NetScaler] != mine {
 					o.rival = fmt.Errorf("app %s claims a service group of this name on %s, and it is not known whether that is the same appliance", p.App, p.NetScaler)
 					break

@@ -14,3 +14,17 @@ var (
 	Ready      = ready
 	Unfit      = unfit
 )
+
+// ClaimedTwice finds out which apps claim the same, as a pass over all of them does.
+func ClaimedTwice(s *Syncer) {
+	visits := map[string]*visit{}
+	for name, ns := range s.NetScalers {
+		visits[name] = &visit{Syncer: s, name: name, ns: ns}
+	}
+	for _, app := range s.Apps {
+		for _, name := range app.NetScalers {
+			visits[name].outcomes = append(visits[name].outcomes, &Outcome{App: app, NetScaler: name})
+		}
+	}
+	s.claimedTwice(visits)
+}

@@ -62,6 +62,21 @@ func TestWorkGrowsInProportion(t *testing.T) {
 			now, plan := members(n), changes(netscaler.Set, n)
 			return func() { sync.MemberList(now, plan) }
 		},
+		"apps on many NetScalers that claim the same": func(n int) func() {
+			n /= 20
+			s := &sync.Syncer{NetScalers: map[string]*sync.NetScaler{}, Apps: []sync.App{{Name: "a", Group: "sg"}, {Name: "b", Group: "SG"}, {Name: "c", Group: "sg"}}}
+			for i := range n {
+				name := fmt.Sprintf("ns-%d", i)
+				client, err := netscaler.Open(netscaler.Config{URLs: []string{"http://" + name}, Username: "nitrox"})
+				if err != nil {
+					t.Fatal(err)
+				}
+				s.NetScalers[name] = &sync.NetScaler{Client: client, Appliance: name}
+				app := &s.Apps[i*len(s.Apps)/n]
+				app.NetScalers = append(app.NetScalers, name)
+			}
+			return func() { sync.ClaimedTwice(s) }
+		},
 		"a pass over apps by their names": func(n int) func() {
 			s := &sync.Syncer{}
 			var names []string
