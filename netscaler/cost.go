@@ -114,7 +114,7 @@ func (k kind[T]) read(ctx context.Context, c *Client, names []string) (map[strin
 			unwanted = 4 * limit // at least limit: not to be tried again for a few more
 		case e != nil && e.noBulk():
 			k.noBulk.Store(true)
-			c.log.WarnContext(ctx, "the NetScaler refuses to list all at once; they are read one by one", "what", k.all, "error", err)
+			c.log.WarnContext(ctx, "the NetScaler refuses a bulk read; what is asked for is read one by one", "what", k.all, "error", err)
 		default:
 			return nil, fmt.Errorf("read %s: %w", k.all, err)
 		}
