@@ -42,8 +42,9 @@ type claimant struct {
 
 // identify asks the NetScalers of the visits, and those through which the same service
 // groups are claimed, which appliances they lead to, unless there is but one. The answer
-// is good for as long as the program runs: a failover does not change it.
-func (s *Syncer) identify(ctx context.Context, visits map[string]*visit) {
+// is good for as long as the program runs: a failover does not change it. One that the
+// loop visits is left to its own visit, which another pass may be making.
+func (s *Syncer) identify(ctx context.Context, visits map[string]*visit, part *Part) {
 	entries := map[string]bool{}
 	seen := map[claim]bool{}
 	for name, v := range visits {
@@ -61,9 +62,8 @@ func (s *Syncer) identify(ctx context.Context, visits map[string]*visit) {
 	appliances := map[string]bool{}
 	for name := range entries {
 		ns := s.NetScalers[name]
-		ns.Appliance = cmp.Or(ns.Appliance, name)
 		appliances[ns.Appliance] = true
-		if ns.nodes.Load() == nil && ns.backoff.tooSoon() == nil {
+		if (visits[name] != nil || !part.loops(name)) && ns.nodes.Load() == nil && ns.backoff.tooSoon() == nil {
 			ask = append(ask, name)
 		}
 	}
@@ -200,7 +200,7 @@ func (s *Syncer) claimedTwice(visits map[string]*visit) {
 }
 
 // alone says whether a visit may write: it may not if its NetScaler has only now
-// said that it is the appliance of another visit.
+// said that it is the appliance of another entry.
 func (v *visit) alone(ctx context.Context) error {
 	if v.others == nil {
 		return nil
@@ -210,7 +210,7 @@ func (v *visit) alone(ctx context.Context) error {
 	}
 	if now := v.ns.appliance(); now != v.turn {
 		for _, other := range v.others {
-			if other.turn != v.turn && other.ns.appliance() == now {
+			if !v.takingTurns[other] && other.appliance() == now {
 				return fmt.Errorf("it turned out during this pass to be the same appliance as another entry of the mapping (%s); the next pass serves both", strings.TrimPrefix(now, "nodes "))
 			}
 		}
@@ -218,29 +218,60 @@ func (v *visit) alone(ctx context.Context) error {
 	return nil
 }
 
-// serve makes the visits, those to one appliance one after the other.
-func serve(ctx context.Context, visits []*visit, all polls, apply bool) {
-	turns := map[string][]*visit{} // by appliance
+// serve makes the visits, those to one appliance one after the other, and calls
+// left with each when its appliance is not needed any more.
+func (s *Syncer) serve(ctx context.Context, part *Part, visits []*visit, all polls, apply bool, left func(*visit)) {
+	turns, visited := map[string][]*visit{}, map[*NetScaler]bool{} // turns by appliance
 	for _, v := range visits {
 		v.turn = v.ns.appliance()
 		turns[v.turn] = append(turns[v.turn], v)
+		visited[v.ns] = true
+	}
+	var others []*NetScaler
+	names := map[string][]string{} // of the entries that lead to each appliance
+	for name, ns := range s.NetScalers {
+		if visited[ns] || part.loops(name) {
+			others = append(others, ns)
+		}
+		names[ns.appliance()] = append(names[ns.appliance()], name)
 	}
 	var g errgroup.Group
 	for _, turn := range turns {
-		if len(turns) > 1 {
-			for _, v := range turn {
-				v.others = visits
+		mine := map[*NetScaler]bool{}
+		for _, v := range turn {
+			mine[v.ns] = true
+		}
+		shared, idle := len(turn) > 1, map[string]*NetScaler{}
+		for _, name := range names[turn[0].turn] {
+			if ns := s.NetScalers[name]; !mine[ns] {
+				shared, idle[name] = true, ns
+			}
+		}
+		for _, v := range turn {
+			if v.takingTurns = mine; len(others) > len(mine) {
+				v.others = others
+			}
+			if part.loops(v.name) {
+				v.turn = part.turns[v.name]
 			}
 		}
 		g.Go(func() error {
 			for _, v := range turn[1:] {
 				v.leave(ctx) // the session in which it said which appliance it is
 			}
+			for name, ns := range idle {
+				if err := ns.Client.Close(context.WithoutCancel(ctx)); err != nil { // from before that was known
+					turn[0].errs = append(turn[0].errs, named(name, err))
+				}
+			}
 			for _, v := range turn {
 				v.run(ctx, all, apply)
-				if len(turn) > 1 {
-					v.leave(ctx)
+				if shared {
+					v.leave(ctx) // before another pass visits another entry
 				}
+			}
+			for _, v := range turn {
+				left(v)
 			}
 			return nil
 		})

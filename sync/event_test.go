@@ -87,7 +87,7 @@ func TestAnEventCostsTheNetScalerWhatItChanges(t *testing.T) {
 			}
 			sim.ResetCalls()
 			scales.bytes.Store(0)
-			r := s.Sync(t.Context(), names)
+			r := s.Sync(t.Context(), &sync.Part{Apps: names})
 			if r.Exit(false) != 0 || len(r.Outcomes) != test.apps {
 				t.Error(r.Summary())
 			}

@@ -28,3 +28,6 @@ func ClaimedTwice(s *Syncer) {
 	}
 	s.claimedTwice(visits)
 }
+
+// Left is what a pass says that is done with a NetScaler.
+func (p *Part) Left(netscaler string, r Result) { p.left(netscaler, r) }

@@ -84,7 +84,7 @@ func TestWorkGrowsInProportion(t *testing.T) {
 				names = append(names, fmt.Sprintf("app-%d", i))
 				s.Apps = append(s.Apps, sync.App{Name: names[i]})
 			}
-			return func() { s.Plan(context.Background(), names) }
+			return func() { s.Plan(context.Background(), &sync.Part{Apps: names}) }
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -118,7 +118,7 @@ func TestAnEventCostsTheSameAmongManyApps(t *testing.T) {
 	for name, prepare := range map[string]func(t *testing.T, s *sync.Syncer, all, one sync.Result) func(){
 		"its pass": func(t *testing.T, s *sync.Syncer, _, _ sync.Result) func() {
 			return func() {
-				if r := s.Plan(t.Context(), []string{"app-7"}); len(r.Outcomes) != 1 || r.Outcomes[0].Err != nil {
+				if r := s.Plan(t.Context(), &sync.Part{Apps: []string{"app-7"}}); len(r.Outcomes) != 1 || r.Outcomes[0].Err != nil {
 					t.Error(r.Summary())
 				}
 			}

@@ -15,6 +15,7 @@ import (
 // visit is one pass's work on one NetScaler. It is its only writer.
 type visit struct {
 	*Syncer
+	part     *Part
 	name     string
 	ns       *NetScaler
 	outcomes []*Outcome // in the order of the mapping
@@ -23,9 +24,14 @@ type visit struct {
 	phases   Phases
 	// confirmErrs are the errors of second polls, by source.
 	confirmErrs map[string]error
-	// others are all visits, if some do not take turns with this one.
-	others []*visit
-	turn   string // the appliance that it was taken for when the visits began
+	// silent tells of apps that the pass does not look at, by a source that had to be
+	// confirmed, whether that has nothing for them either.
+	silent map[string][]bool
+	// others are the NetScalers that this pass visits or another of the loop may, if some
+	// do not take turns with this one; taking turns are those that do.
+	others      []*NetScaler
+	takingTurns map[*NetScaler]bool
+	turn        string // the appliance that it was taken for when the visits, or the loop's pass, began
 	// identified gives how its NetScaler was asked which appliance it is; nil: it
 	// was not.
 	identified chan error
