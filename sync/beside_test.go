@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"nitrox/netscaler/simulator"
+	"nitrox/sources"
 	"nitrox/sync"
 )
 
@@ -217,5 +218,51 @@ func TestPassesOfTwoEntriesForOneApplianceTakeTurns(t *testing.T) {
 				}
 			})
 		})
+	}
+}
+
+// TestAnEventCostsWhatItChanges: the same calls, and the same questions, however many
+// apps there are.
+func TestAnEventCostsWhatItChanges(t *testing.T) {
+	var costs []string
+	for _, n := range []int{10, 300} {
+		bubble(t, func(t *testing.T) {
+			st := &live{stage: stage{}}
+			var apps []sync.App
+			for i := range n {
+				name := fmt.Sprint("app-", i)
+				st.set(name, known(hosts(1, 10)))
+				apps = append(apps, sync.App{Name: name, Policy: atOnce})
+			}
+			s := newSite(t, players{"prod": st.play}, apps...)
+			asked := 0
+			src := s.Sources["prod"]
+			poll := src.Poll
+			src.Poll = func(ctx context.Context, queries []any, fresh bool) ([]sources.Answer, error) {
+				asked += len(queries)
+				return poll(ctx, queries, fresh)
+			}
+			s.Sources["prod"] = src
+			hint := told(s, "prod")
+			r := newRun(s, time.Hour)
+			r.Watch = true
+			go func() {
+				time.Sleep(10 * time.Minute)
+				s.sims["edge"].ResetCalls()
+				asked = 0
+				st.set("app-7", known(hosts(2, 11)))
+				hint("app-7")
+				time.Sleep(time.Minute)
+				s.expect("sg-app-7", bound(2, 11))
+				costs = append(costs, fmt.Sprintf("%d queries, calls %v", asked, kinds(s.sims["edge"].Calls())))
+			}()
+			r.during(15 * time.Minute)
+			if last := r.passes[len(r.passes)-1]; strings.Join(last.apps, " ") != "app-7" {
+				t.Errorf("the pass was of %v", last.apps)
+			}
+		})
+	}
+	if t.Log(costs[0]); costs[0] != costs[1] || !strings.HasPrefix(costs[0], "1 queries, ") {
+		t.Errorf("costs %q", costs)
 	}
 }
