@@ -165,15 +165,6 @@ func (s *Syncer) selected(names []string) (apps []App) {
 	return apps
 }
 
-// among says of a name whether it is one of names, nil being all.
-func among(names []string) func(string) bool {
-	set := make(map[string]bool, len(names))
-	for _, name := range names {
-		set[name] = true
-	}
-	return func(name string) bool { return names == nil || set[name] }
-}
-
 // named puts the NetScaler's name before an error.
 func named(netscaler string, err error) error {
 	if err == nil {
