@@ -104,6 +104,7 @@ func (c *Client) readAll(ctx context.Context, names []string) (groups map[string
 			lists[name] = &memberRows{}
 		}
 		others = caseless{}
+		before := 0 // members of the group before: most have about as many
 		return decodeReply(r, memberBinding, rows(func(row *row) (int64, error) {
 			name, escaped := unquoted(row.Group)
 			if escaped {
@@ -113,7 +114,12 @@ func (c *Client) readAll(ctx context.Context, names []string) (groups map[string
 				return 0, errors.New("a member without a servicegroupname")
 			}
 			if l := lists[string(name)]; l != nil {
-				return l.add(row), nil
+				if l.members == nil {
+					l.members = make([]Member, 0, min(before, 128))
+				}
+				kept := l.add(row)
+				before = len(l.members)
+				return kept, nil
 			}
 			return others.add(name), nil
 		}))

@@ -14,7 +14,7 @@ type Settings struct{ Weight, Order int }
 func (m Member) Settings() Settings { return Settings{m.Weight, m.Order} }
 
 // State is a member's administrative state. It says nothing of health.
-type State int
+type State uint8
 
 const (
 	Enabled       State = iota

@@ -134,9 +134,11 @@ func (l *Loop) note(r Result) {
 			continue // what is known is old, and still the best
 		}
 		var left []netip.AddrPort
-		for _, row := range o.Rows() {
-			if row.Standing == Draining || row.Standing == Drained {
-				left = append(left, row.Addr)
+		if len(o.Plan.Draining) > 0 || slices.ContainsFunc(o.Plan.Changes, removes) { // of most there are none
+			for _, row := range o.Rows() {
+				if row.Standing == Draining || row.Standing == Drained {
+					left = append(left, row.Addr)
+				}
 			}
 		}
 		l.draining[o.place()] = left
