@@ -171,6 +171,10 @@ var ErrNoGroup = errors.New("no such service group")
 // order on a build that has none. It is not made without: a standby would serve.
 var ErrNoOrder = errors.New("this build does not support order; upgrade the NetScaler to 13.1 or later, or remove order from the mapping")
 
+// ErrStopped is wrapped by the error of a change that was not sent, or not to its end,
+// because the context had ended.
+var ErrStopped = errors.New("not sent")
+
 // ErrUnsure is wrapped by the error of a change that was sent and whose answer
 // does not show that it holds: the answer was lost, says nothing, or says that
 // there was nothing to do. Only reading again tells whether it was made.

@@ -14,9 +14,11 @@ import (
 // the next.
 const Deadline = 5 * time.Minute
 
+var errDeadline = fmt.Errorf("the pass took longer than its deadline of %v", Deadline)
+
 // WithDeadline limits a pass to Deadline.
 func WithDeadline(ctx context.Context) (context.Context, context.CancelFunc) {
-	return context.WithTimeoutCause(ctx, Deadline, fmt.Errorf("the pass took longer than its deadline of %v", Deadline))
+	return context.WithTimeoutCause(ctx, Deadline, errDeadline)
 }
 
 const (

@@ -197,7 +197,7 @@ func (v *visit) giveListsOnce(ctx context.Context, outcomes []*Outcome, removing
 	}
 	if ctx.Err() != nil {
 		for _, o := range work {
-			o.settle(mine, errStopped)
+			o.settle(mine, stopped(ctx))
 		}
 		return nil
 	}
@@ -233,7 +233,7 @@ func (v *visit) giveListsOnce(ctx context.Context, outcomes []*Outcome, removing
 		lists = append(lists, netscaler.Change{Op: netscaler.ReplaceMembers, Group: o.App.Group, TD: o.Done[0].TD, List: list, Out: out})
 	}
 	began := time.Now()
-	errs := v.ns.Client.Do(calls, netscaler.ReplaceMembers, lists)
+	errs := v.ns.Client.Do(ctx, netscaler.ReplaceMembers, lists)
 	v.abandon(errs)
 	if err := v.look(calls, given); err != nil && len(v.errs) == 0 {
 		v.errs = append(v.errs, fmt.Errorf("read again after setting the members of a group: %w", err))
@@ -250,6 +250,8 @@ func (v *visit) giveListsOnce(ctx context.Context, outcomes []*Outcome, removing
 			case unread == nil && inEffect(*d.Change, now):
 				d.Err = nil
 				made++
+			case errors.Is(errs[i], netscaler.ErrStopped):
+				d.Err = stopped(ctx)
 			case errs[i] != nil:
 				d.Err = v.once(notListed(*d.Change, errs[i]))
 			case unread != nil:

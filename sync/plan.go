@@ -89,7 +89,7 @@ func Diff(group string, want Desired, actual []netscaler.Member, p Policy) Plan 
 
 		case m.State == netscaler.Enabled && (isWanted || doubt != nil):
 			if len(plan.Kept) == i { // as long as all are kept, they are not copied
-				plan.Kept = actual[:i+1 : i+1]
+				plan.Kept = actual[: i+1 : i+1]
 			} else {
 				plan.Kept = append(slices.Grow(plan.Kept, max(kept-len(plan.Kept), 0)), m)
 			}
