@@ -105,7 +105,7 @@ func (c *Client) list(ch Change) *call {
 	return &call{
 		method: http.MethodPut, path: "config/" + memberList,
 		body:  map[string]any{memberList: map[string]any{"servicegroupname": ch.Group, "members": members}},
-		limit: c.cfg.Timeout + time.Duration(len(ch.List)+len(ch.Out))*itemTimeout,
+		limit: c.cfg.Timeout + time.Duration(len(ch.List)+ch.Out)*itemTimeout,
 	}
 }
 

@@ -157,9 +157,10 @@ type Change struct {
 	Delay time.Duration
 	// Create is what AddGroup, AddVServer and BindVServer make.
 	Create *Creation
-	// List is what ReplaceMembers makes the group's members, and Out are those of its
-	// members that the list leaves out.
-	List, Out []Member
+	// List is what ReplaceMembers makes the group's members, and Out is how many of those
+	// that it has the list leaves out.
+	List []Member
+	Out  int
 	// Why is the reason, for people.
 	Why string
 }

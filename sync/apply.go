@@ -318,7 +318,7 @@ func (v *visit) lookAgain(ctx context.Context, op netscaler.Op, changes []netsca
 		}, err
 	}
 	groups, err := v.ns.Client.Read(ctx, keys(names))
-	now := map[string]map[netip.AddrPort]netscaler.Member{}
+	now := map[string]map[netip.AddrPort]*netscaler.Member{}
 	return func(c netscaler.Change) (bool, error) {
 		members, err := groups.Members(c.Group)
 		if now[c.Group] == nil {
@@ -329,16 +329,16 @@ func (v *visit) lookAgain(ctx context.Context, op netscaler.Op, changes []netsca
 }
 
 // byAddress are the members by their addresses; of those that share one, the first.
-func byAddress(members []netscaler.Member) map[netip.AddrPort]netscaler.Member {
-	all := make(map[netip.AddrPort]netscaler.Member, len(members))
-	for _, m := range slices.Backward(members) {
-		all[m.Addr] = m
+func byAddress(members []netscaler.Member) map[netip.AddrPort]*netscaler.Member {
+	all := make(map[netip.AddrPort]*netscaler.Member, len(members))
+	for i, m := range slices.Backward(members) {
+		all[m.Addr] = &members[i]
 	}
 	return all
 }
 
 // inEffect says whether a group is as the change would have it.
-func inEffect(c netscaler.Change, now map[netip.AddrPort]netscaler.Member) bool {
+func inEffect(c netscaler.Change, now map[netip.AddrPort]*netscaler.Member) bool {
 	if m, there := now[c.Addr]; there {
 		switch c.Op {
 		case netscaler.Bind:
