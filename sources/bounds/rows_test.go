@@ -49,15 +49,21 @@ func lines(r io.Reader) (all [][3]string, err error) {
 func FuzzRows(f *testing.F) {
 	usual := `{ "name": "a", "junk": "0", "ip": "10.0.0.1", "port2_k": 80 }`
 	for _, text := range []string{
-		`[]`, `[ ]`, `[ {} ]`, `[` + usual + `]`, ` [ ` + usual + ` , ` + usual + `, {"port2_k":0,"ip":null,"name":true}]`, `[` + strings.Repeat(usual+`,`, 30) + usual + `]`,
+		`[]`, `[ ]`, `[ {} ]`, `[` + usual + `]`,
+		` [ ` + usual + ` , ` + usual + `, {"port2_k":0,"ip":null,"name":true}]`,
+		`[` + strings.Repeat(usual+`,`, 30) + usual + `]`,
 		// What is not usual, between rows that are.
 		`[` + usual + `,{"NAME":"b","ip":"x"},` + usual + `]`, `[` + usual + `,{"name":"b","name":"c"},` + usual + `]`,
-		`[` + usual + `,{"n\u0061me":"b"},` + usual + `]`, `[` + usual + `,{"name":"b\"\n"},{"ſip":1,"K":2},` + usual + `]`, `[` + usual + `,{"name":[1,{"ip":2}],"ip":{}},` + usual + `]`,
-		`[{"name":-1,"ip":1.5e3,"port2_k":-0},` + usual + `]`, `[null,` + usual + `,null]`, `[1,` + usual + `]`, `[` + usual + `,"x"]`, `[[]]`, `[` + usual + ` , [` + usual + `]]`,
+		`[` + usual + `,{"n\u0061me":"b"},` + usual + `]`, `[` + usual + `,{"name":"b\"\n"},{"ſip":1,"K":2},` + usual + `]`,
+		`[` + usual + `,{"name":[1,{"ip":2}],"ip":{}},` + usual + `]`,
+		`[{"name":-1,"ip":1.5e3,"port2_k":-0},` + usual + `]`, `[null,` + usual + `,null]`, `[1,` + usual + `]`,
+		`[` + usual + `,"x"]`, `[[]]`, `[` + usual + ` , [` + usual + `]]`,
 		`[{"junk":"a","junk":"b","name":"x"}]`, "[{\"name\":\"\xff\"}]",
 		// What is wrong.
-		`[` + usual + `,]`, `[,` + usual + `]`, `[` + usual + usual + `]`, `[` + usual, `[` + usual + `,`, `[{"name":01}]`, `[{"name":-}]`, `[{"name":"a",}]`, `[{"name" "a"}]`,
-		`[{"name":nul}]`, `[{"name":nulll}]`, `[{"name":truefalse}]`, "[{\"junk\":\"\x01\"}]", `[{"name":"a"]}`, `[` + usual + `] []`, `[{"name":"a"}}`, `{"name":"a"}`, `null`, ``, `[{"`,
+		`[` + usual + `,]`, `[,` + usual + `]`, `[` + usual + usual + `]`, `[` + usual, `[` + usual + `,`,
+		`[{"name":01}]`, `[{"name":-}]`, `[{"name":"a",}]`, `[{"name" "a"}]`,
+		`[{"name":nul}]`, `[{"name":nulll}]`, `[{"name":truefalse}]`, "[{\"junk\":\"\x01\"}]", `[{"name":"a"]}`,
+		`[` + usual + `] []`, `[{"name":"a"}}`, `{"name":"a"}`, `null`, ``, `[{"`,
 	} {
 		f.Add([]byte(text))
 	}
@@ -69,7 +75,8 @@ func FuzzRows(f *testing.F) {
 			want = append(want, l.texts())
 		}
 		for how, r := range map[string]io.Reader{
-			"whole": bytes.NewReader(text), "by bytes": iotest.OneByteReader(bytes.NewReader(text)), "by halves": iotest.HalfReader(bytes.NewReader(text)),
+			"whole": bytes.NewReader(text), "by bytes": iotest.OneByteReader(bytes.NewReader(text)),
+			"by halves":    iotest.HalfReader(bytes.NewReader(text)),
 			"with the end": iotest.DataErrReader(bytes.NewReader(text)),
 		} {
 			got, err := lines(r)

@@ -59,9 +59,12 @@ func FuzzSecrets(f *testing.F) {
 	b64, b64url, inHex := base64.StdEncoding.EncodeToString, base64.RawURLEncoding.EncodeToString, hex.EncodeToString
 	secret := []byte("correct-horse")
 	for _, text := range []string{
-		"kubernetes: pod web-7d9fb8c6d-x2x4z on node worker-12", "deadbeefcafe0123", b64(secret), "zzz" + b64(secret), b64url([]byte("user:correct-horse")),
-		inHex(secret), "f" + inHex(secret), b64([]byte(inHex(secret))), inHex([]byte(b64(secret))), b64([]byte("a%63orrect-horse")), b64([]byte("correct%2dhorse")),
-		"password=" + b64([]byte("80")), b64([]byte("80")), b64([]byte("x")), "eHg=x", b64([]byte("päss%wörd")), b64(secret[:5]), "AAAA" + inHex(secret)[3:], strings.Repeat(b64(secret), 9),
+		"kubernetes: pod web-7d9fb8c6d-x2x4z on node worker-12", "deadbeefcafe0123", b64(secret),
+		"zzz" + b64(secret), b64url([]byte("user:correct-horse")),
+		inHex(secret), "f" + inHex(secret), b64([]byte(inHex(secret))), inHex([]byte(b64(secret))),
+		b64([]byte("a%63orrect-horse")), b64([]byte("correct%2dhorse")),
+		"password=" + b64([]byte("80")), b64([]byte("80")), b64([]byte("x")), "eHg=x", b64([]byte("päss%wörd")), b64(secret[:5]),
+		"AAAA" + inHex(secret)[3:], strings.Repeat(b64(secret), 9),
 	} {
 		f.Add(text)
 	}
