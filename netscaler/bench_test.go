@@ -44,8 +44,7 @@ func served(body []byte) roundTripper {
 	}
 }
 
-// BenchmarkRead100k measures a read of 100,000 members against the floor, the
-// same body decoded into minimal structs.
+// BenchmarkRead100k measures a read of 100,000 members against the floor.
 func BenchmarkRead100k(b *testing.B) {
 	body := bulkRows(1000)
 	all := make([]string, 1000)
@@ -69,25 +68,26 @@ func BenchmarkRead100k(b *testing.B) {
 		b.SetBytes(int64(len(body)))
 		b.ReportAllocs()
 		for b.Loop() {
-			var a struct {
-				Errorcode int
-				Rows      []struct {
-					Group    string `json:"servicegroupname"`
-					IP       string `json:"ip"`
-					Port     int    `json:"port"`
-					Server   string `json:"servername"`
-					Weight   string `json:"weight"`
-					State    string `json:"state"`
-					SvrState string `json:"svrstate"`
-					Graceful string `json:"graceful"`
-					Delay    int    `json:"delay"`
-				} `json:"servicegroup_servicegroupmember_binding"`
-			}
-			if err := json.NewDecoder(bytes.NewReader(body)).Decode(&a); err != nil || len(a.Rows) != 100_000 {
-				b.Fatal(len(a.Rows), err)
-			}
+			decodeFloor(b, body, 100_000)
 		}
 	})
+}
+
+// decodeFloor is the floor: the answer decoded by encoding/json into the five fields
+// that a pass cannot do without.
+func decodeFloor(tb testing.TB, body []byte, rows int) {
+	var a struct {
+		Rows []struct {
+			Group string `json:"servicegroupname"`
+			IP    string `json:"ip"`
+			Port  int    `json:"port"`
+			State string `json:"state"`
+			Up    string `json:"svrstate"`
+		} `json:"servicegroup_servicegroupmember_binding"`
+	}
+	if err := json.NewDecoder(bytes.NewReader(body)).Decode(&a); err != nil || len(a.Rows) != rows {
+		tb.Fatal(len(a.Rows), err)
+	}
 }
 
 // A read of a large appliance must not need much more memory than its result:

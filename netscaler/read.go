@@ -89,11 +89,8 @@ func (c *Client) readAll(ctx context.Context, names []string, limit int) (groups
 			lists[name] = &memberRows{}
 		}
 		others, unwanted = caseless{}, 0
-		var row row
-		return decodeReply(r, memberBinding, listOf(rowShape, func(dec *bounds.Decoder) (int64, error) {
-			if err := row.read(dec); err != nil {
-				return 0, err
-			}
+		before := 0 // members of the group before: most have about as many
+		return decodeReply(r, memberBinding, rows(func(row *row) (int64, error) {
 			name, escaped := unquoted(row.Group)
 			if escaped {
 				name = []byte(text(row.Group))
@@ -102,7 +99,12 @@ func (c *Client) readAll(ctx context.Context, names []string, limit int) (groups
 				return 0, errors.New("a member without a servicegroupname")
 			}
 			if l := lists[string(name)]; l != nil {
-				return l.add(&row), nil
+				if l.members == nil {
+					l.members = make([]Member, 0, min(before, 128))
+				}
+				kept := l.add(row)
+				before = len(l.members)
+				return kept, nil
 			}
 			if unwanted++; unwanted >= limit {
 				return 0, errDear
@@ -165,12 +167,8 @@ func (c *Client) readOne(ctx context.Context, name string) (finding[[]Member], e
 	var members *memberRows
 	_, err := c.do(ctx, get("config/"+memberBinding+"/"+segment(name), func(r io.Reader) (reply, error) {
 		members = &memberRows{}
-		var row row
-		return decodeReply(r, memberBinding, listOf(rowShape, func(dec *bounds.Decoder) (int64, error) {
-			if err := row.read(dec); err != nil {
-				return 0, err
-			}
-			kept := members.add(&row)
+		return decodeReply(r, memberBinding, rows(func(row *row) (int64, error) {
+			kept := members.add(row)
 			members.err = cmp.Or(members.err, another(row.Group, name))
 			return kept, nil
 		}))
@@ -353,20 +351,32 @@ func (c *Client) readAttrs(ctx context.Context, path string, limit int) (rows ma
 // list reads a list, one value at a time; value gives back how much memory is kept
 // of it. NITRO leaves out the key of an empty list; null in its place, or in the
 // place of a value, is not an answer.
-func list(value func(*bounds.Decoder) (int64, error)) reading { return listOf(bounds.Whole, value) }
-
-// listOf is list for values of which only what is of the shape is wanted.
-func listOf(shape *bounds.Shape, value func(*bounds.Decoder) (int64, error)) reading {
-	return reading{bounds.List(shape), func(dec *bounds.Decoder) error {
-		kept := int64(0)
-		return dec.List(func() error {
-			size, err := value(dec)
-			if kept += size; err != nil {
-				return err
-			}
-			return dec.Keep(kept)
-		})
+func list(value func(*bounds.Decoder) (int64, error)) reading {
+	return reading{bounds.List(bounds.Whole), func(dec *bounds.Decoder) error {
+		kept := keeping{dec: dec}
+		return dec.List(func() error { return kept.add(value(dec)) })
 	}}
+}
+
+// rows is list for members, each of which is to be read before the next.
+func rows(value func(*row) (int64, error)) reading {
+	return reading{bounds.RowsOf[row](), func(dec *bounds.Decoder) error {
+		kept := keeping{dec: dec}
+		return bounds.Rows(dec, func(r *row) error { return kept.add(value(r)) })
+	}}
+}
+
+// keeping is how much memory what is kept of an answer takes.
+type keeping struct {
+	dec   *bounds.Decoder
+	bytes int64
+}
+
+func (k *keeping) add(bytes int64, err error) error {
+	if k.bytes += bytes; err != nil {
+		return err
+	}
+	return k.dec.Keep(k.bytes)
 }
 
 // segment is a name in a path. NITRO decodes it twice ("NITRO documentation,

@@ -61,6 +61,7 @@ func (v *visit) begin(outcomes []*Outcome, groups netscaler.Groups) (drafts []*d
 	for _, o := range outcomes {
 		o.App.Policy.Own = own
 		members, err := groups.Members(o.App.Group)
+		slices.SortFunc(members, byAddr) // here once, so that no plan need copy them
 		o.Actual = members
 		missing := o.App.Create != nil && errors.Is(err, netscaler.ErrNoGroup)
 		if err != nil && !missing {

@@ -10,9 +10,15 @@ var (
 	Guard      = guard
 	InEffect   = func(c netscaler.Change, now []netscaler.Member) bool { return inEffect(c, byAddress(now)) }
 	Lost       = lost
-	MemberList = memberList
-	Ready      = ready
-	Unfit      = unfit
+	MemberList = func(now []netscaler.Member, changes []netscaler.Change) (list []netscaler.Member, out int) {
+		var all []*netscaler.Change
+		for i := range changes {
+			all = append(all, &changes[i])
+		}
+		return memberList(now, all)
+	}
+	Ready = ready
+	Unfit = unfit
 )
 
 // ClaimedTwice finds out which apps claim the same, as a pass over all of them does.

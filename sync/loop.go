@@ -15,9 +15,11 @@ import (
 // the next.
 const Deadline = 5 * time.Minute
 
+var errDeadline = fmt.Errorf("the pass took longer than its deadline of %v", Deadline)
+
 // WithDeadline limits a pass to Deadline.
 func WithDeadline(ctx context.Context) (context.Context, context.CancelFunc) {
-	return context.WithTimeoutCause(ctx, Deadline, fmt.Errorf("the pass took longer than its deadline of %v", Deadline))
+	return context.WithTimeoutCause(ctx, Deadline, errDeadline)
 }
 
 // Loop makes passes: of all apps at an interval, when a drain ends of its app and,
@@ -176,9 +178,11 @@ func (l *Loop) note(r Result) {
 			continue // what is known is old, and still the best
 		}
 		var left []netip.AddrPort
-		for _, row := range o.Rows() {
-			if row.Standing == Draining || row.Standing == Drained {
-				left = append(left, row.Addr)
+		if len(o.Plan.Draining) > 0 || slices.ContainsFunc(o.Plan.Changes, removes) { // of most there are none
+			for _, row := range o.Rows() {
+				if row.Standing == Draining || row.Standing == Drained {
+					left = append(left, row.Addr)
+				}
 			}
 		}
 		l.draining[o.place()] = left
