@@ -31,6 +31,7 @@ type row struct {
 	Order    json.RawMessage `json:"order"`
 	OrderStr json.RawMessage `json:"orderstr"`
 	Reason   json.RawMessage `json:"trofsreason"`
+	Ticks    json.RawMessage `json:"tickssincelaststatechange"`
 }
 
 // rowShape is what is wanted of a row.
@@ -40,7 +41,7 @@ func (r *row) read(dec *bounds.Decoder) error {
 	*r = row{
 		r.Group[:0], r.IP[:0], r.Port[:0], r.Server[:0], r.Weight[:0],
 		r.State[:0], r.SvrState[:0], r.Graceful[:0], r.Delay[:0],
-		r.CustomID[:0], r.Order[:0], r.OrderStr[:0], r.Reason[:0],
+		r.CustomID[:0], r.Order[:0], r.OrderStr[:0], r.Reason[:0], r.Ticks[:0],
 	}
 	return dec.Decode(r)
 }
@@ -80,6 +81,13 @@ func (r *row) member() (m Member, err error) {
 	r.mark(&m)
 	if m.Order, err = r.order(); err != nil {
 		return m, err
+	}
+	// Of 10 ms ("NITRO documentation, servicegroup_servicegroupmember_binding"). It is
+	// for people only, so that one which cannot be read is one that is not told.
+	if ticks := plain(r.Ticks); len(ticks) > 0 {
+		if n, err := number(ticks); err == nil {
+			m.Lasts = time.Duration(min(max(n, 0), 1<<40)) * 10 * time.Millisecond
+		}
 	}
 	if m.State == Draining {
 		// Seconds; the bound keeps nonsense from overflowing.
