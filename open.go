@@ -35,7 +35,7 @@ func (j *job) open() (*sync.Syncer, error) {
 		}
 	}
 	j.warned = m.Warnings
-	if err := knownApps(m.Apps, slices.Concat(j.options.StringSlice("app"), j.options.StringSlice("force"))); err != nil {
+	if err := knownApps(m.Apps, slices.Concat(j.apps, j.options.StringSlice("force"))); err != nil {
 		return nil, err
 	}
 	s := &sync.Syncer{Sources: m.Sources, Apps: m.Apps, NetScalers: map[string]*sync.NetScaler{}, Lookup: net.DefaultResolver.LookupNetIP}

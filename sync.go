@@ -21,6 +21,7 @@ type job struct {
 	*program
 	options  *cli.Context
 	dryRun   bool
+	plan     func(*sync.Syncer, context.Context, []string) sync.Result // of a dry run
 	apps     []string // nil: all
 	report   sync.Report
 	observer *observe.Observer
@@ -37,14 +38,26 @@ type job struct {
 
 // sync carries out sync and plan.
 func (p *program) sync(c *cli.Context, dryRun bool) error {
-	j := &job{program: p, options: c, dryRun: dryRun}
-	err := j.check()
-	if err != nil {
+	j := &job{program: p, options: c, dryRun: dryRun, plan: (*sync.Syncer).Plan}
+	if err := j.check(); err != nil {
 		return err
 	}
+	j.terse = !c.IsSet("loop") && !c.IsSet("log-level") && c.String("output") == "text" && isTerminal(p.stdout) && isTerminal(p.stderr)
+	if c.IsSet("app") {
+		j.apps = c.StringSlice("app")
+	}
+	if c.String("output") == "text" && p.colour() {
+		j.report = sync.Coloured(j.report)
+	}
+	return j.run()
+}
+
+// run makes the passes of the job.
+func (j *job) run() (err error) {
+	p, c := j.program, j.options
 	defer survivePipes()()
 	under := "finishing the write under way"
-	if dryRun {
+	if j.dryRun {
 		under = "logging out"
 	}
 	ctx := c.Context
@@ -59,7 +72,6 @@ func (p *program) sync(c *cli.Context, dryRun bool) error {
 		ctx, stop = untilHungUp(ctx)
 		defer stop()
 	}
-	j.terse = !c.IsSet("loop") && !c.IsSet("log-level") && c.String("output") == "text" && isTerminal(p.stdout) && isTerminal(p.stderr)
 	if j.log, err = logger(c, &watched{Writer: j.line.over(p.stderr), lost: j.logLost}, j.terse); err != nil {
 		return err
 	}
@@ -68,12 +80,6 @@ func (p *program) sync(c *cli.Context, dryRun bool) error {
 		return err
 	}
 	klog.SetSlogLogger(remarks) // of client-go, which has much to say at the debug level
-	if c.IsSet("app") {
-		j.apps = c.StringSlice("app")
-	}
-	if c.String("output") == "text" && p.colour() {
-		j.report = sync.Coloured(j.report)
-	}
 	if c.IsSet("leader-elect") {
 		if j.leading, err = lease.Open(lease.Config{Lease: c.String("leader-elect"), Log: j.log}); err != nil {
 			return fmt.Errorf("--leader-elect: %w", err)
@@ -113,7 +119,7 @@ func (p *program) sync(c *cli.Context, dryRun bool) error {
 func (j *job) pass(ctx context.Context, s *sync.Syncer, apps []string) sync.Result {
 	j.observer.Begin(time.Now())
 	if j.dryRun {
-		return s.Plan(ctx, apps)
+		return j.plan(s, ctx, apps)
 	}
 	return s.Sync(ctx, apps)
 }

@@ -59,6 +59,23 @@ type (
 		Disabled     []jsonMember   `json:"disabled"` // by somebody else: left as they are
 		NotOurs      []jsonMember   `json:"not_ours"` // domain names, and addresses outside only
 		Notes        []string       `json:"notes"`    // worth knowing, and neither a change nor a failure
+		Rows         []jsonRow      `json:"rows"`     // each endpoint, member and candidate, and why it is in or out
+		Looked       []searched     `json:"looked,omitempty"`
+	}
+	jsonRow struct {
+		Address  string  `json:"address,omitempty"` // missing: it has none, or it is not known
+		Name     string  `json:"name,omitempty"`
+		Server   string  `json:"server,omitempty"` // where its name is not the address
+		Verdict  string  `json:"verdict"`          // in; in, down; out; held; draining; drained; disabled by somebody; not ours; not known
+		State    string  `json:"state"`            // serving, down, added, missing, uncertain, left out …
+		Weight   int     `json:"weight,omitempty"`
+		Order    int     `json:"order,omitempty"`
+		Settings string  `json:"settings,omitempty"` // where weight and order come from
+		Why      string  `json:"why,omitempty"`
+		Rule     string  `json:"rule"`
+		Facts    string  `json:"facts,omitempty"`
+		Lasts    float64 `json:"lasts,omitempty"` // for how long the NetScaler has had it as it is
+		Error    string  `json:"error,omitempty"` // why a change to it was not made
 	}
 	jsonEndpoint struct {
 		Address   string `json:"address"`
@@ -100,7 +117,10 @@ type (
 )
 
 // JSON writes the result as one object.
-func JSON(w io.Writer, r Result) error {
+func JSON(w io.Writer, r Result) error { return jsonAbout(w, r, "") }
+
+// jsonAbout is JSON with those rows only that are about what was asked for; "": all.
+func jsonAbout(w io.Writer, r Result, about string) error {
 	out := jsonResult{
 		Version: JSONVersion, DryRun: r.DryRun, Seconds: r.Took.Round(time.Millisecond).Seconds(),
 		Exit: r.Exit(false), Summary: r.Summary(), Apps: []jsonApp{}, Troubles: []jsonTrouble{},
@@ -118,7 +138,7 @@ func JSON(w io.Writer, r Result) error {
 		out.NetScalers[name] = h
 	}
 	for _, o := range r.Outcomes {
-		out.Apps = append(out.Apps, jsonOutcome(o))
+		out.Apps = append(out.Apps, jsonOutcome(o, about))
 	}
 	for _, t := range r.Troubles() {
 		apps := t.Apps()
@@ -133,14 +153,28 @@ func JSON(w io.Writer, r Result) error {
 	return e.Encode(out)
 }
 
-func jsonOutcome(o Outcome) jsonApp {
+func jsonOutcome(o Outcome, about string) jsonApp {
 	a := jsonApp{
 		Name: o.App.Name, ServiceGroup: o.App.Group, NetScaler: o.NetScaler, Status: o.Status(), Paused: o.App.Policy.Paused,
 		Error: text(o.Err), Doubt: text(o.Desired.Doubt()), HeldBy: text(o.Plan.HeldBy), MemberList: o.Plan.MemberList,
 		Endpoints: []jsonEndpoint{}, LeftOut: []jsonLeftOut{}, Changes: []jsonChange{}, Held: []jsonChange{},
 		Kept: jsonMembers(o.Plan.Kept), Draining: jsonMembers(o.Plan.Draining),
 		Disabled: jsonMembers(o.Plan.Disabled), NotOurs: jsonMembers(o.Plan.NotOurs),
-		Notes: []string{},
+		Notes: []string{}, Rows: []jsonRow{},
+	}
+	rows := o.Rows()
+	for _, r := range rowsAbout(rows, about) {
+		j := jsonRow{
+			Name: r.Name, Server: r.Server, Verdict: r.Verdict(), State: r.Standing.String(), Weight: r.Weight, Order: r.Order, Settings: r.Settings,
+			Why: r.Why, Rule: r.Rule, Facts: r.Facts, Lasts: r.Lasts.Seconds(), Error: r.Err,
+		}
+		if r.Addr.IsValid() {
+			j.Address = r.Addr.String()
+		}
+		a.Rows = append(a.Rows, j)
+	}
+	if about != "" && len(a.Rows) == 0 {
+		a.Looked = o.looks(rows, about)
 	}
 	for _, note := range o.Notes {
 		a.Notes = append(a.Notes, OneLine(note))
