@@ -109,8 +109,8 @@ func (o Outcome) looks(rows []Row, about string) (all []searched) {
 		all = append(all, searched{"source " + o.App.From[i].Source, has, near})
 	}
 	members := Count(len(o.Actual), "member")
-	if o.Err != nil {
-		members += "; " + text(o.Err)
+	if o.Err != nil && o.Actual == nil {
+		members = text(o.Err)
 	}
 	bound := func(r Row) bool {
 		return !slices.Contains([]Standing{Missing, Uncertain, NotKnown, LeftOut}, r.Standing)
@@ -151,7 +151,7 @@ func explain(w io.Writer, r Result, about string) error {
 // asked, what is in doubt, failed or held.
 func (o Outcome) circumstances() (all []string) {
 	if o.App.At != "" {
-		all = append(all, "as "+o.App.At+" says")
+		all = append(all, "mapping: "+o.App.At)
 	}
 	if o.App.Policy.Paused {
 		all = append(all, rulePaused)
@@ -201,10 +201,9 @@ func (r Row) explain(b *bytes.Buffer) {
 	if r.Order > 0 {
 		settings = append(settings, fmt.Sprintf("order %d", r.Order))
 	}
-	if r.Settings != "" {
-		settings = append(settings, r.Settings)
+	if len(settings) > 0 {
+		say("", strings.TrimSuffix(strings.Join(settings, ", ")+": "+r.Settings, ": "))
 	}
-	say("", strings.Join(settings, ", "))
 	if r.Lasts > 0 {
 		say("", "on the NetScaler its state last changed "+Short(r.Lasts)+" ago")
 	}

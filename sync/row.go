@@ -2,6 +2,7 @@ package sync
 
 import (
 	"cmp"
+	"errors"
 	"fmt"
 	"net/netip"
 	"slices"
@@ -49,7 +50,7 @@ type Row struct {
 	Server string         // the server entity, if its name is not the address
 	Standing
 	Weight, Order int // 0: not known, or the default
-	// Settings says where the weight and the order come from.
+	// Settings says who gives the weight and the order; "": no source wants it.
 	Settings string
 	Why      string
 	// Rule is what follows from that, and what is to be done where that is for others.
@@ -112,7 +113,10 @@ func (o Outcome) Rows() []Row {
 	all := make([]Row, 0, len(o.Plan.Kept)+len(o.Plan.Changes)+len(o.Plan.Held)+len(o.Plan.Draining))
 	at := make(map[netip.AddrPort]int, cap(all)) // the first row of each
 	put := func(m netscaler.Member, s Standing, rule, why string) *Row {
-		said := heard.of[m.Addr]
+		said, wanted := heard.of[m.Addr]
+		if !wanted {
+			said.facts = heard.evidence(m.Addr)
+		}
 		r := Row{Addr: m.Addr, Standing: s, Weight: m.Weight, Order: m.Order, Settings: said.settings, Why: OneLine(why), Rule: rule, Facts: said.facts, Lasts: m.Lasts}
 		switch {
 		case !m.Addr.IsValid():
@@ -131,14 +135,6 @@ func (o Outcome) Rows() []Row {
 			return put(m, Serving, rule, why)
 		}
 		return put(m, Down, rule, why)
-	}
-	// gone is why a member is to go: no more than that nobody wants it, or what is said
-	// of the address.
-	gone := func(m netscaler.Member, why string) string {
-		if left := heard.left[m.Addr]; left != "" && why == whyGone {
-			return why + ": " + left
-		}
-		return why
 	}
 	planned := func(rule string) string {
 		if o.App.Policy.Paused {
@@ -188,19 +184,19 @@ func (o Outcome) Rows() []Row {
 		case c.State == netscaler.Disabled:
 			r = put(c.Member, Drained, planned(ruleUnbind), whyWaits)
 		case d.Made(), c.State != netscaler.Enabled:
-			r = put(c.Member, Draining, planned(ruleDrain), gone(c.Member, c.Why))
+			r = put(c.Member, Draining, planned(ruleDrain), c.Why)
 		case c.Op == netscaler.Drain:
-			r = enabled(c.Member, planned(ruleDrain), gone(c.Member, c.Why))
+			r = enabled(c.Member, planned(ruleDrain), c.Why)
 		default:
-			r = enabled(c.Member, planned(ruleUnbind), gone(c.Member, c.Why))
+			r = enabled(c.Member, planned(ruleUnbind), c.Why)
 		}
 		if d.Failed() {
 			r.Err = text(d.Err)
 		}
 	}
-	held := "a guard holds its removal: it " + text(o.Plan.HeldBy)
+	held := "a guard holds its removal: " + text(o.Plan.HeldBy)
 	for _, c := range o.Plan.Held {
-		enabled(c.Member, held, gone(c.Member, c.Why)).Held = true
+		enabled(c.Member, held, c.Why).Held = true
 	}
 	for _, m := range o.Plan.Draining {
 		_, wanted := heard.of[m.Addr]
@@ -228,7 +224,7 @@ func (o Outcome) Rows() []Row {
 		if m.NoMark {
 			mark = "it cannot carry Nitrox's mark, so a graceful disable counts as Nitrox's"
 		}
-		r.Facts = strings.TrimPrefix(cmp.Or(heard.left[m.Addr], r.Facts)+"; "+mark, "; ")
+		r.Facts = strings.TrimPrefix(r.Facts+"; "+mark, "; ")
 	}
 	disabled := func(m netscaler.Member) {
 		why, rule := "by an operator", ruleDisabled
@@ -236,14 +232,14 @@ func (o Outcome) Rows() []Row {
 			why, rule = "its server or its group is disabled", ruleAbove
 		}
 		r := put(m, Disabled, rule, why+"; left as it is")
-		r.Facts = strings.Trim(heard.of[m.Addr].origin+"; "+r.Facts, "; ")
+		r.Facts = heard.evidence(m.Addr)
 	}
 	for _, m := range o.Plan.Disabled {
 		disabled(m)
 	}
 	foreign := func(m netscaler.Member) {
 		r := put(m, NotOurs, ruleNotOurs, cmp.Or(m.NotOurs, outsideOnly)+"; left as it is")
-		r.Facts = strings.Trim(heard.of[m.Addr].origin+"; "+r.Facts, "; ")
+		r.Facts = heard.evidence(m.Addr)
 	}
 	for _, m := range o.Plan.NotOurs {
 		foreign(m)
@@ -252,7 +248,6 @@ func (o Outcome) Rows() []Row {
 		put(member(e), Uncertain, ruleUncertain, strings.TrimSuffix(e.Uncertain+"; "+heard.of[e.Addr].origin, "; "))
 	}
 	if o.Err != nil { // there is no plan
-		why := text(o.Err)
 		for _, m := range o.Actual {
 			switch {
 			case m.NotOurs != "" || !inside(m.Addr.Addr(), o.App.Policy.Only):
@@ -260,22 +255,22 @@ func (o Outcome) Rows() []Row {
 			case m.State == netscaler.DisabledAbove, m.State != netscaler.Enabled && !m.Mark:
 				disabled(m)
 			case m.State == netscaler.Enabled:
-				enabled(m, ruleNoPlan, why)
+				enabled(m, ruleNoPlan, heard.of[m.Addr].origin)
 			case m.State == netscaler.Disabled:
-				put(m, Drained, ruleNoPlan, why)
+				put(m, Drained, ruleNoPlan, heard.of[m.Addr].origin)
 			default:
-				put(m, Draining, ruleNoPlan, why)
+				put(m, Draining, ruleNoPlan, heard.of[m.Addr].origin)
 			}
 		}
 		for _, e := range o.Desired.Endpoints {
 			if _, bound := at[e.Addr]; bound {
 				continue
 			}
-			r := put(member(e), Missing, ruleNoPlan, why)
-			r.Facts = strings.Trim(heard.of[e.Addr].origin+"; "+cmp.Or(e.Uncertain, r.Facts), "; ")
-			if o.Actual == nil {
-				r.Standing = NotKnown
+			s := Missing
+			if o.Actual == nil && !errors.Is(o.Err, netscaler.ErrNoGroup) {
+				s = NotKnown
 			}
+			put(member(e), s, ruleNoPlan, strings.TrimPrefix(e.Uncertain+"; "+heard.of[e.Addr].origin, "; "))
 		}
 	}
 	for i, answer := range o.Answers {
@@ -362,7 +357,7 @@ func (o Outcome) heard() heard {
 				now.facts = strings.Trim(before.facts+"; "+now.facts, "; ")
 			}
 			if again && before.settings != now.settings {
-				now.settings = "the entries of from together"
+				now.settings = "several entries of from give the weight or the order"
 			}
 			h.of[e.Addr] = now
 		}
@@ -373,7 +368,10 @@ func (o Outcome) heard() heard {
 			}
 		}
 		counts := fmt.Sprintf("%s: not among its %s", from.Source, Count(len(answer.Endpoints), "endpoint"))
-		if n := len(answer.LeftOut); n > 0 {
+		switch n := len(answer.LeftOut); {
+		case answer.Doubt() != nil:
+			counts = from.Source + ": its answer is in doubt"
+		case n > 0:
 			counts += fmt.Sprintf(" and %s left out", Count(n, "candidate"))
 		}
 		none = append(none, counts)
@@ -387,25 +385,25 @@ func (o Outcome) heard() heard {
 	return h
 }
 
-// settledBy says where a weight and an order come from.
+// settledBy says who gives a weight and an order.
 func settledBy(source, entry, order bool) string {
 	switch {
 	case source && entry && order:
-		return "weight from the mapping and the source, order from the mapping"
+		return "the mapping and the source give the weight, the mapping the order"
 	case source && entry:
-		return "weight from the mapping and the source"
+		return "the mapping and the source give the weight"
 	case source && order:
-		return "weight from the source, order from the mapping"
+		return "the source gives the weight, the mapping the order"
 	case source:
-		return "weight from the source"
+		return "the source gives the weight"
 	case entry && order:
-		return "weight and order from the mapping"
+		return "the mapping gives the weight and the order"
 	case entry:
-		return "weight from the mapping"
+		return "the mapping gives the weight"
 	case order:
-		return "order from the mapping"
+		return "the mapping gives the order"
 	}
-	return "" // as it is on the NetScaler, where nobody has an opinion
+	return "nobody gives a weight or an order"
 }
 
 // evidence is what the sources say of an address.

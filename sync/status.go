@@ -68,11 +68,13 @@ func overview(w io.Writer, r Result) error {
 			counts = ""
 		}
 		line(string(o.Status()), o.App.Name, o.NetScaler, counts)
-		if o.Status() == NotServing {
-			reasons[o.place()] = append(reasons[o.place()], o.Idle())
-		}
-		if o.App.Policy.Paused {
+		switch {
+		case o.App.Policy.Paused:
 			reasons[o.place()] = append(reasons[o.place()], rulePaused)
+		case o.Status() == Pending:
+			reasons[o.place()] = append(reasons[o.place()], strings.Join(Result{Outcomes: []Outcome{o}, DryRun: true}.counted(), ", "))
+		case o.Status() == NotServing:
+			reasons[o.place()] = append(reasons[o.place()], o.Idle())
 		}
 		for _, reason := range reasons[o.place()] {
 			wrap(&b, strings.Repeat(" ", status+2), reason)

@@ -247,9 +247,8 @@ func (o Outcome) shares() func(netscaler.Member) string {
 	}
 }
 
-// Summary is one line about the whole pass.
-func (r Result) Summary() string {
-	var changes []string
+// counted are the changes in words, those of one kind together.
+func (r Result) counted() (changes []string) {
 	notMade := 0
 	for op, t := range r.Tally() {
 		switch {
@@ -263,6 +262,12 @@ func (r Result) Summary() string {
 	if notMade > 0 && !r.DryRun {
 		changes = append(changes, fmt.Sprintf("%d not made", notMade))
 	}
+	return changes
+}
+
+// Summary is one line about the whole pass.
+func (r Result) Summary() string {
+	changes := r.counted()
 	if len(changes) == 0 {
 		changes = []string{"nothing to change"}
 	}

@@ -152,7 +152,11 @@ type observed struct {
 func readySince(conditions []observed) string {
 	for _, c := range conditions {
 		if c.Type == "Ready" && c.Since != "" {
-			return map[bool]string{true: "ready", false: "not ready"}[c.Status == "True"] + " since " + sources.Excerpt(c.Since)
+			word, known := map[string]string{"True": "ready", "False": "not ready"}[c.Status]
+			if !known {
+				word = "not heard from"
+			}
+			return word + " since " + sources.Excerpt(c.Since)
 		}
 	}
 	return ""
