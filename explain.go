@@ -61,5 +61,5 @@ func (p *program) ask(c *cli.Context, apps []string, reports map[string]sync.Rep
 		see(r)
 		return report(w, r)
 	}
-	return j.run()
+	return j.do()
 }

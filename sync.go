@@ -2,8 +2,11 @@ package main
 
 import (
 	"context"
+	"crypto/rand"
+	"encoding/hex"
 	"fmt"
 	"log/slog"
+	"os"
 	"time"
 
 	"github.com/urfave/cli/v2"
@@ -22,7 +25,7 @@ type job struct {
 	options  *cli.Context
 	dryRun   bool
 	plan     func(*sync.Syncer, context.Context, []string) sync.Result // of a dry run
-	apps     []string // nil: all
+	apps     []string                                                  // nil: all
 	report   sync.Report
 	observer *observe.Observer
 	leading  *lease.Lease // nil: there is but one
@@ -32,6 +35,8 @@ type job struct {
 	terse     bool
 	chronicle sync.Chronicle
 	warned    []config.Problem // the warnings about the mapping that was loaded last
+	run       string           // its ID
+	passes    int              // made so far
 	// mute: the last report could not be written; unreported: one could not.
 	mute, unreported bool
 }
@@ -49,11 +54,11 @@ func (p *program) sync(c *cli.Context, dryRun bool) error {
 	if c.String("output") == "text" && p.colour() {
 		j.report = sync.Coloured(j.report)
 	}
-	return j.run()
+	return j.do()
 }
 
-// run makes the passes of the job.
-func (j *job) run() (err error) {
+// do makes the passes of the job.
+func (j *job) do() (err error) {
 	p, c := j.program, j.options
 	defer survivePipes()()
 	under := "finishing the write under way"
@@ -101,6 +106,7 @@ func (j *job) run() (err error) {
 	if err != nil {
 		return err
 	}
+	j.begin(s)
 	switch {
 	case c.IsSet("loop"):
 		return j.loop(ctx, s, inUse)
@@ -115,13 +121,30 @@ func (j *job) run() (err error) {
 	return nil
 }
 
+// begin gives the run its ID, and says what it goes by.
+func (j *job) begin(s *sync.Syncer) {
+	id := make([]byte, 6)
+	_, _ = rand.Read(id) // never fails
+	j.run = hex.EncodeToString(id)
+	host, err := os.Hostname()
+	if err != nil {
+		host = "not known: " + err.Error()
+	}
+	j.log.Info("the run begins", "run", j.run, "command", j.options.Command.Name, "version", release(), "host", host,
+		"mapping", s.Mapping.File, "sha256", s.Mapping.SHA256, "apps", len(s.Apps))
+}
+
 // pass makes a pass.
-func (j *job) pass(ctx context.Context, s *sync.Syncer, apps []string) sync.Result {
+func (j *job) pass(ctx context.Context, s *sync.Syncer, apps []string) (r sync.Result) {
 	j.observer.Begin(time.Now())
 	if j.dryRun {
-		return j.plan(s, ctx, apps)
+		r = j.plan(s, ctx, apps)
+	} else {
+		r = s.Sync(ctx, apps)
 	}
-	return s.Sync(ctx, apps)
+	j.passes++
+	r.Run = sync.Run{ID: j.run, Pass: j.passes, Version: release(), Mapping: s.Mapping}
+	return r
 }
 
 // finish makes passes until nothing drains any more.

@@ -17,6 +17,7 @@ const JSONVersion = 2
 type (
 	jsonResult struct {
 		Version    int                   `json:"version"`
+		Run        *jsonRun              `json:"run,omitempty"`
 		DryRun     bool                  `json:"dry_run"`
 		Seconds    float64               `json:"seconds"`
 		Exit       int                   `json:"exit"` // as without --exit-code
@@ -25,6 +26,16 @@ type (
 		Sources    map[string]jsonHealth `json:"sources"`    // those that were asked
 		NetScalers map[string]jsonHealth `json:"netscalers"` // those that were asked
 		Troubles   []jsonTrouble         `json:"troubles"`   // all that failed, is in doubt or is held, each cause once
+	}
+	jsonRun struct {
+		ID      string      `json:"id"`   // of the process, as in its log
+		Pass    int         `json:"pass"` // of the process, from 1
+		Version string      `json:"version"`
+		Mapping jsonMapping `json:"mapping"`
+	}
+	jsonMapping struct {
+		File   string `json:"file"`
+		SHA256 string `json:"sha256"`
 	}
 	jsonHealth struct {
 		Error     string `json:"error,omitempty"`
@@ -44,6 +55,8 @@ type (
 		Name         string         `json:"name"`
 		ServiceGroup string         `json:"service_group"`
 		NetScaler    string         `json:"netscaler"`
+		Node         string         `json:"node,omitempty"`        // the URL that was used of the NetScaler's
+		Mapping      string         `json:"mapping,omitempty"`     // file and line of the app
 		Status       Status         `json:"status"`                // failed, held, pending, changed, not serving, in step
 		Paused       bool           `json:"paused,omitempty"`      // planned, never applied
 		Error        string         `json:"error,omitempty"`       // why there is no plan
@@ -101,6 +114,10 @@ type (
 		Why     string        `json:"why,omitempty"`
 		Made    bool          `json:"made"`
 		Error   string        `json:"error,omitempty"` // why it was not made
+		// What the sources say of the member, and how long it took: no part of what is
+		// planned.
+		Evidence string  `json:"evidence,omitempty"`
+		Took     float64 `json:"took,omitempty"`
 	}
 	jsonSettings struct {
 		Weight int `json:"weight"`
@@ -125,6 +142,9 @@ func jsonAbout(w io.Writer, r Result, about string) error {
 		Version: JSONVersion, DryRun: r.DryRun, Seconds: r.Took.Round(time.Millisecond).Seconds(),
 		Exit: r.Exit(false), Summary: r.Summary(), Apps: []jsonApp{}, Troubles: []jsonTrouble{},
 		Sources: map[string]jsonHealth{}, NetScalers: map[string]jsonHealth{},
+	}
+	if r.Run.ID != "" {
+		out.Run = &jsonRun{r.Run.ID, r.Run.Pass, r.Run.Version, jsonMapping{r.Run.Mapping.File, r.Run.Mapping.SHA256}}
 	}
 	for name, err := range r.Sources {
 		out.Sources[name] = jsonHealth{Error: text(err)}
@@ -155,7 +175,7 @@ func jsonAbout(w io.Writer, r Result, about string) error {
 
 func jsonOutcome(o Outcome, about string) jsonApp {
 	a := jsonApp{
-		Name: o.App.Name, ServiceGroup: o.App.Group, NetScaler: o.NetScaler, Status: o.Status(), Paused: o.App.Policy.Paused,
+		Name: o.App.Name, ServiceGroup: o.App.Group, NetScaler: o.NetScaler, Node: o.Node, Mapping: o.App.At, Status: o.Status(), Paused: o.App.Policy.Paused,
 		Error: text(o.Err), Doubt: text(o.Desired.Doubt()), HeldBy: text(o.Plan.HeldBy), MemberList: o.Plan.MemberList,
 		Endpoints: []jsonEndpoint{}, LeftOut: []jsonLeftOut{}, Changes: []jsonChange{}, Held: []jsonChange{},
 		Kept: jsonMembers(o.Plan.Kept), Draining: jsonMembers(o.Plan.Draining),
@@ -187,27 +207,28 @@ func jsonOutcome(o Outcome, about string) jsonApp {
 			a.LeftOut = append(a.LeftOut, jsonLeftOut{o.App.From[i].Source, OneLine(l.What), OneLine(l.Why)})
 		}
 	}
+	heard := o.heard()
 	for _, d := range o.Changes() {
-		j := jsonOf(*d.Change)
-		j.Made = d.Made()
+		j := jsonOf(*d.Change, heard)
+		j.Made, j.Took = d.Made(), d.Took.Seconds()
 		if d.Failed() {
 			j.Error = text(d.Err)
 		}
 		a.Changes = append(a.Changes, j)
 	}
 	for _, c := range o.Plan.Held {
-		a.Held = append(a.Held, jsonOf(c))
+		a.Held = append(a.Held, jsonOf(c, heard))
 	}
 	return a
 }
 
-func jsonOf(c netscaler.Change) jsonChange {
+func jsonOf(c netscaler.Change, h heard) jsonChange {
 	if !ofMember(c.Op) {
 		return jsonChange{Op: c.Op.String(), What: OneLine(Subject(c)), Server: OneLine(c.Server), Why: OneLine(c.Why)}
 	}
 	j := jsonChange{
 		Op: c.Op.String(), Address: c.Addr.String(), Server: OneLine(c.Server), Weight: c.Weight, Order: c.Order,
-		Delay: c.Delay.Seconds(), Why: OneLine(c.Why),
+		Delay: c.Delay.Seconds(), Why: OneLine(c.Why), Evidence: h.evidence(c.Addr),
 	}
 	if c.Op == netscaler.Set {
 		j.Was = &jsonSettings{c.Was.Weight, c.Was.Order}

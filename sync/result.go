@@ -14,6 +14,8 @@ import (
 type Outcome struct {
 	App       App
 	NetScaler string
+	// Node is the URL that the pass used of the NetScaler's; "": none could be.
+	Node string
 	// Answers are those to App.From, in its order; a confirmation is merged in.
 	Answers []sources.Answer
 	Desired Desired
@@ -41,6 +43,8 @@ type Done struct {
 // Result is what a pass found and did. Reports, exit code and log lines are
 // functions of it.
 type Result struct {
+	// Run is what whoever traces a change back must know of the pass.
+	Run Run
 	// Outcomes are in the order of the mapping file.
 	Outcomes []Outcome
 	// Sources and NetScalers are those that the pass asked; the value is nil,
@@ -53,6 +57,18 @@ type Result struct {
 	Took   time.Duration
 	Phases Phases
 }
+
+// Run tells a pass from all others, and what it went by.
+type Run struct {
+	// ID is that of the process, and Pass which of its passes it is, from 1.
+	ID      string
+	Pass    int
+	Version string
+	Mapping Mapping
+}
+
+// Mapping is the file that the apps are from, and what it said.
+type Mapping struct{ File, SHA256 string }
 
 // Status is the state of an app on a NetScaler, in one word.
 type Status string

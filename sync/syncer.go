@@ -17,6 +17,7 @@ type Syncer struct {
 	Sources    map[string]Source
 	NetScalers map[string]*NetScaler
 	Apps       []App
+	Mapping    Mapping // that all this is from
 	// Lookup finds the addresses of a name in a NetScaler's URL, so that they are
 	// never bound; nil: names are not looked up.
 	Lookup func(ctx context.Context, network, host string) ([]netip.Addr, error)
@@ -89,7 +90,9 @@ func (s *Syncer) pass(ctx context.Context, names []string, apply bool) Result {
 	next := map[string]int{}
 	for _, app := range apps {
 		for _, name := range app.NetScalers {
-			r.Outcomes = append(r.Outcomes, *visits[name].outcomes[next[name]])
+			o := *visits[name].outcomes[next[name]]
+			o.Node = visits[name].ns.Client.Node()
+			r.Outcomes = append(r.Outcomes, o)
 			next[name]++
 		}
 	}
