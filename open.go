@@ -38,7 +38,7 @@ func (j *job) open() (*sync.Syncer, error) {
 	if err := knownApps(m.Apps, slices.Concat(j.apps, j.options.StringSlice("force"))); err != nil {
 		return nil, err
 	}
-	s := &sync.Syncer{Sources: m.Sources, Apps: m.Apps, Mapping: sync.Mapping{File: j.file(j.options), SHA256: m.SHA256}, NetScalers: map[string]*sync.NetScaler{}, Lookup: net.DefaultResolver.LookupNetIP}
+	s := &sync.Syncer{Sources: m.Sources, Apps: m.Apps, Mapping: sync.Mapping{File: j.file(j.options), Digest: m.Digest}, NetScalers: map[string]*sync.NetScaler{}, Lookup: net.DefaultResolver.LookupNetIP}
 	for i := range s.Apps {
 		s.Apps[i].Policy.Forced = slices.Contains(j.options.StringSlice("force"), s.Apps[i].Name)
 	}

@@ -67,7 +67,7 @@ func reloads(ctx context.Context, file string, inUse []byte, signals <-chan os.S
 				refuse(err)
 				continue
 			}
-			log.Info("the mapping file was reloaded", "file", file, "sha256", s.Mapping.SHA256, "apps", len(s.Apps))
+			log.Info("the mapping file was reloaded", "file", file, "digest", s.Mapping.Digest, "apps", len(s.Apps))
 			select {
 			case fresh <- s:
 			case <-ctx.Done():

@@ -131,7 +131,7 @@ func (j *job) begin(s *sync.Syncer) {
 		host = "not known: " + err.Error()
 	}
 	j.log.Info("the run begins", "run", j.run, "command", j.options.Command.Name, "version", release(), "host", host,
-		"mapping", s.Mapping.File, "sha256", s.Mapping.SHA256, "apps", len(s.Apps))
+		"mapping", s.Mapping.File, "digest", s.Mapping.Digest, "apps", len(s.Apps))
 }
 
 // pass makes a pass.

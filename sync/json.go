@@ -17,7 +17,7 @@ const JSONVersion = 2
 type (
 	jsonResult struct {
 		Version    int                   `json:"version"`
-		Run        *jsonRun              `json:"run,omitempty"`
+		Run        jsonRun               `json:"run"`
 		DryRun     bool                  `json:"dry_run"`
 		Seconds    float64               `json:"seconds"`
 		Exit       int                   `json:"exit"` // as without --exit-code
@@ -35,7 +35,7 @@ type (
 	}
 	jsonMapping struct {
 		File   string `json:"file"`
-		SHA256 string `json:"sha256"`
+		Digest string `json:"digest"`
 	}
 	jsonHealth struct {
 		Error     string `json:"error,omitempty"`
@@ -56,7 +56,7 @@ type (
 		ServiceGroup string         `json:"service_group"`
 		NetScaler    string         `json:"netscaler"`
 		Node         string         `json:"node,omitempty"`        // the URL that was used of the NetScaler's
-		Mapping      string         `json:"mapping,omitempty"`     // file and line of the app
+		DefinedAt    string         `json:"defined_at"`            // file and line of the app
 		Status       Status         `json:"status"`                // failed, held, pending, changed, not serving, in step
 		Paused       bool           `json:"paused,omitempty"`      // planned, never applied
 		Error        string         `json:"error,omitempty"`       // why there is no plan
@@ -139,12 +139,9 @@ func JSON(w io.Writer, r Result) error { return jsonAbout(w, r, "") }
 // jsonAbout is JSON with those rows only that are about what was asked for; "": all.
 func jsonAbout(w io.Writer, r Result, about string) error {
 	out := jsonResult{
-		Version: JSONVersion, DryRun: r.DryRun, Seconds: r.Took.Round(time.Millisecond).Seconds(),
+		Version: JSONVersion, Run: jsonRun{r.Run.ID, r.Run.Pass, r.Run.Version, jsonMapping(r.Run.Mapping)}, DryRun: r.DryRun, Seconds: r.Took.Round(time.Millisecond).Seconds(),
 		Exit: r.Exit(false), Summary: r.Summary(), Apps: []jsonApp{}, Troubles: []jsonTrouble{},
 		Sources: map[string]jsonHealth{}, NetScalers: map[string]jsonHealth{},
-	}
-	if r.Run.ID != "" {
-		out.Run = &jsonRun{r.Run.ID, r.Run.Pass, r.Run.Version, jsonMapping{r.Run.Mapping.File, r.Run.Mapping.SHA256}}
 	}
 	for name, err := range r.Sources {
 		out.Sources[name] = jsonHealth{Error: text(err)}
@@ -175,7 +172,7 @@ func jsonAbout(w io.Writer, r Result, about string) error {
 
 func jsonOutcome(o Outcome, about string) jsonApp {
 	a := jsonApp{
-		Name: o.App.Name, ServiceGroup: o.App.Group, NetScaler: o.NetScaler, Node: o.Node, Mapping: o.App.At, Status: o.Status(), Paused: o.App.Policy.Paused,
+		Name: o.App.Name, ServiceGroup: o.App.Group, NetScaler: o.NetScaler, Node: o.Node, DefinedAt: o.App.At, Status: o.Status(), Paused: o.App.Policy.Paused,
 		Error: text(o.Err), Doubt: text(o.Desired.Doubt()), HeldBy: text(o.Plan.HeldBy), MemberList: o.Plan.MemberList,
 		Endpoints: []jsonEndpoint{}, LeftOut: []jsonLeftOut{}, Changes: []jsonChange{}, Held: []jsonChange{},
 		Kept: jsonMembers(o.Plan.Kept), Draining: jsonMembers(o.Plan.Draining),

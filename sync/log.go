@@ -65,7 +65,7 @@ func (c *Chronicle) Log(ctx context.Context, log *slog.Logger, r Result, at time
 				log.InfoContext(ctx, kinds[d.Op].done, attrs...)
 			case d.Took > 0 && c.fresh(fmt.Sprintln(o.place(), d.Op, Subject(*d.Change), steady(text(d.Err))), at):
 				// What it means for the app its trouble says.
-				log.InfoContext(ctx, "tried, and not known to be made", append(attrs, "error", text(d.Err))...)
+				log.InfoContext(ctx, "change failed", append(attrs, "error", text(d.Err))...)
 			}
 		}
 		place, gist := o.place(), o.gist()
@@ -323,5 +323,5 @@ func (r Run) attrs() []any {
 	if r.ID == "" {
 		return nil
 	}
-	return []any{"run", r.ID, "pass", r.Pass, "version", r.Version, "sha256", r.Mapping.SHA256[:min(12, len(r.Mapping.SHA256))]}
+	return []any{"run", r.ID, "pass", r.Pass, "version", r.Version, "digest", r.Mapping.Digest[:min(12, len(r.Mapping.Digest))]}
 }

@@ -68,7 +68,9 @@ type Run struct {
 }
 
 // Mapping is the file that the apps are from, and what it said.
-type Mapping struct{ File, SHA256 string }
+//
+// The digest is the SHA-256 of the file, in hexadecimal.
+type Mapping struct{ File, Digest string }
 
 // Status is the state of an app on a NetScaler, in one word.
 type Status string

@@ -23,8 +23,8 @@ type Mapping struct {
 	Sources    map[string]sync.Source
 	// Apps are in the order of the file.
 	Apps []sync.App
-	// SHA256 is the digest of the file, in hexadecimal.
-	SHA256 string
+	// Digest is the SHA-256 of the file, in hexadecimal.
+	Digest string
 	// Warnings are what is legal and unwise, such as http:// beyond loopback.
 	Warnings []Problem
 	// Advice is what validate warns of beside: it is common, and may be meant.
@@ -62,7 +62,7 @@ func Load(file string, kinds []sources.Kind, lookup func(string) (string, bool))
 	if len(d.problems) > 0 {
 		return nil, Problems(inOrder(d.problems))
 	}
-	m.Warnings, m.SHA256 = inOrder(d.warnings), d.sha256
+	m.Warnings, m.Digest = inOrder(d.warnings), d.digest
 	m.Advice, m.Files = inOrder(d.advice), inOrder(m.Files)
 	return m, nil
 }

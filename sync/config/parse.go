@@ -30,7 +30,7 @@ func (d *decoder) document() *yaml.Node {
 		d.add(0, 0, err.Error())
 		return nil
 	}
-	d.sha256 = fmt.Sprintf("%x", sha256.Sum256(content))
+	d.digest = fmt.Sprintf("%x", sha256.Sum256(content))
 	if content, err = textfile.Plain(content); err == nil {
 		err = textfile.Visible(content)
 	}
