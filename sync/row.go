@@ -97,11 +97,11 @@ const (
 	ruleUncertain = "its health is not known: it is added when it is"
 	ruleBack      = "a source has it again, and its health is not known: it is enabled when it is"
 	ruleLeaving   = "it was left out of the group's member list: the NetScaler removes it by itself"
-	ruleDisabled  = "somebody disabled it (it has no mark of Nitrox): it is left as it is until they enable it"
-	ruleAbove     = "its server or its group is disabled: it is left as it is until that is enabled"
+	ruleDisabled  = "somebody disabled it (it has no mark of Nitrox): it is left as it is; to have it back, enable it on the NetScaler"
+	ruleAbove     = "its server or its group is disabled: it is left as it is; to have it back, enable that on the NetScaler"
 	ruleNotOurs   = "it is not Nitrox's: it is never touched"
 	ruleLeftOut   = "its source does not count it as an endpoint: it is not added, and removed if it is bound"
-	ruleUnfit     = "an address that must not be bound is left out, and puts the endpoints in doubt"
+	ruleUnfit     = "what must not be bound is left out, and puts the endpoints in doubt; correct only, or what the source has"
 	rulePaused    = "the app is paused: nothing is changed until paused is taken out of the mapping"
 	ruleNoPlan    = "no plan can be made for the service group: nothing is changed"
 )
@@ -189,6 +189,9 @@ func (o Outcome) Rows() []Row {
 			r = enabled(c.Member, planned(ruleDrain), c.Why)
 		default:
 			r = enabled(c.Member, planned(ruleUnbind), c.Why)
+		}
+		if d.Made() && d.Op != netscaler.Set {
+			r.Lasts = 0 // it has just become what it is
 		}
 		if d.Failed() {
 			r.Err = text(d.Err)

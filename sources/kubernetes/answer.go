@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/netip"
 	"slices"
+	"strings"
 
 	"k8s.io/apimachinery/pkg/labels"
 
@@ -105,6 +106,9 @@ func (a *answering) leave(e endpoint, why string) {
 		if addr, err := a.nodes.nodes[e.node].address(a.types, a.family); err == nil {
 			at = netip.AddrPortFrom(addr, a.port.NodePort)
 		}
+	}
+	if n, ok := a.nodes.nodes[e.node]; ok && n.ready() != "True" {
+		why = strings.TrimSuffix(why+"; "+a.nodeFacts(e.node), "; ")
 	}
 	a.LeaveAt(at, e.String(), why)
 }
