@@ -17,7 +17,6 @@ import (
 // Each line about a change, made or failed, says what an audit asks for, in text and in
 // JSON, and so does the report; the log begins with what the run goes by.
 func TestEachChangeIsTracedBack(t *testing.T) {
-	t.Parallel()
 	const mapping = `netscalers: {edge: {url: "${NETSCALER}"}}
 sources: {lab: {file: {path: endpoints.json}}}
 apps:

@@ -121,7 +121,10 @@ func (o Outcome) looks(rows []Row, about string) (all []searched) {
 // explain says of each member, endpoint and candidate why it is in or out.
 func explain(w io.Writer, r Result, about string) error {
 	var b bytes.Buffer
-	for _, o := range r.Outcomes {
+	for i, o := range r.Outcomes {
+		if i > 0 {
+			b.WriteByte('\n')
+		}
 		rows := o.Rows()
 		wrap(&b, "", fmt.Sprintf("%s: %s on %s: %s", o.App.Name, o.App.Group, o.NetScaler, o.headline(rows)))
 		for _, line := range o.circumstances() {
