@@ -17,7 +17,7 @@ import (
 // Each line about a change, made or failed, says what an audit asks for, in text and in
 // JSON, and so does the report; the log begins with what the run goes by.
 func TestEachChangeIsTracedBack(t *testing.T) {
-	const mapping = `netscalers: {edge: {url: "${NETSCALER}"}}
+	const mapping = `netscalers: {balancer: {url: "${NETSCALER}"}}
 sources: {lab: {file: {path: endpoints.json}}}
 apps:
   - {name: shop, service_group: sg-shop, drain: 5s, from: [{source: lab, app: shop}]}
@@ -91,7 +91,7 @@ apps:
 			}
 			lines++
 			for key, want := range map[string]string{
-				"run": report.Run.ID, "pass": "1", "version": report.Run.Version, "digest": digest[:12], "node": edge.URL, "netscaler": "edge",
+				"run": report.Run.ID, "pass": "1", "version": report.Run.Version, "digest": digest[:12], "node": edge.URL, "netscaler": "balancer",
 				"app": ".", "group": ".", "mapping": regexp.QuoteMeta(file) + ":[456]", "outcome": "made|failed", "took": ".",
 			} {
 				if !regexp.MustCompile("^(" + want + ")").MatchString(said[key]) {

@@ -124,6 +124,12 @@ func (o Outcome) Rows() []Row {
 		case !ownName(m):
 			r.Server = OneLine(m.Server)
 		}
+		switch {
+		case m.Mark && m.NoMark:
+			r.Facts = strings.TrimPrefix(r.Facts+"; it cannot carry Nitrox's mark, so a graceful disable counts as Nitrox's", "; ")
+		case m.Mark:
+			r.Facts = strings.TrimPrefix(r.Facts+"; it has Nitrox's mark", "; ")
+		}
 		if _, there := at[m.Addr]; !there {
 			at[m.Addr] = len(all)
 		}
@@ -219,15 +225,11 @@ func (o Outcome) Rows() []Row {
 		case m.Remaining > 0:
 			why = Short(m.Remaining) + " left"
 		}
-		r := put(m, Draining, rule, why)
+		s := Draining
 		if m.State == netscaler.Disabled {
-			r.Standing = Drained
+			s = Drained
 		}
-		mark := "marked by Nitrox"
-		if m.NoMark {
-			mark = "it cannot carry Nitrox's mark, so a graceful disable counts as Nitrox's"
-		}
-		r.Facts = strings.TrimPrefix(r.Facts+"; "+mark, "; ")
+		put(m, s, rule, why)
 	}
 	disabled := func(m netscaler.Member) {
 		why, rule := "by an operator", ruleDisabled
