@@ -56,7 +56,7 @@ func (p *program) ask(c *cli.Context, apps []string, reports map[string]sync.Rep
 	if len(apps) > 0 {
 		j.apps = apps
 	}
-	j.plan = (*sync.Syncer).Consider
+	j.look = (*sync.Syncer).Consider
 	j.report = func(w io.Writer, r sync.Result) error {
 		see(r)
 		return report(w, r)

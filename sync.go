@@ -24,8 +24,10 @@ type job struct {
 	*program
 	options  *cli.Context
 	dryRun   bool
-	plan     func(*sync.Syncer, context.Context, []string) sync.Result // of a dry run
+	look     func(*sync.Syncer, context.Context, []string) sync.Result // of a dry run
 	apps     []string                                                  // nil: all
+	force    []string
+	approved *sync.Approval // sync --plan: what may be done; nil: everything
 	report   sync.Report
 	observer *observe.Observer
 	leading  *lease.Lease // nil: there is but one
@@ -43,7 +45,7 @@ type job struct {
 
 // sync carries out sync and plan.
 func (p *program) sync(c *cli.Context, dryRun bool) error {
-	j := &job{program: p, options: c, dryRun: dryRun, plan: (*sync.Syncer).Plan}
+	j := &job{program: p, options: c, dryRun: dryRun, look: (*sync.Syncer).Plan}
 	if err := j.check(); err != nil {
 		return err
 	}
@@ -85,6 +87,12 @@ func (j *job) do() (err error) {
 		return err
 	}
 	klog.SetSlogLogger(remarks) // of client-go, which has much to say at the debug level
+	j.force = c.StringSlice("force")
+	if c.IsSet("plan") {
+		if err := j.readPlan(); err != nil {
+			return err
+		}
+	}
 	if c.IsSet("leader-elect") {
 		if j.leading, err = lease.Open(lease.Config{Lease: c.String("leader-elect"), Log: j.log}); err != nil {
 			return fmt.Errorf("--leader-elect: %w", err)
@@ -115,7 +123,14 @@ func (j *job) do() (err error) {
 	default:
 		limited, cancel := sync.WithDeadline(ctx)
 		defer cancel()
-		j.tell(ctx, j.pass(limited, s, j.apps))
+		if j.approved != nil && !j.asApproved(limited, s) {
+			break
+		}
+		r := j.pass(limited, s, j.apps)
+		j.tell(ctx, r)
+		if c.IsSet("out") {
+			j.writePlan(r)
+		}
 	}
 	j.end(ctx, s)
 	return nil
@@ -138,7 +153,7 @@ func (j *job) begin(s *sync.Syncer) {
 func (j *job) pass(ctx context.Context, s *sync.Syncer, apps []string) (r sync.Result) {
 	j.observer.Begin(time.Now())
 	if j.dryRun {
-		r = j.plan(s, ctx, apps)
+		r = j.look(s, ctx, apps)
 	} else {
 		r = s.Sync(ctx, apps)
 	}
