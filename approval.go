@@ -30,8 +30,8 @@ func (j *job) readPlan() error {
 }
 
 // plan is what a result would do, for a file.
-func (j *job) plan(r sync.Result, m sync.Mapping) *sync.Approval {
-	a := &sync.Approval{Nitrox: release(), Made: time.Now().UTC().Truncate(time.Second), Apps: j.apps, Force: j.force, Mapping: "sha256:" + m.Digest}
+func (j *job) plan(r sync.Result) *sync.Approval {
+	a := &sync.Approval{Nitrox: release(), Made: time.Now().UTC().Truncate(time.Second), Apps: j.apps, Force: j.force, Mapping: "sha256:" + r.Run.Mapping.Digest}
 	a.Approve(r)
 	return a
 }
@@ -39,7 +39,7 @@ func (j *job) plan(r sync.Result, m sync.Mapping) *sync.Approval {
 // writePlan writes the file of plan --out, whole or not at all.
 func (j *job) writePlan(r sync.Result) {
 	file := j.options.String("out")
-	text, err := json.MarshalIndent(j.plan(r, r.Run.Mapping), "", "  ")
+	text, err := json.MarshalIndent(j.plan(r), "", "  ")
 	if err == nil {
 		err = textfile.Replace(file, string(text)+"\n")
 	}
@@ -53,7 +53,7 @@ func (j *job) writePlan(r sync.Result) {
 // not, how it differs is the report. The run then holds to it by itself: what changes
 // until it applies a group's plan, it refuses.
 func (j *job) asApproved(ctx context.Context, s *sync.Syncer) bool {
-	now := j.plan(s.Plan(ctx, j.apps), s.Mapping)
+	now := j.plan(s.Plan(ctx, &sync.Part{Apps: j.apps}))
 	differences := j.approved.Differences(now)
 	s.Approved = j.approved
 	if len(differences) == 0 {

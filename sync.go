@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
+	"sync/atomic"
 	"time"
 
 	"github.com/urfave/cli/v2"
@@ -24,8 +25,8 @@ type job struct {
 	*program
 	options  *cli.Context
 	dryRun   bool
-	look     func(*sync.Syncer, context.Context, []string) sync.Result // of a dry run
-	apps     []string                                                  // nil: all
+	look     func(*sync.Syncer, context.Context, *sync.Part) sync.Result // of a dry run
+	apps     []string                                                    // nil: all
 	force    []string
 	approved *sync.Approval // sync --plan: what may be done; nil: everything
 	report   sync.Report
@@ -38,7 +39,7 @@ type job struct {
 	chronicle sync.Chronicle
 	warned    []config.Problem // the warnings about the mapping that was loaded last
 	run       string           // its ID
-	passes    int              // made so far
+	passes    atomic.Int32     // begun so far
 	// mute: the last report could not be written; unreported: one could not.
 	mute, unreported bool
 }
@@ -126,7 +127,7 @@ func (j *job) do() (err error) {
 		if j.approved != nil && !j.asApproved(limited, s) {
 			break
 		}
-		r := j.pass(limited, s, j.apps)
+		r := j.pass(limited, s, &sync.Part{Apps: j.apps})
 		j.tell(ctx, r)
 		if c.IsSet("out") {
 			j.writePlan(r)
@@ -150,22 +151,18 @@ func (j *job) begin(s *sync.Syncer) {
 }
 
 // pass makes a pass.
-func (j *job) pass(ctx context.Context, s *sync.Syncer, apps []string) (r sync.Result) {
+func (j *job) pass(ctx context.Context, s *sync.Syncer, part *sync.Part) sync.Result {
 	j.observer.Begin(time.Now())
 	if j.dryRun {
-		r = j.look(s, ctx, apps)
-	} else {
-		r = s.Sync(ctx, apps)
+		return j.look(s, ctx, part)
 	}
-	j.passes++
-	r.Run = sync.Run{ID: j.run, Pass: j.passes, Version: release(), Mapping: s.Mapping}
-	return r
+	return s.Sync(ctx, part)
 }
 
 // finish makes passes until nothing drains any more.
 func (j *job) finish(ctx context.Context, s *sync.Syncer) {
 	err := s.Finish(ctx, j.wait.bound, func(ctx context.Context) sync.Result {
-		r := j.pass(ctx, s, j.apps)
+		r := j.pass(ctx, s, &sync.Part{Apps: j.apps})
 		for i := range s.Apps {
 			s.Apps[i].Policy.Forced = false // --force is for one pass
 		}

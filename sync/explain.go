@@ -25,8 +25,8 @@ func Explanations(about string) map[string]Report {
 // Consider is [Syncer.Plan] of the named apps as they would be planned among all: where
 // a source has nothing for one that would lose members by that, the other apps of the
 // source are looked at too, since they tell whether it is the source's fault.
-func (s *Syncer) Consider(ctx context.Context, names []string) Result {
-	r := s.Plan(ctx, names)
+func (s *Syncer) Consider(ctx context.Context, part *Part) Result {
+	r := s.Plan(ctx, part)
 	suspect := map[string]bool{}
 	for _, o := range r.Outcomes {
 		_, _, lost := o.Plan.toll()
@@ -34,17 +34,17 @@ func (s *Syncer) Consider(ctx context.Context, names []string) Result {
 			suspect[source] = suspect[source] || nothing && lost > 0
 		}
 	}
-	among := among(names)
+	among := among(part.Apps)
 	var more []string
 	for _, app := range s.Apps {
 		if among(app.Name) || slices.ContainsFunc(app.From, func(f From) bool { return suspect[f.Source] }) {
 			more = append(more, app.Name)
 		}
 	}
-	if names == nil || len(more) < max(collapseSize, len(names)+1) {
+	if part.Apps == nil || len(more) < max(collapseSize, len(part.Apps)+1) {
 		return r
 	}
-	r = s.Plan(ctx, more)
+	r = s.Plan(ctx, &Part{Apps: more})
 	r.Outcomes = slices.DeleteFunc(r.Outcomes, func(o Outcome) bool { return !among(o.App.Name) })
 	return r
 }

@@ -17,7 +17,7 @@ func TestExplainTellsTheLastChange(t *testing.T) {
 		s := newSite(t, players{"prod": st.play}, sync.App{Name: "shop", Policy: atOnce})
 		s.sync(0)
 		time.Sleep(3*time.Hour + 12*time.Minute)
-		r := s.Consider(t.Context(), []string{"shop"})
+		r := s.Consider(t.Context(), &sync.Part{Apps: []string{"shop"}})
 		s.end(r, 0)
 		var b strings.Builder
 		if err := sync.Explanations("10.0.0.1")["text"](&b, r); err != nil {
@@ -40,7 +40,7 @@ func TestExplainReadsOneGroup(t *testing.T) {
 		s := newSite(t, players{"prod": st.play}, sync.App{Name: "shop", Policy: atOnce}, sync.App{Name: "cart", Policy: atOnce}, sync.App{Name: "blog", Policy: atOnce})
 		s.sync(0)
 		s.sims["edge"].ResetCalls()
-		r := s.Consider(t.Context(), []string{"shop"})
+		r := s.Consider(t.Context(), &sync.Part{Apps: []string{"shop"}})
 		s.end(r, 0)
 		if got := strings.Join(kinds(s.sims["edge"].Calls()), ", "); got != "POST login, GET servicegroup_servicegroupmember_binding, POST logout" {
 			t.Error(got)

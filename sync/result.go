@@ -3,6 +3,7 @@ package sync
 import (
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"time"
 
@@ -71,6 +72,15 @@ type Run struct {
 //
 // The digest is the SHA-256 of the file, in hexadecimal.
 type Mapping struct{ File, Digest string }
+
+// without is the result but for what was found on some NetScalers.
+func (r Result) without(netscalers map[string]bool) Result {
+	r.Outcomes = slices.DeleteFunc(slices.Clone(r.Outcomes), func(o Outcome) bool { return netscalers[o.NetScaler] })
+	r.NetScalers = maps.Clone(r.NetScalers)
+	maps.DeleteFunc(r.NetScalers, func(name string, _ error) bool { return netscalers[name] })
+	r.Saved = slices.DeleteFunc(slices.Clone(r.Saved), func(name string) bool { return netscalers[name] })
+	return r
+}
 
 // Status is the state of an app on a NetScaler, in one word.
 type Status string
