@@ -23,6 +23,8 @@ type Mapping struct {
 	Sources    map[string]sync.Source
 	// Apps are in the order of the file.
 	Apps []sync.App
+	// Digest is the SHA-256 of the file, in hexadecimal.
+	Digest string
 	// Warnings are what is legal and unwise, such as http:// beyond loopback.
 	Warnings []Problem
 	// Advice is what validate warns of beside: it is common, and may be meant.
@@ -60,7 +62,7 @@ func Load(file string, kinds []sources.Kind, lookup func(string) (string, bool))
 	if len(d.problems) > 0 {
 		return nil, Problems(inOrder(d.problems))
 	}
-	m.Warnings = inOrder(d.warnings)
+	m.Warnings, m.Digest = inOrder(d.warnings), d.digest
 	m.Advice, m.Files = inOrder(d.advice), inOrder(m.Files)
 	return m, nil
 }
