@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"nitrox/sources/kubeapi"
@@ -13,6 +14,8 @@ import (
 type client struct {
 	*kubeapi.Client
 	maxBody int64
+	// onlyJSON: protobuf was refused, as by a proxy that does not speak it.
+	onlyJSON atomic.Bool
 
 	mu        sync.Mutex
 	forbidden time.Time            // when the cluster-wide lists were, or took too much
