@@ -16,6 +16,8 @@ import (
 	"testing"
 	"time"
 
+	"google.golang.org/protobuf/encoding/protowire"
+
 	"nitrox/netscaler/simulator"
 )
 
@@ -51,6 +53,22 @@ func hostile(zipped bool, head, again string) http.HandlerFunc {
 // kubernetesItems begins a list of slices.
 const kubernetesItems = `{"kind":"EndpointSliceList","apiVersion":"discovery.k8s.io/v1","metadata":{"resourceVersion":"1"},"items":[`
 
+// claimed is a field of a message of Protocol Buffers that says it has so many bytes,
+// with those that there are.
+func claimed(number protowire.Number, size int, text string) string {
+	field := protowire.AppendTag(nil, number, protowire.BytesType)
+	return string(protowire.AppendVarint(field, uint64(size))) + text
+}
+
+func field(number protowire.Number, text string) string { return claimed(number, len(text), text) }
+
+// protoItems begins the same list in protobuf, without an end.
+var (
+	protoItems = "k8s\x00" + field(1, field(1, "discovery.k8s.io/v1")+field(2, "EndpointSliceList")) + claimed(2, 1<<40, field(1, field(2, "1")))
+	protoMeta  = field(1, field(1, "web-1")+field(3, "shop")+field(11, field(1, "kubernetes.io/service-name")+field(2, "web")))
+	protoSlice = field(2, protoMeta+field(2, field(1, "10.1.2.3")+field(2, ""))+field(3, "\x18\x50")+field(4, "IPv4"))
+)
+
 const (
 	kubernetesSlice = `{"metadata":{"name":"web-1","namespace":"shop","labels":{"kubernetes.io/service-name":"web"}},"addressType":"IPv4",` +
 		`"ports":[{"port":80}],"endpoints":[{"addresses":["10.1.2.3"],"conditions":{}}`
@@ -76,6 +94,14 @@ func TestHostileAnswers(t *testing.T) {
 		"kubernetes: one text":                     {"kubernetes", kubernetesItems + `{"metadata":{"name":"`, `x`},
 		"kubernetes: blanks":                       {"kubernetes", `{`, ` `},
 		"kubernetes: what nobody wants":            {"kubernetes", kubernetesItems + `{"junk":[{}`, `,{}`},
+		"protobuf: objects without an end":         {"kubernetes", protoItems, protoSlice},
+		"protobuf: tiny objects":                   {"kubernetes", protoItems, field(2, field(1, field(1, "a")))},
+		"protobuf: endpoints of one slice":         {"kubernetes", protoItems + claimed(2, 15<<20, protoMeta), field(2, "")},
+		"protobuf: an object of any length":        {"kubernetes", protoItems + claimed(2, 1<<32, protoMeta), field(2, "")},
+		"protobuf: labels of one slice":            {"kubernetes", protoItems + claimed(2, 12<<20, claimed(1, 12<<20-10, "")), field(11, field(1, "a"))},
+		"protobuf: one text":                       {"kubernetes", protoItems + claimed(2, 15<<20, claimed(1, 15<<20-10, claimed(1, 15<<20-20, ""))), "x"},
+		"protobuf: what nobody wants":              {"kubernetes", protoItems, field(9, "")},
+		"protobuf: one thing that nobody wants":    {"kubernetes", protoItems + claimed(9, 1<<32, ""), "x"},
 		"docker: tasks without an end":             {"docker", `[` + dockerTask, `,` + dockerTask},
 		"docker: tiny objects":                     {"docker", `[{"ID":"a","Spec":{"Name":"a"}}`, `,{"ID":"a","Spec":{"Name":"a"}}`},
 		"docker: ports of one":                     {"docker", `[{"ID":"a","Spec":{"Name":"web"},"Endpoint":{"Ports":[{}`, `,{}`},
