@@ -97,15 +97,31 @@ func room() error {
 	return nil
 }
 
-// maxPart is the memory that decoding a part may take: an object of 1.5 MB,
-// which is the most that Kubernetes keeps, takes up to 13 MB.
-const maxPart = 16 << 20
+const (
+	// maxPart is the memory that decoding a part may take: an object of 1.5 MB,
+	// which is the most that Kubernetes keeps, takes up to 13 MB.
+	maxPart = 16 << 20
+	// maxParts is for what costs no memory, but time.
+	maxParts = 1_000_000
+)
 
-// cost is the memory that decoding one part takes.
-type cost struct{ bytes, checked int64 }
+// Cost is what decoding takes: the memory of one part, and how many there are.
+type Cost struct {
+	bytes, checked int64
+	parts          int
+}
 
-// spend adds to it before the memory is taken.
-func (c *cost) spend(bytes int64) error {
+// Next begins another part.
+func (c *Cost) Next() error {
+	c.bytes, c.checked = 0, 0
+	if c.parts++; c.parts > maxParts {
+		return tooLarge("it has more than %d entries; find out what answers there", maxParts)
+	}
+	return nil
+}
+
+// Spend counts memory before it is taken for the part.
+func (c *Cost) Spend(bytes int64) error {
 	if c.bytes += bytes; c.bytes > maxPart {
 		return tooLarge("one thing in it takes more than %s of memory; find out what answers there", amount(maxPart))
 	}

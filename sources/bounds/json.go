@@ -15,8 +15,6 @@ const (
 	maxString = 4 << 20
 	maxNumber = 256
 	maxBlanks = 64 << 10
-	// maxParts is for what costs no memory, but time.
-	maxParts = 1_000_000
 )
 
 // Decoder decodes JSON of which no more comes to it than is wanted, and no more
@@ -24,7 +22,7 @@ const (
 type Decoder struct {
 	*json.Decoder
 	Memory
-	parts int // handed out one by one so far
+	parts Cost // handed out one by one so far
 }
 
 // NewDecoder decodes one JSON value. What follows it is an error.
@@ -75,7 +73,7 @@ type scanner struct {
 	hex    int    // digits to come
 	length int    // of the string
 	blanks int    // in a row
-	cost          // of the part so far
+	Cost          // of the part so far
 }
 
 // frame is an object or a list that has begun.
@@ -225,7 +223,7 @@ func (s *scanner) enter() error {
 	s.out = append(s.out, '"')
 	s.out = append(s.out, s.word...)
 	s.out = append(s.out, '"', ':')
-	return s.spend(2 * int64(len(s.word)))
+	return s.Spend(2 * int64(len(s.word)))
 }
 
 // value begins a value.
@@ -248,7 +246,7 @@ func (s *scanner) value(c byte) error {
 		}
 	}
 	if s.shape != nil {
-		if err := s.spend(s.shape.cost); err != nil {
+		if err := s.Spend(s.shape.cost); err != nil {
 			return err
 		}
 	}
@@ -314,11 +312,11 @@ func (s *scanner) ended() {
 	if n := len(s.frames); n > 0 {
 		s.state = atComma
 		if top := s.frames[n-1].shape; top != nil && (s.frames[n-1].object && top.walk || !s.frames[n-1].object && top.walkList) {
-			s.cost = cost{}
+			s.Cost = Cost{}
 		}
 		return
 	}
-	s.cost = cost{}
+	s.Cost = Cost{}
 	s.state = atEnd
 	if s.sequence {
 		s.out = append(s.out, '\n')
@@ -365,7 +363,7 @@ func (s *scanner) characters(p []byte) error {
 		return nil
 	}
 	s.out = append(s.out, p...)
-	return s.spend(2 * int64(len(p)))
+	return s.Spend(2 * int64(len(p)))
 }
 
 // escape takes what follows a backslash.

@@ -149,7 +149,8 @@ func (p *pager[T]) readPage(ctx context.Context) ([]T, error) {
 		return cmp.Or(body.Err, err)
 	})
 	switch {
-	case accept != kubeapi.JSON && (httpapi.HasCode(err, http.StatusNotAcceptable) || httpapi.HasCode(err, http.StatusUnsupportedMediaType)):
+	case accept != kubeapi.JSON &&
+		(httpapi.HasCode(err, http.StatusNotAcceptable) || httpapi.HasCode(err, http.StatusUnsupportedMediaType)):
 		p.c.onlyJSON.Store(true)
 		return p.readPage(ctx)
 	case err != nil:

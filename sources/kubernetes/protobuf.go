@@ -6,8 +6,6 @@ import (
 	"fmt"
 
 	"google.golang.org/protobuf/encoding/protowire"
-
-	"nitrox/sources/bounds"
 )
 
 // The form in which an API server writes an object for its own kind (API concepts,
@@ -25,27 +23,28 @@ const (
 	listItems              = 2
 )
 
-type fields = map[protowire.Number]func(size int64) error
+// fields are what to do with those of a message that are wanted, by number.
+type fields map[protowire.Number]func(size int64) error
 
 func (p *page[T]) decodeProto(text *bufio.Reader, r resource) error {
 	if _, err := text.Discard(len(magic)); err != nil {
 		return err
 	}
-	d := bounds.NewProto(text)
+	w := &wire{r: text}
 	whole := false
-	err := d.Fields(-1, fields{
+	err := w.walk(-1, fields{
 		unknownTypeMeta: func(size int64) error {
 			var kind struct {
 				APIVersion string `json:"apiVersion" proto:"1"`
 				Kind       string `json:"kind" proto:"2"`
 			}
-			err := d.Decode(size, &kind)
+			err := w.decode(size, &kind)
 			p.APIVersion, p.Kind = kind.APIVersion, kind.Kind
 			return err
 		},
 		unknownContentEncoding: func(size int64) error {
 			if size > 0 {
-				return errors.New("its content is encoded, which was not asked for")
+				return errors.New("its content is encoded, which was not asked for; keep the proxy in between from encoding it")
 			}
 			return nil
 		},
@@ -57,20 +56,20 @@ func (p *page[T]) decodeProto(text *bufio.Reader, r resource) error {
 			if !p.is(r) {
 				return nil // its fields are others
 			}
-			return d.Fields(size, fields{
-				listMetadata: func(size int64) error { return d.Decode(size, &p.Metadata) },
+			return w.walk(size, fields{
+				listMetadata: func(size int64) error { return w.decode(size, &p.Metadata) },
 				listItems: func(size int64) error {
-					raw, err := d.Bytes(size)
+					raw, err := w.read(size)
 					if err != nil {
 						return err
 					}
 					// An API server writes the metadata first, and what comes after may be cut off.
 					_, _, head := protowire.ConsumeField(raw)
-					item, bad, err := readItem[T](raw, raw[:max(0, head)], d.Unmarshal)
+					item, bad, err := readItem[T](raw, raw[:max(0, head)], w.unmarshal)
 					if err != nil {
 						return err
 					}
-					return p.add(item, bad, &d.Memory)
+					return p.add(item, bad, &w.Memory)
 				},
 			})
 		},

@@ -189,10 +189,10 @@ func TestOddMessages(t *testing.T) {
 		"cut off after a tag":                 {field(3, protowire.BytesType), "unexpected bytes at ports"},
 		"a length that lies":                  {field(3, protowire.BytesType, 0xff, 0xff, 0xff, 0xff, 0xff, 1), "unexpected bytes at ports"},
 		"a length that lies within":           {field(3, protowire.BytesType, 2, 0x0a, 40), "unexpected bytes at ports.name"},
-		"of what is skipped":                  {field(99, protowire.BytesType, 0xff, 0xff, 0xff, 0xff, 0xff, 1), "unexpected bytes at its end"},
+		"of what is skipped":                  {field(99, protowire.BytesType, 0xff, 0xff, 0xff, 0xff, 0xff, 1), "unexpected bytes in it"},
 		"a number that does not end":          {field(3, protowire.BytesType, 12, 0x18, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff), "unexpected bytes at ports.port"},
-		"a field 0":                           {func(item []byte) []byte { return append(item, 2, 0) }, "unexpected bytes at its end"},
-		"a group without an end":              {field(98, protowire.StartGroupType), "unexpected bytes at its end"},
+		"a field 0":                           {func(item []byte) []byte { return append(item, 2, 0) }, "unexpected bytes in it"},
+		"a group without an end":              {field(98, protowire.StartGroupType), "unexpected bytes in it"},
 		"labels that are none, a second time": {field(1, protowire.BytesType, 3, 0x5a, 1, 0xff), "unexpected bytes at metadata.labels"},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -399,7 +399,7 @@ func filler(seed int64) *randfill.Filler {
 			*q = *quantities.NewQuantity(int64(c.Intn(9)), quantities.DecimalSI)
 		},
 		func(t *metav1.Time, c randfill.Continue) { *t = metav1.Unix(1+int64(c.Int31()), 0) },
-		func(v *metav1.FieldsV1, _ randfill.Continue) { v.Raw = []byte("{}") },
+		func(v *metav1.FieldsV1, _ randfill.Continue) { v.SetRawString("{}") },
 		func(v *intstr.IntOrString, c randfill.Continue) { *v = intstr.FromInt32(c.Int31()) },
 		func(m *metav1.ListMeta, c randfill.Continue) {
 			c.FillNoCustom(m)
