@@ -66,6 +66,7 @@ func TestScale(t *testing.T) {
 	for pass := range 3 {
 		c.requests.Store(0)
 		c.served.Store(0)
+		c.protobuf.Store(0)
 		began := time.Now()
 		output := n.sync(0)
 		took := time.Since(began)
@@ -74,6 +75,9 @@ func TestScale(t *testing.T) {
 			took.Round(time.Millisecond), n.used.ProcessState.UserTime().Round(time.Millisecond), usage.Maxrss>>10)
 		if got := c.requests.Load(); got != 3 {
 			t.Errorf("%d requests, want 3: one page each of slices, services and nodes", got)
+		}
+		if got := c.protobuf.Load(); got != 3 {
+			t.Errorf("%d answers in protobuf, want 3", got)
 		}
 		members := 0
 		for i := range services {
