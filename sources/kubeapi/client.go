@@ -9,6 +9,8 @@ import (
 	"net/url"
 	"strings"
 
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
 	utilnet "k8s.io/apimachinery/pkg/util/net"
 	"k8s.io/client-go/rest"
 	"k8s.io/client-go/tools/clientcmd/api"
@@ -190,13 +192,28 @@ func (c *Client) read(ctx context.Context, method string, u *url.URL, body []byt
 	}
 	defer response.Body.Close()
 	if response.StatusCode != http.StatusOK && (body == nil || response.StatusCode != http.StatusCreated) {
-		refused := httpapi.NewStatusError(response)
+		refused := httpapi.NewStatusError(response, messageOf)
 		if refused.Code == http.StatusUnauthorized {
 			refused.Err = fmt.Errorf("%w (the credentials are missing, expired or another cluster's: %s)", refused.Err, c.renew())
 		}
 		return refused
 	}
 	return read(response)
+}
+
+// Magic is what an answer in protobuf begins with; the rest is a [runtime.Unknown].
+const Magic = "k8s\x00"
+
+// messageOf is the message of a Status in protobuf: who asks for a list in that form
+// is refused in it, too.
+func messageOf(body []byte) string {
+	var object runtime.Unknown
+	var status metav1.Status
+	message, ok := bytes.CutPrefix(body, []byte(Magic))
+	if !ok || object.Unmarshal(message) != nil || status.Unmarshal(object.Raw) != nil {
+		return ""
+	}
+	return status.Message
 }
 
 // renew says where to get credentials that the API server takes.

@@ -96,10 +96,35 @@ func (a *apiserver) requests() []string {
 	return asked
 }
 
+// negotiated knows in which form an answer is to be written, also one that refuses.
+type negotiated struct {
+	http.ResponseWriter
+	protobuf bool
+}
+
+func (n negotiated) Unwrap() http.ResponseWriter { return n.ResponseWriter }
+
+func (n negotiated) write(code int, kind string, object manifest) int {
+	body, err := json.Marshal(object)
+	if err != nil {
+		panic(err)
+	}
+	n.Header().Set("Content-Type", "application/json")
+	if message, ok := inProtobuf(kind, body); ok && n.protobuf {
+		n.Header().Set("Content-Type", "application/vnd.kubernetes.protobuf")
+		body = message
+	}
+	n.WriteHeader(code)
+	n.Write(body)
+	return len(body)
+}
+
 func refuse(w http.ResponseWriter, code int, reason, message string) {
-	w.Header().Set("Content-Type", "application/json")
-	w.WriteHeader(code)
-	json.NewEncoder(w).Encode(manifest{"kind": "Status", "apiVersion": "v1", "metadata": manifest{}, "status": "Failure",
+	n, ok := w.(negotiated)
+	if !ok {
+		n.ResponseWriter = w
+	}
+	n.write(code, "Status", manifest{"kind": "Status", "apiVersion": "v1", "metadata": manifest{}, "status": "Failure",
 		"reason": reason, "message": message, "code": code})
 }
 
@@ -108,6 +133,7 @@ func (a *apiserver) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	a.asked = append(a.asked, r.URL.RequestURI())
 	before := a.before
 	a.mu.Unlock()
+	w = negotiated{w, !a.onlyJSON && strings.Contains(r.Header.Get("Accept"), "protobuf")}
 	if before != nil && before(w, r) {
 		return
 	}
@@ -214,18 +240,7 @@ func (a *apiserver) list(w http.ResponseWriter, r *http.Request, kind, apiVersio
 		metadata["continue"] = base64.RawURLEncoding.EncodeToString(fmt.Appendf(nil, "%s %d", version, end))
 		metadata["remainingItemCount"] = len(all) - end
 	}
-	body, err := json.Marshal(manifest{"kind": kind, "apiVersion": apiVersion, "metadata": metadata, "items": all[start:end]})
-	if err != nil {
-		refuse(w, 500, "InternalError", err.Error())
-		return
-	}
-	w.Header().Set("Content-Type", "application/json")
-	if message, ok := inProtobuf(kind, body); ok && !a.onlyJSON {
-		w.Header().Set("Content-Type", "application/vnd.kubernetes.protobuf")
-		body = message
-	}
-	a.served += int64(len(body))
-	w.Write(body)
+	a.served += int64(w.(negotiated).write(200, kind, manifest{"kind": kind, "apiVersion": apiVersion, "metadata": metadata, "items": all[start:end]}))
 }
 
 // expire makes the API server forget the lists that are being paged.

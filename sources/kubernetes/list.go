@@ -179,7 +179,7 @@ func (p *pager[T]) readPage(ctx context.Context) ([]T, error) {
 // may leave out the Content-Type, or write another.
 func (p *page[T]) decode(body io.Reader, r resource) error {
 	text := bufio.NewReaderSize(body, 32<<10)
-	if head, err := text.Peek(len(magic)); err == nil && string(head) == magic { // an error comes again
+	if head, err := text.Peek(len(kubeapi.Magic)); err == nil && string(head) == kubeapi.Magic { // an error comes again
 		return p.decodeProto(text, r)
 	}
 	return p.decodeJSON(text)

@@ -6,15 +6,16 @@ import (
 	"fmt"
 
 	"google.golang.org/protobuf/encoding/protowire"
+
+	"nitrox/sources/kubeapi"
 )
 
 // The form in which an API server writes an object for its own kind (API concepts,
-// Kubernetes Protobuf encoding): a magic number, and a message runtime.Unknown
+// Kubernetes Protobuf encoding): [kubeapi.Magic], and a message runtime.Unknown
 // (generated.proto in k8s.io/apimachinery/pkg/runtime) that has the kind, and then
 // the object. Of a list that is a message with these fields, whatever the kind.
 const (
 	protobuf = "application/vnd.kubernetes.protobuf"
-	magic    = "k8s\x00"
 
 	unknownTypeMeta        = 1
 	unknownRaw             = 2
@@ -27,7 +28,7 @@ const (
 type fields map[protowire.Number]func(size int64) error
 
 func (p *page[T]) decodeProto(text *bufio.Reader, r resource) error {
-	if _, err := text.Discard(len(magic)); err != nil {
+	if _, err := text.Discard(len(kubeapi.Magic)); err != nil {
 		return err
 	}
 	w := &wire{r: text}

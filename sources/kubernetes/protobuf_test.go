@@ -31,7 +31,7 @@ import (
 // no API server has, such as a text for a number, has no such form.
 func inProtobuf(kind string, list []byte) ([]byte, bool) {
 	object := map[string]runtime.Object{"ServiceList": &corev1.ServiceList{}, "NodeList": &corev1.NodeList{}, "PodList": &corev1.PodList{},
-		"EndpointSliceList": &discoveryv1.EndpointSliceList{}}[kind]
+		"EndpointSliceList": &discoveryv1.EndpointSliceList{}, "Status": &metav1.Status{}}[kind]
 	if json.Unmarshal(list, object) != nil {
 		return nil, false
 	}
