@@ -31,6 +31,7 @@ type apiserver struct {
 	pages   map[string][]manifest // lists that are being paged, by version and path
 	asked   []string              // path and query
 	served  int64                 // bytes
+	sent    map[string]int        // objects, by plural
 
 	pageSize  int // at most; 0: what is asked for
 	forbidden func(plural, namespace string) bool
@@ -52,7 +53,7 @@ func (m manifest) labels() labels.Set {
 }
 
 func cluster(objects ...manifest) *apiserver {
-	a := &apiserver{objects: map[string][]manifest{}, pages: map[string][]manifest{}, version: 9130}
+	a := &apiserver{objects: map[string][]manifest{}, pages: map[string][]manifest{}, sent: map[string]int{}, version: 9130}
 	a.put(objects...)
 	return a
 }
@@ -215,6 +216,7 @@ func (a *apiserver) list(w http.ResponseWriter, r *http.Request, kind, apiVersio
 		return
 	}
 	a.served += int64(len(body))
+	a.sent[plural] += end - start
 	w.Header().Set("Content-Type", "application/json")
 	w.Write(body)
 }

@@ -117,12 +117,21 @@ func (s *Source) poll(ctx context.Context, c *client, queries []Query, fresh boo
 	}
 	targets := make([]*target, len(queries))
 	doubts := make([]error, len(queries))
+	needs := make([]wanted, len(queries))
+	want := wanted{names: map[string]bool{}}
 	for i, q := range queries {
-		targets[i], doubts[i] = v.target(q)
+		if targets[i], doubts[i] = v.target(q); doubts[i] != nil {
+			continue
+		}
+		needs[i] = targets[i].wantedNodes()
+		for name, now := range needs[i].names {
+			want.names[name] = want.names[name] || now
+		}
+		want.all = want.all || needs[i].all
 	}
 	// Nodes and pods are read after what refers to them: one that is missing
 	// is really gone.
-	known := readNodes(ctx, c, wantedNodes(targets), fresh)
+	known := c.nodesOf(ctx, queries, needs, want, fresh)
 	readPods(ctx, c, targets, known.err)
 	if err := ctx.Err(); err != nil {
 		return nil, err

@@ -19,6 +19,7 @@ type metadata struct {
 	Name              string            `json:"name"`
 	Namespace         string            `json:"namespace"`
 	UID               string            `json:"uid"`
+	ResourceVersion   string            `json:"resourceVersion"` // of what a watch tells
 	Labels            map[string]string `json:"labels"`
 	DeletionTimestamp *string           `json:"deletionTimestamp"`
 }
