@@ -59,7 +59,7 @@ func TestWatch(t *testing.T) {
 			case "services":
 				return happened("DELETED", aService("shop/account").but(note))
 			}
-			return happened("ADDED", aNode("n9", "192.0.2.9", label("event", strconv.Itoa(int(events.Add(1))))).but(note))
+			return happened("ADDED", aNode("n9", "192.0.2.9", label(zoneLabel, strconv.Itoa(int(events.Add(1))))).but(note))
 		},
 		Quiet: func(r *http.Request) []string {
 			others := []manifest{aSlice("shop/cart"), aSlice("other/account")}
