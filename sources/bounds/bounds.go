@@ -97,6 +97,25 @@ func room() error {
 	return nil
 }
 
+// maxPart is the memory that decoding a part may take: an object of 1.5 MB,
+// which is the most that Kubernetes keeps, takes up to 13 MB.
+const maxPart = 16 << 20
+
+// cost is the memory that decoding one part takes.
+type cost struct{ bytes, checked int64 }
+
+// spend adds to it before the memory is taken.
+func (c *cost) spend(bytes int64) error {
+	if c.bytes += bytes; c.bytes > maxPart {
+		return tooLarge("one thing in it takes more than %s of memory; find out what answers there", amount(maxPart))
+	}
+	if c.bytes > small && c.bytes > c.checked+1<<20 {
+		c.checked = c.bytes
+		return room()
+	}
+	return nil
+}
+
 // Size is about how much memory is held by a value that was decoded.
 func Size(v any) int64 {
 	if v == nil {

@@ -15,9 +15,6 @@ const (
 	maxString = 4 << 20
 	maxNumber = 256
 	maxBlanks = 64 << 10
-	// maxPart is the memory that decoding a part may take: an object of 1.5 MB,
-	// which is the most that Kubernetes keeps, takes up to 13 MB.
-	maxPart = 16 << 20
 	// maxParts is for what costs no memory, but time.
 	maxParts = 1_000_000
 )
@@ -71,15 +68,14 @@ type scanner struct {
 	at     int
 	err    error // after out
 
-	state   state
-	frames  []frame
-	word    []byte // a number, a literal or a name
-	named   bool   // the string is a name
-	hex     int    // digits to come
-	length  int    // of the string
-	blanks  int    // in a row
-	part    int64  // what the part takes so far
-	checked int64  // of part, when room was looked for
+	state  state
+	frames []frame
+	word   []byte // a number, a literal or a name
+	named  bool   // the string is a name
+	hex    int    // digits to come
+	length int    // of the string
+	blanks int    // in a row
+	cost          // of the part so far
 }
 
 // frame is an object or a list that has begun.
@@ -318,11 +314,11 @@ func (s *scanner) ended() {
 	if n := len(s.frames); n > 0 {
 		s.state = atComma
 		if top := s.frames[n-1].shape; top != nil && (s.frames[n-1].object && top.walk || !s.frames[n-1].object && top.walkList) {
-			s.part, s.checked = 0, 0
+			s.cost = cost{}
 		}
 		return
 	}
-	s.part, s.checked = 0, 0
+	s.cost = cost{}
 	s.state = atEnd
 	if s.sequence {
 		s.out = append(s.out, '\n')
@@ -401,17 +397,5 @@ func (s *scanner) endWord() error {
 		s.out = append(s.out, s.word...)
 	}
 	s.ended()
-	return nil
-}
-
-// spend counts the memory that decoding the part takes.
-func (s *scanner) spend(bytes int64) error {
-	if s.part += bytes; s.part > maxPart {
-		return tooLarge("one thing in it takes more than %s of memory; find out what answers there", amount(maxPart))
-	}
-	if s.part > small && s.part > s.checked+1<<20 {
-		s.checked = s.part
-		return room()
-	}
 	return nil
 }

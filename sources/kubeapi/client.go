@@ -126,20 +126,23 @@ func (c *Client) Host() string { return c.base.Host }
 // URL is that of a path.
 func (c *Client) URL(path ...string) *url.URL { return c.base.JoinPath(path...) }
 
+// JSON is the form that every API server and proxy can answer in.
+const JSON = "application/json"
+
 // Open makes a request for an answer that goes on, and returns when it begins.
 func (c *Client) Open(ctx context.Context, u *url.URL) (*http.Response, error) {
-	return c.open(ctx, http.MethodGet, u, nil, "identity")
+	return c.open(ctx, http.MethodGet, u, nil, JSON, "identity")
 }
 
-func (c *Client) open(ctx context.Context, method string, u *url.URL, body []byte, encoding string) (*http.Response, error) {
+func (c *Client) open(ctx context.Context, method string, u *url.URL, body []byte, accept, encoding string) (*http.Response, error) {
 	request, err := http.NewRequestWithContext(ctx, method, u.String(), bytes.NewReader(body))
 	if err != nil {
 		return nil, err
 	}
-	request.Header.Set("Accept", "application/json")
+	request.Header.Set("Accept", accept)
 	request.Header.Set("Accept-Encoding", encoding)
 	if body != nil {
-		request.Header.Set("Content-Type", "application/json")
+		request.Header.Set("Content-Type", JSON)
 	}
 	if err := c.authorize(request); err != nil {
 		return nil, err
@@ -150,7 +153,7 @@ func (c *Client) open(ctx context.Context, method string, u *url.URL, body []byt
 
 // Do makes a request and returns the body of a whole answer of at most max bytes.
 func (c *Client) Do(ctx context.Context, method string, u *url.URL, body []byte, max int64) (text []byte, err error) {
-	err = c.Read(ctx, method, u, body, func(response *http.Response) (err error) {
+	err = c.within(ctx, method, u, body, JSON, func(response *http.Response) (err error) {
 		text, err = httpapi.ReadAll(response, max)
 		return err
 	})
@@ -160,12 +163,17 @@ func (c *Client) Do(ctx context.Context, method string, u *url.URL, body []byte,
 	return text, nil
 }
 
-// Read makes a request and hands over its answer if the status is 200, or 201
-// where something was to be written. It returns when ctx ends, although a
-// credential plug-in may not; what read does then is of no use any more.
-func (c *Client) Read(ctx context.Context, method string, u *url.URL, body []byte, read func(*http.Response) error) error {
+// Read asks for something in one of the forms that it accepts, and hands over an
+// answer whose status is 200. It returns when ctx ends, although a credential
+// plug-in may not; what read does then is of no use any more.
+func (c *Client) Read(ctx context.Context, u *url.URL, accept string, read func(*http.Response) error) error {
+	return c.within(ctx, http.MethodGet, u, nil, accept, read)
+}
+
+// within is read that returns when ctx ends.
+func (c *Client) within(ctx context.Context, method string, u *url.URL, body []byte, accept string, read func(*http.Response) error) error {
 	done := make(chan error, 1)
-	go func() { done <- c.read(ctx, method, u, body, read) }()
+	go func() { done <- c.read(ctx, method, u, body, accept, read) }()
 	select {
 	case err := <-done:
 		return err
@@ -174,8 +182,9 @@ func (c *Client) Read(ctx context.Context, method string, u *url.URL, body []byt
 	}
 }
 
-func (c *Client) read(ctx context.Context, method string, u *url.URL, body []byte, read func(*http.Response) error) error {
-	response, err := c.open(ctx, method, u, body, "gzip")
+// read takes 201 for an answer, too, where something was to be written.
+func (c *Client) read(ctx context.Context, method string, u *url.URL, body []byte, accept string, read func(*http.Response) error) error {
+	response, err := c.open(ctx, method, u, body, accept, "gzip")
 	if err != nil {
 		return err
 	}

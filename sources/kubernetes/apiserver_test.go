@@ -33,6 +33,7 @@ type apiserver struct {
 	served  int64                 // bytes
 	sent    map[string]int        // objects, by plural
 
+	onlyJSON  bool
 	pageSize  int // at most; 0: what is asked for
 	forbidden func(plural, namespace string) bool
 	before    func(w http.ResponseWriter, r *http.Request) (done bool)
@@ -53,7 +54,7 @@ func (m manifest) labels() labels.Set {
 }
 
 func cluster(objects ...manifest) *apiserver {
-	a := &apiserver{objects: map[string][]manifest{}, pages: map[string][]manifest{}, sent: map[string]int{}, version: 9130}
+	a := &apiserver{onlyJSON: os.Getenv(onlyJSON) != "", objects: map[string][]manifest{}, pages: map[string][]manifest{}, sent: map[string]int{}, version: 9130}
 	a.put(objects...)
 	return a
 }
@@ -111,7 +112,11 @@ func (a *apiserver) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if before != nil && before(w, r) {
 		return
 	}
-	if r.Method != http.MethodGet || r.Header.Get("Accept") != "application/json" || len(r.RequestURI) > 8<<10 {
+	accept := "application/vnd.kubernetes.protobuf,application/json"
+	if r.URL.Query().Has("watch") {
+		accept = "application/json"
+	}
+	if r.Method != http.MethodGet || r.Header.Get("Accept") != accept || len(r.RequestURI) > 8<<10 {
 		refuse(w, 400, "BadRequest", "not what a source asks")
 		return
 	}
@@ -215,9 +220,13 @@ func (a *apiserver) list(w http.ResponseWriter, r *http.Request, kind, apiVersio
 		refuse(w, 500, "InternalError", err.Error())
 		return
 	}
-	a.served += int64(len(body))
 	a.sent[plural] += end - start
 	w.Header().Set("Content-Type", "application/json")
+	if message, ok := inProtobuf(kind, body); ok && !a.onlyJSON {
+		w.Header().Set("Content-Type", "application/vnd.kubernetes.protobuf")
+		body = message
+	}
+	a.served += int64(len(body))
 	w.Write(body)
 }
 

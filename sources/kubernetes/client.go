@@ -15,6 +15,8 @@ type client struct {
 	*kubeapi.Client
 	maxBody int64
 	watched atomic.Pointer[watchedNodes] // while a stream tells of nodes
+	// onlyJSON: protobuf was refused, as by a proxy that does not speak it.
+	onlyJSON atomic.Bool
 
 	mu         sync.Mutex
 	forbidden  time.Time        // when the cluster-wide lists were, or took too much

@@ -180,7 +180,7 @@ func watchesOf(ctx context.Context, c *client, queries []Query) ([]*watched, err
 func begin(ctx context.Context, c *client, watches []*watched) error {
 	errs := make([]error, len(watches))
 	inParallel(len(watches), func(i int) {
-		p := pager[json.RawMessage]{c: c, resource: watches[i].resource, query: watches[i].query, limit: 1}
+		p := pager[struct{}]{c: c, resource: watches[i].resource, query: watches[i].query, limit: 1}
 		_, errs[i] = p.read(ctx)
 		watches[i].version = p.version
 	})
