@@ -569,3 +569,42 @@ func TestEndOfContext(t *testing.T) {
 		t.Errorf("got %v, error %v; want the context's alone", answers, err)
 	}
 }
+
+// slow is an answer that does not come, and takes a while to notice that nobody
+// waits for it any more.
+type slow struct {
+	ctx    context.Context
+	closed bool
+}
+
+func (s *slow) Read([]byte) (int, error) {
+	<-s.ctx.Done()
+	time.Sleep(time.Second)
+	return 0, s.ctx.Err()
+}
+
+func (s *slow) Close() error {
+	s.closed = true
+	return nil
+}
+
+// TestNoRequestOutlivesItsPoll: what is still being read when a poll has ended takes
+// memory beside the next.
+func TestNoRequestOutlivesItsPoll(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := inProcess(t, cluster(shop()...), Config{})
+		var body *slow
+		s.cluster.Transport = transport(func(r *http.Request) (*http.Response, error) {
+			body = &slow{ctx: r.Context()}
+			return &http.Response{StatusCode: 200, Body: body, Request: r}, nil
+		})
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		if _, err := s.Poll(ctx, []Query{account}, true); !errors.Is(err, context.DeadlineExceeded) {
+			t.Errorf("error %v", err)
+		}
+		if !body.closed {
+			t.Error("the poll has returned, and its request goes on")
+		}
+	})
+}
