@@ -14,6 +14,7 @@ import (
 	"sync"
 	"testing"
 
+	apifields "k8s.io/apimachinery/pkg/fields"
 	"k8s.io/apimachinery/pkg/labels"
 
 	"nitrox/sources"
@@ -182,6 +183,11 @@ func (a *apiserver) list(w http.ResponseWriter, r *http.Request, kind, apiVersio
 		refuse(w, 400, "BadRequest", "unable to parse requirement: "+err.Error())
 		return
 	}
+	field, err := apifields.ParseSelector(parameters.Get("fieldSelector"))
+	if err != nil {
+		refuse(w, 400, "BadRequest", "unable to parse field selector: "+err.Error())
+		return
+	}
 	limit, err := strconv.Atoi(parameters.Get("limit"))
 	if err != nil || limit < 1 {
 		refuse(w, 400, "BadRequest", "a source should set a limit")
@@ -204,8 +210,8 @@ func (a *apiserver) list(w http.ResponseWriter, r *http.Request, kind, apiVersio
 		}
 	} else {
 		a.pages[key()] = slices.DeleteFunc(slices.Clone(a.objects[plural]), func(o manifest) bool {
-			name, byName := strings.CutPrefix(parameters.Get("fieldSelector"), "metadata.name=")
-			return namespace != "" && o.meta()["namespace"] != namespace || !selector.Matches(o.labels()) || byName && o.meta()["name"] != name
+			return namespace != "" && o.meta()["namespace"] != namespace || !selector.Matches(o.labels()) ||
+				!field.Matches(apifields.Set{"metadata.name": o.meta()["name"].(string)})
 		})
 	}
 	all := a.pages[key()]

@@ -548,6 +548,35 @@ func TestOneServiceHarmsOnlyItself(t *testing.T) {
 	}
 }
 
+// TestANameThatNoNodeCanHave is of a slice that somebody wrote: it must not become a
+// part of what others ask.
+func TestANameThatNoNodeCanHave(t *testing.T) {
+	objects := shop()
+	for i, name := range []string{"n2,metadata.name!=n1", "n1),pool in (edge", "N1", "n 1", strings.Repeat("n", 254)} {
+		service := fmt.Sprintf("shop/odd-%d", i)
+		objects = append(objects, aService(service), aSlice(service, aPod("x", "10.244.1.9", name)))
+	}
+	queries := []Query{account}
+	for i := range 5 {
+		queries = append(queries, Query{Service: fmt.Sprintf("shop/odd-%d", i)})
+	}
+	s := serve(t, cluster(objects...), Config{})
+	s.client = mustConnect(t, s)
+	s.client.setTotal(nodes, "", 5000)
+	answers, err := s.Poll(t.Context(), queries, false)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := told(answers[0]); got != "192.0.2.1:31080 x1 node n1, 2 pods\n192.0.2.2:31080 x1 node n2, 1 pod" {
+		t.Errorf("got\n%s", got)
+	}
+	for _, answer := range answers[1:] {
+		if got := told(answer); !strings.Contains(got, ": gone") || !strings.Contains(got, "! ") {
+			t.Errorf("got\n%s", got)
+		}
+	}
+}
+
 // TestTooLarge: an answer without end is given up, and said to be one.
 func TestTooLarge(t *testing.T) {
 	api := cluster(shop()...)

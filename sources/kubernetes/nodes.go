@@ -10,6 +10,8 @@ import (
 	"strings"
 	"sync"
 	"time"
+
+	"k8s.io/apimachinery/pkg/util/validation"
 )
 
 const (
@@ -23,8 +25,6 @@ const (
 	// hostname is the label in which nodes have their names, mostly: the kubelet
 	// gives it the host's name, and a cloud provider may give the node another.
 	hostname = "kubernetes.io/hostname"
-	// maxLabel is how long the value of a label may be.
-	maxLabel = 63
 )
 
 // nodeView is what a poll knows of nodes. One that is in neither map is gone.
@@ -51,12 +51,13 @@ func (v nodeView) add(items []node, bad []misread) {
 	}
 }
 
-// lacks are the names of which nothing is known.
+// lacks are the names of which nothing is known. One that no node can have, which
+// somebody may have written into a slice, is of none.
 func (v nodeView) lacks(names map[string]bool) []string {
 	var missing []string
 	for name := range names {
 		_, ok := v.nodes[name]
-		if _, bad := v.bad[name]; !ok && !bad {
+		if _, bad := v.bad[name]; !ok && !bad && len(validation.IsDNS1123Subdomain(name)) == 0 {
 			missing = append(missing, name)
 		}
 	}
@@ -103,14 +104,15 @@ func readNodes(ctx context.Context, c *client, want wanted, kept nodeView) nodeV
 	for p.number == 0 || p.next != "" {
 		missing := v.lacks(want.names)
 		var byLabels, byNames []query
+		var values []string
 		for _, name := range missing {
 			byNames = append(byNames, query{fieldSelector: "metadata.name=" + name})
-		}
-		if labelled {
-			names := slices.DeleteFunc(slices.Clone(missing), func(name string) bool { return len(name) > maxLabel })
-			for _, selector := range selectors(hostname, names) {
-				byLabels = append(byLabels, query{labelSelector: selector})
+			if labelled && len(validation.IsValidLabelValue(name)) == 0 { // most are short enough
+				values = append(values, name)
 			}
+		}
+		for _, selector := range selectors(hostname, values) {
+			byLabels = append(byLabels, query{labelSelector: selector})
 		}
 		way := byList
 		switch {
