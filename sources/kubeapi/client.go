@@ -155,38 +155,25 @@ func (c *Client) open(ctx context.Context, method string, u *url.URL, body []byt
 
 // Do makes a request and returns the body of a whole answer of at most max bytes.
 func (c *Client) Do(ctx context.Context, method string, u *url.URL, body []byte, max int64) (text []byte, err error) {
-	err = c.within(ctx, method, u, body, JSON, func(response *http.Response) (err error) {
+	err = c.read(ctx, method, u, body, JSON, func(response *http.Response) (err error) {
 		text, err = httpapi.ReadAll(response, max)
 		return err
 	})
-	if err != nil {
-		return nil, err // and text may still be written to
-	}
-	return text, nil
+	return text, err
 }
 
 // Read asks for something in one of the forms that it accepts, and hands over an
-// answer whose status is 200. It returns when ctx ends, although a credential
-// plug-in may not; what read does then is of no use any more.
+// answer whose status is 200.
 func (c *Client) Read(ctx context.Context, u *url.URL, accept string, read func(*http.Response) error) error {
-	return c.within(ctx, http.MethodGet, u, nil, accept, read)
+	return c.read(ctx, http.MethodGet, u, nil, accept, read)
 }
 
-// within is read that returns when ctx ends.
-func (c *Client) within(ctx context.Context, method string, u *url.URL, body []byte, accept string, read func(*http.Response) error) error {
-	done := make(chan error, 1)
-	go func() { done <- c.read(ctx, method, u, body, accept, read) }()
-	select {
-	case err := <-done:
-		return err
-	case <-ctx.Done():
-		return ctx.Err()
-	}
-}
-
-// read takes 201 for an answer, too, where something was to be written.
+// read takes 201 for an answer, too, where something was to be written. It returns
+// when ctx ends, and not before the answer has been let go.
 func (c *Client) read(ctx context.Context, method string, u *url.URL, body []byte, accept string, read func(*http.Response) error) error {
-	response, err := c.open(ctx, method, u, body, accept, "gzip")
+	response, err := httpapi.Begin(ctx, func(ctx context.Context) (*http.Response, error) {
+		return c.open(ctx, method, u, body, accept, "gzip")
+	})
 	if err != nil {
 		return err
 	}

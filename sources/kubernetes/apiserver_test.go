@@ -14,6 +14,7 @@ import (
 	"sync"
 	"testing"
 
+	apifields "k8s.io/apimachinery/pkg/fields"
 	"k8s.io/apimachinery/pkg/labels"
 
 	"nitrox/sources"
@@ -31,6 +32,7 @@ type apiserver struct {
 	pages   map[string][]manifest // lists that are being paged, by version and path
 	asked   []string              // path and query
 	served  int64                 // bytes
+	sent    map[string]int        // objects, by plural
 
 	onlyJSON  bool
 	pageSize  int // at most; 0: what is asked for
@@ -53,7 +55,7 @@ func (m manifest) labels() labels.Set {
 }
 
 func cluster(objects ...manifest) *apiserver {
-	a := &apiserver{onlyJSON: os.Getenv(onlyJSON) != "", objects: map[string][]manifest{}, pages: map[string][]manifest{}, version: 9130}
+	a := &apiserver{onlyJSON: os.Getenv(onlyJSON) != "", objects: map[string][]manifest{}, pages: map[string][]manifest{}, sent: map[string]int{}, version: 9130}
 	a.put(objects...)
 	return a
 }
@@ -207,6 +209,11 @@ func (a *apiserver) list(w http.ResponseWriter, r *http.Request, kind, apiVersio
 		refuse(w, 400, "BadRequest", "unable to parse requirement: "+err.Error())
 		return
 	}
+	field, err := apifields.ParseSelector(parameters.Get("fieldSelector"))
+	if err != nil {
+		refuse(w, 400, "BadRequest", "unable to parse field selector: "+err.Error())
+		return
+	}
 	limit, err := strconv.Atoi(parameters.Get("limit"))
 	if err != nil || limit < 1 {
 		refuse(w, 400, "BadRequest", "a source should set a limit")
@@ -229,8 +236,8 @@ func (a *apiserver) list(w http.ResponseWriter, r *http.Request, kind, apiVersio
 		}
 	} else {
 		a.pages[key()] = slices.DeleteFunc(slices.Clone(a.objects[plural]), func(o manifest) bool {
-			name, byName := strings.CutPrefix(parameters.Get("fieldSelector"), "metadata.name=")
-			return namespace != "" && o.meta()["namespace"] != namespace || !selector.Matches(o.labels()) || byName && o.meta()["name"] != name
+			return namespace != "" && o.meta()["namespace"] != namespace || !selector.Matches(o.labels()) ||
+				!field.Matches(apifields.Set{"metadata.name": o.meta()["name"].(string)})
 		})
 	}
 	all := a.pages[key()]
@@ -240,6 +247,7 @@ func (a *apiserver) list(w http.ResponseWriter, r *http.Request, kind, apiVersio
 		metadata["continue"] = base64.RawURLEncoding.EncodeToString(fmt.Appendf(nil, "%s %d", version, end))
 		metadata["remainingItemCount"] = len(all) - end
 	}
+	a.sent[plural] += end - start
 	a.served += int64(w.(negotiated).write(200, kind, manifest{"kind": kind, "apiVersion": apiVersion, "metadata": metadata, "items": all[start:end]}))
 }
 

@@ -106,14 +106,20 @@ type pager[T any] struct {
 // list reads a whole list, or fails. Objects that cannot be read are apart.
 func list[T any](ctx context.Context, c *client, r resource, q query) (items []T, bad []misread, err error) {
 	p := pager[T]{c: c, resource: r, query: q}
+	items, err = p.all(ctx)
+	return items, p.bad, err
+}
+
+// all reads all pages.
+func (p *pager[T]) all(ctx context.Context) (items []T, err error) {
 	for first := true; first || p.next != ""; first = false {
 		more, err := p.read(ctx)
 		if err != nil {
-			return nil, nil, err
+			return nil, err
 		}
 		items = append(items, more...)
 	}
-	return items, p.bad, nil
+	return items, nil
 }
 
 // read reads the next page. A token that has expired (410) is a failure like
@@ -168,9 +174,9 @@ func (p *pager[T]) readPage(ctx context.Context) ([]T, error) {
 	p.version, p.next = list.Metadata.ResourceVersion, list.Metadata.Continue
 	p.bad = append(p.bad, list.bad...)
 	p.kept = list.kept
-	p.remaining = pageSize
-	if r := list.Metadata.Remaining; r != nil {
-		p.remaining = *r
+	p.remaining = 0
+	if p.next != "" {
+		p.remaining = *cmp.Or(list.Metadata.Remaining, new(pageSize))
 	}
 	return list.Items, nil
 }

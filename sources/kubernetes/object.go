@@ -22,6 +22,7 @@ type metadata struct {
 	Name              string            `json:"name" proto:"1"`
 	Namespace         string            `json:"namespace" proto:"3"`
 	UID               string            `json:"uid" proto:"5"`
+	ResourceVersion   string            `json:"resourceVersion" proto:"6"` // of what a watch tells
 	Labels            map[string]string `json:"labels" proto:"11"`
 	DeletionTimestamp *moment           `json:"deletionTimestamp" proto:"9"`
 }

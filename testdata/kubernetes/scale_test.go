@@ -95,7 +95,7 @@ func TestScale(t *testing.T) {
 	for _, look := range []struct {
 		args        []string
 		least, most int64
-	}{{nil, 4, 4}, {[]string{"--app", "sg-0"}, 3, 4}} {
+	}{{nil, 4, 4}, {[]string{"--app", "sg-0"}, 3, 8}} {
 		c.requests.Store(0)
 		code, output := n.run(append([]string{"plan", "--exit-code"}, look.args...)...)
 		if got := c.requests.Load(); code != 0 || got < look.least || got > look.most {
