@@ -49,7 +49,7 @@ func (s *Syncer) poll(ctx context.Context, apps []App, fresh bool) polls {
 			defer close(p.done)
 			s.step(Step{Source: name, Doing: "polling"})
 			end := clock(&p.took)
-			backoff := s.backoffs[name]
+			backoff := s.known().backoffs[name]
 			answers, err := []sources.Answer(nil), backoff.tooSoon()
 			if err == nil {
 				answers, err = ask(ctx, s.Sources[name], p.queries, fresh)
@@ -105,6 +105,17 @@ func (all polls) answers(app App) []sources.Answer {
 		answers[i] = p.answers[entry{app.Name, i}]
 	}
 	return answers
+}
+
+// of are the polls that tell of the outcomes.
+func (all polls) of(outcomes []*Outcome) polls {
+	some := polls{}
+	for _, o := range outcomes {
+		for _, from := range o.App.From {
+			some[from.Source] = all[from.Source]
+		}
+	}
+	return some
 }
 
 // errors waits for all sources; the errors are those of whole polls.
