@@ -15,6 +15,7 @@ import (
 	"net/netip"
 	"reflect"
 
+	"nitrox/sources/examine"
 	"nitrox/sources/nearest"
 )
 
@@ -136,6 +137,13 @@ type Watcher interface {
 	Watch(ctx context.Context, changed func()) error
 }
 
+// Examiner is implemented by sources of which more can be looked at than whether a
+// poll succeeds: the way there, the rights. Examine writes nothing; unless the
+// source is reachable, a poll is not worth trying.
+type Examiner[Q any] interface {
+	Examine(ctx context.Context, queries []Q) (checks []examine.Check, reachable bool)
+}
+
 // Checker is implemented by queries and configurations that can be wrong in
 // ways their types do not tell. Check contacts nothing.
 type Checker interface {
@@ -189,6 +197,8 @@ type Opened struct {
 	Poll func(ctx context.Context, queries []any, fresh bool) ([]Answer, error)
 	// Watch is as in [Watcher]; nil if the source cannot.
 	Watch func(ctx context.Context, changed func()) error
+	// Examine is as in [Examiner]; nil if there is no more to look at.
+	Examine func(ctx context.Context, queries []any) (checks []examine.Check, reachable bool)
 }
 
 // Define describes a kind of source whose configuration is a C.
@@ -202,12 +212,15 @@ func Define[C, Q any, S Source[Q]](name string, open func(C) (S, error)) Kind {
 			if err != nil {
 				return Opened{}, err
 			}
-			o := Opened{Poll: func(ctx context.Context, queries []any, fresh bool) ([]Answer, error) {
-				typed := make([]Q, len(queries))
+			typed := func(queries []any) []Q {
+				all := make([]Q, len(queries))
 				for i, q := range queries {
-					typed[i] = q.(Q)
+					all[i] = q.(Q)
 				}
-				answers, err := s.Poll(ctx, typed, fresh)
+				return all
+			}
+			o := Opened{Poll: func(ctx context.Context, queries []any, fresh bool) ([]Answer, error) {
+				answers, err := s.Poll(ctx, typed(queries), fresh)
 				if err == nil && len(answers) != len(queries) {
 					return nil, fmt.Errorf("%s: %d answers to %d queries", name, len(answers), len(queries))
 				}
@@ -215,6 +228,9 @@ func Define[C, Q any, S Source[Q]](name string, open func(C) (S, error)) Kind {
 			}}
 			if w, ok := any(s).(Watcher); ok {
 				o.Watch = w.Watch
+			}
+			if e, ok := any(s).(Examiner[Q]); ok {
+				o.Examine = func(ctx context.Context, queries []any) ([]examine.Check, bool) { return e.Examine(ctx, typed(queries)) }
 			}
 			return o, nil
 		},
