@@ -128,13 +128,14 @@ type Source[Q any] interface {
 }
 
 // Watcher is implemented by sources that can report changes.
-type Watcher interface {
-	// Watch calls changed once it is connected and then on any possible
-	// change, never twice at a time. It may wait for the first Poll, to know
-	// what to watch for. It returns when the stream ends, with nil if that is
-	// in order: it has been open for long enough, or there is more to watch
-	// for. Reconnecting is the caller's.
-	Watch(ctx context.Context, changed func()) error
+type Watcher[Q any] interface {
+	// Watch calls changed(nil) once it is connected and then changed on any
+	// possible change of the answers to the queries, of which there is at least
+	// one, never twice at a time. which are the indexes of the queries whose
+	// answers may be others, in order, each once; nil: of any, as where an event
+	// does not tell. It returns when the stream ends, with nil if that is in
+	// order: it has been open for long enough. Reconnecting is the caller's.
+	Watch(ctx context.Context, queries []Q, changed func(which []int)) error
 }
 
 // Examiner is implemented by sources of which more can be looked at than whether a
@@ -195,9 +196,10 @@ func (k Kind) Open(config any) (Opened, error) { return k.open(config) }
 type Opened struct {
 	// Poll is as in [Source]; the queries are values of type Kind.Query.
 	Poll func(ctx context.Context, queries []any, fresh bool) ([]Answer, error)
-	// Watch is as in [Watcher]; nil if the source cannot.
-	Watch func(ctx context.Context, changed func()) error
-	// Examine is as in [Examiner]; nil if there is no more to look at.
+	// Watch is as in [Watcher], with such queries; nil if the source cannot.
+	Watch func(ctx context.Context, queries []any, changed func(which []int)) error
+	// Examine is as in [Examiner], with such queries; nil if there is no more to
+	// look at.
 	Examine func(ctx context.Context, queries []any) (checks []examine.Check, reachable bool)
 }
 
@@ -226,11 +228,15 @@ func Define[C, Q any, S Source[Q]](name string, open func(C) (S, error)) Kind {
 				}
 				return answers, err
 			}}
-			if w, ok := any(s).(Watcher); ok {
-				o.Watch = w.Watch
+			if w, ok := any(s).(Watcher[Q]); ok {
+				o.Watch = func(ctx context.Context, queries []any, changed func([]int)) error {
+					return w.Watch(ctx, typed(queries), changed)
+				}
 			}
 			if e, ok := any(s).(Examiner[Q]); ok {
-				o.Examine = func(ctx context.Context, queries []any) ([]examine.Check, bool) { return e.Examine(ctx, typed(queries)) }
+				o.Examine = func(ctx context.Context, queries []any) ([]examine.Check, bool) {
+					return e.Examine(ctx, typed(queries))
+				}
 			}
 			return o, nil
 		},

@@ -129,12 +129,12 @@ type hinter struct {
 	fail    chan error
 }
 
-func (h *hinter) watch(ctx context.Context, changed func()) error {
-	changed()
+func (h *hinter) watch(ctx context.Context, _ []any, changed func([]int)) error {
+	changed(nil)
 	for {
 		select {
 		case <-h.changed:
-			changed()
+			changed(nil)
 		case err := <-h.fail:
 			return err
 		case <-ctx.Done():
@@ -303,7 +303,7 @@ func TestAStreamThatEndsAtOnceIsNotHammered(t *testing.T) {
 		s := newSite(t, players{"prod": st.play}, sync.App{Name: "shop", Policy: atOnce})
 		tries := 0
 		src := s.Sources["prod"]
-		src.Watch = func(context.Context, func()) error { tries++; return errors.New("403 Forbidden") }
+		src.Watch = func(context.Context, []any, func([]int)) error { tries++; return errors.New("403 Forbidden") }
 		s.Sources["prod"] = src
 		r := newRun(s, time.Minute)
 		r.Watch = true
@@ -537,7 +537,7 @@ func TestAStreamThatEndsInOrderAtOnceIsNotHammered(t *testing.T) {
 		s := newSite(t, players{"prod": st.play}, sync.App{Name: "shop", Policy: atOnce})
 		var tries atomic.Int32
 		src := s.Sources["prod"]
-		src.Watch = func(ctx context.Context, _ func()) error {
+		src.Watch = func(ctx context.Context, _ []any, _ func([]int)) error {
 			if tries.Add(1) > 1000 {
 				<-ctx.Done() // a hammer would never let the bubble's clock go on
 			}

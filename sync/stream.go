@@ -21,13 +21,15 @@ const (
 func (l *Loop) streams(ctx context.Context, s *Syncer, hints chan<- string) <-chan struct{} {
 	var g errgroup.Group
 	if l.Watch {
-		for name := range s.feeds(l.Apps) {
+		for name, queries := range s.feeds(l.Apps) {
 			if s.Sources[name].Watch == nil {
 				l.Log.InfoContext(ctx, "the source does not report changes; it is polled at the interval", "source", name)
 				continue
 			}
 			g.Go(func() error {
-				l.stream(ctx, name, s.Sources[name].Watch, hints)
+				l.stream(ctx, name, func(ctx context.Context, changed func([]int)) error {
+					return s.Sources[name].Watch(ctx, queries, changed)
+				}, hints)
 				return nil
 			})
 		}
@@ -40,7 +42,7 @@ func (l *Loop) streams(ctx context.Context, s *Syncer, hints chan<- string) <-ch
 	return ended
 }
 
-func (l *Loop) stream(ctx context.Context, name string, watch func(context.Context, func()) error, hints chan<- string) {
+func (l *Loop) stream(ctx context.Context, name string, watch func(context.Context, func([]int)) error, hints chan<- string) {
 	state := func(up bool) {
 		if l.Stream != nil {
 			l.Stream(name, up)
@@ -50,7 +52,7 @@ func (l *Loop) stream(ctx context.Context, name string, watch func(context.Conte
 	wait := firstReopen
 	for ctx.Err() == nil {
 		began, up := time.Now(), false
-		err := watch(ctx, func() {
+		err := watch(ctx, func([]int) {
 			if !up {
 				up = true
 				state(true)
@@ -77,12 +79,12 @@ func (l *Loop) stream(ctx context.Context, name string, watch func(context.Conte
 	}
 }
 
-// feeds are the sources of the named apps, nil being all.
-func (s *Syncer) feeds(names []string) map[string]bool {
-	feeds := map[string]bool{}
+// feeds are what the named apps, nil being all, ask of each source.
+func (s *Syncer) feeds(names []string) map[string][]any {
+	feeds := map[string][]any{}
 	for _, app := range s.selected(names) {
 		for _, from := range app.From {
-			feeds[from.Source] = true
+			feeds[from.Source] = append(feeds[from.Source], from.Query)
 		}
 	}
 	return feeds

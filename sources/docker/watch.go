@@ -61,9 +61,9 @@ func (e event) late() bool { return e.Type == "service" || e.Type == "node" }
 // Watch implements [sources.Watcher]. It follows the events of the first host
 // that answers: in swarm mode those of the swarm, and of the host's own
 // containers. The stream ends in order after ten minutes.
-func (s *Source) Watch(ctx context.Context, changed func()) error {
-	return stream.Hints(changed, func(hint func()) error {
-		return stream.InTurn(ctx, s.hosts, func(ctx context.Context, h *host) (bool, error) { return h.watch(ctx, hint) })
+func (s *Source) Watch(ctx context.Context, _ []Query, changed func(which []int)) error {
+	return stream.Hints(changed, func(hint func(which []int)) error {
+		return stream.InTurn(ctx, s.hosts, func(ctx context.Context, h *host) (bool, error) { return h.watch(ctx, func() { hint(nil) }) })
 	})
 }
 

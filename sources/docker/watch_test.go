@@ -149,7 +149,7 @@ func hinted(t *testing.T, s *docker.Source, d time.Duration) (after []time.Durat
 	ctx, cancel := context.WithTimeout(t.Context(), d)
 	defer cancel()
 	began := time.Now()
-	err = s.Watch(ctx, func() { after = append(after, time.Since(began)) })
+	err = s.Watch(ctx, nil, func([]int) { after = append(after, time.Since(began)) })
 	return after, err
 }
 
@@ -200,7 +200,7 @@ func TestTheFirstManagerThatAnswersIsFollowed(t *testing.T) {
 	bubble(t, func(t *testing.T, s *docker.Source) {
 		ctx, cancel := context.WithCancel(t.Context())
 		ended := make(chan error)
-		go func() { ended <- s.Watch(ctx, func() {}) }()
+		go func() { ended <- s.Watch(ctx, nil, func([]int) {}) }()
 		time.Sleep(time.Minute)
 		synctest.Wait()
 		if a, b := manager.Listeners(), other.Listeners(); a != 1 || b != 0 {
@@ -264,7 +264,7 @@ func TestEventsComeTheWayAnswersDo(t *testing.T) {
 			ctx, cancel := context.WithCancel(t.Context())
 			t.Cleanup(cancel)
 			hints, ended := make(chan struct{}, 10), make(chan error, 1)
-			go func() { ended <- s.Watch(ctx, func() { hints <- struct{}{} }) }()
+			go func() { ended <- s.Watch(ctx, nil, func([]int) { hints <- struct{}{} }) }()
 			for _, what := range []string{"connected", "a container has started"} {
 				select {
 				case <-hints:

@@ -44,7 +44,6 @@ type Source struct {
 	selector labels.Selector // of nodes
 	maxBody  int64
 	cluster  kubeapi.Cluster
-	asked    asked
 
 	mu     sync.Mutex
 	client *client
@@ -97,7 +96,6 @@ func (s *Source) Poll(ctx context.Context, queries []Query, fresh bool) ([]sourc
 	if len(queries) == 0 {
 		return nil, nil
 	}
-	s.asked.add(queries)
 	if err := ctx.Err(); err != nil {
 		return nil, err
 	}

@@ -7,11 +7,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"maps"
 	"net/http"
-	"slices"
 	"strconv"
-	"sync"
 	"sync/atomic"
 	"time"
 
@@ -31,63 +28,21 @@ const (
 	maxEvent = 8 << 20
 )
 
-// asked is what has been polled for: of that a watch tells.
-type asked struct {
-	mu      sync.Mutex
-	queries map[string]Query // by what a watch depends on
-	more    chan struct{}    // closed when there are more
-}
-
-func (a *asked) add(queries []Query) {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	before := len(a.queries)
-	for _, q := range queries {
-		if a.queries == nil {
-			a.queries = map[string]Query{}
-		}
-		a.queries[q.Service+" "+string(q.address())] = q
-	}
-	if len(a.queries) > before && a.more != nil {
-		close(a.more)
-		a.more = nil
-	}
-}
-
-// now returns what has been asked for so far, and a channel that is closed when
-// there is more.
-func (a *asked) now() ([]Query, <-chan struct{}) {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	if a.more == nil {
-		a.more = make(chan struct{})
-	}
-	return slices.Collect(maps.Values(a.queries)), a.more
-}
-
 // errAgain ends a watch in order: it is to start again.
 var errAgain = errors.New("the watch starts again")
 
-// Watch implements [sources.Watcher]. It waits for the first poll and watches
-// the slices and services of all that has been polled for and, where they are
-// bound, nodes, unless these must not be listed. It needs the verb watch beside
-// list. It ends in order when an API server ends one of the streams, after half
-// an hour, and when more is polled for.
-func (s *Source) Watch(ctx context.Context, changed func()) error {
-	queries, more := s.asked.now()
-	for len(queries) == 0 {
-		select {
-		case <-more:
-			queries, more = s.asked.now()
-		case <-ctx.Done():
-			return ctx.Err()
-		}
-	}
+// Watch implements [sources.Watcher]. It watches the slices and services that the
+// queries ask for and, where they are bound, nodes, unless these must not be
+// listed. It needs the verb watch beside list. It ends in order when an API
+// server ends one of the streams, and after half an hour.
+func (s *Source) Watch(ctx context.Context, queries []Query, changed func(which []int)) error {
 	c, err := s.connect()
 	if err != nil {
 		return err
 	}
-	err = stream.Hints(changed, func(hint func()) error { return watch(ctx, c, queries, more, hint) })
+	err = stream.Hints(changed, func(hint func(which []int)) error {
+		return watch(ctx, c, queries, func() { hint(nil) })
+	})
 	switch {
 	case ctx.Err() != nil:
 		return ctx.Err()
@@ -98,20 +53,12 @@ func (s *Source) Watch(ctx context.Context, changed func()) error {
 }
 
 // watch follows all streams until one of them ends.
-func watch(ctx context.Context, c *client, queries []Query, more <-chan struct{}, hint func()) error {
+func watch(ctx context.Context, c *client, queries []Query, hint func()) error {
 	watches, err := watchesOf(ctx, c, queries)
 	if err != nil {
 		return err
 	}
 	all, ctx := errgroup.WithContext(ctx)
-	all.Go(func() error {
-		select {
-		case <-more:
-			return errAgain
-		case <-ctx.Done():
-			return ctx.Err()
-		}
-	})
 	var missing atomic.Int64
 	missing.Store(int64(len(watches)))
 	for _, w := range watches {

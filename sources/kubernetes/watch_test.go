@@ -89,13 +89,17 @@ type watches struct {
 	stop  context.CancelFunc
 }
 
-func watching(t *testing.T, s sources.Opened) *watches {
+func watching(t *testing.T, s sources.Opened, services ...string) *watches {
 	t.Helper()
 	w := &watches{hints: make(chan struct{}, 100), ended: make(chan error, 1)}
 	ctx, cancel := context.WithCancel(t.Context())
 	w.stop = cancel
 	t.Cleanup(cancel)
-	go func() { w.ended <- s.Watch(ctx, func() { w.hints <- struct{}{} }) }()
+	var queries []any
+	for _, name := range services {
+		queries = append(queries, Query{Service: name})
+	}
+	go func() { w.ended <- s.Watch(ctx, queries, func([]int) { w.hints <- struct{}{} }) }()
 	return w
 }
 
@@ -128,24 +132,12 @@ func serving(t *testing.T, a *apiserver) string {
 	return server.URL
 }
 
-func polled(t *testing.T, s sources.Opened, services ...string) {
-	t.Helper()
-	var queries []any
-	for _, name := range services {
-		queries = append(queries, Query{Service: name})
-	}
-	if _, err := s.Poll(t.Context(), queries, true); err != nil {
-		t.Fatal(err)
-	}
-}
-
 // TestANodeWakesUsOnlyWhenItMatters: kubelets report every few minutes at the
 // least, on each of thousands of nodes.
 func TestANodeWakesUsOnlyWhenItMatters(t *testing.T) {
 	a := cluster(shop()...)
 	s := opened(t, serving(t, a))
-	polled(t, s, "shop/account")
-	w := watching(t, s)
+	w := watching(t, s, "shop/account")
 	w.hinted(t, "connected")
 	for _, c := range []struct {
 		what string
@@ -185,8 +177,7 @@ func TestWhatHappensBeforeTheStreamIsToldOnIt(t *testing.T) {
 		return false
 	}
 	s := opened(t, serving(t, a))
-	polled(t, s, "shop/account")
-	w := watching(t, s)
+	w := watching(t, s, "shop/account")
 	w.hinted(t, "connected, or the change")
 	a.change(aService("shop/account", with("spec.type", "LoadBalancer")))
 	w.hinted(t, "another change")
@@ -201,8 +192,7 @@ func TestAWatchThatIsTooOldEndsWithAnError(t *testing.T) {
 		return false
 	}
 	s := opened(t, serving(t, a))
-	polled(t, s, "shop/account")
-	err := watching(t, s).error(t)
+	err := watching(t, s, "shop/account").error(t)
 	if err == nil || !strings.Contains(err.Error(), "the server ended it: 410 Gone: too old resource version") {
 		t.Errorf("error %v", err)
 	}
@@ -213,8 +203,7 @@ func TestAMissingRightToWatchIsNamed(t *testing.T) {
 		a := cluster(shop()...)
 		a.watchable = func(p, _ string) bool { return p != plural }
 		s := opened(t, serving(t, a))
-		polled(t, s, "shop/account")
-		err := watching(t, s).error(t)
+		err := watching(t, s, "shop/account").error(t)
 		for _, want := range []string{"watch " + plural, "403 Forbidden: " + plural + " is forbidden: User \"nitrox\" cannot watch resource", "the account needs the verb watch"} {
 			if err == nil || !strings.Contains(err.Error(), want) {
 				t.Errorf("%s: error %v, want %q in it", plural, err, want)
@@ -228,8 +217,7 @@ func TestWhoMustNotListNodesWatchesWithoutThem(t *testing.T) {
 	a := cluster(shop()...)
 	a.forbidden = func(plural, _ string) bool { return plural == "nodes" }
 	s := opened(t, serving(t, a))
-	polled(t, s, "shop/account")
-	w := watching(t, s)
+	w := watching(t, s, "shop/account")
 	w.hinted(t, "connected")
 	a.change(moved(77))
 	w.hinted(t, "a change")
@@ -254,8 +242,7 @@ func TestNamespacesAreWatchedOneByOneWhereThatIsAllThatIsAllowed(t *testing.T) {
 			a := cluster(append(shop(), aService("lab/web"), aSlice("lab/web", aPod("w1", "10.244.1.9", "n1")))...)
 			a.forbidden = c.forbidden
 			s := opened(t, serving(t, a))
-			polled(t, s, "shop/account", "lab/web")
-			w := watching(t, s)
+			w := watching(t, s, "shop/account", "lab/web")
 			w.hinted(t, "connected")
 			a.change(aSlice("lab/web", aPod("w1", "10.244.1.77", "n1")))
 			w.hinted(t, "a change in one")
@@ -271,36 +258,5 @@ func TestNamespacesAreWatchedOneByOneWhereThatIsAllThatIsAllowed(t *testing.T) {
 				t.Errorf("streams %v, want %v", streams, c.streams)
 			}
 		})
-	}
-}
-
-// TestAWatchWaitsForThePollThatSaysForWhat and starts again when one asks for
-// more.
-func TestAWatchWaitsForThePollThatSaysForWhat(t *testing.T) {
-	a := cluster(append(shop(), aService("shop/cart"), aSlice("shop/cart", aPod("c1", "10.244.1.9", "n1")))...)
-	s := opened(t, serving(t, a))
-	w := watching(t, s)
-	if asked := a.requests(); len(asked) > 0 {
-		t.Errorf("asked before it can know for what: %v", asked)
-	}
-	polled(t, s, "shop/account")
-	w.hinted(t, "connected")
-	polled(t, s, "shop/account")
-	a.change(aSlice("shop/cart", aPod("c1", "10.244.1.77", "n1")))
-	a.change(aService("shop/account", with("spec.type", "LoadBalancer")))
-	w.hinted(t, "a change of the only one that is asked for")
-	polled(t, s, "shop/cart")
-	if err := w.error(t); err != nil || len(w.hints) > 0 {
-		t.Errorf("when more is asked for: %v and %d hints, want the end in order", err, len(w.hints))
-	}
-	w = watching(t, s)
-	w.hinted(t, "connected again")
-	a.change(aSlice("shop/cart", aPod("c1", "10.244.1.78", "n1")))
-	w.hinted(t, "a change of the other")
-
-	never := watching(t, opened(t, serving(t, a)))
-	never.stop()
-	if err := never.error(t); !errors.Is(err, context.Canceled) {
-		t.Errorf("a watch that nobody has polled for: %v", err)
 	}
 }

@@ -17,7 +17,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"maps"
 	"net"
 	"net/http"
 	"net/url"
@@ -46,8 +45,7 @@ type Source struct {
 
 	// What is kept between polls; it makes them faster, or more careful.
 	mu        sync.Mutex
-	asked     map[string]bool // the apps that have been polled for
-	files     httpapi.PEM     // of transport
+	files     httpapi.PEM // of transport
 	transport *http.Transport
 	first     *url.URL // to be asked first: the leader, or who answered
 	leader    string
@@ -99,7 +97,6 @@ func (s *Source) Poll(ctx context.Context, queries []Query, fresh bool) ([]sourc
 	for _, q := range queries {
 		wanted[q.App] = true
 	}
-	s.remember(wanted)
 	var vain []*url.URL
 	snap, err := httpapi.InTurn(ctx, s.order(), func(ctx context.Context, base *url.URL) (*snapshot, error) {
 		snap, err := s.ask(ctx, c, base, wanted)
@@ -113,16 +110,6 @@ func (s *Source) Poll(ctx context.Context, queries []Query, fresh bool) ([]sourc
 	}
 	snap.elected = s.note(snap, vain)
 	return s.answers(ctx, c, snap, queries, fresh), nil
-}
-
-// remember notes what a watch may be of use for.
-func (s *Source) remember(wanted map[string]bool) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.asked == nil {
-		s.asked = make(map[string]bool)
-	}
-	maps.Copy(s.asked, wanted)
 }
 
 // connect makes a client for a poll. The connections of the poll before are

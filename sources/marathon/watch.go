@@ -41,28 +41,30 @@ var changes = []string{
 // Watch implements [sources.Watcher]. It follows the event stream of the first
 // Marathon that answers, the leader first where it is known. A Marathon that
 // does not lead sends us to the leader, whom we follow if it is configured.
-func (s *Source) Watch(ctx context.Context, changed func()) error {
-	return stream.Hints(changed, func(hint func()) error {
+func (s *Source) Watch(ctx context.Context, queries []Query, changed func(which []int)) error {
+	apps := wanted{}
+	for i, q := range queries {
+		apps[q.App] = append(apps[q.App], i)
+	}
+	return stream.Hints(changed, func(hint func(which []int)) error {
 		c, err := s.connect()
 		if err != nil {
 			return err
 		}
-		return stream.InTurn(ctx, s.order(), func(ctx context.Context, base *url.URL) (bool, error) { return s.follow(ctx, c, base, hint) })
+		return stream.InTurn(ctx, s.order(), func(ctx context.Context, base *url.URL) (bool, error) {
+			return follow(ctx, c, base, apps, hint)
+		})
 	})
 }
 
-func (s *Source) follow(ctx context.Context, c *client, base *url.URL, hint func()) (connected bool, err error) {
+func follow(ctx context.Context, c *client, base *url.URL, apps wanted, hint func(which []int)) (connected bool, err error) {
 	at := base.String() + "/v2/events?" + url.Values{"event_type": changes, "plan-format": {"light"}}.Encode()
 	err = stream.Read(ctx, stream.Expected{Types: []string{eventStream}, Idle: idle}, func(ctx context.Context) (*http.Response, error) {
 		return c.open(ctx, at, eventStream)
 	}, func(body io.Reader) error {
 		connected = true
-		hint()
-		err := readEvents(body, func(e event) {
-			if s.matters(e) {
-				hint()
-			}
-		})
+		hint(nil)
+		err := readEvents(body, func(e event) { hint(apps.concerned(e)) })
 		if err == nil {
 			err = errors.New("the event stream ended, as it does when another Marathon takes the lead")
 		}
@@ -116,19 +118,57 @@ func readEvents(r io.Reader, happened func(event)) error {
 	}
 }
 
-// matters says whether endpoints of the apps that have been asked for may be
-// others after the event. Of a stream that is not filtered, as before Marathon
-// 1.3.7, it is the filter.
-func (s *Source) matters(e event) bool {
+// wanted are the queries that are watched for, by the app that they ask for.
+type wanted map[string][]int
+
+// concerned are the queries whose answers may be others after the event, nil being
+// any. Of a stream that is not filtered, as before Marathon 1.3.7, it is the
+// filter.
+func (w wanted) concerned(e event) []int {
 	if e.kind != "" && !slices.Contains(changes, e.kind) {
-		return false
+		return []int{}
 	}
-	var about struct{ AppID, RunSpecID string }
+	var about struct {
+		AppID, RunSpecID, GroupID string
+		AppDefinition             struct{ ID string }
+		Plan                      struct {
+			Steps []struct{ Actions []struct{ App, Pod string } }
+		}
+	}
 	if json.Unmarshal(e.data, &about) != nil {
-		return true // too long, or of a form that we do not know
+		return nil // too long, or of a form that we do not know
 	}
-	id := cmp.Or(about.AppID, about.RunSpecID)
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return id == "" || len(s.asked) == 0 || s.asked["/"+strings.TrimPrefix(id, "/")]
+	ids := []string{about.AppID, about.RunSpecID, about.AppDefinition.ID}
+	for _, step := range about.Plan.Steps {
+		for _, action := range step.Actions {
+			id := cmp.Or(action.App, action.Pod)
+			if id == "" {
+				return nil
+			}
+			ids = append(ids, id)
+		}
+		if len(step.Actions) == 0 {
+			return nil
+		}
+	}
+	ids = slices.DeleteFunc(ids, func(id string) bool { return id == "" })
+	if len(ids) == 0 && about.GroupID == "" {
+		return nil
+	}
+	which := []int{}
+	for _, id := range ids {
+		which = append(which, w[path(id)]...)
+	}
+	if about.GroupID != "" {
+		group := strings.TrimSuffix(path(about.GroupID), "/") + "/"
+		for app, of := range w {
+			if strings.HasPrefix(app, group) {
+				which = append(which, of...)
+			}
+		}
+	}
+	return which
 }
+
+// path is an ID as queries have it.
+func path(id string) string { return "/" + strings.TrimPrefix(id, "/") }

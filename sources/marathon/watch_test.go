@@ -48,7 +48,7 @@ func TestWatch(t *testing.T) {
 					config.URLs = []string{url + c.options.Path}
 					return opened(t, config, nil)
 				},
-				Query: marathon.Query{App: "/shop/web", Port: "http"}, Handler: cluster.Handler(0), Secrets: c.secrets,
+				Query: marathon.Query{App: "/shop/web", Port: "http"}, Other: marathon.Query{App: "/shop/cart"}, Handler: cluster.Handler(0), Secrets: c.secrets,
 				Change: func() {
 					sick = !sick
 					cluster.Sick(cluster.Tasks("/shop/web")[0], sick)
@@ -106,7 +106,7 @@ func (l *lane) hinted(t *testing.T, d time.Duration) (hints []time.Duration, err
 	ctx, cancel := context.WithTimeout(t.Context(), d)
 	defer cancel()
 	began := time.Now()
-	err = l.opened.Watch(ctx, func() { hints = append(hints, time.Since(began)) })
+	err = l.opened.Watch(ctx, nil, func([]int) { hints = append(hints, time.Since(began)) })
 	return hints, err
 }
 
@@ -199,6 +199,67 @@ func TestATokenThatIsRefusedIsRenewedForAStreamToo(t *testing.T) {
 		}
 		if n := len(slices.DeleteFunc(l.Requests(), func(r string) bool { return !strings.HasPrefix(r, "POST") })); n != 2 {
 			t.Errorf("%d logins, want 2", n)
+		}
+	})
+}
+
+// TestAnEventTellsWhichQueriesItIsAbout, in every form since Marathon 0.8, and all
+// where it does not.
+func TestAnEventTellsWhichQueriesItIsAbout(t *testing.T) {
+	const step = `{"actions": [{"action": "ScaleApplication", "app": "/shop/web"}]}`
+	all := []int{-1}
+	cases := []struct {
+		kind, data string
+		which      []int
+	}{
+		{"status_update_event", `{"appId": "/shop/web"}`, []int{0, 3}},
+		{"status_update_event", `{"appId": "shop/cart"}`, []int{1}},
+		{"status_update_event", `{"appId": "/shop"}`, nil},
+		{"status_update_event", `{"appId": "/shop/web/api"}`, nil},
+		{"instance_changed_event", `{"runSpecId": "/blog", "condition": "Running"}`, []int{2}},
+		{"unhealthy_instance_kill_event", `{"runSpecId": "/shopping", "instanceId": "x"}`, []int{4}},
+		{"app_terminated_event", `{"appId": "/blog"}`, []int{2}},
+		{"api_post_event", `{"uri": "/v2/apps/shop/cart", "appDefinition": {"id": "/shop/cart", "instances": 2}}`, []int{1}},
+		{"api_post_event", `{"uri": "/v2/apps"}`, all},
+		{"group_change_success", `{"groupId": "/shop", "version": "2026-11-27T20:00:00Z"}`, []int{0, 1, 3}},
+		{"group_change_success", `{"groupId": "/", "version": "2026-11-27T20:00:00Z"}`, []int{0, 1, 2, 3, 4}},
+		{"group_change_success", `{"groupId": "/lab"}`, nil},
+		{"deployment_step_success", `{"plan": {"id": "7", "steps": [` + step + `]}, "currentStep": ` + step + `}`, []int{0, 3}},
+		{"deployment_success", `{"id": "7", "plan": {"id": "7", "steps": [` + step + `, {"actions": [{"type": "StopApplication", "app": "/blog"}, {"type": "StartPod", "pod": "/p"}]}]}}`, []int{0, 2, 3}},
+		{"deployment_success", `{"id": "7", "plan": {"id": "7", "steps": [{"actions": [{"action": "ScaleApplication", "app": "/lab"}]}]}}`, nil},
+		{"deployment_failed", `{"id": "7", "plan": {"id": "7", "steps": [` + step + `, {"actions": [{"action": "Levitate"}]}]}}`, all},
+		{"deployment_failed", `{"id": "7", "plan": {"id": "7", "steps": [` + step + `, {"action": "ScaleApplication", "app": "/blog"}]}}`, all},
+		{"deployment_success", `{"id": "7"}`, all},
+		{"deployment_success", `{"id": "7", "plan": {"target": {"note": "` + strings.Repeat("x", 64<<10) + `"}, "steps": []}}`, all},
+		{"event_stream_attached", `{"remoteAddress": "192.0.2.1"}`, all},
+		{"status_update_event", `{"appId": ["/shop/web"]}`, all},
+		{"", `{"appId": "/blog"}`, []int{2}},
+	}
+	queries := []any{marathon.Query{App: "/shop/web"}, marathon.Query{App: "/shop/cart"}, marathon.Query{App: "/blog"}, marathon.Query{App: "/shop/web", Port: "1"}, marathon.Query{App: "/shopping"}}
+	onLane(t, marathontest.Options{}, marathon.Config{URLs: three[:1]}, func(t *testing.T, l *lane) {
+		l.network.Serve("m1:8080", http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			w.Header().Set("Content-Type", "text/event-stream")
+			for _, c := range cases {
+				http.NewResponseController(w).Flush()
+				time.Sleep(time.Minute)
+				fmt.Fprint(w, sse(c.kind, c.data))
+			}
+		}))
+		told := map[int][]int{} // by minute
+		began := time.Now()
+		_ = l.opened.Watch(t.Context(), queries, func(which []int) {
+			if which == nil {
+				which = all
+			}
+			told[int(time.Since(began)/time.Minute)] = which
+		})
+		if !slices.Equal(told[0], all) {
+			t.Errorf("connected: %v", told[0])
+		}
+		for i, c := range cases {
+			if got := told[i+1]; !slices.Equal(got, c.which) {
+				t.Errorf("%s %.120s: of %v, want %v", c.kind, c.data, got, c.which)
+			}
 		}
 	})
 }

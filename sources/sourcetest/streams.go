@@ -26,7 +26,7 @@ func (f Stream) hints(t *testing.T) {
 
 func (f Stream) silent(t *testing.T) {
 	url, _ := f.plays(t, gone)
-	s := f.open(t, url)
+	s := f.Open(t, url)
 	w := f.again(t, s, nil)
 	w.until(t, 1)
 	if _, err := poll(t, s, true, f.Query); err != nil {
@@ -119,7 +119,7 @@ func (f Stream) closes(t *testing.T) {
 			}
 		}
 	})
-	s := f.open(t, url)
+	s := f.Open(t, url)
 	for n := range int64(20) {
 		w := f.again(t, s, nil)
 		select {
@@ -220,6 +220,9 @@ func (f Stream) burst(t *testing.T) {
 	if !slow.Load() || w.calls.Load() < 3 {
 		t.Errorf("changed was called %d times after %d events (%v); want a call after the last", w.calls.Load(), events, err)
 	}
+	if n := w.vague.Load(); n > 0 && f.Other != nil {
+		t.Errorf("changed(nil) was called %d times after events that are about one query", n)
+	}
 }
 
 func (f Stream) refusals(t *testing.T) {
@@ -289,7 +292,7 @@ func (f Stream) unanswered(t *testing.T) {
 
 func (f Stream) refused(t *testing.T) {
 	server := httptest.NewServer(f.Handler)
-	s := f.open(t, server.URL)
+	s := f.Open(t, server.URL)
 	server.Close()
 	f.fails(t, f.again(t, s, nil))
 }
@@ -301,10 +304,5 @@ func (f Stream) certificate(t *testing.T) {
 	server.Config.ErrorLog = silent
 	server.StartTLS()
 	t.Cleanup(server.Close)
-	s := f.Open(t, server.URL)
-	// It must know what to watch for, and fails to ask.
-	if _, err := poll(t, s, true, f.Query); err == nil {
-		t.Error("a poll of a server with an unknown certificate succeeds")
-	}
-	f.fails(t, f.again(t, s, nil))
+	f.fails(t, f.watch(t, server.URL, nil))
 }

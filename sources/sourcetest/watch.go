@@ -7,6 +7,7 @@ import (
 	"io"
 	"net/http"
 	"net/http/httptest"
+	"slices"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -20,11 +21,15 @@ import (
 type Stream struct {
 	// Open makes a new source each time. url is as in [Fixture].
 	Open func(t *testing.T, url string) sources.Opened
-	// Query asks for an app that the cluster has. It is polled first: a source
-	// may watch only for what has been asked.
+	// Query asks for an app that the cluster has. It is watched for twice, as two
+	// apps may ask for the same.
 	Query any
+	// Other asks for something that no Change and no Event is about: then these
+	// must tell that they are not. nil: the source cannot tell of which query an
+	// event is.
+	Other any
 	// Handler is a healthy cluster manager, and strict; Change changes
-	// something in it, of which it tells on its streams.
+	// something in it that Query asks for, of which it tells on its streams.
 	Handler http.Handler
 	Change  func()
 	// Secrets must not be seen in an error nor by another host.
@@ -36,8 +41,8 @@ type Stream struct {
 	IsStream func(*http.Request) bool
 	// Type is the content type of a stream.
 	Type string
-	// Event is an event of that stream after which endpoints may be others, of
-	// about as many bytes or, if that is too few, as few as possible.
+	// Event is an event of that stream after which endpoints of Query may be
+	// others, of about as many bytes or, if that is too few, as few as possible.
 	Event func(r *http.Request, size int) string
 	// Quiet is all that may come on that stream and after which no endpoint can
 	// be another, also what is not an event. Unknown are events of which nobody
@@ -130,25 +135,17 @@ func (f Stream) answers(t *testing.T, stream http.HandlerFunc) (url string, stre
 type watching struct {
 	Stream
 	calls  atomic.Int64 // of changed
+	vague  atomic.Int64 // of these, those after the first that tell of no query
 	called chan struct{}
 	result chan error
 	cancel context.CancelFunc
 }
 
-// watch opens a source, asks it once, and watches. slow is called in each call
+// watch opens a source and watches. slow is called in each call
 // of changed; nil: nothing.
 func (f Stream) watch(t *testing.T, url string, slow func(call int64)) *watching {
 	t.Helper()
-	return f.again(t, f.open(t, url), slow)
-}
-
-func (f Stream) open(t *testing.T, url string) sources.Opened {
-	t.Helper()
-	s := f.Open(t, url)
-	if answers, err := poll(t, s, true, f.Query); err != nil || answers[0].Doubt() != nil {
-		t.Fatalf("the source cannot be polled: %+v, %v", answers, err)
-	}
-	return s
+	return f.again(t, f.Open(t, url), slow)
 }
 
 func (f Stream) again(t *testing.T, s sources.Opened, slow func(call int64)) *watching {
@@ -160,13 +157,25 @@ func (f Stream) again(t *testing.T, s sources.Opened, slow func(call int64)) *wa
 	var ctx context.Context
 	ctx, w.cancel = context.WithCancel(t.Context())
 	t.Cleanup(w.cancel)
+	queries, mine := []any{f.Query, f.Query}, []int{0, 1}
+	if f.Other != nil {
+		queries, mine = []any{f.Query, f.Other, f.Query}, []int{0, 2}
+	}
 	var busy atomic.Bool
 	go func() {
-		w.result <- s.Watch(ctx, func() {
+		w.result <- s.Watch(ctx, queries, func(which []int) {
 			if !busy.CompareAndSwap(false, true) {
 				t.Error("changed is called while it is called")
 			}
 			n := w.calls.Add(1)
+			switch {
+			case which == nil && n > 1:
+				w.vague.Add(1)
+			case which != nil && n == 1:
+				t.Errorf("changed(%v) when the stream had connected: any query's answer may be another since", which)
+			case which != nil && !slices.Equal(which, mine):
+				t.Errorf("changed(%v), of queries for %v, after an event about those at %v", which, queries, mine)
+			}
 			if slow != nil {
 				slow(n)
 			}

@@ -19,19 +19,34 @@ import (
 	"nitrox/sources/stream"
 )
 
-// Watch follows a stream of lines of which "change" is a hint.
-func (c *careless) Watch(ctx context.Context, changed func()) error {
+// Watch follows a stream of lines of which "change" is a hint, and of "web".
+func (c *careless) Watch(ctx context.Context, queries []string, changed func([]int)) error {
+	web := []int{}
+	for i, q := range queries {
+		if q == "web" || c.sin == "tells of what it is not about" {
+			web = append(web, i)
+		}
+	}
+	first := []int(nil)
+	switch c.sin {
+	case "tells of one of two who ask for the same":
+		web = web[:1]
+	case "does not tell of which query an event is":
+		web = nil
+	case "connects for one query":
+		first = web
+	}
 	client := http.Client{Transport: &http.Transport{DisableKeepAlives: true}}
 	if c.sin != "follows redirects" {
 		client.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
 	}
 	if c.sin == "says that it has connected before it has" {
-		changed()
+		changed(nil)
 	}
 	if c.sin == "leaves a goroutine behind" {
 		go func() { time.Sleep(time.Minute) }()
 	}
-	follow := func(hint func()) error {
+	follow := func(hint func([]int)) error {
 		return stream.Read(ctx, stream.Expected{Types: []string{"text/lines"}}, func(ctx context.Context) (*http.Response, error) {
 			r, err := http.NewRequestWithContext(ctx, http.MethodGet, c.url+"/events", nil)
 			if err != nil {
@@ -51,15 +66,15 @@ func (c *careless) Watch(ctx context.Context, changed func()) error {
 			}
 			return resp, err
 		}, func(body io.Reader) error {
-			hint()
-			return c.lines(body, hint)
+			hint(first)
+			return c.lines(body, func() { hint(web) })
 		})
 	}
 	switch c.sin {
 	case "reads no further while it is told":
 		return follow(changed)
 	case "opens a stream again by itself":
-		return stream.Hints(changed, func(hint func()) error {
+		return stream.Hints(changed, func(hint func([]int)) error {
 			for ctx.Err() == nil {
 				if err := follow(hint); err != nil {
 					return err
@@ -149,7 +164,7 @@ func TestAWatchLikeThis(t *testing.T) {
 			}
 			return s
 		},
-		Query: "web", Handler: m, Change: m.change, Secrets: []string{"s3cret"},
+		Query: "web", Other: "shop", Handler: m, Change: m.change, Secrets: []string{"s3cret"},
 		IsStream: func(r *http.Request) bool { return strings.HasSuffix(r.URL.Path, "/events") },
 		Type:     "text/lines",
 		Event:    func(_ *http.Request, size int) string { return "change" + strings.Repeat("x", size) + "\n" },
@@ -172,6 +187,10 @@ func TestTheSuiteSeesCarelessWatches(t *testing.T) {
 		"ends without a word":                      "a_line_of_a_megabyte",
 		"takes all for hints":                      "what_changes_nothing_is_no_hint",
 		"ends at what it does not know":            "unknown_events",
+		"tells of what it is not about":            "changes_are_hints",
+		"tells of one of two who ask for the same": "changes_are_hints",
+		"does not tell of which query an event is": "burst_of_10,000_events",
+		"connects for one query":                   "connects,_then_silence",
 	} {
 		t.Run(sin, func(t *testing.T) {
 			t.Parallel()

@@ -10,9 +10,11 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"mime"
 	"net/http"
 	"slices"
+	"sync"
 	"time"
 
 	"nitrox/sources/bounds"
@@ -146,31 +148,66 @@ func (w *watched) Read(p []byte) (int, error) {
 }
 
 // Hints calls changed after each hint that follow gives, and returns when follow
-// does. The calls do not overlap, and follow does not wait for them: hints that
-// are given while changed is called are one more call.
-func Hints(changed func(), follow func(hint func()) error) error {
-	given := make(chan struct{}, 1)
-	hint := func() {
-		select {
-		case given <- struct{}{}:
-		default: // the call to come is for this one, too
+// does. A hint says which queries it is of: nil is any, and of none is no hint.
+// The calls do not overlap, and follow does not wait for them: hints that are
+// given while changed is called are one more call, of all that they are of.
+func Hints(changed func(which []int), follow func(hint func(which []int)) error) error {
+	given := make(chan hints, 1)
+	var giving sync.Mutex // so that who has taken h can put it back
+	hint := func(which []int) {
+		if which != nil && len(which) == 0 {
+			return
 		}
+		giving.Lock()
+		defer giving.Unlock()
+		var h hints
+		select {
+		case h = <-given: // the call to come is for this one, too
+		default:
+		}
+		given <- h.with(which)
 	}
 	ended := make(chan error, 1)
 	go func() { ended <- follow(hint) }()
 	for {
 		select {
-		case <-given:
-			changed()
+		case h := <-given:
+			changed(h.which())
 		case err := <-ended:
 			select {
-			case <-given:
-				changed()
+			case h := <-given:
+				changed(h.which())
 			default:
 			}
 			return err
 		}
 	}
+}
+
+// hints are those that wait to be told.
+type hints struct {
+	any bool
+	of  map[int]bool
+}
+
+func (h hints) with(which []int) hints {
+	if h.any || which == nil {
+		return hints{any: true}
+	}
+	if h.of == nil {
+		h.of = map[int]bool{}
+	}
+	for _, i := range which {
+		h.of[i] = true
+	}
+	return h
+}
+
+func (h hints) which() []int {
+	if h.any {
+		return nil
+	}
+	return slices.Sorted(maps.Keys(h.of))
 }
 
 // Values reads JSON values, which nothing needs to separate, and calls event

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"slices"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -150,32 +151,55 @@ func TestWhatReadFindsIsTheError(t *testing.T) {
 	})
 }
 
-// TestNoHintIsLost: after each hint a call begins, calls do not overlap, and
-// whoever hints does not wait for them.
+// TestNoHintIsLost: after each hint a call begins that names its query, unless it is
+// of any; calls do not overlap, and whoever hints does not wait for them.
 func TestNoHintIsLost(outer *testing.T) {
 	rapid.Check(outer, func(t *rapid.T) {
 		gaps := rapid.SliceOf(rapid.SampledFrom([]time.Duration{0, 0, 0, time.Millisecond, time.Second})).Draw(t, "gaps")
+		of := rapid.SliceOfN(rapid.SampledFrom([][]int{{0}, {1}, {2, 0}, {}, nil}), len(gaps), len(gaps)).Draw(t, "of")
 		slow := rapid.SampledFrom([]time.Duration{0, time.Millisecond, 5 * time.Second}).Draw(t, "slow")
 		synctest.Test(outer, func(*testing.T) {
-			var calls int
-			var began, last time.Time
+			var calls, hints int
+			var began time.Time
+			given, told := map[int]time.Time{}, map[int]time.Time{} // the last, by query; -1: of any
 			var busy bool
 			start := time.Now()
-			err := stream.Hints(func() {
+			err := stream.Hints(func(which []int) {
 				if busy {
 					t.Error("two calls at once")
 				}
 				busy = true
 				calls, began = calls+1, time.Now()
+				for i := range 3 {
+					if which == nil || slices.Contains(which, i) {
+						told[i] = began
+					}
+					if g := given[i]; slices.Contains(which, i) && g.IsZero() {
+						t.Errorf("told of %v, and nothing was of %d", which, i)
+					}
+				}
+				if which == nil {
+					told[-1] = began
+				} else if len(which) == 0 || !slices.IsSorted(which) {
+					t.Errorf("told of %v", which)
+				}
 				time.Sleep(slow)
 				busy = false
-			}, func(hint func()) error {
+			}, func(hint func([]int)) error {
 				var total time.Duration
-				for _, gap := range gaps {
+				for n, gap := range gaps {
 					time.Sleep(gap)
 					total += gap
-					hint()
-					last = time.Now()
+					for _, i := range of[n] {
+						given[i] = time.Now()
+					}
+					if of[n] == nil {
+						given[-1] = time.Now()
+					}
+					if of[n] == nil || len(of[n]) > 0 {
+						hints++
+					}
+					hint(of[n])
 				}
 				if time.Since(start) != total {
 					t.Errorf("hinting took %v, want %v", time.Since(start), total)
@@ -185,8 +209,13 @@ func TestNoHintIsLost(outer *testing.T) {
 			if err != io.EOF {
 				t.Error(err)
 			}
-			if len(gaps) > 0 && (calls == 0 || began.Before(last)) || calls > len(gaps) {
-				t.Errorf("%d hints, %d calls, the last %v after the last hint", len(gaps), calls, began.Sub(last))
+			for i, last := range given {
+				if told[i].Before(last) {
+					t.Errorf("of %d: hinted %v, told %v", i, last.Sub(start), told[i].Sub(start))
+				}
+			}
+			if calls > hints {
+				t.Errorf("%d hints, %d calls", hints, calls)
 			}
 		})
 	})

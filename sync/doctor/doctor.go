@@ -272,7 +272,7 @@ func (p *poll) watch(ctx context.Context) examine.Check {
 	opened := make(chan struct{}, 1)
 	ended := make(chan error, 1)
 	go func() {
-		ended <- p.source.Watch(ctx, func() {
+		ended <- p.source.Watch(ctx, p.queries, func([]int) {
 			select {
 			case opened <- struct{}{}:
 			default:
