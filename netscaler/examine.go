@@ -121,7 +121,7 @@ func (r release) before(o release) bool {
 
 func (r release) String() string { return fmt.Sprintf("%d.%d", r.major, r.minor) }
 
-var releaseRE = regexp.MustCompile(`NS(\d+)\.(\d+): Build ([0-9.]+)`)
+var releaseRE = regexp.MustCompile(`NS(\d+)\.(\d+): Build ([0-9.]*[0-9])`)
 
 func (c *Client) examineVersion(ctx context.Context, use Use) []examine.Check {
 	const subject = "version"

@@ -188,7 +188,7 @@ func roles(needed []right) (lines []string) {
 			namespace, begun = k.namespace, true
 			lines = append(lines, "apiVersion: rbac.authorization.k8s.io/v1", "kind: "+kind, "metadata: "+metadata, "rules:")
 		}
-		lines = append(lines, fmt.Sprintf("  - {apiGroups: [%s], resources: [%s], verbs: [%s]}", k.group, k.plural, strings.Join(verbs[k], ", ")))
+		lines = append(lines, "  - apiGroups: ["+k.group+"]", "    resources: ["+k.plural+"]", "    verbs: ["+strings.Join(verbs[k], ", ")+"]")
 	}
 	return lines
 }
