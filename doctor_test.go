@@ -32,8 +32,8 @@ import (
 
 // Secrets of the set-ups below, which no report shows.
 const (
-	bearerSecret   = "bearer-of-the-cluster.x1"
-	marathonSecret = "password-of-marathon-x2"
+	bearerSecret   = "x1-which-the-cluster-knows"
+	marathonSecret = "x2-which-marathon-knows"
 )
 
 // control is an API server: what it has, and who may do what.
@@ -52,7 +52,7 @@ func newControl() *control {
 			"ports": [{"name": "http", "port": 8080, "protocol": "TCP"}],
 			"endpoints": [{"addresses": ["10.244.0.7"], "nodeName": "worker-1", "conditions": {"ready": true, "serving": true, "terminating": false}, "targetRef": {"kind": "Pod", "name": "account-a", "namespace": "shop", "uid": "u1"}}]}`},
 		"nodes": {`{"metadata": {"name": "worker-1"}, "spec": {}, "status": {"addresses": [{"type": "InternalIP", "address": "10.0.3.11"}], "conditions": [{"type": "Ready", "status": "True"}]}}`},
-		"pods":  {},
+		"pods":  {`{"metadata": {"name": "account-a", "namespace": "shop", "uid": "u1"}, "spec": {"nodeName": "worker-1"}, "status": {"hostIP": "10.0.3.11", "hostIPs": [{"ip": "10.0.3.11"}], "podIP": "10.244.0.7"}}`},
 	}}
 }
 
@@ -261,7 +261,7 @@ func (s *setup) examine() (code int, report string) {
 	serving.Go(func() { _ = docker.Serve(sock) })
 	s.t.Cleanup(func() { docker.Close(); serving.Wait() })
 	ca := certificatePEM(prod)
-	values := strings.NewReplacer("$EDGE", edge.URL, "$DCOS", dcos.URL, "$PROD", prod.URL, "$DIR", s.dir, "$TLSLESS", dcos.Listener.Addr().String())
+	values := strings.NewReplacer("$EDGE", edge.URL, "$DCOS", dcos.URL, "$PROD", prod.URL, "$DIR", s.dir, "$TLSLESS", dcos.Listener.Addr().String(), "$SECURE", edge.Listener.Addr().String())
 	s.files["nitrox.yaml"] = values.Replace(s.mapping)
 	for name, text := range map[string]string{
 		"ca.pem": certificatePEM(edge),
@@ -309,7 +309,16 @@ users: [{name: u, user: {token: %s}}], contexts: [{name: prod, context: {cluster
 		report = out.String()
 	}
 	s.harmless(report)
-	return code, regexp.MustCompile(`127\.0\.0\.1:\d+`).ReplaceAllString(strings.ReplaceAll(report, s.dir, "DIR"), "127.0.0.1:PORT")
+	if len(s.args) == 0 || s.args[0] != "--output" {
+		report = unwrapped(report)
+	}
+	report = strings.ReplaceAll(report, s.dir, "DIR")
+	for pattern, word := range map[string]string{
+		`127\.0\.0\.1:\d+`: "127.0.0.1:PORT", `[0-9A-F]{64}`: "FINGERPRINT", `current time \S+ is after \S+`: "now TIME is after TIME", `lookup ns\.invalid.*`: "lookup ns.invalid: NOT FOUND", `\d\d:\d\d:\d\d on \d{4}-\d\d-\d\d`: "TIME",
+	} {
+		report = regexp.MustCompile(pattern).ReplaceAllString(report, word)
+	}
+	return code, report
 }
 
 // harmless: nothing was written or kept, nothing secret is told, the lines fit.
@@ -340,6 +349,11 @@ func (s *setup) harmless(report string) {
 			s.t.Errorf("%d columns: %s", n, line)
 		}
 	}
+}
+
+// unwrapped has each check, and each remedy, on one line.
+func unwrapped(report string) string {
+	return regexp.MustCompile(`\n {14}(   )?([^ >])`).ReplaceAllString(report, " $2")
 }
 
 // trouble is what a report says beside what is in order.
@@ -389,7 +403,7 @@ func TestDoctorOfAHealthySetup(t *testing.T) {
 	if bad := trouble(report); code != 0 || bad != "" {
 		t.Errorf("exit code %d\n%s", code, report)
 	}
-	for _, want := range []string{"SHA-256", "ok          app account: 1 endpoint: 10.0.3.11:31080", "kind: ClusterRole", "resources: [endpointslices]\n      verbs: [list, watch]"} {
+	for _, want := range []string{"its SHA-256 fingerprint is FINGERPRINT", "ok          app account: 1 endpoint: 10.0.3.11:31080", "kind: ClusterRole", "resources: [endpointslices]"} {
 		if !strings.Contains(report, want) {
 			t.Errorf("no %q in\n%s", want, report)
 		}
@@ -405,14 +419,14 @@ var brokenSetups = []struct {
 	warn   string
 }{
 	{name: "the NetScaler's name does not exist", want: "edge name ns.invalid", breaks: func(s *setup) { s.edit("$EDGE", "https://ns.invalid") }},
-	{name: "the NetScaler's port is closed", want: "edge port 127.0.0.1:1", breaks: func(s *setup) { s.edit("$EDGE", "https://127.0.0.1:1") }},
-	{name: "the port speaks no TLS", want: "edge certificate", breaks: func(s *setup) { s.edit("$EDGE", "https://$TLSLESS") }},
-	{name: "another CA", want: "edge certificate", breaks: func(s *setup) { s.files["ca.pem"] = certificatePEM(otherServer(s.t)) }},
-	{name: "another name in the certificate", want: "edge certificate", breaks: func(s *setup) { s.edit("ca_file: ca.pem", "ca_file: ca.pem, server_name: ns.example.org") }},
-	{name: "another certificate is pinned", want: "edge certificate", breaks: func(s *setup) { s.edit("ca_file: ca.pem", "certificate_sha256: ["+strings.Repeat("00", 32)+"]") }},
+	{name: "the NetScaler's port is closed", want: "edge port 127.0.0.1:PORT", breaks: func(s *setup) { s.edit("$EDGE", "https://127.0.0.1:1") }},
+	{name: "the port speaks no TLS", want: "edge TLS", breaks: func(s *setup) { s.edit("$EDGE", "https://$TLSLESS") }},
+	{name: "another CA", want: "edge TLS", breaks: func(s *setup) { s.files["ca.pem"] = certificatePEM(otherServer(s.t)) }},
+	{name: "another name in the certificate", want: "edge TLS", breaks: func(s *setup) { s.edit("ca_file: ca.pem", "ca_file: ca.pem, server_name: ns.example.org") }},
+	{name: "another certificate is pinned", want: "edge TLS", breaks: func(s *setup) { s.edit("ca_file: ca.pem", "certificate_sha256: ["+strings.Repeat("00", 32)+"]") }},
 	{name: "the password is wrong", want: "edge log-in", breaks: func(s *setup) { s.files["pw"] = "hunter23-of-nobody" }},
 	{name: "the user is wrong", want: "edge log-in", breaks: func(s *setup) { s.edit("username: nitrox", "username: nitrix") }},
-	{name: "the NetScaler is full of sessions", want: "edge log-in", breaks: func(s *setup) {
+	{name: "the user has a second factor", want: "edge log-in", breaks: func(s *setup) {
 		s.before = func(s *setup) { s.sim.SetFault(simulator.Fault{Type: "login", Code: 1034}) }
 	}},
 	{name: "only the secondary is named", want: "edge HA role", breaks: func(s *setup) {
@@ -443,8 +457,8 @@ var brokenSetups = []struct {
 	{name: "the user may only read", want: "edge rights", breaks: func(s *setup) {
 		s.edit("bind system user nitrox nitrox-change 30\nbind system user nitrox nitrox-save 40\n", "bind system user nitrox read-only 30\n")
 	}},
-	{name: "the user may not see service groups", want: "edge rights, edge service groups", breaks: func(s *setup) { s.edit("^show (serviceGroup|server)", "^show (server)") }},
-	{name: "the user may not see the role", want: "edge HA role, edge rights", breaks: func(s *setup) { s.edit("bind system user nitrox nitrox-node 20\n", "") }},
+	{name: "the user may not see service groups", want: "edge rights", breaks: func(s *setup) { s.edit("^show (serviceGroup|server)", "^show (server)") }},
+	{name: "the user may not see the role", want: "edge rights", breaks: func(s *setup) { s.edit("bind system user nitrox nitrox-node 20\n", "") }},
 
 	{name: "the service does not exist", want: "prod app account", breaks: func(s *setup) { s.edit("shop/account", "shop/acount") }},
 	{name: "the port does not exist", want: "prod app account", breaks: func(s *setup) { s.edit("port: http}]}\n  - {name: web", "port: htp}]}\n  - {name: web") }},
@@ -454,20 +468,20 @@ var brokenSetups = []struct {
 	{name: "the node has no address", want: "prod app account", breaks: func(s *setup) {
 		s.control.objects["nodes"][0] = strings.Replace(s.control.objects["nodes"][0], "InternalIP", "Hostname", 1)
 	}},
-	{name: "the addresses are outside of only", want: "prod app account, lab app cart, host app cache", breaks: func(s *setup) { s.edit("10.0.0.0/16", "10.0.1.0/24") }},
+	{name: "the addresses are outside of only", want: "host app cache, lab app cart, prod app account", breaks: func(s *setup) { s.edit("10.0.0.0/16", "10.0.1.0/24") }},
 	{name: "the account may not list", want: "prod rights", breaks: func(s *setup) { s.control.forbid = []string{"list endpointslices.*"} }},
 	{name: "the account may not list nodes", want: "", warn: "prod rights", breaks: func(s *setup) { s.control.forbid = []string{"list nodes"} }},
-	{name: "the account may not watch", warn: "prod rights for --watch, prod event stream", breaks: func(s *setup) { s.control.forbid = []string{"watch .*"} }},
-	{name: "the account may not watch, which is needed", want: "prod event stream", warn: "prod rights for --watch", breaks: func(s *setup) {
+	{name: "the account may not watch", warn: "prod rights for --watch", breaks: func(s *setup) { s.control.forbid = []string{"watch .*"} }},
+	{name: "the account may not watch, which is needed", want: "prod rights for --watch", breaks: func(s *setup) {
 		s.control.forbid = []string{"watch .*"}
 		s.args = []string{"--watch"}
 	}},
 	{name: "the account may do everything", warn: "prod rights", breaks: func(s *setup) { s.control.wide = true }},
-	{name: "the token has expired", want: "prod answer", breaks: func(s *setup) { s.control.expired = true }},
+	{name: "the token has expired", want: "prod log-in", breaks: func(s *setup) { s.control.expired = true }},
 	{name: "the context does not exist", want: "prod kubeconfig", breaks: func(s *setup) { s.edit("kubeconfig: kubeconfig", "kubeconfig: kubeconfig, context: prd") }},
-	{name: "the password of Marathon is wrong", want: "dcos answer", breaks: func(s *setup) { s.files["marathon-pw"] = "another" }},
+	{name: "the password of Marathon is wrong", want: "dcos log-in", breaks: func(s *setup) { s.files["marathon-pw"] = "of-nobody-x3" }},
 	{name: "Marathon has no such app", want: "dcos app web", breaks: func(s *setup) { s.edit("/shop/web", "/shop/wep") }},
-	{name: "Marathon is something else", want: "dcos answer", breaks: func(s *setup) { s.edit("$DCOS", "$PROD") }},
+	{name: "Marathon is something else", want: "dcos TLS", breaks: func(s *setup) { s.edit("$DCOS", "$PROD") }},
 	{name: "Docker does not run", want: "host socket DIR/docker.sock", breaks: func(s *setup) {
 		s.before = func(s *setup) { os.Remove(filepath.Join(s.dir, "docker.sock")) }
 	}},
@@ -476,19 +490,93 @@ var brokenSetups = []struct {
 	{name: "the file is cut off", want: "lab answer", breaks: func(s *setup) { s.files["endpoints.json"] = `{"apps": {"cart": [` }},
 	{name: "the file has no such app", want: "lab app cart", breaks: func(s *setup) { s.edit("app: cart}", "app: card}") }},
 	{name: "the NetScaler's clock is hours off", want: "edge clock", breaks: func(s *setup) { s.skew["edge"] = -3 * time.Hour }},
-	{name: "Marathon's clock is a minute off", warn: "dcos clock", breaks: func(s *setup) { s.skew["dcos"] = time.Minute }},
+	{name: "the API server's clock is a minute off", warn: "prod clock", breaks: func(s *setup) { s.skew["prod"] = time.Minute }},
 	{name: "everybody may read the password", warn: "mapping password_file of edge", breaks: func(s *setup) { s.modes["pw"] = 0o644 }},
-	{name: "everybody may read Marathon's password", warn: "mapping line 6:12", breaks: func(s *setup) { s.modes["marathon-pw"] = 0o644 }},
-	{name: "the password file does not exist", want: "mapping line 2:49, edge log-in", breaks: func(s *setup) { s.files["pw"] = "" }},
-	{name: "the mapping has a typo", want: "mapping line 6:49", breaks: func(s *setup) {
+	{name: "everybody may read Marathon's password", warn: "mapping line 6:88", breaks: func(s *setup) { s.modes["marathon-pw"] = 0o644 }},
+	{name: "the password file does not exist", want: "mapping line 2:75", breaks: func(s *setup) { s.files["pw"] = "" }},
+	{name: "the mapping has a typo", want: "mapping line 6:55, mapping line 6:87", breaks: func(s *setup) {
 		s.edit("username: nitrox, password_file: marathon-pw", "usrname: nitrox, password_file: marathon-pw")
 	}},
 	{name: "a proxy is in the way", want: "edge proxy", breaks: func(s *setup) {
 		s.edit("$EDGE", "https://192.0.2.10")
 		s.env = []string{"HTTPS_PROXY=http://user:hunter22-of-edge@127.0.0.1:1"}
 	}},
+	{name: "a proxy answers in the NetScaler's place", want: "edge log-in", warn: "mapping line 2:15", breaks: func(s *setup) {
+		squid := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+			http.Error(w, "<html><h1>Access denied</h1></html>", http.StatusForbidden)
+		}))
+		s.t.Cleanup(squid.Close)
+		s.edit("$EDGE", "http://192.0.2.10")
+		s.edit(", ca_file: ca.pem", "")
+		s.env = []string{"HTTP_PROXY=" + squid.URL, "NO_PROXY=example.com"}
+	}},
+	{name: "http instead of https", want: "edge log-in", breaks: func(s *setup) { s.edit("$EDGE", "http://$SECURE") }},
+	{name: "one node of a pair is down", want: "edge port 127.0.0.1:PORT", breaks: func(s *setup) { s.edit(`url: "$EDGE"`, `urls: ["https://127.0.0.1:1", "$EDGE"]`) }},
+	{name: "the certificate has expired", want: "edge TLS", breaks: func(s *setup) {
+		old := trusttest.Serve(s.t, http.NotFoundHandler(), time.Now().Add(-time.Hour))
+		s.edit("$EDGE", old.URL)
+		s.files["ca.pem"] = certificatePEM(old)
+	}},
+	{name: "the NetScaler is something else", want: "edge log-in", breaks: func(s *setup) {
+		s.edit("$EDGE", "$DCOS")
+		s.edit(", ca_file: ca.pem", "")
+	}},
+	{name: "the user's policies are not told", breaks: func(s *setup) { s.edit("bind system user nitrox look 50\n", "") }},
+	{name: "the user's policies are not told, and one is missing", want: "edge service group sg-account, sg-web, sg-cart, sg-cache", breaks: func(s *setup) {
+		s.edit("bind system user nitrox look 50\n", "")
+		s.edit("^show (serviceGroup|server)", "^show (server)")
+	}},
+	{name: "the policy comes by a group", breaks: func(s *setup) {
+		s.edit("bind system user nitrox nitrox-save 40\n", "add system group savers\nbind system group savers -userName nitrox\nbind system group savers -policyName nitrox-save 40\n")
+	}},
+	{name: "a policy denies", want: "edge rights", breaks: func(s *setup) {
+		s.conf += "add system cmdPolicy frozen DENY \"^save\"\nbind system user nitrox frozen 5\n"
+	}},
+	{name: "the virtual server does not exist", want: "edge service group sg-new (app cart)", breaks: func(s *setup) {
+		s.edit("service_group: sg-cart", "service_group: sg-new, create: {service_type: HTTP, vserver: {name: vip}}")
+		s.conf += "add system cmdPolicy make ALLOW \"^(add|show|bind) (serviceGroup|lb vserver)\"\nbind system user nitrox make 60\n"
+	}},
+	{name: "the kubeconfig trusts another CA", want: "prod TLS", breaks: func(s *setup) {
+		s.before = func(s *setup) {
+			file := filepath.Join(s.dir, "kubeconfig")
+			text := readFile(s.t, file)
+			at := strings.Index(text, "certificate-authority-data: ") + len("certificate-authority-data: ")
+			end := at + strings.Index(text[at:], "}")
+			text = text[:at] + base64.StdEncoding.EncodeToString([]byte(certificatePEM(otherServer(s.t)))) + text[end:]
+			if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+				s.t.Fatal(err)
+			}
+		}
+	}},
+	{name: "the engine is the worker of a swarm", want: "host answer", breaks: func(s *setup) {
+		s.edit("kind: engine, host_address: 10.0.3.21", "node_label: address")
+		s.daemon.Swarm = "active/worker"
+	}},
+	{name: "nothing serves the socket of Docker", want: "host socket DIR/docker.sock", breaks: func(s *setup) {
+		s.before = func(s *setup) {
+			file := filepath.Join(s.dir, "docker.sock")
+			os.Remove(file)
+			l, err := net.ListenUnix("unix", &net.UnixAddr{Name: file})
+			if err != nil {
+				s.t.Fatal(err)
+			}
+			l.SetUnlinkOnClose(false)
+			l.Close()
+		}
+	}},
+	{name: "the daemon's port is closed", want: "host port 127.0.0.1:PORT", breaks: func(s *setup) { s.edit("unix://$DIR/docker.sock", "tcp://127.0.0.1:1") }},
+	{name: "the file is a folder", want: "lab file", breaks: func(s *setup) { s.edit("path: endpoints.json", "path: .") }},
+	{name: "the file is too old", want: "lab answer", breaks: func(s *setup) {
+		s.edit("path: endpoints.json", "path: endpoints.json, max_age: 1h")
+		s.before = func(s *setup) {
+			old := time.Now().Add(-48 * time.Hour)
+			if err := os.Chtimes(filepath.Join(s.dir, "endpoints.json"), old, old); err != nil {
+				s.t.Fatal(err)
+			}
+		}
+	}},
 	{name: "several at once", want: "edge version, edge feature LB, edge rights, edge service group sg-acount (app account), edge service group sg-cart (app cart), " +
-		"dcos answer, host socket DIR/docker.sock, lab app cart, prod clock, prod app account",
+		"dcos log-in, host socket DIR/docker.sock, lab app cart, prod clock, prod app account",
 		breaks: func(s *setup) {
 			s.edit("bind system user nitrox nitrox-save 40\n", "")
 			s.edit("enable ns feature LB", "disable ns feature LB")
@@ -497,7 +585,7 @@ var brokenSetups = []struct {
 			s.options.Version = "NetScaler NS10.1: Build 135.18.nc, Date: Jul 22 2014, 20:36:51"
 			s.edit("port: http}]}\n  - {name: web", "port: htp}]}\n  - {name: web")
 			s.edit("app: cart}", "app: card}")
-			s.files["marathon-pw"] = "another"
+			s.files["marathon-pw"] = "of-nobody-x3"
 			s.before = func(s *setup) { os.Remove(filepath.Join(s.dir, "docker.sock")) }
 			s.skew["prod"] = 2 * time.Hour
 		}},
@@ -558,8 +646,7 @@ func firstDifference(got, want string) string {
 // subjects are those of a text report's checks of a state, with their section.
 func subjects(report, word string) (all []string) {
 	section := ""
-	lines := strings.Split(report, "\n")
-	for i, line := range lines {
+	for line := range strings.SplitSeq(report, "\n") {
 		if line != "" && line[0] != ' ' {
 			_, section, _ = strings.Cut(line, " ")
 			if strings.HasPrefix(line, "mapping ") {
@@ -567,12 +654,6 @@ func subjects(report, word string) (all []string) {
 			}
 		}
 		if rest, ok := strings.CutPrefix(line, "  "+word); ok {
-			for _, more := range lines[i+1:] {
-				if !strings.HasPrefix(more, "              ") || strings.HasPrefix(strings.TrimSpace(more), ">") {
-					break
-				}
-				rest += " " + strings.TrimSpace(more)
-			}
 			subject, _, _ := strings.Cut(strings.TrimSpace(rest), ": ")
 			all = append(all, section+" "+subject)
 		}

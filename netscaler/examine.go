@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"net"
 	"regexp"
 	"slices"
@@ -41,9 +42,12 @@ func (c *Client) Examine(ctx context.Context, use Use) (checks []examine.Check, 
 	if !reachable {
 		return append(checks, examine.Not(rest, "the NetScaler cannot be reached")), false
 	}
+	if _, err := c.cfg.Password.Reveal(); err != nil { // which whoever reads the mapping tells
+		return append(checks, examine.Not(rest, "its password cannot be read")), false
+	}
 	_, rest, _ = strings.Cut(rest, ", ")
 	if _, err := c.enter(ctx); err != nil {
-		subject, remedy, because := "log-in", "see whether NITRO answers there with the same user", "nobody is logged in"
+		subject, remedy, because := "log-in", "correct url, username or password", "nobody is logged in"
 		switch {
 		case errors.As(err, new(unwritable)):
 			subject, remedy, because = "HA role", "give the URLs of both nodes", "no node is the primary"
@@ -54,12 +58,16 @@ func (c *Client) Examine(ctx context.Context, use Use) (checks []examine.Check, 
 	}
 	checks = append(checks, examine.Fine("log-in", "as "+c.cfg.Username))
 	var role, version, feature, rights []examine.Check
+	var roleErr error
 	var g sync.WaitGroup
-	g.Go(func() { role = c.examineRole(ctx) })
+	g.Go(func() { role, roleErr = c.examineRole(ctx) })
 	g.Go(func() { version = c.examineVersion(ctx, use) })
 	g.Go(func() { feature = c.examineFeature(ctx) })
 	g.Go(func() { rights = c.examineRights(ctx, use) })
 	g.Wait()
+	if NotAuthorized(roleErr) && rights[0].State == examine.Failed {
+		role = []examine.Check{examine.Not("HA role", "of the missing rights")}
+	}
 	checks = slices.Concat(checks, role, version, feature)
 	if c.cfg.Partition != "" {
 		checks = append(checks, examine.Fine("partition "+c.cfg.Partition, "the session is in it"))
@@ -72,22 +80,22 @@ type haNode struct {
 	ID, IPAddress, State, HAStatus, HASync json.RawMessage
 }
 
-func (c *Client) examineRole(ctx context.Context) []examine.Check {
+func (c *Client) examineRole(ctx context.Context) ([]examine.Check, error) {
 	const subject = "HA role"
 	if err := c.Writable(ctx); err != nil {
-		return []examine.Check{examine.Fail(subject, err, "give the URLs of both nodes of the pair in urls, or that of the primary")}
+		return []examine.Check{examine.Fail(subject, err, "give the URLs of both nodes of the pair in urls, or that of the primary")}, err
 	}
 	if c.cfg.Partition != "" {
-		return []examine.Check{examine.Fine(subject, "may be written; within a partition more is not told")}
+		return []examine.Check{examine.Fine(subject, "the node may be written; within a partition no more is told")}, nil
 	}
 	nodes, err := rows[haNode](ctx, c, "hanode", "")
 	switch e := refused(err); {
 	case e != nil && e.Code == codeNotOnCluster:
-		return []examine.Check{examine.Fine(subject, "the address of a cluster")}
+		return []examine.Check{examine.Fine(subject, "the address of a cluster")}, nil
 	case err != nil:
-		return []examine.Check{examine.Bad(examine.Warning, subject, err, "see show HA node")}
+		return []examine.Check{examine.Bad(examine.Warning, subject, err, "see show HA node")}, nil
 	case len(nodes) < 2:
-		return []examine.Check{examine.Fine(subject, "stands alone, or is not told of a peer")}
+		return []examine.Check{examine.Fine(subject, "primary, without a peer")}, nil
 	}
 	checks := []examine.Check{examine.Fine(subject, "primary")}
 	for _, n := range nodes {
@@ -103,7 +111,7 @@ func (c *Client) examineRole(ctx context.Context) []examine.Check {
 		}
 		checks = append(checks, peer)
 	}
-	return checks
+	return checks, nil
 }
 
 // oldest is the first release that Nitrox supports, ordered that with an order for
@@ -164,6 +172,9 @@ func (c *Client) examineFeature(ctx context.Context) []examine.Check {
 
 // untold is what may not be read, which a run does without.
 func untold(subject string, err error) examine.Check {
+	if NotAuthorized(err) {
+		return examine.Check{Subject: subject, State: examine.Note, Seen: "not told: the user may not ask for it, and a run does not"}
+	}
 	return examine.Bad(examine.Note, subject, fmt.Errorf("not told: %w", err), "")
 }
 
@@ -272,19 +283,27 @@ func (c *Client) examineRights(ctx context.Context, use Use) []examine.Check {
 	allows, wide, err := c.policies(ctx)
 	if err != nil {
 		check := untold(subject, err)
-		check.Remedy = "which needs no more right: reads were tried, and of writes compare the user's command policies with these"
+		check.Remedy = "compare the command policies of the user with those below; what is read was tried, and nothing was written"
 		check.Copy = c.Policy(use)
 		return []examine.Check{check}
 	}
 	var missing, doubtful []string
 	for _, g := range c.grants(use) {
+		lacks := map[string][]string{} // by verb and type
 		for _, command := range g.commands {
-			verb := strings.TrimSuffix(command, " 192.0.2.1 80")
+			words := strings.SplitN(strings.TrimSuffix(command, " 192.0.2.1 80"), " ", 3)
 			switch allowed, known := allows(command); {
 			case !known:
-				doubtful = append(doubtful, verb)
+				doubtful = append(doubtful, strings.Join(words, " "))
 			case !allowed:
-				missing = append(missing, verb)
+				lacks[words[0]+" "+words[1]] = append(lacks[words[0]+" "+words[1]], strings.Join(words, " "))
+			}
+		}
+		for _, kind := range slices.Sorted(maps.Keys(lacks)) {
+			if len(lacks[kind]) >= len(use.Groups) && len(use.Groups) > 1 { // of every group
+				missing = append(missing, kind)
+			} else {
+				missing = append(missing, lacks[kind]...)
 			}
 		}
 	}
@@ -295,7 +314,7 @@ func (c *Client) examineRights(ctx context.Context, use Use) []examine.Check {
 		check.Remedy = "bind the command policies below to the user"
 	case len(doubtful) > 0:
 		check.State, check.Seen = examine.Note, "not told: the patterns of the command policies cannot be read here, for "+some(doubtful)
-		check.Remedy = "compare them with these"
+		check.Remedy = "compare them with those below"
 	case wide:
 		check.Seen += ", and more"
 	}
@@ -377,6 +396,12 @@ func (c *Client) policies(ctx context.Context) (allows verdict, wide bool, err e
 	}
 	wide, _ = allows("rm lb vserver v")
 	return allows, wide, nil
+}
+
+// NotAuthorized says whether a call was refused because of the user's rights.
+func NotAuthorized(err error) bool {
+	var e *Error
+	return errors.As(err, &e) && (e.Code == codeNotAuthorized || e.Code == codeNoPolicy)
 }
 
 // partitionError: the session could not switch to its partition.

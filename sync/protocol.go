@@ -83,6 +83,10 @@ func Unsuited(app App, a netscaler.Attrs, answers []sources.Answer) error {
 	return cmp.Or(ruled(app.Group, a, Plan{}), mismatch(app, a.ServiceType, answers))
 }
 
+// Makeable is why the virtual server in front of the app's service group cannot be
+// had.
+func Makeable(app App, front netscaler.FrontEnd) error { return makeable(app, front) }
+
 // Unlike are the attributes of a service group that differ from what the mapping
 // asks for; they are left as they are.
 func Unlike(app App, a netscaler.Attrs) []string {

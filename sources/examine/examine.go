@@ -21,6 +21,9 @@ const (
 	Skipped State = "not checked"
 )
 
+// Watching is the subject of rights that only --watch needs.
+const Watching = "rights for --watch"
+
 // Check is one thing that was looked at.
 type Check struct {
 	Subject string `json:"subject"`

@@ -154,12 +154,12 @@ func (s *sight) checks(u *url.URL, socket, proxy string, keys trust.Keys, err er
 		port += map[string]string{"https": ":443", "http": ":80"}[u.Scheme]
 	}
 	if proxy != "" {
-		state, seen := Note, "requests go through "+proxy+", which the environment names"
+		seen := "requests go through " + proxy
 		remedy := "if it is not to be used, add " + u.Hostname() + " to NO_PROXY"
 		if s.at == "" || strings.Contains(fmt.Sprint(err), "the proxy ") || strings.Contains(fmt.Sprint(err), "proxyconnect") {
 			return append(all, Check{Subject: "proxy", State: Failed, Seen: fmt.Sprintf("%s: %s", seen, cut(err)), Remedy: remedy})
 		}
-		all = append(all, Check{Subject: "proxy", State: state, Seen: seen, Remedy: remedy})
+		all = append(all, Check{Subject: "proxy", State: Note, Seen: seen, Remedy: remedy})
 		port = "port of the proxy"
 	}
 	if s.name != "" {
@@ -178,7 +178,7 @@ func (s *sight) checks(u *url.URL, socket, proxy string, keys trust.Keys, err er
 	}
 	if u.Scheme == "https" {
 		if s.secure == nil && err != nil {
-			return append(all, bad("certificate", err, or(advice, "see what answers there with openssl s_client -connect "+u.Host)))
+			return append(all, bad("TLS", err, or(advice, "see what answers there with openssl s_client -connect "+u.Host)))
 		}
 		if s.secure != nil && len(s.secure.PeerCertificates) > 0 {
 			all = append(all, certificate(s.secure.PeerCertificates[0], keys))
@@ -239,7 +239,7 @@ func certificate(c *x509.Certificate, keys trust.Keys) Check {
 	if len(names) == 0 {
 		names = []string{"no name"}
 	}
-	check := Fine("certificate", fmt.Sprintf("is trusted, for %s, until %s; its SHA-256 fingerprint is %s",
+	check := Fine("TLS", fmt.Sprintf("the certificate is trusted, for %s, until %s; its SHA-256 fingerprint is %s",
 		strings.Join(names[:min(len(names), 3)], ", "), c.NotAfter.UTC().Format(time.DateOnly), trust.Of(c)))
 	if left := time.Until(c.NotAfter); left < renewal && left > 0 {
 		check.State, check.Remedy = Warning, fmt.Sprintf("replace it: it ends in %d hours", int(left.Hours()))

@@ -2,7 +2,6 @@ package file
 
 import (
 	"context"
-	"os"
 
 	"nitrox/sources/bounds"
 	"nitrox/sources/examine"
@@ -11,10 +10,8 @@ import (
 // Examine implements [sources.Examiner]: whether the file is there.
 func (s *Source) Examine(context.Context, []Query) ([]examine.Check, bool) {
 	path := string(s.config.Path)
-	f, err := os.Open(path)
-	if err != nil {
-		return []examine.Check{examine.Fail("file", bounds.Unread(err), "correct path in the mapping, or have the file written where this user may read it")}, false
+	if _, _, err := load(path); err != nil {
+		return []examine.Check{examine.Fail("file", bounds.Unread(err), "name a file that can be read in path")}, false
 	}
-	_ = f.Close()
 	return []examine.Check{examine.Fine("file", path)}, true
 }

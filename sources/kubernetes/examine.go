@@ -59,13 +59,21 @@ func (s *Source) Examine(ctx context.Context, queries []Query) (checks []examine
 	if err != nil {
 		return []examine.Check{examine.Fail("kubeconfig", err, "correct kubeconfig or context in the mapping")}, false
 	}
-	if checks, reachable = c.Examine(ctx); !reachable {
+	for _, file := range s.cluster.Files() {
+		if err := sources.OpenToOthers(sources.Path(file)); err != nil {
+			checks = append(checks, examine.Bad(examine.Warning, "kubeconfig", err, ""))
+		}
+	}
+	way, reachable := c.Examine(ctx)
+	if checks = append(checks, way...); !reachable {
 		return checks, false
 	}
-	return append(checks, examineRights(ctx, c, queries)...), true
+	rights, known := examineRights(ctx, c, queries)
+	return append(checks, rights...), known
 }
 
-func examineRights(ctx context.Context, c *client, queries []Query) []examine.Check {
+// examineRights asks for each right. known: the API server knows who asks.
+func examineRights(ctx context.Context, c *client, queries []Query) (all []examine.Check, known bool) {
 	needed := needs(queries)
 	// And two that Nitrox never needs.
 	asked := append(slices.Clone(needed), right{"*", resource{apiVersion: "*/v1", plural: "*"}, ""}, right{"get", resource{plural: "secrets"}, ""})
@@ -74,11 +82,12 @@ func examineRights(ctx context.Context, c *client, queries []Query) []examine.Ch
 	const subject = "rights"
 	for _, err := range errs {
 		if httpapi.HasCode(err, http.StatusUnauthorized) {
-			return nil // as the poll will tell
+			return []examine.Check{{Subject: "log-in", State: examine.Failed,
+				Seen: "401 Unauthorized: the credentials are missing, expired or another cluster's", Remedy: c.Renew()}}, false
 		}
 		if err != nil {
 			return []examine.Check{{Subject: subject, State: examine.Note, Seen: fmt.Sprintf("not told: %v", err),
-				Remedy: "compare those of the account with these", Copy: roles(needed)}}
+				Remedy: "compare those of the account with these", Copy: roles(needed)}}, true
 		}
 	}
 	var lacks, unwatched []string
@@ -94,7 +103,6 @@ func examineRights(ctx context.Context, c *client, queries []Query) []examine.Ch
 			lacks = append(lacks, r.String())
 		}
 	}
-	var all []examine.Check
 	if len(lacks) > 0 {
 		all = append(all, examine.Check{Subject: subject, State: examine.Failed,
 			Seen: "the account may not " + strings.Join(lacks, ", "), Remedy: "give it the roles below", Copy: roles(needed)})
@@ -106,7 +114,7 @@ func examineRights(ctx context.Context, c *client, queries []Query) []examine.Ch
 			Seen: "the account may not list nodes, so addresses of nodes are taken from pods", Remedy: "allow it to list nodes, if their labels and health are to count"})
 	}
 	if len(unwatched) > 0 {
-		all = append(all, examine.Check{Subject: "rights for --watch", State: examine.Warning,
+		all = append(all, examine.Check{Subject: examine.Watching, State: examine.Warning,
 			Seen: "the account may not " + strings.Join(unwatched, ", "), Remedy: "give it the verb watch, or do without --watch"})
 	}
 	if has[len(needed)] || has[len(needed)+1] {
@@ -115,9 +123,9 @@ func examineRights(ctx context.Context, c *client, queries []Query) []examine.Ch
 			more = "do everything"
 		}
 		all = append(all, examine.Check{Subject: subject, State: examine.Warning,
-			Seen: "the account may also " + more + ", which Nitrox never needs", Remedy: "use an account with the roles above alone"})
+			Seen: "the account may also " + more + ", which Nitrox never needs", Remedy: "use an account with the roles below alone"})
 	}
-	return all
+	return all, true
 }
 
 // podsInstead says whether the addresses of nodes may be had from pods.

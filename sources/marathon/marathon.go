@@ -180,6 +180,8 @@ func (s *Source) ask(ctx context.Context, c *client, base *url.URL, wanted map[s
 		case http.StatusOK:
 		case http.StatusNotFound:
 			return fmt.Errorf("%w; no Marathon answers GET %s/v2/apps like this: correct its URL", httpapi.NewStatusError(resp), base)
+		case http.StatusUnauthorized:
+			return fmt.Errorf("%w; %s", httpapi.NewStatusError(resp), c.auth.renew())
 		default:
 			return httpapi.NewStatusError(resp)
 		}

@@ -3,10 +3,12 @@
 package doctor
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"maps"
+	"net/http"
 	"net/netip"
 	"slices"
 	"strings"
@@ -56,7 +58,7 @@ func Examine(ctx context.Context, s *sync.Syncer, o Options) (report Report) {
 	appliances, polled := map[string]*appliance{}, map[string]*poll{}
 	var g gosync.WaitGroup
 	for name, ns := range s.NetScalers {
-		a := &appliance{name: name, NetScaler: ns, use: use(name, s)}
+		a := &appliance{NetScaler: ns, use: use(name, s), fronts: fronts(name, s)}
 		appliances[name] = a
 		g.Go(func() { a.examine(ctx) })
 	}
@@ -83,9 +85,10 @@ func Examine(ctx context.Context, s *sync.Syncer, o Options) (report Report) {
 		a := appliances[name]
 		for _, app := range s.Apps {
 			if a.usable && slices.Contains(app.NetScalers, name) {
-				a.checks = append(a.checks, a.group(app, answers(app, polled)))
+				a.judge(app, answers(app, polled))
 			}
 		}
+		a.refused()
 		report = append(report, Section{"netscaler " + name, a.checks})
 	}
 	for _, name := range slices.Sorted(maps.Keys(polled)) {
@@ -108,6 +111,16 @@ func use(name string, s *sync.Syncer) (u netscaler.Use) {
 	return u
 }
 
+// fronts are the virtual servers that the apps of a NetScaler name.
+func fronts(name string, s *sync.Syncer) (all []string) {
+	for _, app := range s.Apps {
+		if slices.Contains(app.NetScalers, name) && app.Create != nil && app.Create.VServer != nil {
+			all = append(all, app.Create.VServer.Name)
+		}
+	}
+	return all
+}
+
 // answers are those to the app's entries; none while one is not known.
 func answers(app sync.App, polled map[string]*poll) (all []sources.Answer) {
 	for i, from := range app.From {
@@ -124,15 +137,18 @@ func answers(app sync.App, polled map[string]*poll) (all []sources.Answer) {
 // appliance is a NetScaler, and what was seen of it.
 type appliance struct {
 	*sync.NetScaler
-	name   string
 	use    netscaler.Use
+	fronts []string // the virtual servers of groups that may have to be made
 	checks []examine.Check
 
-	usable  bool
-	attrs   netscaler.Attributes
-	members netscaler.Groups
-	trouble error    // with all groups
-	names   []string // of groups, where one is missing
+	usable   bool
+	attrs    netscaler.Attributes
+	members  netscaler.Groups
+	vservers netscaler.FrontEnds
+	trouble  error    // with all groups
+	closed   []string // groups that the user may not see
+	why      error    // of these
+	names    []string // of groups, where one is missing
 }
 
 func (a *appliance) examine(ctx context.Context) {
@@ -145,6 +161,9 @@ func (a *appliance) examine(ctx context.Context) {
 		a.attrs, a.trouble = a.Client.Attributes(ctx, a.use.Groups)
 		if a.trouble == nil {
 			a.members, a.trouble = a.Client.Read(ctx, a.use.Groups)
+		}
+		if a.trouble == nil && len(a.fronts) > 0 {
+			a.vservers, a.trouble = a.Client.FrontEnds(ctx, a.fronts)
 		}
 		if slices.ContainsFunc(a.use.Groups, func(g string) bool { _, err := a.attrs.Of(g); return errors.Is(err, netscaler.ErrNoGroup) }) {
 			a.names, _ = a.Client.GroupNames(ctx) // for a suggestion; without it there is none
@@ -159,6 +178,27 @@ func (a *appliance) examine(ctx context.Context) {
 	}
 }
 
+// judge adds what there is to say of the service group of an app.
+func (a *appliance) judge(app sync.App, answers []sources.Answer) {
+	if _, err := a.attrs.Of(app.Group); netscaler.NotAuthorized(err) {
+		a.closed, a.why = append(a.closed, app.Group), cmp.Or(a.why, err)
+		return
+	}
+	a.checks = append(a.checks, a.group(app, answers))
+}
+
+// refused adds what there is to say of the groups that the user may not see.
+func (a *appliance) refused() {
+	subject := "service group " + strings.Join(a.closed, ", ")
+	switch {
+	case len(a.closed) == 0:
+	case has(a.checks, "rights", examine.Failed):
+		a.checks = append(a.checks, examine.Not(subject, "of the missing rights"))
+	default:
+		a.checks = append(a.checks, examine.Fail(subject, a.why, "allow it by a command policy"))
+	}
+}
+
 // group is what there is to say of the service group of an app.
 func (a *appliance) group(app sync.App, answers []sources.Answer) examine.Check {
 	subject := "service group " + app.Group
@@ -168,6 +208,12 @@ func (a *appliance) group(app sync.App, answers []sources.Answer) examine.Check 
 	attrs, err := a.attrs.Of(app.Group)
 	switch {
 	case errors.Is(err, netscaler.ErrNoGroup) && app.Create != nil:
+		if v := app.Create.VServer; v != nil {
+			front, err := a.vservers.Of(v.Name)
+			if err = cmp.Or(err, sync.Makeable(app, front)); err != nil {
+				return examine.Fail(subject, err, "see show lb vserver "+v.Name)
+			}
+		}
 		return examine.Fine(subject, "there is none yet; create makes it")
 	case errors.Is(err, netscaler.ErrNoGroup):
 		return examine.Check{Subject: subject, State: examine.Failed,
@@ -224,15 +270,20 @@ func (p *poll) examine(ctx context.Context) {
 		p.checks = []examine.Check{{Subject: "apps", State: examine.Warning, Seen: "no app names it", Remedy: "remove it from the mapping"}}
 		return
 	}
-	rest := "apps " + strings.Join(p.apps(), ", ")
+	rest := strings.Join(p.apps(), ", ")
 	if p.source.Watch != nil {
-		rest += "; event stream"
+		rest += ", event stream"
 	}
 	if p.source.Examine != nil {
 		reachable := false
 		if p.checks, reachable = p.source.Examine(ctx, p.queries); !reachable {
-			p.checks = append(p.checks, examine.Not(rest, "the source cannot be reached"))
+			p.checks = append(p.checks, examine.Not(rest, "the source cannot be used"))
 			return
+		}
+		for i, c := range p.checks {
+			if c.Subject == examine.Watching && p.Watch {
+				p.checks[i].State = examine.Failed
+			}
 		}
 	}
 	limited, cancel := context.WithTimeoutCause(ctx, p.source.Timeout, fmt.Errorf("no answer within its timeout of %v", p.source.Timeout))
@@ -242,7 +293,15 @@ func (p *poll) examine(ctx context.Context) {
 		if limited.Err() != nil {
 			err = context.Cause(limited)
 		}
-		p.checks = append(p.checks, examine.Fail("answer", err, "see why the source answers so"), examine.Not(rest, "the source does not answer"))
+		subject := "answer"
+		switch {
+		case httpapi.HasCode(err, http.StatusUnauthorized):
+			subject = "log-in"
+		case httpapi.Forbidden(err) && has(p.checks, "rights", examine.Failed):
+			p.checks = append(p.checks, examine.Not(rest, "of the missing rights"))
+			return
+		}
+		p.checks = append(p.checks, examine.Fail(subject, err, "see what answers there, and why"), examine.Not(rest, "the source does not answer"))
 		return
 	}
 	p.answers = answers
@@ -251,14 +310,19 @@ func (p *poll) examine(ctx context.Context) {
 	}
 }
 
-// apps are the names of those that the source is asked about.
+// apps are those that the source is asked about.
 func (p *poll) apps() (names []string) {
 	for _, e := range p.entries {
-		if !slices.Contains(names, e.app.Name) {
-			names = append(names, e.app.Name)
+		if name := "app " + e.app.Name; !slices.Contains(names, name) {
+			names = append(names, name)
 		}
 	}
 	return names
+}
+
+// has says whether there is a check of a subject in a state.
+func has(checks []examine.Check, subject string, state examine.State) bool {
+	return slices.ContainsFunc(checks, func(c examine.Check) bool { return c.Subject == subject && c.State == state })
 }
 
 // connecting is how long an event stream may take to open.
@@ -286,6 +350,9 @@ func (p *poll) watch(ctx context.Context) examine.Check {
 	case err = <-ended:
 	case <-ctx.Done():
 	}
+	if httpapi.Forbidden(err) && (has(p.checks, examine.Watching, examine.Failed) || has(p.checks, examine.Watching, examine.Warning)) {
+		return examine.Not(subject, "of the missing rights")
+	}
 	if err == nil || ctx.Err() != nil {
 		err = fmt.Errorf("it did not open within %v", connecting)
 	}
@@ -299,7 +366,7 @@ func (p *poll) watch(ctx context.Context) examine.Check {
 // told are all checks of the source. own are the addresses of the NetScalers.
 func (p *poll) told(own map[netip.Addr]string) []examine.Check {
 	checks := p.checks
-	failed := slices.ContainsFunc(checks, func(c examine.Check) bool { return c.State == examine.Failed })
+	failed := has(checks, "rights", examine.Failed)
 	same := map[string]int{} // where it was said before, by what is said
 	var forbidden []string
 	for i, answer := range p.answers {
@@ -319,7 +386,7 @@ func (p *poll) told(own map[netip.Addr]string) []examine.Check {
 		checks = append(checks, check)
 	}
 	if len(forbidden) > 0 {
-		checks = append(checks, examine.Not("apps "+strings.Join(forbidden, ", "), "of the missing rights"))
+		checks = append(checks, examine.Not("app "+strings.Join(forbidden, ", "), "of the missing rights"))
 	}
 	return append(checks, p.stream...)
 }
@@ -332,12 +399,15 @@ func (p *poll) app(e entry, answer sources.Answer, own map[netip.Addr]string) (c
 	policy.Own = own
 	desired := sync.Union([]sync.From{from}, []sources.Answer{answer}, policy)
 	if doubt := desired.Doubt(); doubt != nil {
-		err := errors.New(strings.ReplaceAll(doubt.Error(), "source "+p.name+": ", ""))
-		remedy := "see the cluster manager; until it is sure, nothing is removed"
-		if errors.Is(doubt, sources.ErrAbsent) {
-			remedy = "correct the entry of the app in the mapping"
+		remedy := "correct it there, or the entry of the app in the mapping; until then nothing is removed"
+		lines := strings.Split(strings.ReplaceAll(doubt.Error(), "source "+p.name+": ", ""), "\n")
+		if answer.Doubt() == nil {
+			remedy = "correct the addresses there, or only in the mapping"
 		}
-		return examine.Fail(subject, err, remedy), doubt
+		if more := len(lines) - 2; more > 0 {
+			lines = append(lines[:2], fmt.Sprintf("%d more", more))
+		}
+		return examine.Fail(subject, errors.New(strings.Join(lines, "\n")), remedy), doubt
 	}
 	var ready, unsure []string
 	for _, endpoint := range desired.Endpoints {
