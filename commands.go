@@ -102,6 +102,15 @@ func (p *program) app() *cli.App {
 			Action: p.demo,
 		},
 		{
+			Name: "schema", Usage: "print the JSON Schema of the mapping file, for editors",
+			Action: p.schema,
+		},
+		{
+			Name: "completion", Usage: "print what makes a shell complete commands, options and the names of apps",
+			ArgsUsage: "bash|zsh|fish",
+			Action:    p.completion,
+		},
+		{
 			Name: "version", Usage: "print the version",
 			Action: func(*cli.Context) error { return p.version() },
 		},
@@ -113,8 +122,12 @@ func (p *program) app() *cli.App {
 		if len(c.Flags) > 0 {
 			c.UsageText += " [OPTIONS]"
 		}
+		if c.ArgsUsage != "" {
+			c.UsageText += " " + c.ArgsUsage
+		}
+		c.BashComplete = p.complete
 		c.Before = func(c *cli.Context) error {
-			if c.NArg() > 0 {
+			if c.NArg() > 0 && c.Command.ArgsUsage == "" {
 				return p.argument(c, c.Args().First())
 			}
 			return nil

@@ -239,7 +239,7 @@ func TestDistributionIsReproducible(t *testing.T) {
 	dir := t.TempDir()
 	files := unpack(t, built[0][name+".tar.gz"], dir)
 	for _, want := range []string{"LICENSE", "LICENSES-of-dependencies.txt", "README.md", "CHANGELOG.md", "nitrox",
-		"man/nitrox.1", "completion/nitrox.bash", "completion/_nitrox", "docs/mapping.md", "examples/quickstart/nitrox.yaml"} {
+		"man/nitrox.1", "completion/nitrox.bash", "completion/_nitrox", "completion/nitrox.fish", "docs/mapping.md", "examples/quickstart/nitrox.yaml"} {
 		if !slices.Contains(files, name+"/"+want) {
 			t.Errorf("%s is not in the archive", want)
 		}
@@ -403,5 +403,37 @@ func TestReplicasAreNotOpenToAll(t *testing.T) {
 		t.Errorf("it lets too many in: %v", s.Ingress)
 	case len(s.Ingress[0].Ports) != 1 || s.Ingress[0].Ports[0].Port != pod.Spec.Containers[0].Ports[0].Name:
 		t.Errorf("it is about the ports %v, and the pod has %v", s.Ingress[0].Ports, pod.Spec.Containers[0].Ports)
+	}
+}
+
+// The mapping that the pods run is a file that validate reads.
+func TestTheMappingInKubernetesIsAFile(t *testing.T) {
+	var k struct {
+		ConfigMapGenerator []struct {
+			Name, Namespace string
+			Files           []string
+			Options         struct {
+				DisableNameSuffixHash bool `yaml:"disableNameSuffixHash"`
+			}
+		} `yaml:"configMapGenerator"`
+	}
+	dir := "examples/kubernetes/"
+	if err := yaml.Unmarshal([]byte(readFile(t, dir+"base/kustomization.yaml")), &k); err != nil {
+		t.Fatal(err)
+	}
+	if len(k.ConfigMapGenerator) != 1 || k.ConfigMapGenerator[0].Name != "nitrox" || !slices.Equal(k.ConfigMapGenerator[0].Files, []string{"nitrox.yaml"}) || !k.ConfigMapGenerator[0].Options.DisableNameSuffixHash {
+		t.Errorf("the ConfigMap is not made of nitrox.yaml under its own name: %+v", k)
+	}
+	for _, pods := range []string{"loop/deployment.yaml", "cronjob/cronjob.yaml", "replicas/deployment.yaml"} {
+		text := readFile(t, dir+pods)
+		for _, want := range []string{"/etc/nitrox/nitrox.yaml", "configMap: {name: nitrox}", "mountPath: /etc/nitrox,", "mountPath: /etc/netscaler,"} {
+			if !strings.Contains(text, want) {
+				t.Errorf("%s has no %s", pods, want)
+			}
+		}
+	}
+	var out, log bytes.Buffer
+	if code := run(t.Context(), []string{"nitrox", "validate", "--config", dir + "base/nitrox.yaml"}, &out, &log, func(string) (string, bool) { return "", false }); code != 0 {
+		t.Errorf("validate: %d\n%s%s", code, &out, &log)
 	}
 }

@@ -16,6 +16,9 @@ type KeyError struct {
 func (e *KeyError) Error() string { return fmt.Sprintf("%s: %v", e.Key, e.Err) }
 func (e *KeyError) Unwrap() error { return e.Err }
 
+// Word is implemented by named strings that are one of a few words.
+type Word interface{ Words() []string }
+
 // Problems are what a [Checker] finds: of each key what is wrong with it.
 type Problems []error
 

@@ -32,6 +32,7 @@ var documents = map[string]string{
 	"docs/release/nitrox.1":    "man/nitrox.1",
 	"docs/release/nitrox.bash": "completion/nitrox.bash",
 	"docs/release/_nitrox":     "completion/_nitrox",
+	"docs/release/nitrox.fish": "completion/nitrox.fish",
 }
 
 func main() {

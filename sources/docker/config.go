@@ -80,7 +80,7 @@ func (c Config) Check() error {
 	if c.CAFile != "" && len(c.CertificateSHA256) > 0 {
 		problems.Add("certificate_sha256", "it takes the place of ca_file; remove one of the two")
 	}
-	if !slices.Contains([]Kind{"", Swarm, Classic, Engine}, c.Kind) {
+	if c.Kind != "" && !slices.Contains(c.Kind.Words(), string(c.Kind)) {
 		problems.Add("kind", "%q is not swarm, classic or engine", c.Kind)
 	}
 	if c.Kind == Engine && len(c.Hosts) > 1 {

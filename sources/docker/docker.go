@@ -33,6 +33,9 @@ const (
 	Engine Kind = "engine"
 )
 
+// Words implements [sources.Word].
+func (Kind) Words() []string { return []string{string(Swarm), string(Classic), string(Engine)} }
+
 // Source is a swarm or an engine. It implements [sources.Source]
 // and [sources.Watcher].
 type Source struct {

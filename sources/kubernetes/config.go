@@ -48,6 +48,9 @@ const (
 	ExternalIP AddressType = "ExternalIP"
 )
 
+// Words implements [sources.Word].
+func (AddressType) Words() []string { return []string{string(InternalIP), string(ExternalIP)} }
+
 // Check implements [sources.Checker].
 func (c Config) Check() error {
 	var problems sources.Problems
@@ -128,6 +131,11 @@ const (
 	LoadBalancer Address = "load_balancer"
 )
 
+// Words implements [sources.Word].
+func (Address) Words() []string {
+	return []string{string(NodePort), string(PodIP), string(HostPort), string(LoadBalancer)}
+}
+
 // Nodes are the nodes that are bound by their node port.
 type Nodes string
 
@@ -140,6 +148,9 @@ const (
 	AllNodes Nodes = "all"
 )
 
+// Words implements [sources.Word].
+func (Nodes) Words() []string { return []string{string(WithPods), string(AllNodes)} }
+
 // Family is a family of IP addresses.
 type Family string
 
@@ -148,6 +159,9 @@ const (
 	IPv4 Family = "ipv4"
 	IPv6 Family = "ipv6"
 )
+
+// Words implements [sources.Word].
+func (Family) Words() []string { return []string{string(IPv4), string(IPv6)} }
 
 // Check implements [sources.Checker].
 func (q Query) Check() error {
@@ -162,16 +176,16 @@ func (q Query) Check() error {
 	} else if !ok && name != "" && len(validation.IsDNS1123Label(name)) > 0 {
 		problems.Add("port", "%q is neither the number nor the name of a port of a service", name)
 	}
-	if !slices.Contains([]Address{"", NodePort, PodIP, HostPort, LoadBalancer}, q.Address) {
+	if q.Address != "" && !slices.Contains(q.Address.Words(), string(q.Address)) {
 		problems.Add("address", "%q is not node_port, pod_ip, host_port or load_balancer", q.Address)
 	}
 	switch {
-	case !slices.Contains([]Nodes{"", WithPods, AllNodes}, q.Nodes):
+	case q.Nodes != "" && !slices.Contains(q.Nodes.Words(), string(q.Nodes)):
 		problems.Add("nodes", "%q is neither with_pods nor all", q.Nodes)
 	case q.Nodes != "" && q.address() != NodePort:
 		problems.Add("nodes", "it only applies to address: node_port")
 	}
-	if !slices.Contains([]Family{"", IPv4, IPv6}, q.Family) {
+	if q.Family != "" && !slices.Contains(q.Family.Words(), string(q.Family)) {
 		problems.Add("family", "%q is neither ipv4 nor ipv6", q.Family)
 	}
 	checkNodes(&problems, q.NodeAddress, q.NodeSelector)

@@ -54,7 +54,8 @@ const (
 	empty absent = "empty"
 )
 
-func (a absent) Check() error { return oneOf(a, doubt, empty) }
+func (absent) Words() []string { return []string{string(doubt), string(empty)} }
+func (a absent) Check() error  { return oneOf(a) }
 
 func (p *policyKeys) Check() error {
 	if p.Drain%time.Second != 0 {
@@ -294,4 +295,21 @@ func (d *decoder) claim(o *object, shown string, app sync.App, defs *definitions
 			defs.caseless[c] = claimant{shown, app.Group, n.Line}
 		}
 	}
+}
+
+// AppNames are the names of the apps of a mapping file, whatever is wrong with it;
+// none if it cannot be read.
+func AppNames(file string) (names []string) {
+	text, err := read(file)
+	if err != nil {
+		return nil // which loading it says
+	}
+	var m struct{ Apps []struct{ Name string } }
+	_ = yaml.Unmarshal(text, &m) // as far as it goes
+	for _, app := range m.Apps {
+		if app.Name != "" {
+			names = append(names, app.Name)
+		}
+	}
+	return names
 }

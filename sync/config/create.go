@@ -52,7 +52,8 @@ const (
 	desiredState autoscale = "API"
 )
 
-func (a autoscale) Check() error { return oneOf(a, ordinary, desiredState) }
+func (autoscale) Words() []string { return []string{string(ordinary), string(desiredState)} }
+func (a autoscale) Check() error  { return oneOf(a) }
 
 func (k *vserverKeys) Check() error {
 	var errs []error

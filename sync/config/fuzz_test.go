@@ -25,6 +25,7 @@ func FuzzLoad(f *testing.F) {
 			f.Add(text)
 		}
 	}
+	schema := schemaOf(f, kinds)
 	f.Fuzz(func(t *testing.T, text []byte) {
 		file := filepath.Join(t.TempDir(), "nitrox.yaml")
 		if err := os.WriteFile(file, text, 0o600); err != nil {
@@ -32,6 +33,9 @@ func FuzzLoad(f *testing.F) {
 		}
 		m, err := config.Load(file, kinds, lookup)
 		if err == nil {
+			if err := schema.Validate(asJSON(t, text)); err != nil {
+				t.Errorf("the schema refuses what Load takes: %v", err)
+			}
 			if len(m.NetScalers) == 0 || len(m.Sources) == 0 || len(m.Apps) == 0 {
 				t.Errorf("an accepted file has nothing to do: %+v", m)
 			}

@@ -42,7 +42,8 @@ const (
 	never    save = "never"
 )
 
-func (s save) Check() error { return oneOf(s, onChange, never) }
+func (save) Words() []string { return []string{string(onChange), string(never)} }
+func (s save) Check() error  { return oneOf(s) }
 
 func (k *netscalerKeys) Check() error {
 	if k.Timeout == 0 {
@@ -54,14 +55,14 @@ func (k *netscalerKeys) Check() error {
 	return nil
 }
 
-func oneOf[S ~string](text S, known ...S) error {
-	words := names(known, func(s S) string { return string(s) })
-	for _, w := range known {
-		if text == w {
-			return nil
-		}
+func oneOf[W interface {
+	~string
+	sources.Word
+}](text W) error {
+	if words := text.Words(); !slices.Contains(words, string(text)) {
+		return fmt.Errorf("%q is not %s", string(text), or(words))
 	}
-	return fmt.Errorf("%q is not %s", string(text), or(words))
+	return nil
 }
 
 // appliance is a NetScaler that an app may name.

@@ -113,7 +113,7 @@ func (w *writes) begin(n *nitrox, name string) *replica {
 			}
 		}
 	}
-	if err := yaml.Unmarshal([]byte(read(n.t, filepath.Join(examples, "replicas", "deployment.yaml"))), &deployment); err != nil || deployment.Spec.Replicas != 2 {
+	if err := yaml.Unmarshal([]byte(read(n.t, filepath.Join("../..", examples, "replicas", "deployment.yaml"))), &deployment); err != nil || deployment.Spec.Replicas != 2 {
 		n.t.Fatalf("the example's Deployment: %v, %d replicas", err, deployment.Spec.Replicas)
 	}
 	mapping := name + ".yaml"
