@@ -410,6 +410,25 @@ func TestDoctorOfAHealthySetup(t *testing.T) {
 	}
 }
 
+// The same as JSON, which says all that the text says.
+func TestDoctorInJSON(t *testing.T) {
+	t.Parallel()
+	s := newSetup(t)
+	s.edit("service_group: sg-account", "service_group: sg-acount")
+	s.files["marathon-pw"] = "of-nobody-x3"
+	s.args = []string{"--output", "json"}
+	code, report := s.examine()
+	if failed := checks(t, report, "failed"); code != 1 || !slices.Equal(failed, []string{"edge service group sg-acount (app account)", "dcos log-in"}) {
+		t.Errorf("exit code %d, failed %q\n%s", code, failed, report)
+	}
+	if not := checks(t, report, "not checked"); !slices.Equal(not, []string{"dcos app web, event stream"}) {
+		t.Errorf("not checked: %q", not)
+	}
+	if !strings.Contains(report, `"add system cmdPolicy nitrox-show ALLOW \"^show (serviceGroup|server)( |$)\""`) {
+		t.Error("no policy to copy")
+	}
+}
+
 // Set-ups that are broken in one way: of each it is told what is wrong, and of
 // nothing else. want are the checks that fail, warn those with a warning.
 var brokenSetups = []struct {

@@ -173,7 +173,7 @@ func (c *Client) examineFeature(ctx context.Context) []examine.Check {
 // untold is what may not be read, which a run does without.
 func untold(subject string, err error) examine.Check {
 	if NotAuthorized(err) {
-		return examine.Check{Subject: subject, State: examine.Note, Seen: "not told: the user may not ask for it, and a run does not"}
+		return examine.Check{Subject: subject, State: examine.Note, Seen: "not told, as the user may not read it; a run does not need to"}
 	}
 	return examine.Bad(examine.Note, subject, fmt.Errorf("not told: %w", err), "")
 }
@@ -213,7 +213,7 @@ type grant struct {
 const longest = 200
 
 // grants are the smallest policies for a use. Proven with the simulator's by
-// TestSmallestPolicySuffices.
+// TestPrintedPolicySuffices.
 func (c *Client) grants(use Use) []grant {
 	groups := slices.Compact(slices.Sorted(slices.Values(use.Groups)))
 	plainName := regexp.MustCompile(`^[A-Za-z0-9_.-]+$`)
