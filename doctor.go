@@ -87,7 +87,7 @@ func (p *program) proxies() (all []examine.Check) {
 		if text == "" {
 			continue
 		}
-		where := "what is no URL"
+		where := "not a URL"
 		if u, err := url.Parse(text); err == nil && u.Host != "" {
 			where = u.Scheme + "://" + u.Host
 		}

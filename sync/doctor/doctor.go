@@ -174,7 +174,7 @@ func (a *appliance) examine(ctx context.Context) {
 	}
 	if a.trouble != nil {
 		a.usable = false
-		a.checks = append(a.checks, examine.Fail("service groups", a.trouble, "see the rights of the user"))
+		a.checks = append(a.checks, examine.Fail("service groups", a.trouble, "see show serviceGroup, as the same user"))
 	}
 }
 
