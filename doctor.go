@@ -38,7 +38,8 @@ func (p *program) doctor(c *cli.Context) error {
 	}
 	ctx, stop := untilHungUp(c.Context)
 	defer stop()
-	report = append(report, doctor.Examine(ctx, examined(m), doctor.Options{Watch: c.Bool("watch")})...)
+	options := doctor.Options{Watch: c.Bool("watch"), Remarks: map[string]*doctor.Remarks{}}
+	report = append(report, doctor.Examine(ctx, examined(m, options), options)...)
 	if report.Failed() {
 		p.code = sync.ExitFailed
 	}
@@ -105,7 +106,7 @@ func (p *program) proxies() (all []examine.Check) {
 }
 
 // examined is what can be examined of a mapping: of one with problems, the rest.
-func examined(m *config.Mapping) *sync.Syncer {
+func examined(m *config.Mapping, o doctor.Options) *sync.Syncer {
 	s := &sync.Syncer{Sources: map[string]sync.Source{}, NetScalers: map[string]*sync.NetScaler{}}
 	for name, source := range m.Sources {
 		if source.Poll != nil {
@@ -113,7 +114,8 @@ func examined(m *config.Mapping) *sync.Syncer {
 		}
 	}
 	for name, n := range m.NetScalers {
-		n.Config.ReadOnly, n.Config.Log = true, slog.New(slog.DiscardHandler)
+		o.Remarks[name] = &doctor.Remarks{}
+		n.Config.ReadOnly, n.Config.Log = true, slog.New(o.Remarks[name])
 		if client, err := netscaler.Open(n.Config); err == nil { // else it is a problem of the mapping
 			s.NetScalers[name] = &sync.NetScaler{Client: client, Partition: n.Config.Partition, Save: n.Save}
 		}

@@ -159,11 +159,14 @@ func (c *Client) examineVersion(ctx context.Context, use Use) []examine.Check {
 
 func (c *Client) examineFeature(ctx context.Context) []examine.Check {
 	const subject = "feature LB"
-	all, err := rows[struct{ Feature []string }](ctx, c, "nsfeature", "")
+	all, err := rows[struct {
+		Feature []string
+		LB      *bool
+	}](ctx, c, "nsfeature", "")
 	switch {
-	case err != nil || len(all) == 0:
+	case err != nil || len(all) == 0 || all[0].Feature == nil && all[0].LB == nil:
 		return []examine.Check{untold(subject, cmp.Or(err, errNameless))}
-	case slices.ContainsFunc(all[0].Feature, func(f string) bool { return strings.EqualFold(f, "LB") }):
+	case all[0].LB != nil && *all[0].LB, slices.ContainsFunc(all[0].Feature, func(f string) bool { return strings.EqualFold(f, "LB") }):
 		return []examine.Check{examine.Fine(subject, "enabled")}
 	}
 	return []examine.Check{{Subject: subject, State: examine.Failed,

@@ -239,7 +239,7 @@ func certificate(c *x509.Certificate, keys trust.Keys) Check {
 	if len(names) == 0 {
 		names = []string{"no name"}
 	}
-	check := Fine("TLS", fmt.Sprintf("the certificate is trusted, for %s, until %s; its SHA-256 fingerprint is %s",
+	check := Fine("TLS", fmt.Sprintf("accepted, with a certificate for %s until %s; its SHA-256 fingerprint is %s",
 		strings.Join(names[:min(len(names), 3)], ", "), c.NotAfter.UTC().Format(time.DateOnly), trust.Of(c)))
 	if left := time.Until(c.NotAfter); left < renewal && left > 0 {
 		check.State, check.Remedy = Warning, fmt.Sprintf("replace it: it ends in %d hours", int(left.Hours()))

@@ -85,9 +85,12 @@ func examineRights(ctx context.Context, c *client, queries []Query) (all []exami
 			return []examine.Check{{Subject: "log-in", State: examine.Failed,
 				Seen: "401 Unauthorized: the credentials are missing, expired or another cluster's", Remedy: c.Renew()}}, false
 		}
+		if err != nil && !errors.As(err, new(*httpapi.StatusError)) {
+			return nil, true // there was no answer, as the poll will tell
+		}
 		if err != nil {
 			return []examine.Check{{Subject: subject, State: examine.Note, Seen: fmt.Sprintf("not told: %v", err),
-				Remedy: "compare those of the account with these", Copy: roles(needed)}}, true
+				Remedy: "compare those of the account with the roles below", Copy: roles(needed)}}, true
 		}
 	}
 	var lacks, unwatched []string

@@ -7,6 +7,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"maps"
 	"net/http"
 	"net/netip"
@@ -50,6 +51,39 @@ func (r Report) count(state examine.State) (n int) {
 type Options struct {
 	// Watch: runs are to follow events, so that what these need is missed.
 	Watch bool
+	// Remarks are what the clients log, by NetScaler.
+	Remarks map[string]*Remarks
+}
+
+// Remarks keeps the warnings of a log, as a client writes them of a build that lacks
+// something.
+type Remarks struct {
+	mu  gosync.Mutex
+	all []examine.Check
+}
+
+var _ slog.Handler = (*Remarks)(nil)
+
+// WithAttrs and WithGroup are those of [slog.Handler]; what they give does not matter.
+func (r *Remarks) WithAttrs([]slog.Attr) slog.Handler { return r }
+func (r *Remarks) WithGroup(string) slog.Handler      { return r }
+
+// Enabled is that of [slog.Handler].
+func (r *Remarks) Enabled(_ context.Context, level slog.Level) bool { return level >= slog.LevelWarn }
+
+// Handle keeps a warning.
+func (r *Remarks) Handle(_ context.Context, record slog.Record) error {
+	text := record.Message
+	record.Attrs(func(a slog.Attr) bool {
+		if a.Key == "error" {
+			text += ": " + a.Value.String()
+		}
+		return true
+	})
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.all = append(r.all, examine.Bad(examine.Warning, "build", errors.New(text), "see docs/operate.md, which explains what is logged"))
+	return nil
 }
 
 // Examine looks at everything that the syncer's apps need, all at a time. The
@@ -89,10 +123,15 @@ func Examine(ctx context.Context, s *sync.Syncer, o Options) (report Report) {
 			}
 		}
 		a.refused()
+		if r := o.Remarks[name]; r != nil {
+			a.checks = append(a.checks, r.all...)
+		}
 		report = append(report, Section{"netscaler " + name, a.checks})
 	}
 	for _, name := range slices.Sorted(maps.Keys(polled)) {
-		report = append(report, Section{"source " + name, polled[name].told(own)})
+		if checks := polled[name].told(own); len(checks) > 0 { // else no app needs it, as the mapping is told
+			report = append(report, Section{"source " + name, checks})
+		}
 	}
 	return report
 }
@@ -267,7 +306,6 @@ type poll struct {
 
 func (p *poll) examine(ctx context.Context) {
 	if len(p.queries) == 0 {
-		p.checks = []examine.Check{{Subject: "apps", State: examine.Warning, Seen: "no app names it", Remedy: "remove it from the mapping"}}
 		return
 	}
 	rest := strings.Join(p.apps(), ", ")
@@ -427,6 +465,8 @@ func (p *poll) app(e entry, answer sources.Answer, own map[netip.Addr]string) (c
 	case len(unsure) > 0:
 		return examine.Check{Subject: subject, State: examine.Warning, Seen: "no endpoint is known to be healthy: " + first(unsure),
 			Remedy: "see why their health is not known; until it is, none is added"}, nil
+	case errors.Is(answer.Doubt(), sources.ErrAbsent):
+		return examine.Fine(subject, "it is absent, which absent: empty allows"), nil
 	case e.app.Policy.AllowEmpty && len(out) == 0:
 		return examine.Fine(subject, "it has no endpoint, which allow_empty allows"), nil
 	case len(out) > 0:
