@@ -17,7 +17,8 @@ import (
 )
 
 const exitCodes = `Exit codes: 0, all is done; 1, something failed, and the rest was done; 2, see --exit-code;
-3, nothing failed, and removals were held back because they look like a mistake.`
+3, nothing failed, and removals were held back because they look like a mistake;
+4, sync --plan: nothing was done, because something else would have been.`
 
 // app is the commands and their options.
 func (p *program) app() *cli.App {
@@ -52,6 +53,8 @@ func (p *program) app() *cli.App {
 				&cli.BoolFlag{DisableDefaultText: true, Name: "dry-run", Usage: "print what would be done, and change nothing"},
 				&cli.GenericFlag{Name: "wait", Value: &p.wait,
 					Usage: "wait until no member is draining, and unbind those that have drained; `[=BOUND]`, as in --wait=2m, limits the wait"},
+				&cli.GenericFlag{Name: "plan", Value: new(fileFlag),
+					Usage: "do what the plan in `FILE` says, which plan --out wrote, or nothing at all if anything else is to be done now"},
 				&cli.StringSliceFlag{Name: "force", Usage: "in this run, do not hold back removals from the app `NAME`, however many (repeatable)"}),
 			Action: func(c *cli.Context) error { return p.sync(c, c.Bool("dry-run")) },
 		},
@@ -59,6 +62,7 @@ func (p *program) app() *cli.App {
 			Name: "plan", Usage: "print what sync would do, and change nothing: the same as sync --dry-run",
 			Description: exitCodes,
 			Flags: append(passFlags(),
+				&cli.GenericFlag{Name: "out", Value: new(fileFlag), Usage: "also write the plan to `FILE`, for sync --plan"},
 				&cli.StringSliceFlag{Name: "force", Usage: "do not hold back removals from the app `NAME`, however many (repeatable)"}),
 			Action: func(c *cli.Context) error { return p.sync(c, true) },
 		},

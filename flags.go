@@ -62,6 +62,7 @@ func passFlags() []cli.Flag {
 // check finds what is wrong with the options by themselves and together.
 func (j *job) check() error {
 	known := false
+	approved := j.options.IsSet("plan")
 	j.report, known = sync.Reports[j.options.String("output")]
 	loops := j.options.IsSet("loop")
 	switch {
@@ -69,6 +70,12 @@ func (j *job) check() error {
 		return unknown("output", j.options.String("output"), []string{"text", "json", "nscli"})
 	case loops && j.options.Duration("loop") < time.Second:
 		return fmt.Errorf("--loop %v is too short; an interval of at least 1s is needed", j.options.Duration("loop"))
+	case approved && (loops || j.dryRun || j.wait.given):
+		return errors.New("--plan is for one pass that makes changes: it cannot be combined with --loop, --wait or --dry-run")
+	case approved && (j.options.IsSet("app") || j.options.IsSet("force")):
+		return errors.New("--plan: the plan says which apps it is of, and what it forces: remove --app and --force")
+	case loops && j.options.IsSet("out"):
+		return errors.New("--out is for one plan: it cannot be combined with --loop")
 	case loops && j.wait.given:
 		return errors.New("--wait is for one run: a loop unbinds drained members anyway")
 	case j.dryRun && j.wait.given:

@@ -35,12 +35,12 @@ func (j *job) open() (*sync.Syncer, error) {
 		}
 	}
 	j.warned = m.Warnings
-	if err := knownApps(m.Apps, slices.Concat(j.options.StringSlice("app"), j.options.StringSlice("force"))); err != nil {
+	if err := knownApps(m.Apps, slices.Concat(j.apps, j.force)); err != nil {
 		return nil, err
 	}
 	s := &sync.Syncer{Sources: m.Sources, Apps: m.Apps, NetScalers: map[string]*sync.NetScaler{}, Lookup: net.DefaultResolver.LookupNetIP}
 	for i := range s.Apps {
-		s.Apps[i].Policy.Forced = slices.Contains(j.options.StringSlice("force"), s.Apps[i].Name)
+		s.Apps[i].Policy.Forced = slices.Contains(j.force, s.Apps[i].Name)
 	}
 	if j.line != nil {
 		s.Progress = j.line.step

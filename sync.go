@@ -22,6 +22,8 @@ type job struct {
 	options  *cli.Context
 	dryRun   bool
 	apps     []string // nil: all
+	force    []string
+	approved *sync.Approval // sync --plan: what may be done; nil: everything
 	report   sync.Report
 	observer *observe.Observer
 	leading  *lease.Lease // nil: there is but one
@@ -71,6 +73,12 @@ func (p *program) sync(c *cli.Context, dryRun bool) error {
 	if c.IsSet("app") {
 		j.apps = c.StringSlice("app")
 	}
+	j.force = c.StringSlice("force")
+	if c.IsSet("plan") {
+		if err := j.readPlan(); err != nil {
+			return err
+		}
+	}
 	if c.String("output") == "text" && p.colour() {
 		j.report = sync.Coloured(j.report)
 	}
@@ -103,7 +111,14 @@ func (p *program) sync(c *cli.Context, dryRun bool) error {
 	default:
 		limited, cancel := sync.WithDeadline(ctx)
 		defer cancel()
-		j.tell(ctx, j.pass(limited, s, j.apps))
+		if j.approved != nil && !j.asApproved(limited, s) {
+			break
+		}
+		r := j.pass(limited, s, j.apps)
+		j.tell(ctx, r)
+		if c.IsSet("out") {
+			j.writePlan(r)
+		}
 	}
 	j.end(ctx, s)
 	return nil

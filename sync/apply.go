@@ -26,6 +26,10 @@ func (v *visit) apply(ctx context.Context, outcomes []*Outcome) {
 		if o.Err != nil || o.App.Policy.Paused {
 			continue
 		}
+		if !v.approved(o) {
+			o.Err = ErrNotApproved
+			continue
+		}
 		o.Done = make([]Done, len(o.Plan.Changes))
 		for i := range o.Plan.Changes {
 			o.Done[i] = Done{Change: &o.Plan.Changes[i], Err: errNotReached}

@@ -109,7 +109,7 @@ func (o Outcome) Idle() string {
 	return "its members are leaving"
 }
 
-// The exit codes. A pass ends with the first that fits, in the order 1, 3, 2, 0.
+// The exit codes. A pass ends with the first that fits, in the order 4, 1, 3, 2, 0.
 const (
 	// ExitInStep: all that is Nitrox's to do is done, or a dry run finished. That
 	// a group does not serve because of what somebody else disabled, or because
@@ -118,12 +118,16 @@ const (
 	ExitFailed = 1 // something failed; what could be served was served
 	ExitDrift  = 2 // --exit-code, and a dry run found changes
 	ExitHeld   = 3 // nothing failed, and a guard held a change
+	ExitOther  = 4 // sync --plan: what is to be done is not what was approved
 )
 
 // Exit is the exit code of the pass; drift says whether changes that a dry run
 // found count.
 func (r Result) Exit(drift bool) int {
 	code := ExitInStep
+	if slices.ContainsFunc(r.Outcomes, func(o Outcome) bool { return errors.Is(o.Err, ErrNotApproved) }) {
+		return ExitOther
+	}
 	for _, o := range r.Outcomes {
 		switch o.Status() {
 		case Failed:

@@ -20,6 +20,9 @@ type Syncer struct {
 	// Lookup finds the addresses of a name in a NetScaler's URL, so that they are
 	// never bound; nil: names are not looked up.
 	Lookup func(ctx context.Context, network, host string) ([]netip.Addr, error)
+	// Approved is the plan outside which nothing may be changed; nil: any plan may be
+	// carried out.
+	Approved *Approval
 	// Progress is called for each step of a pass when it begins and ends, by whichever
 	// goroutine takes it; nil: nobody watches.
 	Progress func(Step)

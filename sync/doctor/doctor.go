@@ -73,16 +73,17 @@ func (r *Remarks) Enabled(_ context.Context, level slog.Level) bool { return lev
 
 // Handle keeps a warning.
 func (r *Remarks) Handle(_ context.Context, record slog.Record) error {
-	text := record.Message
+	seen, remedy, _ := strings.Cut(record.Message, "; ")
 	record.Attrs(func(a slog.Attr) bool {
 		if a.Key == "error" {
-			text += ": " + a.Value.String()
+			seen += ": " + a.Value.String()
 		}
 		return true
 	})
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.all = append(r.all, examine.Bad(examine.Warning, "build", errors.New(text), "see docs/operate.md, which explains what is logged"))
+	r.all = append(r.all, examine.Check{Subject: "build", State: examine.Warning, Seen: seen,
+		Remedy: cmp.Or(remedy, "a run does without; docs/operate.md explains it")})
 	return nil
 }
 

@@ -6,7 +6,6 @@ import (
 	"io"
 	"io/fs"
 	"os"
-	"path/filepath"
 	"slices"
 	"strings"
 	stdsync "sync"
@@ -15,6 +14,8 @@ import (
 	dto "github.com/prometheus/client_model/go"
 	"github.com/prometheus/common/expfmt"
 	"github.com/prometheus/common/model"
+
+	"nitrox/sources/textfile"
 )
 
 // metricsFiles are the files that are written, by one at a time.
@@ -57,32 +58,7 @@ func (o *Observer) writeMetrics(path string) error {
 			return err
 		}
 	}
-	return replace(path, b.String())
-}
-
-// replace puts a file with this text in the place of path.
-func replace(path, text string) (err error) {
-	// The dot and the ending keep the collector from reading it half written.
-	f, err := os.CreateTemp(filepath.Dir(path), "."+filepath.Base(path)+".*.tmp")
-	if err != nil {
-		return err
-	}
-	defer func() {
-		if err != nil {
-			err = errors.Join(err, os.Remove(f.Name()))
-		}
-	}()
-	_, err = f.WriteString(text)
-	if err == nil {
-		err = f.Chmod(0o644)
-	}
-	if err == nil {
-		err = f.Sync()
-	}
-	if err = errors.Join(err, f.Close()); err != nil {
-		return err
-	}
-	return os.Rename(f.Name(), path)
+	return textfile.Replace(path, b.String())
 }
 
 // maxFile is the size of the largest metrics file that is read: 1,000 apps on
