@@ -57,7 +57,8 @@ func mappingChecks(m *config.Mapping, problems config.Problems) (all []examine.C
 		all = append(all, examine.Fail(lineOf(problem), errors.New(problem.Message), "correct the mapping"))
 	}
 	if len(problems) == 0 {
-		all = append(all, examine.Fine("file", fmt.Sprintf("apps: %d, sources: %d, NetScalers: %d", len(m.Apps), len(m.Sources), len(m.NetScalers))))
+		all = append(all, examine.Fine("file",
+			fmt.Sprintf("apps: %d, sources: %d, NetScalers: %d", len(m.Apps), len(m.Sources), len(m.NetScalers))))
 	} else {
 		all = append(all, examine.Not("what the mapping says there", "of these problems"))
 	}
@@ -67,7 +68,8 @@ func mappingChecks(m *config.Mapping, problems config.Problems) (all []examine.C
 		all = append(all, examine.Bad(examine.Warning, lineOf(w), errors.New(w.Message), "see docs/mapping.md"))
 	}
 	for _, name := range slices.Sorted(maps.Keys(m.NetScalers)) { // also of one that is this machine
-		if err := sources.OpenToOthers(sources.Path(m.NetScalers[name].Config.Password.File())); err != nil && !said["password_file: "+err.Error()] {
+		file := sources.Path(m.NetScalers[name].Config.Password.File())
+		if err := sources.OpenToOthers(file); err != nil && !said["password_file: "+err.Error()] {
 			all = append(all, examine.Bad(examine.Warning, "password_file of "+name, err, ""))
 		}
 	}

@@ -52,7 +52,8 @@ func (c *Client) Examine(ctx context.Context, use Use) (checks []examine.Check, 
 		case errors.As(err, new(unwritable)):
 			subject, remedy, because = "HA role", "give the URLs of both nodes", "no node is the primary"
 		case errors.As(err, new(partitionError)):
-			subject, remedy, because = "partition "+c.cfg.Partition, "correct its name, or allow the user to switch to it", "the partition cannot be used"
+			subject, because = "partition "+c.cfg.Partition, "the partition cannot be used"
+			remedy = "correct its name, or allow the user to switch to it"
 		}
 		return append(checks, examine.Fail(subject, err, remedy), examine.Not(rest, because)), false
 	}
@@ -106,7 +107,7 @@ func (c *Client) examineRole(ctx context.Context) ([]examine.Check, error) {
 			printable(fmt.Sprintf("%s, %s, synchronisation %s", text(n.State), text(n.HAStatus), text(n.HASync))))
 		if !is(plain(n.HAStatus), "UP") || !is(plain(n.State), "Secondary") || strings.Contains(strings.ToUpper(text(n.HASync)), "FAIL") {
 			peer.State, peer.Remedy = examine.Warning, "see show HA node on both; until the peer is well, a failover serves what it last had"
-		} else if host := c.cfg.hosts(); !c.pair() && !c.cfg.Instance.IsValid() && net.ParseIP(host[0]) != nil && !slices.Contains(host, text(n.IPAddress)) {
+		} else if !c.pair() && !c.cfg.Instance.IsValid() && net.ParseIP(c.cfg.hosts()[0]) != nil {
 			peer.Remedy = "if url is the address of one node, give both in urls: after a failover only the other may be written"
 		}
 		checks = append(checks, peer)

@@ -33,7 +33,8 @@ func (s *Source) Examine(ctx context.Context, _ []Query) ([]examine.Check, bool)
 		}
 		transport := h.transport(tls)
 		defer transport.CloseIdleConnections()
-		servers = append(servers, examine.Server{URL: u.String(), Transport: transport, Keys: httpapi.Keys("ca_file", "server_name"), Socket: socket})
+		servers = append(servers, examine.Server{URL: u.String(), Socket: socket, Transport: transport,
+			Keys: httpapi.Keys("ca_file", "server_name")})
 	}
 	return examine.Servers(ctx, servers)
 }

@@ -1,6 +1,7 @@
 package examine
 
 import (
+	"cmp"
 	"context"
 	"crypto/tls"
 	"crypto/x509"
@@ -157,20 +158,20 @@ func (s *sight) checks(u *url.URL, socket, proxy string, keys trust.Keys, err er
 		seen := "requests go through " + proxy
 		remedy := "if it is not to be used, add " + u.Hostname() + " to NO_PROXY"
 		if s.at == "" || strings.Contains(fmt.Sprint(err), "the proxy ") || strings.Contains(fmt.Sprint(err), "proxyconnect") {
-			return append(all, Check{Subject: "proxy", State: Failed, Seen: fmt.Sprintf("%s: %s", seen, cut(err)), Remedy: remedy})
+			return append(all, Fail("proxy", fmt.Errorf("%s: %w", seen, err), remedy))
 		}
 		all = append(all, Check{Subject: "proxy", State: Note, Seen: seen, Remedy: remedy})
 		port = "port of the proxy"
 	}
 	if s.name != "" {
 		if s.unknown != nil {
-			return append(all, bad("name "+s.name, s.unknown, or(advice, "correct the host, or the resolver of this machine")))
+			return append(all, Fail("name "+s.name, s.unknown, cmp.Or(advice, "correct the host, or the resolver of this machine")))
 		}
 		all = append(all, Fine("name "+s.name, strings.Join(s.addrs, ", ")))
 	}
 	switch {
 	case s.at == "" && err != nil:
-		return append(all, bad(port, cause(s.closed, err), or(advice, closed(cause(s.closed, err)))))
+		return append(all, Fail(port, cause(s.closed, err), cmp.Or(advice, closed(cause(s.closed, err)))))
 	case socket != "":
 		all = append(all, Fine(port, "answers"))
 	case s.at != "":
@@ -178,34 +179,16 @@ func (s *sight) checks(u *url.URL, socket, proxy string, keys trust.Keys, err er
 	}
 	if u.Scheme == "https" {
 		if s.secure == nil && err != nil {
-			return append(all, bad("TLS", err, or(advice, "see what answers there with openssl s_client -connect "+u.Host)))
+			return append(all, Fail("TLS", err, cmp.Or(advice, "see what answers there with openssl s_client -connect "+u.Host)))
 		}
 		if s.secure != nil && len(s.secure.PeerCertificates) > 0 {
 			all = append(all, certificate(s.secure.PeerCertificates[0], keys))
 		}
 	}
 	if err != nil {
-		all = append(all, bad("answer", err, or(advice, "see what listens there; it took the connection, and gave no answer")))
+		all = append(all, Fail("answer", err, cmp.Or(advice, "see what listens there; it took the connection, and gave no answer")))
 	}
 	return all
-}
-
-// bad is a failure whose remedy is known apart from the error.
-func bad(subject string, err error, remedy string) Check {
-	return Check{Subject: subject, State: Failed, Seen: cut(err), Remedy: remedy}
-}
-
-// cut is an error without the remedy that it may end with.
-func cut(err error) string {
-	seen, _, _ := strings.Cut(fmt.Sprint(err), "; ")
-	return seen
-}
-
-func or(advice, instead string) string {
-	if advice == "" {
-		return instead
-	}
-	return advice
 }
 
 // cause is the error of the connection, unless that of the request says more.
@@ -219,9 +202,7 @@ func cause(connection, request error) error {
 // closed is what to do about a connection that was not made.
 func closed(err error) string {
 	var timeout net.Error
-	switch _, own, ok := strings.Cut(err.Error(), "; "); {
-	case ok:
-		return own
+	switch {
 	case strings.Contains(err.Error(), "refused"):
 		return "correct the port, or start what should listen there"
 	case errors.Is(err, os.ErrDeadlineExceeded), errors.As(err, &timeout) && timeout.Timeout(), strings.Contains(err.Error(), "no answer"):

@@ -76,7 +76,8 @@ func (s *Source) Examine(ctx context.Context, queries []Query) (checks []examine
 func examineRights(ctx context.Context, c *client, queries []Query) (all []examine.Check, known bool) {
 	needed := needs(queries)
 	// And two that Nitrox never needs.
-	asked := append(slices.Clone(needed), right{"*", resource{apiVersion: "*/v1", plural: "*"}, ""}, right{"get", resource{plural: "secrets"}, ""})
+	asked := append(slices.Clone(needed),
+		right{"*", resource{apiVersion: "*/v1", plural: "*"}, ""}, right{"get", resource{plural: "secrets"}, ""})
 	has, errs := make([]bool, len(asked)), make([]error, len(asked))
 	inParallel(len(asked), func(i int) { has[i], errs[i] = c.may(ctx, asked[i]) })
 	const subject = "rights"
@@ -110,11 +111,14 @@ func examineRights(ctx context.Context, c *client, queries []Query) (all []exami
 		all = append(all, examine.Check{Subject: subject, State: examine.Failed,
 			Seen: "the account may not " + strings.Join(lacks, ", "), Remedy: "give it the roles below", Copy: roles(needed)})
 	} else {
-		all = append(all, examine.Check{Subject: subject, State: examine.OK, Seen: "the account may list all that is needed", Copy: roles(needed)})
+		enough := examine.Fine(subject, "the account may list all that is needed")
+		enough.Copy = roles(needed)
+		all = append(all, enough)
 	}
 	if byPods {
 		all = append(all, examine.Check{Subject: subject, State: examine.Warning,
-			Seen: "the account may not list nodes, so addresses of nodes are taken from pods", Remedy: "allow it to list nodes, if their labels and health are to count"})
+			Seen:   "the account may not list nodes, so addresses of nodes are taken from pods",
+			Remedy: "allow it to list nodes, if their labels and health are to count"})
 	}
 	if len(unwatched) > 0 {
 		all = append(all, examine.Check{Subject: examine.Watching, State: examine.Warning,
@@ -151,8 +155,9 @@ func (c *client) may(ctx context.Context, r right) (bool, error) {
 	if before, _, ok := strings.Cut(r.resource.apiVersion, "/"); ok {
 		group = before
 	}
-	body, err := json.Marshal(map[string]any{"kind": "SelfSubjectAccessReview", "apiVersion": "authorization.k8s.io/v1", "spec": map[string]any{
-		"resourceAttributes": map[string]string{"verb": r.verb, "group": group, "resource": r.resource.plural, "namespace": r.namespace}}})
+	attributes := map[string]string{"verb": r.verb, "group": group, "resource": r.resource.plural, "namespace": r.namespace}
+	body, err := json.Marshal(map[string]any{"kind": "SelfSubjectAccessReview", "apiVersion": "authorization.k8s.io/v1",
+		"spec": map[string]any{"resourceAttributes": attributes}})
 	if err != nil {
 		return false, err
 	}

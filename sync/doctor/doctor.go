@@ -277,12 +277,14 @@ func (a *appliance) group(app sync.App, answers []sources.Answer) examine.Check 
 	if attrs.Autoscale == "API" {
 		drain = "it takes member lists"
 	}
-	check := examine.Fine(subject, fmt.Sprintf("%s, autoscale %s, %s; %s", attrs.ServiceType, attrs.Autoscale, sync.Count(len(members), "member"), drain))
+	check := examine.Fine(subject, fmt.Sprintf("%s, autoscale %s, %s; %s",
+		attrs.ServiceType, attrs.Autoscale, sync.Count(len(members), "member"), drain))
 	if odd := sync.Unlike(app, attrs); len(odd) > 0 {
 		check = examine.Bad(examine.Warning, subject, errors.New(odd[0]), "see the mapping")
 	}
 	if attrs.Disabled {
-		check.State, check.Seen, check.Remedy = examine.Failed, "the service group is disabled as a whole, so nothing in it serves", "enable serviceGroup "+app.Group+", if nobody means it"
+		check.State, check.Seen = examine.Failed, "the service group is disabled as a whole, so nothing in it serves"
+		check.Remedy = "enable serviceGroup " + app.Group + ", if it is not meant to be"
 	}
 	return check
 }
@@ -340,7 +342,8 @@ func (p *poll) examine(ctx context.Context) {
 			p.checks = append(p.checks, examine.Not(rest, "of the missing rights"))
 			return
 		}
-		p.checks = append(p.checks, examine.Fail(subject, err, "see what answers there, and why"), examine.Not(rest, "the source does not answer"))
+		p.checks = append(p.checks,
+			examine.Fail(subject, err, "see what answers there, and why"), examine.Not(rest, "the source does not answer"))
 		return
 	}
 	p.answers = answers

@@ -10,6 +10,7 @@ import (
 
 	"nitrox/sources/examine"
 	"nitrox/sources/redact"
+	"nitrox/sync"
 )
 
 // Text writes the report for a person, in 80 columns; only what is to be copied
@@ -38,21 +39,16 @@ func (r Report) Text(w io.Writer) error {
 			b.WriteString("  " + line + "\n")
 		}
 	}
-	fmt.Fprintf(&b, "\n%d failed, %s, %d in order\n", r.count(examine.Failed), plural(r.count(examine.Warning), "warning"), r.count(examine.OK))
+	fmt.Fprintf(&b, "\n%d failed, %s, %d in order\n",
+		r.count(examine.Failed), sync.Count(r.count(examine.Warning), "warning"), r.count(examine.OK))
 	_, err := io.WriteString(w, b.String())
 	return err
 }
 
 // words are the states as a person sees them.
 var words = map[examine.State]string{
-	examine.OK: "ok", examine.Note: "note", examine.Warning: "warning", examine.Failed: "FAILED", examine.Skipped: "not checked",
-}
-
-func plural(n int, noun string) string {
-	if n == 1 {
-		return "1 " + noun
-	}
-	return fmt.Sprintf("%d %ss", n, noun)
+	examine.OK: "ok", examine.Note: "note", examine.Warning: "warning",
+	examine.Failed: "FAILED", examine.Skipped: "not checked",
 }
 
 const columns = 80
@@ -64,22 +60,14 @@ var pairs = regexp.MustCompile(`\b(?:[0-9A-F]{2}:){31}[0-9A-F]{2}\b`)
 // wrap writes a text behind a head, and its further lines below its beginning.
 func wrap(b *strings.Builder, head, text string) {
 	text = pairs.ReplaceAllStringFunc(text, func(f string) string { return strings.ReplaceAll(f, ":", "") })
-	line, indent := head, strings.Repeat(" ", utf8.RuneCountInString(head))
-	if n := utf8.RuneCountInString(head); n > 0 && !strings.HasSuffix(head, " ") {
-		line += " "
-	}
-	begun := false
+	line, between := head, ""
 	for word := range strings.FieldsSeq(text) {
-		switch {
-		case !begun:
-		case utf8.RuneCountInString(line)+1+utf8.RuneCountInString(word) > columns:
+		if utf8.RuneCountInString(line+between+word) > columns && between != "" {
 			b.WriteString(line + "\n")
-			line = indent
-		default:
-			line += " "
+			line, between = strings.Repeat(" ", len(head)), ""
 		}
-		line += word
-		begun = true
+		line += between + word
+		between = " "
 	}
 	b.WriteString(line + "\n")
 }
