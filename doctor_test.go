@@ -458,7 +458,7 @@ var brokenSetups = []struct {
 	}},
 	{name: "load balancing is disabled", want: "edge feature LB", breaks: func(s *setup) { s.edit("enable ns feature LB", "enable ns feature CS\ndisable ns feature LB") }},
 	{name: "an old release", want: "edge version", breaks: func(s *setup) { s.options.Version = "NetScaler NS10.1: Build 135.18.nc, Date: Jul 22 2014, 20:36:51" }},
-	{name: "a build without bulk reads and timeouts", warn: "edge build", breaks: func(s *setup) {
+	{name: "a build without bulk reads and timeouts", warn: "edge NITRO", breaks: func(s *setup) {
 		s.options.Lacks = []string{"bulkbindings"}
 		s.edit("apps:\n", "apps:\n  - {name: more, service_group: sg-more, from: [{source: lab, app: cart}]}\n")
 		s.edit("add serviceGroup sg-cart HTTP", "add serviceGroup sg-cart HTTP\nadd serviceGroup sg-more HTTP")

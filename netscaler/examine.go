@@ -38,7 +38,10 @@ func (c *Client) Examine(ctx context.Context, use Use) (checks []examine.Check, 
 		nodes = append(nodes, examine.Server{URL: base + "/", Transport: c.http, Keys: trustKeys})
 	}
 	checks, reachable := examine.Servers(ctx, nodes)
-	rest := "log-in, HA role, version, feature LB, partition, rights, service groups"
+	rest := "log-in, HA role, partition, version, feature LB, rights, service groups"
+	if c.cfg.Partition == "" {
+		rest = strings.Replace(rest, "partition, ", "", 1)
+	}
 	if !reachable {
 		return append(checks, examine.Not(rest, "the NetScaler cannot be reached")), false
 	}
@@ -51,8 +54,10 @@ func (c *Client) Examine(ctx context.Context, use Use) (checks []examine.Check, 
 		switch {
 		case errors.As(err, new(unwritable)):
 			subject, remedy, because = "HA role", "give the URLs of both nodes", "no node is the primary"
+			rest = strings.Replace(rest, "HA role, ", "", 1)
 		case errors.As(err, new(partitionError)):
 			subject, because = "partition "+c.cfg.Partition, "the partition cannot be used"
+			rest = strings.Replace(rest, "partition, ", "", 1)
 			remedy = "correct its name, or allow the user to switch to it"
 		}
 		return append(checks, examine.Fail(subject, err, remedy), examine.Not(rest, because)), false
@@ -69,11 +74,10 @@ func (c *Client) Examine(ctx context.Context, use Use) (checks []examine.Check, 
 	if NotAuthorized(roleErr) && rights[0].State == examine.Failed {
 		role = []examine.Check{examine.Not("HA role", "of the missing rights")}
 	}
-	checks = slices.Concat(checks, role, version, feature)
 	if c.cfg.Partition != "" {
-		checks = append(checks, examine.Fine("partition "+c.cfg.Partition, "the session is in it"))
+		role = append(role, examine.Fine("partition "+c.cfg.Partition, "the session is in it"))
 	}
-	return append(checks, rights...), true
+	return slices.Concat(checks, role, version, feature, rights), true
 }
 
 // haNode is a node of a pair.

@@ -82,7 +82,7 @@ func (r *Remarks) Handle(_ context.Context, record slog.Record) error {
 	})
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.all = append(r.all, examine.Check{Subject: "build", State: examine.Warning, Seen: seen,
+	r.all = append(r.all, examine.Check{Subject: "NITRO", State: examine.Warning, Seen: seen,
 		Remedy: cmp.Or(remedy, "a run does without; docs/operate.md explains it")})
 	return nil
 }
@@ -316,8 +316,10 @@ func (p *poll) examine(ctx context.Context) {
 		rest += ", event stream"
 	}
 	if p.source.Examine != nil {
+		limited, cancel := context.WithTimeout(ctx, p.source.Timeout+connecting)
+		defer cancel()
 		reachable := false
-		if p.checks, reachable = p.source.Examine(ctx, p.queries); !reachable {
+		if p.checks, reachable = p.source.Examine(limited, p.queries); !reachable {
 			p.checks = append(p.checks, examine.Not(rest, "the source cannot be used"))
 			return
 		}
@@ -327,13 +329,8 @@ func (p *poll) examine(ctx context.Context) {
 			}
 		}
 	}
-	limited, cancel := context.WithTimeoutCause(ctx, p.source.Timeout, fmt.Errorf("no answer within its timeout of %v", p.source.Timeout))
-	defer cancel()
-	answers, err := p.source.Poll(limited, p.queries, true)
+	answers, err := p.source.Ask(ctx, p.queries, true)
 	if err != nil {
-		if limited.Err() != nil {
-			err = context.Cause(limited)
-		}
 		subject := "answer"
 		switch {
 		case httpapi.HasCode(err, http.StatusUnauthorized):
