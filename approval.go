@@ -58,7 +58,7 @@ func (j *job) writePlan(r sync.Result) {
 // not, how it differs is the report. The run then holds to it by itself: what changes
 // until it applies a group's plan, it refuses.
 func (j *job) asApproved(ctx context.Context, s *sync.Syncer) bool {
-	now := j.plan(s.Plan(ctx, j.apps))
+	now := j.plan(s.Plan(ctx, &sync.Part{Apps: j.apps}))
 	differences := j.approved.Differences(now)
 	s.Approved = j.approved
 	if len(differences) == 0 {

@@ -114,7 +114,7 @@ func (p *program) sync(c *cli.Context, dryRun bool) error {
 		if j.approved != nil && !j.asApproved(limited, s) {
 			break
 		}
-		r := j.pass(limited, s, j.apps)
+		r := j.pass(limited, s, &sync.Part{Apps: j.apps})
 		j.tell(ctx, r)
 		if c.IsSet("out") {
 			j.writePlan(r)
@@ -125,18 +125,18 @@ func (p *program) sync(c *cli.Context, dryRun bool) error {
 }
 
 // pass makes a pass.
-func (j *job) pass(ctx context.Context, s *sync.Syncer, apps []string) sync.Result {
+func (j *job) pass(ctx context.Context, s *sync.Syncer, part *sync.Part) sync.Result {
 	j.observer.Begin(time.Now())
 	if j.dryRun {
-		return s.Plan(ctx, apps)
+		return s.Plan(ctx, part)
 	}
-	return s.Sync(ctx, apps)
+	return s.Sync(ctx, part)
 }
 
 // finish makes passes until nothing drains any more.
 func (j *job) finish(ctx context.Context, s *sync.Syncer) {
 	err := s.Finish(ctx, j.wait.bound, func(ctx context.Context) sync.Result {
-		r := j.pass(ctx, s, j.apps)
+		r := j.pass(ctx, s, &sync.Part{Apps: j.apps})
 		for i := range s.Apps {
 			s.Apps[i].Policy.Forced = false // --force is for one pass
 		}

@@ -1,7 +1,6 @@
 package sync
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -68,8 +67,9 @@ func (s *Syncer) rivals(claims map[claim][]claimant, o *Outcome) []claimant {
 
 // identify asks the NetScalers of the visits, and those of their rivals, which
 // appliances they lead to, unless there is but one. The answer is good for as
-// long as the program runs: a failover does not change it.
-func (s *Syncer) identify(ctx context.Context, claims map[claim][]claimant, visits map[string]*visit) {
+// long as the program runs: a failover does not change it. A rival that the loop
+// visits is left to its own visit, which another pass may be making.
+func (s *Syncer) identify(ctx context.Context, claims map[claim][]claimant, visits map[string]*visit, part *Part) {
 	entries := map[string]bool{}
 	for name, v := range visits {
 		entries[name] = true
@@ -83,9 +83,8 @@ func (s *Syncer) identify(ctx context.Context, claims map[claim][]claimant, visi
 	appliances := map[string]bool{}
 	for name := range entries {
 		ns := s.NetScalers[name]
-		ns.Appliance = cmp.Or(ns.Appliance, name)
 		appliances[ns.Appliance] = true
-		if ns.nodes.Load() == nil && ns.backoff.tooSoon() == nil {
+		if (visits[name] != nil || !part.loops(name)) && ns.nodes.Load() == nil && ns.backoff.tooSoon() == nil {
 			ask = append(ask, name)
 		}
 	}
@@ -185,7 +184,7 @@ func (s *Syncer) claimedTwice(claims map[claim][]claimant, visits map[string]*vi
 }
 
 // alone says whether a visit may write: it may not if its NetScaler has only now
-// said that it is the appliance of another visit.
+// said that it is the appliance of another entry.
 func (v *visit) alone(ctx context.Context) error {
 	if len(v.others) == 0 {
 		return nil
@@ -195,7 +194,7 @@ func (v *visit) alone(ctx context.Context) error {
 	}
 	if now := v.ns.appliance(); now != v.turn {
 		for _, other := range v.others {
-			if other.ns.appliance() == now {
+			if other.appliance() == now {
 				return fmt.Errorf("it turned out during this pass to be the same appliance as another entry of the mapping (%s); the next pass serves both", strings.TrimPrefix(now, "nodes "))
 			}
 		}
@@ -203,8 +202,9 @@ func (v *visit) alone(ctx context.Context) error {
 	return nil
 }
 
-// serve makes the visits, those to one appliance one after the other.
-func serve(ctx context.Context, visits []*visit, all polls, apply bool) {
+// serve makes the visits, those to one appliance one after the other, and calls
+// left with each when its appliance is not needed any more.
+func serve(ctx context.Context, visits []*visit, all polls, apply bool, left func(*visit)) {
 	turns := map[string][]*visit{} // by appliance
 	for _, v := range visits {
 		v.turn = v.ns.appliance()
@@ -212,22 +212,42 @@ func serve(ctx context.Context, visits []*visit, all polls, apply bool) {
 	}
 	var g errgroup.Group
 	for _, turn := range turns {
-		for _, v := range visits {
-			if !slices.Contains(turn, v) {
-				for _, mine := range turn {
-					mine.others = append(mine.others, v)
-				}
+		var others []*NetScaler
+		for name, ns := range turn[0].NetScalers {
+			visited := slices.ContainsFunc(visits, func(v *visit) bool { return v.ns == ns })
+			if (visited || turn[0].part.loops(name)) && !slices.ContainsFunc(turn, func(v *visit) bool { return v.ns == ns }) {
+				others = append(others, ns)
+			}
+		}
+		shared, idle := len(turn) > 1, map[string]*NetScaler{}
+		for name, ns := range turn[0].NetScalers {
+			if ns.appliance() == turn[0].turn && !slices.ContainsFunc(turn, func(v *visit) bool { return v.ns == ns }) {
+				shared, idle[name] = true, ns
+			}
+		}
+		for _, v := range turn {
+			v.others = others
+			if v.part.loops(v.name) {
+				v.turn = v.part.turns[v.name]
 			}
 		}
 		g.Go(func() error {
 			for _, v := range turn[1:] {
 				v.leave(ctx) // the session in which it said which appliance it is
 			}
+			for name, ns := range idle {
+				if err := ns.Client.Close(context.WithoutCancel(ctx)); err != nil { // from before that was known
+					turn[0].errs = append(turn[0].errs, named(name, err))
+				}
+			}
 			for _, v := range turn {
 				v.run(ctx, all, apply)
-				if len(turn) > 1 {
-					v.leave(ctx)
+				if shared {
+					v.leave(ctx) // before another pass visits another entry
 				}
+			}
+			for _, v := range turn {
+				left(v)
 			}
 			return nil
 		})

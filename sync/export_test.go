@@ -14,3 +14,6 @@ var (
 	Ready      = ready
 	Unfit      = unfit
 )
+
+// Left is what a pass says that is done with a NetScaler.
+func (p *Part) Left(netscaler string, r Result) { p.left(netscaler, r) }

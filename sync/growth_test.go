@@ -66,7 +66,7 @@ func TestWorkGrowsInProportion(t *testing.T) {
 				names = append(names, fmt.Sprintf("app-%d", i))
 				s.Apps = append(s.Apps, sync.App{Name: names[i]})
 			}
-			return func() { s.Plan(context.Background(), names) }
+			return func() { s.Plan(context.Background(), &sync.Part{Apps: names}) }
 		},
 	} {
 		t.Run(name, func(t *testing.T) {

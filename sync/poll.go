@@ -107,6 +107,17 @@ func (all polls) answers(app App) []sources.Answer {
 	return answers
 }
 
+// of are the polls that tell of the outcomes.
+func (all polls) of(outcomes []*Outcome) polls {
+	some := polls{}
+	for _, o := range outcomes {
+		for _, from := range o.App.From {
+			some[from.Source] = all[from.Source]
+		}
+	}
+	return some
+}
+
 // errors waits for all sources; the errors are those of whole polls.
 func (all polls) errors() map[string]error {
 	errs := make(map[string]error, len(all))

@@ -3,6 +3,7 @@ package sync
 import (
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"time"
 
@@ -52,6 +53,15 @@ type Result struct {
 	DryRun bool
 	Took   time.Duration
 	Phases Phases
+}
+
+// without is the result but for what was found on some NetScalers.
+func (r Result) without(netscalers map[string]bool) Result {
+	r.Outcomes = slices.DeleteFunc(slices.Clone(r.Outcomes), func(o Outcome) bool { return netscalers[o.NetScaler] })
+	r.NetScalers = maps.Clone(r.NetScalers)
+	maps.DeleteFunc(r.NetScalers, func(name string, _ error) bool { return netscalers[name] })
+	r.Saved = slices.DeleteFunc(slices.Clone(r.Saved), func(name string) bool { return netscalers[name] })
+	return r
 }
 
 // Status is the state of an app on a NetScaler, in one word.

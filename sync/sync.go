@@ -108,8 +108,8 @@ type NetScaler struct {
 	SaveEvery time.Duration
 
 	backoff backoff
-	nodes   atomic.Pointer[string] // that it leads to; nil: not known
-	names   map[string]resolved    // in its URLs; see [Syncer.lookUp]
-	unsaved bool                   // changes were made since the last save
-	saved   time.Time              // of the last save
+	nodes   atomic.Pointer[string]              // that it leads to; nil: not known
+	names   atomic.Pointer[map[string]resolved] // in its URLs; see [Syncer.lookUp]
+	unsaved bool                                // changes were made since the last save
+	saved   time.Time                           // of the last save
 }

@@ -1,12 +1,14 @@
 package sync
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"maps"
 	"net/netip"
 	"slices"
+	stdsync "sync"
 	"time"
 )
 
@@ -27,19 +29,21 @@ type Syncer struct {
 	// goroutine takes it; nil: nobody watches.
 	Progress func(Step)
 
-	backoffs map[string]*backoff // of the sources; nil before the first pass
+	started  stdsync.Once
+	backoffs map[string]*backoff // of the sources
 }
 
-// Plan looks at the named apps, nil being all, and writes nothing. The result
-// is what Sync would do.
-func (s *Syncer) Plan(ctx context.Context, apps []string) Result {
-	return s.pass(ctx, apps, false)
+// Plan looks at a part of all, nil being everything, and writes nothing. The
+// result is what Sync would do. Passes may be made at the same time on
+// appliances that are not the same.
+func (s *Syncer) Plan(ctx context.Context, part *Part) Result {
+	return s.pass(ctx, part, false)
 }
 
-// Sync looks at the named apps, nil being all, and applies what it finds. When
-// ctx ends, the change in hand is finished and the rest is left.
-func (s *Syncer) Sync(ctx context.Context, apps []string) Result {
-	return s.pass(ctx, apps, true)
+// Sync looks at a part of all, nil being everything, and applies what it finds.
+// When ctx ends, the change in hand is finished and the rest is left.
+func (s *Syncer) Sync(ctx context.Context, part *Part) Result {
+	return s.pass(ctx, part, true)
 }
 
 // Close saves what is not saved yet and logs out everywhere.
@@ -57,58 +61,76 @@ func (s *Syncer) Close(ctx context.Context) error {
 
 // pass polls each source once and serves each NetScaler by itself, so that
 // neither a source nor a NetScaler that hangs holds up the others.
-func (s *Syncer) pass(ctx context.Context, names []string, apply bool) Result {
+func (s *Syncer) pass(ctx context.Context, part *Part, apply bool) Result {
 	began := time.Now()
-	apps := s.selected(names)
-	if s.backoffs == nil {
-		s.backoffs = make(map[string]*backoff, len(s.Sources))
-		for name := range s.Sources {
-			s.backoffs[name] = &backoff{}
-		}
-	}
+	apps := s.of(part)
+	s.start()
 	all := s.poll(ctx, apps, false)
 	s.lookUp(ctx)
 
 	visits := map[string]*visit{}
 	var order []*visit
+	var outcomes []*Outcome
 	for _, app := range apps {
 		for _, name := range app.NetScalers {
-			if visits[name] == nil {
-				ns := s.NetScalers[name]
-				visits[name] = &visit{Syncer: s, name: name, ns: ns, confirmErrs: map[string]error{}, looks: map[*Outcome]look{}}
-				order = append(order, visits[name])
-				visits[name].doing("reading")
+			if !part.on(name) {
+				continue
 			}
 			v := visits[name]
-			v.outcomes = append(v.outcomes, &Outcome{App: app, NetScaler: name})
+			if v == nil {
+				v = &visit{Syncer: s, part: part, name: name, ns: s.NetScalers[name], confirmErrs: map[string]error{}, looks: map[*Outcome]look{}}
+				visits[name] = v
+				order = append(order, v)
+				v.doing("reading")
+			}
+			o := &Outcome{App: app, NetScaler: name}
+			v.outcomes, outcomes = append(v.outcomes, o), append(outcomes, o)
 		}
 	}
-	claims := s.claims()
-	s.identify(ctx, claims, visits)
+	var claims map[claim][]claimant
+	if part != nil && part.scope != nil {
+		claims = part.scope.claims
+	} else {
+		claims = s.claims()
+	}
+	s.identify(ctx, claims, visits, part)
 	s.claimedTwice(claims, visits)
-	serve(ctx, order, all, apply)
+	result := func(outcomes []*Outcome, visits []*visit, polls polls) Result {
+		r := Result{Sources: polls.errors(), NetScalers: map[string]error{}, DryRun: !apply, Phases: Phases{Poll: polls.took()}}
+		for _, o := range outcomes {
+			r.Outcomes = append(r.Outcomes, *o)
+		}
+		for _, v := range visits {
+			r.NetScalers[v.name] = errors.Join(v.errs...)
+			r.Phases = r.Phases.longest(v.phases)
+			if v.saved {
+				r.Saved = append(r.Saved, v.name)
+			}
+			maps.Copy(r.Sources, v.confirmErrs)
+		}
+		slices.Sort(r.Saved)
+		r.Took = time.Since(began)
+		return r
+	}
+	serve(ctx, order, all, apply, func(v *visit) {
+		if part != nil && part.left != nil {
+			part.left(v.name, result(v.outcomes, []*visit{v}, all.of(v.outcomes)))
+		}
+	})
+	return result(outcomes, order, all)
+}
 
-	r := Result{Sources: all.errors(), NetScalers: map[string]error{}, DryRun: !apply, Phases: Phases{Poll: all.took()}}
-	next := map[string]int{}
-	for _, app := range apps {
-		for _, name := range app.NetScalers {
-			r.Outcomes = append(r.Outcomes, *visits[name].outcomes[next[name]])
-			next[name]++
+// start makes ready, once, what passes share.
+func (s *Syncer) start() {
+	s.started.Do(func() {
+		s.backoffs = make(map[string]*backoff, len(s.Sources))
+		for name := range s.Sources {
+			s.backoffs[name] = &backoff{}
 		}
-	}
-	for _, name := range slices.Sorted(maps.Keys(visits)) {
-		v := visits[name]
-		r.NetScalers[name] = errors.Join(v.errs...)
-		r.Phases = r.Phases.longest(v.phases)
-		if v.saved {
-			r.Saved = append(r.Saved, name)
+		for name, ns := range s.NetScalers {
+			ns.Appliance = cmp.Or(ns.Appliance, name)
 		}
-		for source, err := range v.confirmErrs {
-			r.Sources[source] = err
-		}
-	}
-	r.Took = time.Since(began)
-	return r
+	})
 }
 
 // selected are the named apps, nil being all.

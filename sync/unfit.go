@@ -178,15 +178,27 @@ func (s *Syncer) lookUp(ctx context.Context) {
 		})
 	}
 	_ = g.Wait() // errors are kept with the names
+	names := map[*NetScaler]map[string]resolved{}
 	for i, q := range asked {
-		if q.names == nil {
-			q.names = map[string]resolved{}
-		}
 		if answers[i].err != nil {
-			answers[i].addrs = q.names[q.host].addrs
+			answers[i].addrs = q.resolved()[q.host].addrs
 		}
-		q.names[q.host] = answers[i]
+		if names[q.NetScaler] == nil {
+			names[q.NetScaler] = map[string]resolved{}
+		}
+		names[q.NetScaler][q.host] = answers[i]
 	}
+	for ns, all := range names {
+		ns.names.Store(&all)
+	}
+}
+
+// resolved are the names in the NetScaler's URLs, as they were last looked up.
+func (n *NetScaler) resolved() map[string]resolved {
+	if names := n.names.Load(); names != nil {
+		return *names
+	}
+	return nil
 }
 
 // own are the addresses of the mapping's NetScalers and Consoles, as far as they
@@ -197,7 +209,7 @@ func (s *Syncer) own() map[netip.Addr]string {
 	for _, name := range slices.Sorted(maps.Keys(s.NetScalers)) {
 		ns := s.NetScalers[name]
 		addrs := ns.Client.Addresses()
-		for _, r := range ns.names {
+		for _, r := range ns.resolved() {
 			addrs = append(addrs, r.addrs...)
 		}
 		for _, a := range addrs {
@@ -211,9 +223,10 @@ func (s *Syncer) own() map[netip.Addr]string {
 func (v *visit) unknownOwn() (notes []string) {
 	for _, name := range slices.Sorted(maps.Keys(v.NetScalers)) {
 		ns := v.NetScalers[name]
-		for _, host := range slices.Sorted(maps.Keys(ns.names)) {
+		names := ns.resolved()
+		for _, host := range slices.Sorted(maps.Keys(names)) {
 			var dns *net.DNSError
-			r := ns.names[host]
+			r := names[host]
 			if why := r.err; why != nil && len(r.addrs) == 0 {
 				if errors.As(why, &dns) {
 					why = errors.New(dns.Err)

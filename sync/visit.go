@@ -15,6 +15,7 @@ import (
 // visit is one pass's work on one NetScaler. It is its only writer.
 type visit struct {
 	*Syncer
+	part     *Part
 	name     string
 	ns       *NetScaler
 	outcomes []*Outcome // in the order of the mapping
@@ -23,9 +24,13 @@ type visit struct {
 	phases   Phases
 	// confirmErrs are the errors of second polls, by source.
 	confirmErrs map[string]error
-	// others are visits that do not take turns with this one.
-	others []*visit
-	turn   string // the appliance that it was taken for when the visits began
+	// silent tells of apps that the pass does not look at, by a source that had to be
+	// confirmed, whether that has nothing for them either.
+	silent map[string][]bool
+	// others are the NetScalers that do not take turns with this one, whether this
+	// pass visits them or another of the loop may.
+	others []*NetScaler
+	turn   string // the appliance that it was taken for when the visits, or the loop's pass, began
 	// identified gives how its NetScaler was asked which appliance it is; nil: it
 	// was not.
 	identified chan error

@@ -33,9 +33,10 @@ const (
 
 // The swarm writes these on the containers of its tasks.
 const (
-	swarmPrefix  = "com.docker.swarm."
-	swarmTask    = swarmPrefix + "task.id"
-	swarmService = swarmPrefix + "service.name"
+	swarmPrefix    = "com.docker.swarm."
+	swarmTask      = swarmPrefix + "task.id"
+	swarmService   = swarmPrefix + "service.name"
+	swarmServiceID = swarmPrefix + "service.id"
 )
 
 // containers are the containers of an engine or a classic Swarm that queries
@@ -49,20 +50,53 @@ type containers struct {
 	seen map[string]map[string]bool
 }
 
-// readContainers lists all containers, also those that do not run: on a
-// classic Swarm this is what shows those of an engine that is not reached, and
-// everywhere it tells an app that is stopped from one that does not exist.
+// readContainers lists containers, also those that do not run: on a classic Swarm
+// this is what shows those of an engine that is not reached, and everywhere it
+// tells an app that is stopped from one that does not exist. All are listed where
+// queries name many labels, or have none, to tell what may be meant.
 func readContainers(ctx context.Context, c *connection, queries []Query) (*containers, error) {
-	options := client.ContainerListOptions{All: true}
-	if key := onlyKey(queries); key != "" {
-		options.Filters = make(client.Filters).Add("label", key)
-	}
-	all := &containers{byLabel: make(map[string][]container.Summary), bad: make(map[string][]error), seen: make(map[string]map[string]bool)}
-	wanted, keys := make(map[string]bool), make(map[string]bool)
+	wanted := make(map[string]bool)
 	for _, q := range queries {
 		label, _ := q.label()
+		wanted[label] = true
+	}
+	all := &containers{byLabel: make(map[string][]container.Summary), bad: make(map[string][]error)}
+	requests, few := filtered("label", slices.Sorted(maps.Keys(wanted)))
+	var err error
+	for _, filter := range requests {
+		if few && err == nil {
+			err = all.list(ctx, c, filter, filter["label"])
+		}
+	}
+	if !few || refused(err) || err == nil && slices.ContainsFunc(queries, all.lacks) {
+		all = &containers{byLabel: make(map[string][]container.Summary), bad: make(map[string][]error), seen: make(map[string]map[string]bool)}
+		var filter client.Filters
+		if key := onlyKey(queries); key != "" {
+			filter = make(client.Filters).Add("label", key)
+		}
+		err = all.list(ctx, c, filter, wanted)
+	}
+	if err != nil {
+		return nil, err
+	}
+	all.images, err = c.images.read(ctx, c, all.byLabel)
+	return all, err
+}
+
+// lacks says whether no container may be a query's.
+func (all *containers) lacks(q Query) bool {
+	label, project := q.label()
+	return len(all.bad[label]) == 0 && !slices.ContainsFunc(all.byLabel[label], func(c container.Summary) bool {
+		return project == "" || c.Labels[composeProject] == project
+	})
+}
+
+// list adds the containers that have wanted labels.
+func (all *containers) list(ctx context.Context, c *connection, filter client.Filters, wanted map[string]bool) error {
+	keys := make(map[string]bool)
+	for label := range wanted {
 		key, _, _ := strings.Cut(label, "=")
-		wanted[label], keys[key] = true, true
+		keys[key] = true
 	}
 	const most = 10_000 // suggestions need no more
 	ours := func(c container.Summary) bool {
@@ -70,7 +104,7 @@ func readContainers(ctx context.Context, c *connection, queries []Query) (*conta
 		for key, value := range c.Labels {
 			label := key + "=" + value
 			yes = yes || wanted[label]
-			if keys[key] && len(all.seen) < most {
+			if all.seen != nil && keys[key] && len(all.seen) < most {
 				if all.seen[label] == nil {
 					all.seen[label] = make(map[string]bool)
 				}
@@ -82,11 +116,11 @@ func readContainers(ctx context.Context, c *connection, queries []Query) (*conta
 		return yes
 	}
 	list, bad, err := readList(ctx, bounds.Of[container.Summary](), ours, func(ctx context.Context) error {
-		_, err := c.client.ContainerList(ctx, options)
+		_, err := c.client.ContainerList(ctx, client.ContainerListOptions{All: true, Filters: filter})
 		return err
 	})
 	if err != nil {
-		return nil, err
+		return err
 	}
 	for _, b := range bad {
 		var known struct {
@@ -95,7 +129,7 @@ func readContainers(ctx context.Context, c *connection, queries []Query) (*conta
 			Labels map[string]string
 		}
 		if err := json.Unmarshal(b.raw, &known); err != nil {
-			return nil, fmt.Errorf("a container cannot be read, not even its labels: %w", err)
+			return fmt.Errorf("a container cannot be read, not even its labels: %w", err)
 		}
 		err := fmt.Errorf("%s cannot be read: %w", containerName(container.Summary{ID: known.ID, Names: known.Names}), b.err)
 		for key, value := range known.Labels {
@@ -106,7 +140,7 @@ func readContainers(ctx context.Context, c *connection, queries []Query) (*conta
 	}
 	for _, c := range list {
 		if c.ID == "" {
-			return nil, errors.New("the list of containers has one without an ID")
+			return errors.New("the list of containers has one without an ID")
 		}
 		for key, value := range c.Labels {
 			if label := key + "=" + value; wanted[label] {
@@ -114,8 +148,7 @@ func readContainers(ctx context.Context, c *connection, queries []Query) (*conta
 			}
 		}
 	}
-	all.images, err = c.images.read(ctx, c, all.byLabel)
-	return all, err
+	return nil
 }
 
 // label is the label that a query asks for on containers, and the project that

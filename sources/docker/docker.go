@@ -6,11 +6,11 @@
 // containers a label is the container's, and a service is that of Docker
 // Compose: "web", or "project/web" where several projects have a web.
 //
-// A poll costs three requests in swarm mode (services, tasks, nodes), two for a
-// classic Swarm (containers, info) and one for an engine (containers), however
-// many apps there are; the first also asks for the API version and, where the
-// kind is not configured, for what kind it is. Containers cost one more for each
-// image that the poll before did not know.
+// A poll of many apps costs three requests in swarm mode (services, tasks, nodes),
+// two for a classic Swarm (containers, info) and one for an engine (containers); few
+// are asked for by filter, names together and labels one by one. The first also asks
+// for the API version and, where the kind is not configured, for what kind it is.
+// Containers cost one more for each image that polls before did not know.
 package docker
 
 import (
@@ -48,13 +48,13 @@ func Open(config Config) (*Source, error) {
 	if err := config.Check(); err != nil {
 		return nil, err
 	}
-	s := &Source{config: config}
+	s, labelled := &Source{config: config}, &labelled{}
 	for _, name := range config.hosts() {
 		address, err := parseAddress(name)
 		if err != nil {
 			return nil, err
 		}
-		s.hosts = append(s.hosts, &host{address: address, config: config, maxBody: maxBody, again: afterwards})
+		s.hosts = append(s.hosts, &host{address: address, config: config, maxBody: maxBody, again: afterwards, labelled: labelled})
 	}
 	return s, nil
 }

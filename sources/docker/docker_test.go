@@ -95,7 +95,7 @@ func node(id, addr string) object {
 // swarm is a healthy swarm with the given objects, and one app beside: "other".
 func swarm(t testing.TB, objects ...object) *dockertest.Daemon {
 	d := &dockertest.Daemon{Swarm: "active/manager"}
-	objects = append(objects, service("other", port(80, 9999, "ingress")), task("other", 1, "n9"), node("n9", "10.0.0.9"))
+	objects = append(objects, service("other", port(80, 9999, "ingress")), task("other", 1, "n9"), node("n9", "10.0.0.9").edit("Spec.Role", "manager"))
 	for _, o := range objects {
 		switch {
 		case o["ServiceID"] != nil:
@@ -204,7 +204,8 @@ func TestSuiteSwarm(t *testing.T) {
 			f.Handler = swarm(t, web...)
 			f.Query, f.Absent = docker.Query{Service: "web"}, docker.Query{Label: "com.citrix.lb.appname=wed"}
 			f.Want = []sources.Endpoint{endpoint("10.0.0.1:8080"), endpoint("10.0.0.2:8080")}
-			f.Requests = []string{"/services", "/tasks", "/nodes"}
+			f.Requests = []string{"/tasks", "/services", "/nodes"}
+			f.Missing = []string{"/services", "/services"} // by label, and all
 			f.Broken, f.BrokenQuery = swarm(t, append(web, bad)...), docker.Query{Label: "com.citrix.lb.appname=bad"}
 			sourcetest.Run(t, f)
 		})
@@ -224,7 +225,7 @@ func TestSuiteClassic(t *testing.T) {
 			f.Handler, f.Broken, f.BrokenQuery = good, broken, docker.Query{Label: "app=bad"}
 			f.Query, f.Absent = docker.Query{Label: "app=web"}, docker.Query{Label: "app=wed"}
 			f.Want = []sources.Endpoint{endpoint("10.0.0.1:8004"), endpoint("10.0.0.2:8004")}
-			f.Requests = []string{"/info", "/containers/json"}
+			f.Requests, f.Missing = []string{"/info", "/containers/json"}, []string{"/containers/json", "/containers/json"}
 			sourcetest.Run(t, f)
 		})
 	}
@@ -238,7 +239,7 @@ func TestSuiteEngine(t *testing.T) {
 	f.Handler, f.Broken, f.BrokenQuery = good, broken, docker.Query{Label: "app=bad"}
 	f.Query, f.Absent = docker.Query{Label: "app=web"}, docker.Query{Service: "web"}
 	f.Want = []sources.Endpoint{endpoint("10.0.0.7:8004"), endpoint("10.0.0.7:8005")}
-	f.Requests = []string{"/containers/json"}
+	f.Requests, f.Missing = []string{"/containers/json"}, []string{"/containers/json", "/containers/json"}
 	sourcetest.Run(t, f)
 }
 
@@ -264,28 +265,54 @@ func (r *recorder) take() []string {
 	return seen
 }
 
-// The figures that the README gives: three, two and one requests for any
-// number of apps, after one to agree on a version.
+// The figures that the README gives: few apps are asked for by name, and of many
+// three, two and one requests read all, after one to agree on a version.
 func TestRequestsOfAPoll(t *testing.T) {
-	queries := make([]docker.Query, 1000)
-	for i := range queries {
-		queries[i] = docker.Query{Label: fmt.Sprintf("com.citrix.lb.appname=app%d", i)}
+	var objects []object
+	var labels, names []docker.Query
+	containers := make([]string, 1000)
+	for i := range containers {
+		name := fmt.Sprintf("app%d", i)
+		labels, names = append(labels, docker.Query{Label: "com.citrix.lb.appname=" + name}), append(names, docker.Query{Service: name})
+		objects = append(objects, service(name, port(80, 8000, "ingress")), task(name, 1, "n9"))
+		containers[i] = text(t, container("/"+name, 8001).edit("Labels", object{"com.citrix.lb.appname": name, "com.docker.compose.service": name}))
 	}
-	for _, c := range []struct {
-		kind          docker.Kind
-		daemon        *dockertest.Daemon
-		connect, poll []string
+	all := swarm(t, objects...)
+	classic := &dockertest.Daemon{Classic: true, SystemStatus: healthyNodes, Containers: containers}
+	engine := &dockertest.Daemon{Containers: containers}
+	const services, tasks, nodes = "GET /v1.41/services", "GET /v1.41/tasks", "GET /v1.41/nodes"
+	for name, c := range map[string]struct {
+		kind                  docker.Kind
+		daemon                *dockertest.Daemon
+		queries               []docker.Query
+		connect, poll, images []string
 	}{
-		{docker.Swarm, swarm(t), []string{"HEAD /_ping"}, []string{"GET /v1.41/services", "GET /v1.41/tasks", "GET /v1.41/nodes"}},
-		{docker.Classic, &dockertest.Daemon{Classic: true, SystemStatus: healthyNodes}, nil, []string{"GET /v1.30/info", "GET /v1.30/containers/json"}},
-		{docker.Engine, &dockertest.Daemon{}, []string{"HEAD /_ping"}, []string{"GET /v1.41/containers/json"}},
+		"swarm, all":       {docker.Swarm, all, labels, []string{"HEAD /_ping"}, []string{services, tasks, nodes}, nil},
+		"swarm, few names": {docker.Swarm, all, names[:10], []string{"HEAD /_ping"}, []string{tasks, services, nodes}, nil},
+		"swarm, more names than a URL has room for": {docker.Swarm, all, names[:200], []string{"HEAD /_ping"}, []string{tasks, tasks, services, services, nodes}, nil},
+		"swarm, few labels":                         {docker.Swarm, all, labels[:3], []string{"HEAD /_ping"}, []string{services, services, services, tasks, nodes}, nil},
+		"swarm, both":                               {docker.Swarm, all, append(names[:1:1], labels[1]), []string{"HEAD /_ping"}, []string{tasks, services, services, tasks, nodes}, nil},
+		"classic, all":                              {docker.Classic, classic, labels, nil, []string{"GET /v1.30/info", "GET /v1.30/containers/json"}, []string{"GET /v1.30/images/sha256:aa/json"}},
+		"classic, few":                              {docker.Classic, classic, labels[:2], nil, []string{"GET /v1.30/info", "GET /v1.30/containers/json", "GET /v1.30/containers/json"}, []string{"GET /v1.30/images/sha256:aa/json"}},
+		"engine, all":                               {docker.Engine, engine, labels, []string{"HEAD /_ping"}, []string{"GET /v1.41/containers/json"}, []string{"GET /v1.41/images/sha256:aa/json"}},
+		"engine, one service of Compose":            {docker.Engine, engine, names[7:8], []string{"HEAD /_ping"}, []string{"GET /v1.41/containers/json"}, []string{"GET /v1.41/images/sha256:aa/json"}},
 	} {
-		t.Run(string(c.kind), func(t *testing.T) {
+		t.Run(name, func(t *testing.T) {
 			r := &recorder{Handler: c.daemon}
-			s := open(t, docker.Config{Host: serve(t, r), Kind: c.kind})
-			for i, want := range [][]string{append(slices.Clone(c.connect), c.poll...), c.poll, c.poll} {
-				if _, err := s.Poll(t.Context(), queries, i == 2); err != nil {
+			config := docker.Config{Host: serve(t, r), Kind: c.kind}
+			if c.kind != docker.Swarm {
+				config.HostAddress = netip.MustParseAddr("10.0.0.7")
+			}
+			s := open(t, config)
+			for i, want := range [][]string{slices.Concat(c.connect, c.poll, c.images), c.poll, c.poll} {
+				answers, err := s.Poll(t.Context(), c.queries, i == 2)
+				if err != nil {
 					t.Fatal(err)
+				}
+				for j, a := range answers {
+					if a.Doubt() != nil || len(a.Endpoints) != 1 {
+						t.Fatalf("%v: %+v", c.queries[j], a)
+					}
 				}
 				if got := r.take(); !reflect.DeepEqual(got, want) {
 					t.Errorf("poll %d: requests %v, want %v", i, got, want)

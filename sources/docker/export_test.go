@@ -26,3 +26,6 @@ func SetDial(s *Source, dial func(ctx context.Context, network, address string) 
 		h.net = dial
 	}
 }
+
+// Filtered is how what is wanted of a list is asked for.
+var Filtered = filtered

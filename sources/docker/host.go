@@ -30,6 +30,8 @@ type host struct {
 	// found outlives the connection: a manager that has left its swarm must not
 	// pass for an engine that has none of the services.
 	found Kind
+
+	labelled *labelled // the hosts' of a swarm
 }
 
 // connection is a client of a daemon whose API version and kind are known.
@@ -38,6 +40,7 @@ type connection struct {
 	transport *http.Transport
 	files     httpapi.PEM // when it was made
 	images    images
+	labelled  *labelled
 	kind      Kind
 	guessed   bool // the kind is not from the configuration
 	// versionless is set if the daemon, or what answered for it, did not tell
@@ -99,7 +102,7 @@ func (h *host) dial(ctx context.Context, files httpapi.PEM, found Kind) (*connec
 	if err != nil {
 		return nil, err
 	}
-	c := &connection{transport: h.transport(tlsConfig), files: files, kind: h.config.Kind}
+	c := &connection{transport: h.transport(tlsConfig), files: files, labelled: h.labelled, kind: h.config.Kind}
 	if c.kind == "" {
 		c.kind, c.guessed = found, true
 	}

@@ -49,8 +49,8 @@ func TestKindIsFoundOut(t *testing.T) {
 		err      string
 	}{
 		"engine":                    {handler: file("info-engine"), requests: []string{"HEAD /_ping", "GET /v1.41/info", "GET /v1.41/containers/json", "GET /v1.41/images/sha256:aa/json"}},
-		"swarm":                     {handler: swarm(t), requests: []string{"HEAD /_ping", "GET /v1.41/info", "GET /v1.41/services", "GET /v1.41/tasks", "GET /v1.41/nodes"}},
-		"classic":                   {handler: classic, requests: []string{"HEAD /_ping", "GET /_ping", "GET /v1.30/info", "GET /v1.30/info", "GET /v1.30/containers/json"}},
+		"swarm":                     {handler: swarm(t), requests: []string{"HEAD /_ping", "GET /v1.41/info", "GET /v1.41/services", "GET /v1.41/services", "GET /v1.41/nodes"}},
+		"classic":                   {handler: classic, requests: []string{"HEAD /_ping", "GET /_ping", "GET /v1.30/info", "GET /v1.30/info", "GET /v1.30/containers/json", "GET /v1.30/containers/json"}},
 		"a worker":                  {handler: file("info-worker"), err: "this is a worker of a swarm; name a manager"},
 		"a locked manager":          {handler: &dockertest.Daemon{Swarm: "locked"}, err: `its swarm is in state "locked"; name a manager`},
 		"a manager in trouble":      {handler: info(`{"Swarm": {"LocalNodeState": "error", "Error": "cannot join"}}`), err: `its swarm is in state "error" (cannot join)`},
@@ -120,7 +120,7 @@ func TestManagersAreTriedInTurn(t *testing.T) {
 	check(t, answers[0], "10.0.0.1:8080 node worker-n1, 1 task")
 
 	_, err = open(t, docker.Config{Hosts: []string{dead, worker}, Kind: docker.Swarm}).Poll(t.Context(), q, false)
-	for _, part := range []string{dead + ": ", "connection refused", worker + ": GET /v1.41/services: 503 Service Unavailable: This node is not a swarm manager."} {
+	for _, part := range []string{dead + ": ", "connection refused", worker + ": GET /v1.41/tasks: 503 Service Unavailable: This node is not a swarm manager."} {
 		if err == nil || !strings.Contains(err.Error(), part) {
 			t.Errorf("error %v does not say %q", err, part)
 		}

@@ -25,7 +25,11 @@ type image struct {
 	err    error
 }
 
-// images are those that the poll before has read, by ID. An ID is a hash of the
+// keptImages is how many bytes of labels are kept of images that a poll does not
+// need: another, of other apps, will.
+const keptImages = 1 << 20
+
+// images are those that polls before have read, by ID. An ID is a hash of the
 // image, labels and all.
 type images struct {
 	mu   sync.Mutex
@@ -54,9 +58,16 @@ func (known *images) read(ctx context.Context, c *connection, byLabel map[string
 			}
 		}
 	}
+	kept, size := make(map[string]image), int64(0)
+	for id, i := range before {
+		if size += bounds.Size(i); size < keptImages {
+			kept[id] = i
+		}
+	}
+	maps.Copy(kept, all)
 	known.mu.Lock()
 	defer known.mu.Unlock()
-	known.byID = all
+	known.byID = kept
 	return all, nil
 }
 

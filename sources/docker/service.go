@@ -23,13 +23,14 @@ func (s *cluster) answer(q Query, config Config) sources.Answer {
 	if len(services) == 0 {
 		a.Doubt(s.missing(q))
 	}
-	for _, i := range services {
-		if err := s.badServices[i]; err != nil {
-			a.Doubt(err)
+	for _, id := range services {
+		service := s.services[id]
+		if service.bad != nil {
+			a.Doubt(service.bad)
 			continue
 		}
-		if err := s.serviceEndpoints(&a, s.services[i], q.Port, config); err != nil {
-			a.Doubt(fmt.Errorf("service %s: %w", s.services[i].Spec.Name, err))
+		if err := s.serviceEndpoints(&a, service, q.Port, config); err != nil {
+			a.Doubt(fmt.Errorf("service %s: %w", service.Spec.Name, err))
 		}
 	}
 	return a.Answer()
@@ -38,27 +39,25 @@ func (s *cluster) answer(q Query, config Config) sources.Answer {
 // missing says why a query selects no service.
 func (s *cluster) missing(q Query) error {
 	if q.Label == "" {
-		return s.names.Absent("service", q.Service)
+		return s.others.names.Absent("service", q.Service)
 	}
-	key, value, _ := strings.Cut(q.Label, "=")
-	for _, service := range s.services {
-		if c := service.Spec.TaskTemplate.ContainerSpec; c != nil && c.Labels[key] == value && value != "" {
-			// The app exists; it is only not marked as one.
-			return fmt.Errorf("the label %s is on the containers of service %s, not on the service; in a stack, write it under deploy: labels", q.Label, service.Spec.Name)
-		}
+	name := s.others.onContainers[q.Label]
+	if _, value, _ := strings.Cut(q.Label, "="); name != "" && value != "" {
+		// The app exists; it is only not marked as one.
+		return fmt.Errorf("the label %s is on the containers of service %s, not on the service; in a stack, write it under deploy: labels", q.Label, name)
 	}
-	return s.labels.Absent("service with the label", q.Label)
+	return s.others.labels.Absent("service with the label", q.Label)
 }
 
 // placed is a running task and its node.
 type placed struct {
 	task      task
 	name      string
-	node      swarm.Node
+	node      node
 	uncertain string
 }
 
-func (s *cluster) serviceEndpoints(a *sources.Finding, service swarm.Service, wanted sources.Port, config Config) error {
+func (s *cluster) serviceEndpoints(a *sources.Finding, service service, wanted sources.Port, config Config) error {
 	if mode := service.Spec.Mode; mode.ReplicatedJob != nil || mode.GlobalJob != nil {
 		return errors.New("it is a job, which runs to completion and serves no traffic")
 	}
@@ -98,7 +97,7 @@ func (s *cluster) serviceEndpoints(a *sources.Finding, service swarm.Service, wa
 
 // running are the tasks that accept traffic: a task that has a health check
 // is running only once the check has passed. Why others are not goes to a.
-func (s *cluster) running(a *sources.Finding, service swarm.Service) []placed {
+func (s *cluster) running(a *sources.Finding, service service) []placed {
 	tasks := slices.SortedFunc(slices.Values(s.tasks[service.ID]), func(x, y task) int {
 		return cmp.Or(cmp.Compare(x.Slot, y.Slot), cmp.Compare(x.NodeID, y.NodeID), cmp.Compare(x.ID, y.ID))
 	})
@@ -163,7 +162,7 @@ func hostEndpoints(a *sources.Finding, running []placed, port swarm.PortConfig, 
 // onHostNetwork says whether a service's tasks use the network of their nodes
 // and none of its ports is published, so that the swarm knows no port. Where
 // there is no task to tell it, the service tells by an address that it lacks.
-func (s *cluster) onHostNetwork(service swarm.Service) bool {
+func (s *cluster) onHostNetwork(service service) bool {
 	if len(service.Endpoint.Ports) > 0 || service.Spec.EndpointSpec != nil && len(service.Spec.EndpointSpec.Ports) > 0 {
 		return false
 	}
@@ -260,7 +259,7 @@ func ingressEndpoints(a *sources.Finding, running []placed, port swarm.PortConfi
 // servicePort chooses the published port of a service by the container's port,
 // or the only one if nothing is wanted. One that is published twice is reached at
 // the lower one.
-func servicePort(service swarm.Service, wanted sources.Port) (swarm.PortConfig, error) {
+func servicePort(service service, wanted sources.Port) (swarm.PortConfig, error) {
 	ports := service.Endpoint.Ports
 	if len(ports) == 0 {
 		spec := service.Spec.EndpointSpec
@@ -290,7 +289,7 @@ func servicePort(service swarm.Service, wanted sources.Port) (swarm.PortConfig, 
 
 // nodeAddr is where a node is to be reached. A swarm takes a node's address
 // from the connection it comes by, which for a manager may be a local one.
-func nodeAddr(node swarm.Node, label string) (netip.Addr, error) {
+func nodeAddr(node node, label string) (netip.Addr, error) {
 	const remedy = "; put the address to bind into a label of the node, and name that label in node_label"
 	if label != "" {
 		text, ok := node.Spec.Labels[label]
@@ -329,10 +328,10 @@ func portName(p swarm.PortConfig) string {
 	return fmt.Sprintf("port %d/%s", p.TargetPort, protocol(p))
 }
 
-func nodeName(n swarm.Node) string { return cmp.Or(n.Description.Hostname, n.Spec.Name, n.ID) }
+func nodeName(n node) string { return cmp.Or(n.Description.Hostname, n.Spec.Name, n.ID) }
 
 // taskName is as Docker prints it: web.3, or web.worker-2 in global mode.
-func taskName(service swarm.Service, t task, node swarm.Node) string {
+func taskName(service service, t task, node node) string {
 	if t.Slot > 0 {
 		return fmt.Sprintf("task %s.%d", service.Spec.Name, t.Slot)
 	}

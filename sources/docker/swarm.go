@@ -1,6 +1,7 @@
 package docker
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -33,57 +34,71 @@ type task struct {
 	}
 }
 
-// What counts of services and nodes.
-var (
-	serviceShape = bounds.Of[struct {
-		ID   string
-		Spec struct {
-			swarm.Annotations
-			Mode         swarm.ServiceMode
-			EndpointSpec *swarm.EndpointSpec
-			TaskTemplate struct {
-				ContainerSpec *struct{ Labels map[string]string }
-			}
+// service is what counts of a service.
+type service struct {
+	ID   string
+	Spec struct {
+		swarm.Annotations
+		Mode         swarm.ServiceMode
+		EndpointSpec *swarm.EndpointSpec
+		TaskTemplate struct {
+			ContainerSpec *struct{ Labels map[string]string }
 		}
-		Endpoint      swarm.Endpoint
-		ServiceStatus *swarm.ServiceStatus
-	}]()
-	nodeShape = bounds.Of[struct {
-		ID            string
-		Spec          swarm.NodeSpec
-		Description   struct{ Hostname string }
-		Status        swarm.NodeStatus
-		ManagerStatus *swarm.ManagerStatus
-	}]()
-)
+	}
+	Endpoint      swarm.Endpoint
+	ServiceStatus *swarm.ServiceStatus
 
-// cluster is what one poll knows of a swarm.
+	bad error // why it cannot be read
+}
+
+// node is what counts of a node.
+type node struct {
+	ID            string
+	Spec          swarm.NodeSpec
+	Description   struct{ Hostname string }
+	Status        swarm.NodeStatus
+	ManagerStatus *swarm.ManagerStatus
+}
+
+// cluster is what one poll knows of a swarm: what its queries want, and no more.
 type cluster struct {
-	services []swarm.Service
-	byName   map[string]int
-	byLabel  map[string][]int // by key=value
-	tasks    map[string][]task
-	nodes    map[string]swarm.Node
-	// names and labels are the keys of byName and byLabel.
-	names, labels sources.Names
-	// What could not be read, by what it harms: services by their number,
-	// tasks by their service's ID, nodes by their ID.
-	badServices map[int]error
-	badTasks    map[string]error
-	badNodes    map[string]error
+	services map[string]service  // by ID
+	byName   map[string]string   // IDs by what queries want; "": not known
+	byLabel  map[string][]string // the same, by key=value
+	tasks    map[string][]task   // by service ID
+	nodes    map[string]node
+	// What could not be read, by what it harms: tasks by their service's ID, nodes
+	// by their ID.
+	badTasks map[string]error
+	badNodes map[string]error
+	others   others
+}
+
+// others is what all services tell about a query that has none.
+type others struct {
+	names, labels       sources.Names
+	allNames, allLabels map[string]bool
+	size                int
+	// onContainers are the services whose containers have a label, by that.
+	onContainers map[string]string
 }
 
 func pollSwarm(ctx context.Context, c *connection, config Config, queries []Query) ([]sources.Answer, error) {
-	s, err := readCluster(ctx, c)
-	if err != nil {
-		return nil, err
+	s := &cluster{
+		byName: make(map[string]string), byLabel: make(map[string][]string), tasks: make(map[string][]task), badTasks: make(map[string]error),
 	}
-	if s.lacksNode(queries) {
-		// A node has joined since the list was made, or has just been removed.
-		if err := s.readNodes(ctx, c); err != nil {
-			return nil, err
+	for _, q := range queries {
+		if q.Label != "" {
+			s.byLabel[q.Label] = nil
+		} else {
+			s.byName[q.Service] = ""
 		}
 	}
+	s.forget()
+	if err := s.read(ctx, c); err != nil {
+		return nil, err
+	}
+	c.labelled.note(s.byLabel)
 	answers := make([]sources.Answer, len(queries))
 	for i, q := range queries {
 		answers[i] = s.answer(q, config)
@@ -91,29 +106,101 @@ func pollSwarm(ctx context.Context, c *connection, config Config, queries []Quer
 	return answers, nil
 }
 
-// readCluster reads services, tasks and nodes, in this order: each list is
-// younger than what refers to it.
-func readCluster(ctx context.Context, c *connection) (*cluster, error) {
-	s := &cluster{}
-	if err := s.readServices(ctx, c); err != nil {
-		return nil, err
+// read reads services, tasks and nodes, in this order: each list is younger than
+// what refers to it.
+func (s *cluster) read(ctx context.Context, c *connection) error {
+	err := s.readFew(ctx, c)
+	if refused(err) || err == nil && s.lacksService() {
+		// There are many, or all are needed to tell what a query may have meant.
+		s.forget()
+		err = s.readServices(ctx, c, nil)
 	}
-	if err := s.readTasks(ctx, c); err != nil {
-		return nil, err
+	if err == nil {
+		err = s.readTasks(ctx, c)
 	}
-	return s, s.readNodes(ctx, c)
+	if err == nil {
+		err = s.readNodes(ctx, c)
+	}
+	return err
 }
 
-func (s *cluster) readServices(ctx context.Context, c *connection) error {
-	list, bad, err := readList(ctx, serviceShape, every[swarm.Service], func(ctx context.Context) error {
+// forget makes room for all services instead of those that filters gave.
+func (s *cluster) forget() {
+	s.services = make(map[string]service)
+	s.others = others{allNames: make(map[string]bool), allLabels: make(map[string]bool), onContainers: make(map[string]string)}
+	s.others.names.All = func() []string { return slices.Sorted(maps.Keys(s.others.allNames)) }
+	s.others.labels.All = func() []string { return slices.Sorted(maps.Keys(s.others.allLabels)) }
+	for name := range s.byName {
+		s.byName[name] = ""
+	}
+	for label := range s.byLabel {
+		s.byLabel[label] = nil
+	}
+}
+
+// readFew reads the services of few queries by filters; of many, none. In a filter
+// of services a name is the beginning of names, and thousands may begin with it; in
+// one of tasks it is all of a name. So tasks tell the IDs of their services, and
+// those that have none are looked for after these.
+func (s *cluster) readFew(ctx context.Context, c *connection) error {
+	names := slices.Sorted(maps.Keys(s.byName))
+	byName, fewNames := filtered("service", names)
+	requests, fewLabels := filtered("label", slices.Sorted(maps.Keys(s.byLabel)))
+	if !fewNames || !fewLabels {
+		return nil
+	}
+	for _, filter := range byName {
+		if err := s.listTasks(ctx, c, filter, nil); err != nil {
+			return err
+		}
+	}
+	byID, _ := filtered("id", slices.Sorted(maps.Keys(s.tasks)))
+	for _, filter := range append(requests, byID...) {
+		if err := s.readServices(ctx, c, filter); err != nil {
+			return err
+		}
+	}
+	byName, _ = filtered("name", slices.DeleteFunc(names, func(name string) bool { return s.byName[name] != "" }))
+	for _, filter := range byName {
+		if err := s.readServices(ctx, c, filter); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// lacksService says whether a query has no service.
+func (s *cluster) lacksService() bool {
+	for _, id := range s.byName {
+		if id == "" {
+			return true
+		}
+	}
+	for _, ids := range s.byLabel {
+		if len(ids) == 0 {
+			return true
+		}
+	}
+	return false
+}
+
+// readServices keeps the wanted services of those that pass a filter; nil: all do.
+func (s *cluster) readServices(ctx context.Context, c *connection, filter client.Filters) error {
+	look := func(item service) bool {
+		if filter == nil {
+			s.others.note(item, s.labelsOf)
+		}
+		_, named := s.byName[item.Spec.Name]
+		return named || item.ID == "" || item.Spec.Name == "" || len(s.labelsOf(item.Spec.Labels)) > 0
+	}
+	list, bad, err := readList(ctx, bounds.Of[service](), look, func(ctx context.Context) error {
 		// Status adds the number of running tasks to each service.
-		_, err := c.client.ServiceList(ctx, client.ServiceListOptions{Status: true})
+		_, err := c.client.ServiceList(ctx, client.ServiceListOptions{Status: true, Filters: filter})
 		return err
 	})
 	if err != nil {
 		return err
 	}
-	s.services, s.badServices = list, make(map[int]error)
 	for _, b := range bad {
 		var known struct {
 			ID   string
@@ -122,35 +209,102 @@ func (s *cluster) readServices(ctx context.Context, c *connection) error {
 		if err := json.Unmarshal(b.raw, &known); err != nil {
 			return fmt.Errorf("a service cannot be read, not even its name: %w", err)
 		}
-		s.badServices[len(s.services)] = fmt.Errorf("service %s cannot be read: %w", known.Spec.Name, b.err)
-		s.services = append(s.services, swarm.Service{ID: known.ID, Spec: swarm.ServiceSpec{Annotations: known.Spec}})
+		item := service{ID: known.ID, bad: fmt.Errorf("service %s cannot be read: %w", known.Spec.Name, b.err)}
+		item.Spec.Annotations = known.Spec
+		if look(item) {
+			list = append(list, item)
+		}
 	}
-	s.byName, s.byLabel = make(map[string]int), make(map[string][]int)
-	s.names.All = func() []string { return slices.Sorted(maps.Keys(s.byName)) }
-	s.labels.All = func() []string { return slices.Sorted(maps.Keys(s.byLabel)) }
-	for i, service := range s.services {
-		if service.ID == "" || service.Spec.Name == "" {
+	for _, item := range list {
+		if item.ID == "" || item.Spec.Name == "" {
 			return errors.New("the list of services has one without an ID or a name")
 		}
-		s.byName[service.Spec.Name] = i
-		for key, value := range service.Spec.Labels {
-			s.byLabel[key+"="+value] = append(s.byLabel[key+"="+value], i)
+		if _, named := s.byName[item.Spec.Name]; named {
+			s.byName[item.Spec.Name] = item.ID
+		}
+		if _, known := s.services[item.ID]; !known { // by another filter
+			for _, label := range s.labelsOf(item.Spec.Labels) {
+				s.byLabel[label] = append(s.byLabel[label], item.ID)
+			}
+		}
+		s.services[item.ID] = item
+	}
+	return nil
+}
+
+// labelsOf are those of a service's or its containers' labels that queries want.
+func (s *cluster) labelsOf(labels map[string]string) (wanted []string) {
+	for key, value := range labels {
+		label := key + "=" + value
+		if _, ok := s.byLabel[label]; ok {
+			wanted = append(wanted, label)
+		}
+	}
+	return wanted
+}
+
+// maxOthers is how many bytes of names and labels are kept of services that nobody
+// asks for: suggestions need no more.
+const maxOthers = 2 << 20
+
+// note keeps of one of all services what may tell about a query that has none.
+func (o *others) note(item service, wanted func(labels map[string]string) []string) {
+	if c := item.Spec.TaskTemplate.ContainerSpec; c != nil {
+		for _, label := range wanted(c.Labels) {
+			o.onContainers[label] = cmp.Or(o.onContainers[label], item.Spec.Name)
+		}
+	}
+	if o.size += len(item.Spec.Name); o.size < maxOthers {
+		o.allNames[item.Spec.Name] = true
+	}
+	for key, value := range item.Spec.Labels {
+		if o.size += len(key) + len(value); o.size < maxOthers {
+			o.allLabels[key+"="+value] = true
+		}
+	}
+}
+
+// readTasks reads the tasks of the services that have none yet: also those that
+// a filter by names has not shown, as their service may be younger.
+func (s *cluster) readTasks(ctx context.Context, c *connection) error {
+	lacking := make(map[string]bool)
+	for id := range s.services {
+		if len(s.tasks[id]) == 0 && s.badTasks[id] == nil {
+			lacking[id] = true
+		}
+	}
+	requests, few := filtered("service", slices.Sorted(maps.Keys(lacking)))
+	if !few {
+		return s.listTasks(ctx, c, nil, lacking)
+	}
+	for _, filter := range requests {
+		if err := s.listTasks(ctx, c, filter, lacking); refused(err) { // a service has just been removed
+			return s.listTasks(ctx, c, nil, lacking)
+		} else if err != nil {
+			return err
 		}
 	}
 	return nil
 }
 
-func (s *cluster) readTasks(ctx context.Context, c *connection) error {
-	list, bad, err := readList(ctx, bounds.Of[task](), every[task], func(ctx context.Context) error {
-		// Without the filter the list has the history of each task, too.
-		_, err := c.client.TaskList(ctx, client.TaskListOptions{
-			Filters: make(client.Filters).Add("desired-state", string(swarm.TaskStateRunning))})
+// listTasks keeps the tasks of services; nil: of those that the filter names.
+func (s *cluster) listTasks(ctx context.Context, c *connection, filter client.Filters, services map[string]bool) error {
+	met := make(map[string]bool)
+	list, bad, err := readList(ctx, bounds.Of[task](), func(t task) bool {
+		met[t.ServiceID] = true
+		return t.ID == "" || services[t.ServiceID] || services == nil && len(met) <= len(filter["service"])
+	}, func(ctx context.Context) error {
+		// Without this the list has the history of each task, too.
+		filter := filter.Clone().Add("desired-state", string(swarm.TaskStateRunning))
+		_, err := c.client.TaskList(ctx, client.TaskListOptions{Filters: filter})
 		return err
 	})
+	if err == nil && services == nil && len(met) > len(filter["service"]) {
+		err = errUnfiltered
+	}
 	if err != nil {
 		return err
 	}
-	s.tasks, s.badTasks = make(map[string][]task), make(map[string]error)
 	for _, b := range bad {
 		var known struct{ ID, ServiceID string }
 		if err := json.Unmarshal(b.raw, &known); err != nil || known.ServiceID == "" {
@@ -158,63 +312,95 @@ func (s *cluster) readTasks(ctx context.Context, c *connection) error {
 		}
 		s.badTasks[known.ServiceID] = fmt.Errorf("task %s cannot be read: %w", known.ID, b.err)
 	}
-	for _, task := range list {
-		if task.ID == "" {
+	tasks := make(map[string][]task)
+	for _, t := range list {
+		if t.ID == "" {
 			return errors.New("the list of tasks has one without an ID")
 		}
-		s.tasks[task.ServiceID] = append(s.tasks[task.ServiceID], task)
+		tasks[t.ServiceID] = append(tasks[t.ServiceID], t)
 	}
+	maps.Copy(s.tasks, tasks)
 	return nil
 }
 
+// readNodes reads the nodes of the tasks. Where one of them is not among these, a
+// node has joined since the list was made, or has just been removed; and where none
+// is, it is not certain that there is a list at all: then all nodes are read.
 func (s *cluster) readNodes(ctx context.Context, c *connection) error {
-	list, bad, err := readList(ctx, nodeShape, every[swarm.Node], func(ctx context.Context) error {
-		_, err := c.client.NodeList(ctx, client.NodeListOptions{})
-		return err
-	})
-	if err != nil {
-		return err
-	}
-	s.nodes, s.badNodes = make(map[string]swarm.Node), make(map[string]error)
-	for _, b := range bad {
-		var known struct{ ID string }
-		if err := json.Unmarshal(b.raw, &known); err != nil || known.ID == "" {
-			return fmt.Errorf("a node cannot be read, not even its ID: %w", b.err)
+	wanted := make(map[string]bool)
+	for _, tasks := range s.tasks {
+		for _, t := range tasks {
+			wanted[t.NodeID] = true
 		}
-		s.badNodes[known.ID] = fmt.Errorf("node %s cannot be read: %w", known.ID, b.err)
 	}
-	for _, node := range list {
-		if node.ID == "" {
-			return errors.New("the list of nodes has one without an ID")
-		}
-		s.nodes[node.ID] = node
+	delete(wanted, "") // of tasks that wait for one
+	requests, few := filtered("id", slices.Sorted(maps.Keys(wanted)))
+	switch {
+	case !few:
+		requests = []client.Filters{nil}
+	case len(wanted) == 0:
+		requests = []client.Filters{make(client.Filters).Add("role", string(swarm.NodeRoleManager))}
 	}
-	if len(list)+len(bad) == 0 {
-		return errors.New("the list of nodes is empty, although the manager itself is a node")
+	n, err := s.listNodes(ctx, c, wanted, requests...)
+	if refused(err) || err == nil && (n == 0 || s.lacksNode()) {
+		n, err = s.listNodes(ctx, c, wanted, nil)
 	}
-	return nil
+	if err == nil && n == 0 {
+		err = errors.New("the list of nodes is empty, although the manager itself is a node")
+	}
+	return err
 }
 
-// selected are the numbers of a query's services.
-func (s *cluster) selected(q Query) []int {
+// listNodes keeps the wanted nodes of lists, and returns how many these have.
+func (s *cluster) listNodes(ctx context.Context, c *connection, wanted map[string]bool, filters ...client.Filters) (n int, err error) {
+	s.nodes, s.badNodes = make(map[string]node), make(map[string]error)
+	for _, filter := range filters {
+		list, bad, err := readList(ctx, bounds.Of[node](), func(item node) bool {
+			n++
+			return item.ID == "" || wanted[item.ID]
+		}, func(ctx context.Context) error {
+			_, err := c.client.NodeList(ctx, client.NodeListOptions{Filters: filter})
+			return err
+		})
+		if err != nil {
+			return 0, err
+		}
+		n += len(bad)
+		for _, b := range bad {
+			var known struct{ ID string }
+			if err := json.Unmarshal(b.raw, &known); err != nil || known.ID == "" {
+				return 0, fmt.Errorf("a node cannot be read, not even its ID: %w", b.err)
+			}
+			s.badNodes[known.ID] = fmt.Errorf("node %s cannot be read: %w", known.ID, b.err)
+		}
+		for _, item := range list {
+			if item.ID == "" {
+				return 0, errors.New("the list of nodes has one without an ID")
+			}
+			s.nodes[item.ID] = item
+		}
+	}
+	return n, nil
+}
+
+// selected are the IDs of a query's services.
+func (s *cluster) selected(q Query) []string {
 	if q.Label != "" {
 		return s.byLabel[q.Label]
 	}
-	if i, ok := s.byName[q.Service]; ok {
-		return []int{i}
+	if id := s.byName[q.Service]; id != "" {
+		return []string{id}
 	}
 	return nil
 }
 
-// lacksNode says whether a running task of the queries is on a node that the
-// list of nodes does not have.
-func (s *cluster) lacksNode(queries []Query) bool {
-	for _, q := range queries {
-		for _, i := range s.selected(q) {
-			for _, t := range s.tasks[s.services[i].ID] {
-				if _, ok := s.nodes[t.NodeID]; !ok && s.badNodes[t.NodeID] == nil && isRunning(t) {
-					return true
-				}
+// lacksNode says whether a running task is on a node that the list of nodes does
+// not have.
+func (s *cluster) lacksNode() bool {
+	for id := range s.services {
+		for _, t := range s.tasks[id] {
+			if _, ok := s.nodes[t.NodeID]; !ok && s.badNodes[t.NodeID] == nil && isRunning(t) {
+				return true
 			}
 		}
 	}

@@ -85,6 +85,35 @@ func TestRecordedSwarm(t *testing.T) {
 	}
 }
 
+// many are the queries, and so many more that all is read.
+func many(queries ...docker.Query) []docker.Query {
+	for i := range 20 {
+		queries = append(queries, docker.Query{Label: fmt.Sprint("none=", i)})
+	}
+	return queries
+}
+
+// unfiltered loses all filters on the way to a daemon.
+func unfiltered(d http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		values := r.URL.Query()
+		values.Del("filters")
+		r.URL.RawQuery = values.Encode()
+		d.ServeHTTP(w, r)
+	})
+}
+
+// refusing knows only the filter of tasks that Nitrox always uses.
+func refusing(d http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if filters := r.URL.Query().Get("filters"); filters != "" && filters != `{"desired-state":{"running":true}}` {
+			w.WriteHeader(http.StatusBadRequest)
+			return
+		}
+		d.ServeHTTP(w, r)
+	})
+}
+
 func TestSwarmRules(t *testing.T) {
 	mesh := service("web", port(80, 8080, "ingress"))
 	host := service("web", port(80, 0, "host"))
@@ -224,10 +253,17 @@ func TestSwarmRules(t *testing.T) {
 			if q == (docker.Query{}) {
 				q = docker.Query{Service: "web"}
 			}
-			answers := poll(t, docker.Config{Host: serve(t, swarm(t, c.objects...)), NodeLabel: c.label}, q, docker.Query{Service: "other"})
-			check(t, answers[0], c.want...)
-			if c.label == "" {
-				check(t, answers[1], "10.0.0.9:9999 node worker-n9, 1 task")
+			few, d := []docker.Query{q, {Service: "other"}}, swarm(t, c.objects...)
+			for name, way := range map[string]struct {
+				handler http.Handler
+				queries []docker.Query
+			}{"by filters": {d, few}, "all": {d, many(few...)}, "filters that are lost": {unfiltered(d), few}, "filters that are refused": {refusing(d), few}} {
+				t.Log(name)
+				answers := poll(t, docker.Config{Host: serve(t, way.handler), NodeLabel: c.label}, way.queries...)
+				check(t, answers[0], c.want...)
+				if c.label == "" {
+					check(t, answers[1], "10.0.0.9:9999 node worker-n9, 1 task")
+				}
 			}
 		})
 	}
@@ -254,21 +290,22 @@ func TestAMissingNodeIsLookedForOnce(t *testing.T) {
 
 // Objects that do not tell whose they are could be any app's.
 func TestListsThatCannotBeTold(t *testing.T) {
+	web := []string{text(t, service("web", port(80, 8080, "ingress")))}
 	for name, c := range map[string]struct {
-		daemon *dockertest.Daemon
+		daemon http.Handler
 		want   string
 	}{
 		"no nodes":         {&dockertest.Daemon{Swarm: "active/manager"}, "the list of nodes is empty"},
 		"a service, null":  {&dockertest.Daemon{Swarm: "active/manager", Services: []string{"null"}}, "the list of services has one without an ID or a name"},
 		"a service, text":  {&dockertest.Daemon{Swarm: "active/manager", Services: []string{`"web"`}}, "a service cannot be read, not even its name"},
 		"a service, bare":  {&dockertest.Daemon{Swarm: "active/manager", Services: []string{`{"ID": "x", "Spec": {"Name": ""}}`}}, "the list of services has one without an ID or a name"},
-		"a task, null":     {&dockertest.Daemon{Swarm: "active/manager", Tasks: []string{"null"}}, "the list of tasks has one without an ID"},
-		"a task, nobody's": {&dockertest.Daemon{Swarm: "active/manager", Tasks: []string{`{"ID": "x", "Slot": "y", "DesiredState": "running"}`}}, "not even whose it is"},
+		"a task, null":     {&dockertest.Daemon{Swarm: "active/manager", Services: web, Tasks: []string{"null"}}, "the list of tasks has one without an ID"},
+		"a task, nobody's": {unfiltered(&dockertest.Daemon{Swarm: "active/manager", Services: web, Tasks: []string{`{"ID": "x", "Slot": "y", "DesiredState": "running"}`}}), "not even whose it is"},
 		"a node, null":     {&dockertest.Daemon{Swarm: "active/manager", Nodes: []string{"null"}}, "the list of nodes has one without an ID"},
 		"a node, a number": {&dockertest.Daemon{Swarm: "active/manager", Nodes: []string{"7"}}, "a node cannot be read, not even its ID"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			answers, err := open(t, docker.Config{Host: serve(t, c.daemon)}).Poll(t.Context(), []docker.Query{{Service: "web"}}, false)
+			answers, err := open(t, docker.Config{Host: serve(t, c.daemon)}).Poll(t.Context(), many(docker.Query{Service: "web"}), false)
 			if err == nil || !strings.Contains(err.Error(), c.want) {
 				t.Errorf("got %+v and error %v, want one that says %q", answers, err, c.want)
 			}

@@ -8,8 +8,8 @@ import (
 	"io"
 	"net/http"
 	"net/url"
-	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	"nitrox/sources/httpapi"
@@ -47,12 +47,17 @@ var changes = map[string][]string{
 }
 
 // event is an event of a daemon. Those before API 1.22 have only a status.
-type event struct{ Type, Action, Status string }
+type event struct {
+	Type, Action, Status string
+	Actor                struct {
+		ID         string
+		Attributes map[string]string // of containers these are also the labels
+	}
+}
 
-// matters says whether endpoints may be others after the event.
-func (e event) matters() bool {
+func (e event) action() string {
 	action, _, _ := strings.Cut(cmp.Or(e.Action, e.Status), ":") // "health_status: healthy"
-	return action == "" || slices.Contains(changes[cmp.Or(e.Type, "container")], action)
+	return action
 }
 
 // late says whether more will change some time after the event.
@@ -61,51 +66,42 @@ func (e event) late() bool { return e.Type == "service" || e.Type == "node" }
 // Watch implements [sources.Watcher]. It follows the events of the first host
 // that answers: in swarm mode those of the swarm, and of the host's own
 // containers. The stream ends in order after ten minutes.
-func (s *Source) Watch(ctx context.Context, _ []Query, changed func(which []int)) error {
+func (s *Source) Watch(ctx context.Context, queries []Query, changed func(which []int)) error {
 	return stream.Hints(changed, func(hint func(which []int)) error {
-		return stream.InTurn(ctx, s.hosts, func(ctx context.Context, h *host) (bool, error) { return h.watch(ctx, func() { hint(nil) }) })
+		return stream.InTurn(ctx, s.hosts, func(ctx context.Context, h *host) (bool, error) { return h.watch(ctx, queries, hint) })
 	})
 }
 
 // watch follows the events of this host.
-func (h *host) watch(ctx context.Context, hint func()) (connected bool, err error) {
+func (h *host) watch(ctx context.Context, queries []Query, hint func(which []int)) (connected bool, err error) {
 	limited, cancel := context.WithTimeout(ctx, connecting)
 	defer cancel()
 	c, err := h.connect(limited)
 	if err != nil {
 		return false, err
 	}
-	var again []*time.Timer
-	defer func() {
-		for _, t := range again {
-			t.Stop()
-		}
-	}()
 	request, err := h.events(c)
 	if err != nil {
 		return false, err
 	}
+	w := newAudience(c, queries, hint, h.again)
+	defer w.leave()
 	expected := stream.Expected{Types: []string{"application/json", "application/x-ndjson", "application/jsonl"}, Life: recycle}
 	err = stream.Read(ctx, expected, func(ctx context.Context) (*http.Response, error) {
 		resp, err := (&http.Client{Transport: c.transport, CheckRedirect: httpapi.Stay}).Do(request.WithContext(ctx))
 		return resp, httpapi.Cause(err)
 	}, func(body io.Reader) error {
 		connected = true
-		hint()
-		for _, d := range h.again {
-			again = append(again, time.AfterFunc(d, hint))
-		}
+		w.tell(nil, true)
+		asking, stop := context.WithCancel(ctx)
+		var asker sync.WaitGroup
+		asker.Go(func() { w.answer(asking) })
 		err := stream.Values(body, maxEvent, func(e event) error {
-			if e.matters() {
-				hint()
-			}
-			if e.late() {
-				for i, t := range again {
-					t.Reset(h.again[i])
-				}
-			}
+			w.hear(e)
 			return nil
 		})
+		stop()
+		asker.Wait()
 		if err == nil {
 			err = errors.New("the daemon ended the event stream")
 		}

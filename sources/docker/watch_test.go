@@ -7,11 +7,13 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"net"
 	"net/http"
 	"net/http/httptest"
 	"net/netip"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"strings"
 	"testing"
@@ -85,7 +87,7 @@ func stream(t *testing.T, config docker.Config, d *dockertest.Daemon, q docker.Q
 			}
 			return s
 		},
-		Query: q, Handler: d,
+		Query: q, Other: docker.Query{Service: "cart"}, Handler: d,
 		Change: func() {
 			tick := time.NewTicker(time.Millisecond)
 			defer tick.Stop()
@@ -97,7 +99,7 @@ func stream(t *testing.T, config docker.Config, d *dockertest.Daemon, q docker.Q
 		IsStream: func(r *http.Request) bool { return strings.HasSuffix(r.URL.Path, "/events") },
 		Type:     "application/json",
 		Event: func(_ *http.Request, size int) string {
-			return happened("container", "die", "label", strings.Repeat("x", size)) + separator
+			return happened("container", "die", "name", "web0", "app", "web", "com.docker.swarm.service.name", "web", "label", strings.Repeat("x", size)) + separator
 		},
 		Quiet: lines(quiet),
 		Unknown: lines([]string{
@@ -108,7 +110,7 @@ func stream(t *testing.T, config docker.Config, d *dockertest.Daemon, q docker.Q
 
 func TestWatchSwarm(t *testing.T) {
 	d := swarm(t, service("web", port(80, 8080, "ingress")), task("web", 1, "n1"), node("n1", "10.0.0.1"))
-	sourcetest.Watch(t, stream(t, docker.Config{}, d, docker.Query{Service: "web"}, happened("service", "update", "replicas.new", "4")))
+	sourcetest.Watch(t, stream(t, docker.Config{}, d, docker.Query{Service: "web"}, happened("service", "update", "name", "web", "replicas.new", "4")))
 }
 
 func TestWatchClassic(t *testing.T) {
@@ -120,7 +122,7 @@ func TestWatchClassic(t *testing.T) {
 func TestWatchEngine(t *testing.T) {
 	d := &dockertest.Daemon{Containers: []string{text(t, container("/web0", 8004))}}
 	sourcetest.Watch(t, stream(t, docker.Config{Kind: docker.Engine, HostAddress: netip.MustParseAddr("10.0.0.7")}, d, docker.Query{Label: "app=web"},
-		happened("container", "health_status: unhealthy")))
+		happened("container", "health_status: unhealthy", "name", "web0", "app", "web")))
 }
 
 // bubble is a source on a fake clock, and its daemons, each at the port after
@@ -287,5 +289,200 @@ func TestEventsComeTheWayAnswersDo(t *testing.T) {
 				t.Error(err)
 			}
 		})
+	}
+}
+
+// hint is when which queries were told.
+type hint struct {
+	after time.Duration
+	which string
+}
+
+// told watches for queries and sends an event every 20 seconds. It returns the
+// hints after each, and those of the connection; of one instant they are one.
+func told(t *testing.T, s *docker.Source, emit func(string), queries []docker.Query, events ...string) [][]hint {
+	const every = 20 * time.Second
+	ctx, cancel := context.WithTimeout(t.Context(), time.Duration(len(events)+1)*every)
+	defer cancel()
+	began := time.Now()
+	all := make([]map[time.Duration][]int, len(events)+1)
+	go func() {
+		for _, e := range events {
+			time.Sleep(every)
+			emit(e)
+		}
+	}()
+	if err := s.Watch(ctx, queries, func(which []int) {
+		after := time.Since(began)
+		i, after := after/every, after%every
+		if all[i] == nil {
+			all[i] = make(map[time.Duration][]int)
+		}
+		if which == nil {
+			which = []int{-1}
+		}
+		all[i][after] = append(all[i][after], which...)
+	}); !errors.Is(err, context.DeadlineExceeded) {
+		t.Errorf("the watch ended: %v", err)
+	}
+	hints := make([][]hint, len(all))
+	for i := range all {
+		for _, after := range slices.Sorted(maps.Keys(all[i])) {
+			slices.Sort(all[i][after])
+			text := fmt.Sprint(slices.Compact(all[i][after]))
+			if text == "[-1]" {
+				text = "all"
+			}
+			hints[i] = append(hints[i], hint{after, text})
+		}
+	}
+	return hints
+}
+
+// again are hints of the same queries, now and some times after.
+func again(which string) []hint {
+	return []hint{{0, which}, {time.Second, which}, {3 * time.Second, which}, {10 * time.Second, which}}
+}
+
+// TestAnEventTellsWhichQueriesItIsAbout: those of the service or container by name,
+// and by the labels that it has or had; and where it does not tell, all.
+func TestAnEventTellsWhichQueriesItIsAbout(t *testing.T) {
+	about := func(id, event string) string { return strings.ReplaceAll(event, "0123456789ab", id) }
+	now := func(which string) []hint { return []hint{{0, which}} }
+	appname := func(name string) docker.Query { return docker.Query{Label: "com.citrix.lb.appname=" + name} }
+	type heard struct {
+		event string
+		want  []hint
+	}
+	for name, c := range map[string]struct {
+		kind    docker.Kind
+		before  *dockertest.Daemon // at the time of the poll
+		daemon  http.Handler       // after it, but for events
+		queries []docker.Query
+		heard   []heard
+	}{
+		"swarm": {
+			docker.Swarm, swarm(t, service("web"), service("cart"), service("gone"), service("renamed").edit("Spec.Labels", object{"com.citrix.lb.appname": "cart"})),
+			swarm(t, service("web"), service("cart"), service("renamed"), service("new").edit("Spec.Labels", object{"team": "a"})),
+			[]docker.Query{{Service: "web"}, {Service: "cart"}, appname("web"), {Service: "web", Port: "80"}, {Label: "team=a"}, appname("cart"), appname("gone")},
+			[]heard{
+				{about("id-web", happened("service", "update", "name", "web", "replicas.new", "3")), again("[0 2 3]")},
+				{about("id-new", happened("service", "create", "name", "new")), again("[4]")},
+				{about("id-other", happened("service", "update", "name", "other")), nil},
+				{about("id-renamed", happened("service", "update", "name", "renamed")), again("[5]")},
+				{about("id-gone", happened("service", "remove", "name", "gone")), again("[6]")},
+				{about("id-gone", happened("service", "update", "name", "cart")), again("[1 6]")},
+				{happened("container", "start", "name", "web.1", "com.docker.swarm.service.name", "web", "com.docker.swarm.service.id", "id-web"), now("[0 2 3]")},
+				{happened("container", "start", "name", "db", "com.citrix.lb.appname", "web"), nil},
+				{happened("network", "connect", "container", "0123456789ab", "name", "bridge"), nil},
+				{happened("node", "update", "name", "worker", "state.new", "down"), again("all")},
+				{happened("service", "update"), again("all")},
+				{happened("container", "die"), now("all")},
+				{`{"Type": "service", "Action": "update", "Actor": {"ID": 7, "Attributes": []}}`, again("all")},
+			},
+		},
+		"a swarm that does not tell labels": {
+			docker.Swarm, swarm(t, service("web")), http.NotFoundHandler(), []docker.Query{{Service: "web"}, appname("web"), appname("cart")},
+			[]heard{{about("id-other", happened("service", "update", "name", "other")), again("[1 2]")}},
+		},
+		"engine": {
+			docker.Engine, &dockertest.Daemon{}, &dockertest.Daemon{Containers: []string{text(t, container("/web0", 8001))}},
+			[]docker.Query{{Service: "web"}, {Label: "app=web"}, {Label: "app=cart"}, {Label: "name=web"}, {Service: "shop/web"}, {Label: "empty="}},
+			[]heard{
+				{happened("container", "start", "name", "web0", "app", "web"), now("[1 3]")},
+				{happened("container", "die", "name", "db", "app", "db"), now("[3]")},
+				{happened("container", "die", "name", "web-1", "com.docker.compose.service", "web", "com.docker.compose.project", "lab"), now("[0 3 4]")},
+				{happened("container", "pause", "name", "x", "empty", ""), now("[3 5]")},
+				{happened("network", "disconnect", "container", "0123456789abcdef/web0"), now("[1]")},
+				{happened("network", "disconnect", "container", "fedcba"), nil},
+				{happened("network", "disconnect"), now("all")},
+				{happened("service", "update", "name", "web"), nil},
+				{happened("node", "update", "name", "worker"), nil},
+				{happened("container", "die"), now("all")},
+			},
+		},
+		"classic": {
+			docker.Classic, &dockertest.Daemon{Classic: true, SystemStatus: healthyNodes}, &dockertest.Daemon{Classic: true},
+			[]docker.Query{{Label: "app=web"}, {Label: "node.name=node-1"}, {Label: "app=cart"}},
+			[]heard{
+				{happened("container", "start", "name", "web0", "app", "web", "node.name", "node-2"), now("[0 1]")},
+				{happened("swarm", "engine_disconnect", "node.name", "node-2"), now("all")},
+				{`{"status": "engine_reconnect", "id": "node-2", "from": "swarm"}`, nil},
+				{`{"status": "die", "id": "0123456789ab", "from": "web:1"}`, now("all")},
+			},
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			polled := false
+			h := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+				if polled && !strings.HasSuffix(r.URL.Path, "/events") {
+					c.daemon.ServeHTTP(w, r)
+					return
+				}
+				c.before.ServeHTTP(w, r)
+			})
+			bubble(t, func(t *testing.T, s *docker.Source) {
+				if _, err := s.Poll(t.Context(), c.queries, true); err != nil {
+					t.Fatal(err)
+				}
+				polled = true
+				var events []string
+				for _, e := range c.heard {
+					events = append(events, e.event)
+				}
+				for i, got := range told(t, s, c.before.Emit, c.queries, events...) {
+					want, what := again("all"), "connected"
+					if i > 0 {
+						want, what = c.heard[i-1].want, events[i-1]
+					}
+					if !slices.Equal(got, want) {
+						t.Errorf("%s: told %v, want %v", what, got, want)
+					}
+				}
+			}, c.kind, h)
+		})
+	}
+}
+
+// TestQuestionsDoNotPileUp: a daemon that answers none, and tells of ever other
+// services, is read on, and is not asked for each.
+func TestQuestionsDoNotPileUp(t *testing.T) {
+	const events = 20_000
+	asked, heap := 0, func() (n uint64) {
+		var m runtime.MemStats
+		runtime.GC()
+		runtime.ReadMemStats(&m)
+		return m.HeapAlloc
+	}
+	before, after := uint64(0), uint64(0)
+	h := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Api-Version", "1.41")
+		switch {
+		case strings.HasSuffix(r.URL.Path, "/services"):
+			asked++
+			<-r.Context().Done()
+		case strings.HasSuffix(r.URL.Path, "/events"):
+			w.Header().Set("Content-Type", "application/json")
+			_ = http.NewResponseController(w).Flush()
+			time.Sleep(time.Second)
+			before = heap()
+			for i := range events {
+				fmt.Fprintln(w, strings.ReplaceAll(happened("service", "update", "name", "other"), "0123456789ab", fmt.Sprintf("%025d", i)))
+			}
+			_ = http.NewResponseController(w).Flush()
+			after = heap()
+			<-r.Context().Done()
+		}
+	})
+	bubble(t, func(t *testing.T, s *docker.Source) {
+		got := told(t, s, func(string) {}, []docker.Query{{Label: "a=b"}, {Service: "web"}}, "", "")
+		// A question that is not answered in time, and too many, may be of any label.
+		want := append(again("all"), hint{16 * time.Second, "[0]"}, hint{17 * time.Second, "[0]"}, hint{19 * time.Second, "[0]"})
+		if asked != 1 || !slices.Equal(got[0], want) || !slices.Equal(got[1], []hint{{6 * time.Second, "[0]"}}) || got[2] != nil {
+			t.Errorf("asked %d times, told %v", asked, got)
+		}
+	}, docker.Swarm, h)
+	if after > before+4<<20 {
+		t.Errorf("%d KiB are held after %d events", (after-before)>>10, events)
 	}
 }

@@ -18,3 +18,6 @@ func (s *Source) Resolve(f func(ctx context.Context, host string) ([]netip.Addr,
 func ReadEvents(r io.Reader, happened func(kind string, data []byte)) error {
 	return readEvents(r, func(e event) { happened(e.kind, e.data) })
 }
+
+// ByID says whether n apps of so many are asked for one by one.
+func ByID(n, apps int) bool { return byID(n, apps) }

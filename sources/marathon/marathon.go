@@ -6,17 +6,19 @@
 // the container has the port, at the container's address, which must then be
 // routable.
 //
-// A poll is one request for all apps, with their tasks, health, deployments
-// and readiness in one snapshot. Only an app that is not in the answer costs
-// another, where credentials are used: it may be hidden rather than gone.
+// A poll is one request for all apps, or one for each of few: with their tasks,
+// health, deployments and readiness in one snapshot. Only an app that is not in the
+// answer costs more: it may be hidden rather than gone.
 package marathon
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"net"
 	"net/http"
 	"net/url"
@@ -49,6 +51,7 @@ type Source struct {
 	transport *http.Transport
 	first     *url.URL // to be asked first: the leader, or who answered
 	leader    string
+	listed    int       // apps in the last list of all; 0: there was none
 	elected   time.Time // of the leader, as far as it was seen; zero: long ago
 }
 
@@ -169,17 +172,58 @@ func (s *Source) order() []*url.URL {
 	return order
 }
 
-// everything is the one request of a poll.
-const everything = "/v2/apps?embed=apps.tasks&embed=apps.deployments&embed=apps.readiness"
+// byID says whether it costs less to ask for n apps one by one than for all, of
+// which there were so many the last time: to ask takes about as long as to list
+// eight. 0: nobody knows yet, and a list of all tells; one app costs one request in
+// either way.
+func byID(n, apps int) bool { return n <= 16 && 8*n <= cmp.Or(apps, 8) }
 
-// ask makes the one request of a poll.
+// ask asks for the apps that are wanted or, where these are many, for all; also
+// where one is missing: only all of them tell what it may be called.
 func (s *Source) ask(ctx context.Context, c *client, base *url.URL, wanted map[string]bool) (*snapshot, error) {
 	snap := &snapshot{from: base}
-	err := c.get(ctx, base.String()+everything, func(resp *http.Response, body io.Reader) (err error) {
+	if byID(len(wanted), s.apps()) {
+		some := newList()
+		for id := range wanted {
+			// Its answer is of all apps whose IDs have this one's in them.
+			one, err := s.list(ctx, c, snap, "&id="+url.QueryEscape(id), map[string]bool{id: true})
+			if err != nil {
+				return nil, err
+			}
+			maps.Copy(some.apps, one.apps)
+			maps.Copy(some.odd, one.odd)
+		}
+		if len(some.apps)+len(some.odd) == len(wanted) {
+			snap.list = some
+			return snap, nil
+		}
+	}
+	all, err := s.list(ctx, c, snap, "", wanted)
+	if err != nil {
+		return nil, err
+	}
+	snap.list = all
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.listed = len(all.apps) + len(all.odd) + len(all.others)
+	return snap, nil
+}
+
+// apps is how many there were in the last list of all; 0: not known.
+func (s *Source) apps() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.listed
+}
+
+// list makes one request for apps; filter says of which.
+func (s *Source) list(ctx context.Context, c *client, snap *snapshot, filter string, wanted map[string]bool) (l *list, err error) {
+	const everything = "/v2/apps?embed=apps.tasks&embed=apps.deployments&embed=apps.readiness"
+	err = c.get(ctx, snap.from.String()+everything+filter, func(resp *http.Response, body io.Reader) (err error) {
 		switch resp.StatusCode {
 		case http.StatusOK:
 		case http.StatusNotFound:
-			return fmt.Errorf("%w; no Marathon answers GET %s/v2/apps like this: correct its URL", httpapi.NewStatusError(resp), base)
+			return fmt.Errorf("%w; no Marathon answers GET %s/v2/apps like this: correct its URL", httpapi.NewStatusError(resp), snap.from)
 		case http.StatusUnauthorized:
 			return fmt.Errorf("%w; %s", httpapi.NewStatusError(resp), c.auth.renew())
 		default:
@@ -189,13 +233,10 @@ func (s *Source) ask(ctx context.Context, c *client, base *url.URL, wanted map[s
 			snap.now = time.Now() // a proxy has cut it off
 		}
 		snap.leader = resp.Header.Get("X-Marathon-Leader")
-		snap.list, err = read(body, wanted)
+		l, err = read(body, wanted)
 		return err
 	})
-	if err != nil {
-		return nil, err
-	}
-	return snap, nil
+	return l, err
 }
 
 // note remembers who leads, and since when, and who is to be asked first: a new

@@ -24,6 +24,8 @@ type list struct {
 	nameless error
 }
 
+func newList() *list { return &list{apps: make(map[string]*app), odd: make(map[string]error)} }
+
 // appShape is what is wanted of an app, whose tasks are read one by one: some
 // apps have ten thousand.
 var appShape = bounds.Of[app]().Walk().With("tasks", bounds.List(bounds.Of[struct {
@@ -64,7 +66,7 @@ func read(r io.Reader, wanted map[string]bool) (*list, error) {
 }
 
 func readApps(d *bounds.Decoder, wanted map[string]bool) (*list, error) {
-	l := &list{apps: make(map[string]*app), odd: make(map[string]error)}
+	l := newList()
 	kept := int64(0)
 	err := d.List(func() error {
 		a, size, wrong, err := readApp(d, wanted, kept)

@@ -130,23 +130,95 @@ func (d *Daemon) route(w http.ResponseWriter, r *http.Request, path string) {
 			if r.URL.Query().Get("all") != "1" && (state != "running" && state != "paused" || strings.HasPrefix(status, "Host Down")) {
 				return false
 			}
-			return hasLabels(o, filters["label"])
-		}, "label")
+			return begins(o["Id"], filters["id"]) && hasLabels(o, filters["label"])
+		}, "label", "id")
 	case "/services":
 		d.list(w, d.Services, filters, func(o map[string]any) bool {
 			if r.URL.Query().Get("status") != "true" {
 				delete(o, "ServiceStatus")
 			}
-			return true
-		})
+			spec, _ := o["Spec"].(map[string]any)
+			return begins(o["ID"], filters["id"]) && begins(spec["Name"], filters["name"]) && hasServiceLabels(spec, filters["label"])
+		}, "id", "name", "label")
 	case "/tasks":
+		services, missing := d.serviceIDs(filters["service"])
+		if missing != "" {
+			refuse(w, http.StatusNotFound, "service %s not found", missing)
+			return
+		}
 		d.list(w, d.Tasks, filters, func(o map[string]any) bool {
 			state, _ := o["DesiredState"].(string)
-			return len(filters["desired-state"]) == 0 || filters["desired-state"][state]
-		}, "desired-state")
+			service, _ := o["ServiceID"].(string)
+			return (len(services) == 0 || services[service]) && (len(filters["desired-state"]) == 0 || filters["desired-state"][state])
+		}, "desired-state", "service")
 	case "/nodes":
-		d.list(w, d.Nodes, filters, func(map[string]any) bool { return true })
+		d.list(w, d.Nodes, filters, func(o map[string]any) bool {
+			spec, _ := o["Spec"].(map[string]any)
+			role, _ := spec["Role"].(string)
+			return begins(o["ID"], filters["id"]) && (len(filters["role"]) == 0 || filters["role"][role])
+		}, "id", "role")
 	}
+}
+
+// begins says whether a text begins with one of some, as filters of names and IDs
+// want; there may be none.
+func begins(text any, wanted map[string]bool) bool {
+	s, _ := text.(string)
+	for want := range wanted {
+		if strings.HasPrefix(s, want) {
+			return true
+		}
+	}
+	return len(wanted) == 0
+}
+
+// hasServiceLabels says whether a service has all labels. A daemon makes a map of
+// the filter's values: of several of one key it takes any one, and one that is
+// empty is had by whatever has the key.
+func hasServiceLabels(spec map[string]any, wanted map[string]bool) bool {
+	labels, _ := spec["Labels"].(map[string]any)
+	last := make(map[string]string)
+	for want := range wanted {
+		key, value, _ := strings.Cut(want, "=")
+		last[key] = value
+	}
+	for key, value := range last {
+		if got, ok := labels[key]; !ok || value != "" && got != value {
+			return false
+		}
+	}
+	return true
+}
+
+// serviceIDs are the IDs of the services that a filter of tasks means, each by ID,
+// by name or, if it is of one alone, by the beginning of an ID; missing is one that
+// means none.
+func (d *Daemon) serviceIDs(wanted map[string]bool) (ids map[string]bool, missing string) {
+	ids = make(map[string]bool)
+	byName, found := make(map[string]string), make(map[string]int)
+	for _, text := range d.Services {
+		var s struct {
+			ID   string
+			Spec struct{ Name string }
+		}
+		if len(wanted) > 0 && json.Unmarshal([]byte(text), &s) == nil {
+			byName[s.ID], byName[s.Spec.Name] = s.ID, s.ID
+		}
+	}
+	for want := range wanted {
+		id := byName[want]
+		for _, other := range byName {
+			if byName[want] == "" && strings.HasPrefix(other, want) {
+				id = other
+				found[want]++
+			}
+		}
+		if id == "" || found[want] > 2 { // each stands there by its ID and its name
+			return nil, want
+		}
+		ids[id] = true
+	}
+	return ids, ""
 }
 
 var image = regexp.MustCompile(`^/images/([^/]+)/json$`)

@@ -12,10 +12,14 @@ import (
 // embeds are what a list of apps may be asked to hold besides the definitions.
 var embeds = []string{"apps.tasks", "apps.counts", "apps.deployments", "apps.readiness", "apps.lastTaskFailure", "apps.taskStats", "apps.failures"}
 
-// listApps is GET /v2/apps. The list leaves out what the user may not see.
+// listApps is GET /v2/apps. The list leaves out what the user may not see, and what
+// has not the text of id in its ID, whether in capitals or not.
 func (c *Cluster) listApps(user string, w http.ResponseWriter, r *http.Request) {
 	query := r.URL.Query()
 	for key, values := range query {
+		if key == "id" {
+			continue
+		}
 		if key != "embed" {
 			fail(w, 400, "unknown parameter "+key)
 			return
@@ -31,7 +35,7 @@ func (c *Cluster) listApps(user string, w http.ResponseWriter, r *http.Request) 
 	defer c.mu.Unlock()
 	apps := []any{}
 	for _, a := range c.sorted() {
-		if !c.hidden(user, a.id) {
+		if !c.hidden(user, a.id) && strings.Contains(strings.ToLower(a.id), strings.ToLower(query.Get("id"))) {
 			apps = append(apps, c.view(a, query["embed"]))
 		}
 	}
