@@ -240,7 +240,7 @@ func clock(r *http.Response, ours time.Time, took time.Duration) []Check {
 	case exact.Abs() < took/2+time.Second:
 		return []Check{Fine("clock", "as here")}
 	case exact.Abs() < aside:
-		return []Check{Fine("clock", fmt.Sprintf("%v from ours", apart.Round(time.Second)))}
+		return []Check{Fine("clock", fmt.Sprintf("%v from ours", exact.Round(time.Second)))}
 	default:
 		which, state := "ahead of", Failed
 		if apart < 0 {
