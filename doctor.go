@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -8,7 +9,6 @@ import (
 	"net/url"
 	"os"
 	"slices"
-	"strings"
 
 	"github.com/urfave/cli/v2"
 
@@ -90,19 +90,17 @@ func (p *program) proxies() (all []examine.Check) {
 		if text == "" {
 			continue
 		}
-		where := "not a URL"
-		if u, err := url.Parse(text); err == nil && u.Host != "" {
-			where = u.Scheme + "://" + u.Host
+		seen := "is not a URL"
+		if u, err := url.Parse(text); err == nil && u.Host != "" { // which may have a password
+			seen = "is " + u.Scheme + "://" + u.Host
 		}
-		without, _ := p.lookup("NO_PROXY")
-		if lower, _ := p.lookup("no_proxy"); without == "" {
-			without = lower
+		upper, _ := p.lookup("NO_PROXY")
+		lower, _ := p.lookup("no_proxy")
+		seen += ", for all hosts but this machine"
+		if without := cmp.Or(upper, lower); without != "" {
+			seen += " and " + without
 		}
-		seen := "is " + where + "; NO_PROXY is " + without
-		if without == "" {
-			seen = "is " + where + ", for all hosts but this machine"
-		}
-		all = append(all, examine.Check{Subject: "proxy " + name, State: examine.Note, Seen: strings.Replace(seen, ";", ",", 1)})
+		all = append(all, examine.Check{Subject: "proxy " + name, State: examine.Note, Seen: seen})
 	}
 	return all
 }
