@@ -9,13 +9,22 @@ import (
 	"os"
 	"slices"
 	"strings"
+	"time"
 
 	"nitrox/netscaler"
 	"nitrox/sources"
 	"nitrox/sources/all"
+	"nitrox/sources/bounds"
 	"nitrox/sources/redact"
 	"nitrox/sync"
 	"nitrox/sync/config"
+)
+
+// Large answers of NetScalers are read a few at a time, so that of hundreds all are read
+// in time; a slow one holds up the others for no longer than its turn.
+const (
+	bulkReads = 8
+	bulkTurn  = 5 * time.Second
 )
 
 // open makes a syncer of the mapping file as it is now. It contacts nothing.
@@ -46,6 +55,7 @@ func (j *job) open() (*sync.Syncer, error) {
 		s.Progress = j.line.step
 	}
 	appliances := map[string]string{} // by URL
+	turns := bounds.NewTurns(bulkReads, bulkTurn)
 	for _, name := range slices.Sorted(maps.Keys(m.NetScalers)) {
 		n := m.NetScalers[name]
 		appliance := name
@@ -60,6 +70,7 @@ func (j *job) open() (*sync.Syncer, error) {
 		}
 		n.Config.ReadOnly = j.dryRun
 		n.Config.Every = j.options.Duration("loop")
+		n.Config.Turns = turns
 		n.Config.Log = j.log.With("netscaler", name)
 		if j.leading != nil {
 			n.Config.Allow = j.leading.Held

@@ -93,7 +93,7 @@ func (c *Client) examineRole(ctx context.Context) ([]examine.Check, error) {
 	if c.cfg.Partition != "" {
 		return []examine.Check{examine.Fine(subject, "the node may be written; within a partition no more is told")}, nil
 	}
-	nodes, err := rows[haNode](ctx, c, "hanode", "")
+	nodes, err := objects[haNode](ctx, c, "hanode", "")
 	switch e := refused(err); {
 	case e != nil && e.Code == codeNotOnCluster:
 		return []examine.Check{examine.Fine(subject, "the address of a cluster")}, nil
@@ -138,7 +138,7 @@ var releaseRE = regexp.MustCompile(`NS(\d+)\.(\d+): Build ([0-9.]*[0-9])`)
 
 func (c *Client) examineVersion(ctx context.Context, use Use) []examine.Check {
 	const subject = "version"
-	all, err := rows[struct{ Version json.RawMessage }](ctx, c, "nsversion", "")
+	all, err := objects[struct{ Version json.RawMessage }](ctx, c, "nsversion", "")
 	if err != nil || len(all) == 0 {
 		return []examine.Check{untold(subject, cmp.Or(err, errNameless))}
 	}
@@ -164,7 +164,7 @@ func (c *Client) examineVersion(ctx context.Context, use Use) []examine.Check {
 
 func (c *Client) examineFeature(ctx context.Context) []examine.Check {
 	const subject = "feature LB"
-	all, err := rows[struct {
+	all, err := objects[struct {
 		Feature []string
 		LB      *bool
 	}](ctx, c, "nsfeature", "")
@@ -186,8 +186,8 @@ func untold(subject string, err error) examine.Check {
 	return examine.Bad(examine.Note, subject, fmt.Errorf("not told: %w", err), "")
 }
 
-// rows reads all objects of a type, or those that belong to the named one.
-func rows[T any](ctx context.Context, c *Client, kind, name string) (all []T, err error) {
+// objects reads all objects of a type, or those that belong to the named one.
+func objects[T any](ctx context.Context, c *Client, kind, name string) (all []T, err error) {
 	path := "config/" + kind
 	if name != "" {
 		path += "/" + segment(name)
@@ -350,16 +350,16 @@ type verdict func(command string) (allowed, known bool)
 // policies reads the user's own, and those of the user's groups. wide: they allow
 // what Nitrox never does.
 func (c *Client) policies(ctx context.Context) (allows verdict, wide bool, err error) {
-	all, err := rows[bound](ctx, c, "systemuser_systemcmdpolicy_binding", c.cfg.Username)
+	all, err := objects[bound](ctx, c, "systemuser_systemcmdpolicy_binding", c.cfg.Username)
 	if err != nil {
 		return nil, false, err
 	}
-	groups, err := rows[struct{ GroupName json.RawMessage }](ctx, c, "systemuser_systemgroup_binding", c.cfg.Username)
+	groups, err := objects[struct{ GroupName json.RawMessage }](ctx, c, "systemuser_systemgroup_binding", c.cfg.Username)
 	if err != nil {
 		return nil, false, err
 	}
 	for _, g := range groups {
-		more, err := rows[bound](ctx, c, "systemgroup_systemcmdpolicy_binding", text(g.GroupName))
+		more, err := objects[bound](ctx, c, "systemgroup_systemcmdpolicy_binding", text(g.GroupName))
 		if err != nil {
 			return nil, false, err
 		}
@@ -379,7 +379,7 @@ func (c *Client) policies(ctx context.Context) (allows verdict, wide bool, err e
 			rules = append(rules, rule{pattern: regexp.MustCompile("")})
 			continue
 		}
-		found, err := rows[cmdPolicy](ctx, c, "systemcmdpolicy", name)
+		found, err := objects[cmdPolicy](ctx, c, "systemcmdpolicy", name)
 		if err == nil && len(found) == 0 {
 			err = errNameless
 		}

@@ -46,7 +46,7 @@ func (k *call) kind() string {
 func outcome(err error) string {
 	var e *Error
 	switch {
-	case err == nil:
+	case err == nil, errors.Is(err, errDear):
 		return "ok"
 	case sessionDead(err):
 		return "expired"

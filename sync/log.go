@@ -27,6 +27,7 @@ const (
 type Chronicle struct {
 	troubles map[string]*episode
 	notes    map[string]time.Time        // when each was last logged
+	swept    time.Time                   // when those of the last hour were sorted out
 	gists    map[Place][sha256.Size]byte // how each app was found
 }
 
@@ -109,17 +110,21 @@ func (c *Chronicle) logTroubles(ctx context.Context, log *slog.Logger, r Result,
 			e.log(ctx, log, *fresh, at)
 		}
 	}
-	for _, key := range slices.Sorted(maps.Keys(c.troubles)) {
-		e := c.troubles[key]
+	var over []string
+	for key, e := range c.troubles {
 		switch {
 		case e.over && at.Sub(e.gone) >= stillAfter:
 			delete(c.troubles, key)
 		case e.miss(r, looked, at):
-			news = true
-			log.InfoContext(ctx, "over: "+e.message(), append(e.attrs(), "lasted", Short(e.gone.Sub(e.began)), "passes", e.passes)...)
+			over = append(over, key)
 		}
 	}
-	return news
+	slices.Sort(over)
+	for _, key := range over {
+		e := c.troubles[key]
+		log.InfoContext(ctx, "over: "+e.message(), append(e.attrs(), "lasted", Short(e.gone.Sub(e.began)), "passes", e.passes)...)
+	}
+	return news || len(over) > 0
 }
 
 // meet notes that a pass met the trouble, and returns what of it is to be logged.
@@ -241,11 +246,14 @@ func steady(text string) string { return number.ReplaceAllLiteralString(text, "#
 
 // logNotes logs the notes that were not logged within the last hour.
 func (c *Chronicle) logNotes(ctx context.Context, log *slog.Logger, r Result, at time.Time) {
-	maps.DeleteFunc(c.notes, func(_ string, logged time.Time) bool { return at.Sub(logged) >= stillAfter })
+	if at.Sub(c.swept) >= stillAfter { // not in each pass: there may be one for each app
+		c.swept = at
+		maps.DeleteFunc(c.notes, func(_ string, logged time.Time) bool { return at.Sub(logged) >= stillAfter })
+	}
 	for _, o := range r.Outcomes {
 		for _, note := range o.Notes {
 			key := o.App.Name + " " + o.NetScaler + " " + note
-			if _, said := c.notes[key]; said {
+			if logged, said := c.notes[key]; said && at.Sub(logged) < stillAfter {
 				continue
 			}
 			c.notes[key] = at

@@ -49,7 +49,7 @@ func (s *Syncer) poll(ctx context.Context, apps []App, fresh bool) polls {
 			defer close(p.done)
 			s.step(Step{Source: name, Doing: "polling"})
 			end := clock(&p.took)
-			backoff := s.backoffs[name]
+			backoff := s.known().backoffs[name]
 			answers, err := []sources.Answer(nil), backoff.tooSoon()
 			if err == nil {
 				answers, err = s.Sources[name].Ask(ctx, p.queries, fresh)
