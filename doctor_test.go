@@ -412,7 +412,6 @@ func TestDoctorOfAHealthySetup(t *testing.T) {
 
 // The same as JSON, which says all that the text says.
 func TestDoctorInJSON(t *testing.T) {
-	t.Parallel()
 	s := newSetup(t)
 	s.edit("service_group: sg-account", "service_group: sg-acount")
 	s.files["marathon-pw"] = "of-nobody-x3"
@@ -626,24 +625,21 @@ const doctorGolden = "testdata/doctor.golden"
 // What is told of each broken set-up is in one file; -update rewrites it.
 func TestDoctorNamesTheCause(t *testing.T) {
 	told := make([]string, len(brokenSetups))
-	t.Run("setups", func(t *testing.T) {
-		for i, b := range brokenSetups {
-			t.Run(b.name, func(t *testing.T) {
-				t.Parallel()
-				s := newSetup(t)
-				b.breaks(s)
-				code, report := s.examine()
-				told[i] = fmt.Sprintf("# %s\n\n%s\n", b.name, trouble(report))
-				if want := map[bool]int{true: 1}[b.want != ""]; code != want {
-					t.Errorf("exit code %d, want %d", code, want)
-				}
-				failed, warned := subjects(report, "FAILED"), subjects(report, "warning")
-				if strings.Join(failed, ", ") != b.want || strings.Join(warned, ", ") != b.warn {
-					t.Errorf("failed %q, want %q; warned %q, want %q\n%s", failed, b.want, warned, b.warn, trouble(report))
-				}
-			})
-		}
-	})
+	for i, b := range brokenSetups { // one by one: package cli has flags that all commands share
+		t.Run(b.name, func(t *testing.T) {
+			s := newSetup(t)
+			b.breaks(s)
+			code, report := s.examine()
+			told[i] = fmt.Sprintf("# %s\n\n%s\n", b.name, trouble(report))
+			if want := map[bool]int{true: 1}[b.want != ""]; code != want {
+				t.Errorf("exit code %d, want %d", code, want)
+			}
+			failed, warned := subjects(report, "FAILED"), subjects(report, "warning")
+			if strings.Join(failed, ", ") != b.want || strings.Join(warned, ", ") != b.warn {
+				t.Errorf("failed %q, want %q; warned %q, want %q\n%s", failed, b.want, warned, b.warn, trouble(report))
+			}
+		})
+	}
 	text := strings.Join(told, "")
 	if *update {
 		if err := os.WriteFile(doctorGolden, []byte(text), 0o644); err != nil {

@@ -67,7 +67,8 @@ func TestACertificateThatEndsSoon(t *testing.T) {
 	client := server.Client().Transport.(*http.Transport)
 	client.TLSClientConfig.InsecureSkipVerify = true
 	checks, _ := examine.Server{URL: server.URL, Transport: client}.Examine(context.Background())
-	if len(checks) < 2 || checks[1].Subject != "TLS" || checks[1].State != examine.Warning || checks[1].Remedy != "replace it: it ends in 47 hours" {
+	if len(checks) < 2 || checks[1].Subject != "TLS" || checks[1].State != examine.Warning ||
+		checks[1].Remedy != "replace it: it ends in 47 hours" {
 		t.Errorf("%+v", checks)
 	}
 }
