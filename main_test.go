@@ -82,7 +82,7 @@ func (g *guarded) Write(b []byte) (int, error) {
 //
 //	netscaler FILE         starts a simulated NetScaler with an ns.conf; its URL is $NETSCALER
 //	members GROUP [TEXT]   prints a group's members, or waits until they are TEXT
-//	calls                  prints and forgets the calls it saw
+//	calls                  prints and forgets the calls it saw, reads in a row by name
 //	fault JSON             sets a simulator.Fault; fault off clears all
 //	stranger NAME STATUS TEXT [tls]  starts what is no NetScaler; its host and port are $NAME
 //	exit CODE COMMAND...   runs a command that must end with this code
@@ -135,9 +135,16 @@ func TestScripts(t *testing.T) {
 				}
 			},
 			"calls": func(ts *testscript.TestScript, _ bool, _ []string) {
+				var lines []string
 				for _, c := range sim(ts).Calls() {
-					fmt.Fprintln(ts.Stdout(), strings.TrimSpace(c.Method+" "+c.Type+" "+c.Action))
+					lines = append(lines, strings.TrimSpace(c.Method+" "+c.Type+" "+c.Action))
 				}
+				for i := 1; i < len(lines); i++ { // reads that follow each other may have been made at a time
+					for j := i; j > 0 && lines[j-1] > lines[j] && strings.HasPrefix(lines[j-1], "GET") && strings.HasPrefix(lines[j], "GET"); j-- {
+						lines[j-1], lines[j] = lines[j], lines[j-1]
+					}
+				}
+				fmt.Fprintln(ts.Stdout(), strings.Join(lines, "\n"))
 				sim(ts).ResetCalls()
 			},
 			"fault": func(ts *testscript.TestScript, _ bool, args []string) {

@@ -37,6 +37,9 @@ type Endpoint struct {
 	// Origin tells people who listens there ("node worker-4, 3 tasks"). It is
 	// never compared.
 	Origin string
+	// Facts are what the source has read that made it an endpoint ("ready since
+	// 2026-11-27T12:00:00Z"), for people who ask why. They are never compared.
+	Facts string
 }
 
 // Answer is what a source knows of one query: the whole truth, also when that is
@@ -76,7 +79,11 @@ func (a Answer) Doubt() error {
 }
 
 // LeftOut is a candidate that is not an endpoint: "task web.3", "unhealthy".
-type LeftOut struct{ What, Why string }
+type LeftOut struct {
+	What, Why string
+	// Addr is where it would be one, if that is known.
+	Addr netip.AddrPort
+}
 
 // ErrAbsent is wrapped by the doubt about an app that its cluster manager
 // positively does not have.

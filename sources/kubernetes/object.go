@@ -116,11 +116,8 @@ type node struct {
 			Type    string `json:"type"`
 			Address string `json:"address"`
 		} `json:"addresses"`
-		Conditions []struct {
-			Type   string `json:"type"`
-			Status string `json:"status"`
-		} `json:"conditions"`
-		NodeInfo struct {
+		Conditions []observed `json:"conditions"`
+		NodeInfo   struct {
 			KubeletVersion string `json:"kubeletVersion"`
 		} `json:"nodeInfo"`
 	} `json:"status"`
@@ -139,7 +136,30 @@ type pod struct {
 		HostIPs []struct {
 			IP string `json:"ip"`
 		} `json:"hostIPs"`
+		Conditions []observed `json:"conditions"`
 	} `json:"status"`
+}
+
+// observed is a condition of a node or a pod.
+type observed struct {
+	Type   string `json:"type"`
+	Status string `json:"status"`
+	Since  string `json:"lastTransitionTime"`
+}
+
+// readySince says in words since when one that has the conditions is ready, or is
+// not; "": they do not tell.
+func readySince(conditions []observed) string {
+	for _, c := range conditions {
+		if c.Type == "Ready" && c.Since != "" {
+			word, known := map[string]string{"True": "ready", "False": "not ready"}[c.Status]
+			if !known {
+				word = "not heard from"
+			}
+			return word + " since " + sources.Excerpt(c.Since)
+		}
+	}
+	return ""
 }
 
 type container struct {

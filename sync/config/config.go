@@ -23,6 +23,8 @@ type Mapping struct {
 	Sources    map[string]sync.Source
 	// Apps are in the order of the file.
 	Apps []sync.App
+	// Digest is the SHA-256 of the file, in hexadecimal.
+	Digest string
 	// Warnings are what is legal and unwise, such as http:// beyond loopback.
 	Warnings []Problem
 	// Advice is what validate warns of beside: it is common, and may be meant.
@@ -67,7 +69,7 @@ func Draft(file string, kinds []sources.Kind, lookup func(string) (string, bool)
 	if root := d.document(); root != nil {
 		d.mapping(root, kinds, m)
 	}
-	m.Warnings = inOrder(d.warnings)
+	m.Warnings, m.Digest = inOrder(d.warnings), d.digest
 	m.Advice, m.Files = inOrder(d.advice), inOrder(m.Files)
 	return m, inOrder(d.problems)
 }
