@@ -85,6 +85,16 @@ func (p *program) app() *cli.App {
 			Action: p.validate,
 		},
 		{
+			Name: "doctor", Usage: "look at all that a run needs, and say what is wrong and what to do about it; change nothing",
+			Description: "Exit codes: 0, a run would have what it needs; 1, something failed.",
+			Flags: []cli.Flag{
+				configFlag(),
+				&cli.BoolFlag{Name: "watch", DisableDefaultText: true, Usage: "also demand what sync --watch needs"},
+				&cli.StringFlag{Name: "output", Aliases: []string{"o"}, Value: "text", Usage: "the `FORMAT` of the report: text or json"},
+			},
+			Action: p.doctor,
+		},
+		{
 			Name: "simulator", Usage: "serve a simulated NetScaler to try a mapping on",
 			Flags: []cli.Flag{
 				&cli.StringFlag{Name: "listen", Value: "127.0.0.1:8088", Usage: "serve NITRO at this `ADDRESS`, over HTTP; :8088 means 127.0.0.1:8088"},

@@ -138,6 +138,7 @@ func TestOutputsOfDocuments(t *testing.T) {
 // api is an API server's.
 func printed(t *testing.T, args []string, site string) string {
 	t.Helper()
+	address := "127.0.0.1:0"
 	env := map[string]string{"NS_USER": "nsroot", "NS_PASSWORD": "nsroot"}
 	if site != "" {
 		dir := t.TempDir()
@@ -153,6 +154,7 @@ func printed(t *testing.T, args []string, site string) string {
 		}
 		edge := httptest.NewServer(sim)
 		defer edge.Close()
+		address = edge.Listener.Addr().String()
 		cluster := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			w.Header().Set("Content-Type", "application/json")
 			http.ServeFile(w, r, filepath.Join(dir, "api", r.URL.Path+".json"))
@@ -173,6 +175,7 @@ func printed(t *testing.T, args []string, site string) string {
 	_, out, log := nitrox(t, t.Context(), env, args...)
 	if env["NETSCALER"] != "" {
 		out = strings.ReplaceAll(out, env["NETSCALER"], "https://192.0.2.10")
+		out = strings.ReplaceAll(out, address, "192.0.2.10:80") // in words
 	}
 	return repeatable(cmp.Or(out, log))
 }

@@ -275,6 +275,9 @@ func TestQuickstart(t *testing.T) {
 	if err := os.WriteFile(mapping, bytes.ReplaceAll(text, []byte("http://127.0.0.1:8088"), []byte(server.URL)), 0o600); err != nil {
 		t.Fatal(err)
 	}
+	if code, out, log := nitrox(t, t.Context(), nil, "doctor", "--config", mapping); code != 0 || log != "" || strings.Contains(out, "not checked") {
+		t.Fatalf("exit code %d\n%s%s", code, out, log)
+	}
 	if code, out, log := nitrox(t, t.Context(), nil, "sync", "--config", mapping); code != 0 {
 		t.Fatalf("exit code %d\n%s%s", code, out, log)
 	}
@@ -295,7 +298,7 @@ func TestImportsPointOneWay(t *testing.T) {
 		return strings.Fields(string(out))
 	}
 	// What the sources and the NITRO client share stands on nothing else.
-	const rooms = `^nitrox/(sync|netscaler|sources$|sources/[^bnrt])|^[^/]+\.[^/]+/`
+	const rooms = `^nitrox/(sync|netscaler|sources$|sources/[^benrt])|^[^/]+\.[^/]+/`
 	for _, c := range []struct{ pattern, never string }{
 		{"./sources/...", `^nitrox/(sync|netscaler)`},
 		{"./sources/stream", `^[^/]+\.[^/]+/`}, // and with it httpapi
@@ -305,12 +308,14 @@ func TestImportsPointOneWay(t *testing.T) {
 		{"./sources/nearest", rooms},
 		{"./sources/redact", rooms},
 		{"./sources/trust", rooms},
+		{"./sources/examine", rooms},
 		{"./sources/textfile", rooms},
-		{"./netscaler", `^nitrox/(sync|sources$|sources/[^bnrt]|netscaler/)`},
+		{"./netscaler", `^nitrox/(sync|sources$|sources/[^benrt]|netscaler/)`},
 		{"./netscaler", `^k8s\.io/`},
-		{"./sync", `^nitrox/(sync/config|sources/[^bnrt]|netscaler/)`},
+		{"./sync", `^nitrox/(sync/|sources/[^benrt]|netscaler/)`},
 		{"./sync", `^(k8s\.io/|go\.yaml\.in/|nitrox/sources/textfile/)`},
-		{"./sync/config", `^nitrox/(sources/[^bnrt]|netscaler/)`},
+		{"./sync/config", `^nitrox/(sync/doctor|sources/[^benrt]|netscaler/)`},
+		{"./sync/doctor", `^nitrox/(sources/(all|docker|file|kubernetes|marathon)|netscaler/)`},
 		{"./netscaler/simulator", `^nitrox/(sync|sources|netscaler$)|^[^/]+\.[^/]+/`},
 	} {
 		if i := slices.IndexFunc(list(c.pattern, "{{.ImportPath}}"), regexp.MustCompile(c.never).MatchString); i >= 0 {
