@@ -229,6 +229,21 @@ func nitrox(t *testing.T, ctx context.Context, env map[string]string, args ...st
 	return code, out.String(), log.String()
 }
 
+// spawned runs a command line as a process, in a folder: many can at a time, which in
+// process the flags forbid that package cli shares between commands.
+func spawned(t *testing.T, dir string, env []string, args ...string) (code int, stdout, stderr string) {
+	t.Helper()
+	var out, log bytes.Buffer
+	cmd := exec.Command("nitrox", args...)
+	cmd.Dir, cmd.Stdout, cmd.Stderr = dir, &out, &log
+	cmd.Env = append([]string{"HOME=" + dir, "GORACE=" + os.Getenv("GORACE")}, env...)
+	var exit *exec.ExitError
+	if err := cmd.Run(); err != nil && !errors.As(err, &exit) {
+		t.Fatal(err)
+	}
+	return cmd.ProcessState.ExitCode(), out.String(), log.String()
+}
+
 func TestEveryExampleLoads(t *testing.T) {
 	mappings := 0
 	err := filepath.WalkDir("examples", func(path string, d fs.DirEntry, err error) error {
