@@ -6,8 +6,6 @@ import (
 	"fmt"
 	"net/http"
 	"net/http/httptest"
-	"os"
-	"os/exec"
 	"path"
 	"reflect"
 	"regexp"
@@ -48,19 +46,6 @@ func serialized(object runtime.Object) []byte {
 
 // onlyJSON makes the API servers of the tests answer in JSON, as some proxies do.
 const onlyJSON = "NITROX_TEST_ONLY_JSON"
-
-// TestInJSON: all tests of the package hold in the other form, too.
-func TestInJSON(t *testing.T) {
-	if os.Getenv(onlyJSON) != "" {
-		t.Skip("they are being run")
-	}
-	t.Parallel()
-	cmd := exec.CommandContext(t.Context(), os.Args[0], "-test.count=1")
-	cmd.Env = append(os.Environ(), onlyJSON+"=1")
-	if out, err := cmd.CombinedOutput(); err != nil {
-		t.Errorf("%v\n%s", err, out)
-	}
-}
 
 // TestNumbers: the fields have the numbers that Kubernetes gives them.
 func TestNumbers(t *testing.T) {
