@@ -72,6 +72,12 @@ func (p *program) app() *cli.App {
 			Action: p.validate,
 		},
 		{
+			Name: "init", Usage: "write a first mapping from what exists: service groups, and the services that have their members; only reads",
+			ArgsUsage: "[-- OLD OPTIONS]",
+			Flags:     initFlags(),
+			Action:    p.propose,
+		},
+		{
 			Name: "simulator", Usage: "serve a simulated NetScaler to try a mapping on",
 			Flags: []cli.Flag{
 				&cli.StringFlag{Name: "listen", Value: "127.0.0.1:8088", Usage: "serve NITRO at this `ADDRESS`, over HTTP; :8088 means 127.0.0.1:8088"},

@@ -137,6 +137,24 @@ type Watcher[Q any] interface {
 	Watch(ctx context.Context, queries []Q, changed func(which []int)) error
 }
 
+// Listed is something that a mapping could ask a source for.
+type Listed struct {
+	// Query is a value of the source's type of queries.
+	Query any
+	// Name is what people call it, and Port the port where it has several. Of those
+	// that have both in common the first is the usual way to ask.
+	Name, Port string
+	// At tells apart where endpoints are ("nodes", "pods"): those of one source that
+	// are at the same have the same networks.
+	At string
+}
+
+// Lister is implemented by sources that can tell all that they have, for somebody
+// who writes a mapping.
+type Lister interface {
+	List(ctx context.Context) ([]Listed, error)
+}
+
 // Checker is implemented by queries and configurations that can be wrong in
 // ways their types do not tell. Check contacts nothing.
 type Checker interface {
@@ -190,6 +208,8 @@ type Opened struct {
 	Poll func(ctx context.Context, queries []any, fresh bool) ([]Answer, error)
 	// Watch is as in [Watcher], with such queries; nil if the source cannot.
 	Watch func(ctx context.Context, queries []any, changed func(which []int)) error
+	// List is as in [Lister]; nil if the source cannot.
+	List func(ctx context.Context) ([]Listed, error)
 }
 
 // Define describes a kind of source whose configuration is a C.
@@ -221,6 +241,9 @@ func Define[C, Q any, S Source[Q]](name string, open func(C) (S, error)) Kind {
 				o.Watch = func(ctx context.Context, queries []any, changed func([]int)) error {
 					return w.Watch(ctx, typed(queries), changed)
 				}
+			}
+			if l, ok := any(s).(Lister); ok {
+				o.List = l.List
 			}
 			return o, nil
 		},

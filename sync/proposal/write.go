@@ -1,0 +1,200 @@
+package proposal
+
+import (
+	"fmt"
+	"reflect"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+
+	"nitrox/sources"
+)
+
+// File is a mapping file to be.
+type File struct {
+	// Intro are comments for its beginning, and Head is what comes before the apps.
+	Intro []string
+	Head  string
+	Apps  []App
+	// Candidates are all that there are: those without a group are named at the end.
+	Candidates []Candidate
+}
+
+// String is the text of the file. Whatever names are like, each stays in its value
+// or comment.
+func (f File) String() string {
+	var b strings.Builder
+	for _, line := range f.Intro {
+		b.WriteString(Comment(line))
+	}
+	b.WriteString(f.Head + "apps:\n")
+	used := []Candidate(nil)
+	for _, a := range f.Apps {
+		b.WriteString(a.text())
+		used = append(used, a.From...)
+	}
+	const named = 50
+	free := 0
+	for i, c := range f.Candidates {
+		if slices.ContainsFunc(used, c.same) || slices.ContainsFunc(f.Candidates[:i], c.same) {
+			continue
+		}
+		switch free++; {
+		case free == 1:
+			b.WriteString("\n" + Comment("Not in any service group above:"))
+			fallthrough
+		case free <= named:
+			b.WriteString(Comment("  " + c.entry()))
+		}
+	}
+	if free > named {
+		b.WriteString(Comment(fmt.Sprintf("  and %d more", free-named)))
+	}
+	return b.String()
+}
+
+// Comment is a line of a comment. What comes from outside must be a [Scalar] in it,
+// or a line of redact.
+func Comment(line string) string { return strings.TrimRight("# "+line, " ") + "\n" }
+
+// text is the app's part of the file.
+func (a App) text() string {
+	name := Scalar(a.Name)
+	if a.Unfit != "" {
+		return "  " + Comment(fmt.Sprintf("%s is left out: %s.", name, a.Unfit))
+	}
+	var from []string
+	for _, c := range slices.Concat(a.From, a.Choices) {
+		from = append(from, c.entry())
+	}
+	lines := []string{"- name: " + name}
+	if a.Called != "" && a.Called != a.Name {
+		lines = []string{"- name: " + Scalar(a.Called), "  service_group: " + name}
+	}
+	if a.Create != "" {
+		lines = append(lines, "  create: "+a.Create)
+	}
+	if len(a.Only) > 0 {
+		lines = append(lines, "  only: "+list(a.Only))
+	}
+	lines = append(lines, "  from:")
+	var b strings.Builder
+	if len(a.From) > 0 {
+		b.WriteString("  " + Comment(a.evidence()))
+		for _, line := range lines {
+			b.WriteString("  " + line + "\n")
+		}
+		for _, entry := range from {
+			b.WriteString("      - " + entry + "\n")
+		}
+		return b.String()
+	}
+	remedy := "Write its from entry, and uncomment this:"
+	if len(from) > 0 {
+		remedy = "Keep the right one, and uncomment this:"
+	}
+	b.WriteString("  " + Comment(fmt.Sprintf("%s (%s) is not decided: %s. %s", name, sources.Count(len(a.Members), "member"), a.Why, remedy)))
+	for _, line := range lines {
+		b.WriteString("  " + Comment(line))
+	}
+	if len(from) == 0 {
+		from = []string{"{source: NAME}"}
+	}
+	const shown = 10
+	for i, entry := range from[:min(len(from), shown)] {
+		if i > 0 {
+			entry = "# or: - " + entry
+		} else {
+			entry = "- " + entry
+		}
+		b.WriteString("  " + Comment("    "+entry))
+	}
+	if more := len(from) - shown; more > 0 {
+		b.WriteString("  " + Comment(fmt.Sprintf("    # and %d more", more)))
+	}
+	return b.String()
+}
+
+// evidence says why the app is as it is, and what plan will show.
+func (a App) evidence() string {
+	if a.Note != "" {
+		return a.Note
+	}
+	var said []string
+	switch n := len(a.Members); {
+	case n == 0:
+		said = append(said, "by its name; it has no members yet")
+	case a.Found == 0:
+		said = append(said, fmt.Sprintf("by its name; %s at other ports of the same addresses, and would be removed: look at the plan", be(n, "member")))
+	case a.Found == n:
+		said = append(said, fmt.Sprintf("by its members, of which all %d are endpoints", n))
+	default:
+		said = append(said, fmt.Sprintf("by its members, of which %d of %d are endpoints; the others would be removed: look at the plan", a.Found, n))
+	}
+	if a.New > 0 {
+		said = append(said, fmt.Sprintf("%s not bound yet", be(a.New, "endpoint")))
+	}
+	if a.Others > 0 {
+		said = append(said, fmt.Sprintf("%s left alone, without an address and port", be(a.Others, "member")))
+	}
+	return "Matched " + strings.Join(said, "; ") + "."
+}
+
+// be is a number of things with the verb that goes with it.
+func be(n int, noun string) string {
+	if n == 1 {
+		return "1 " + noun + " is"
+	}
+	return fmt.Sprintf("%d %ss are", n, noun)
+}
+
+// entry is the candidate as a from entry.
+func (c Candidate) entry() string {
+	entry := "{source: " + Scalar(c.Source) + ", " + Keys(c.Query) + "}"
+	if c.Doubt != "" {
+		entry += " # in doubt: " + c.Doubt
+	}
+	return entry
+}
+
+func list[T any](items []T) string {
+	var all []string
+	for _, item := range items {
+		all = append(all, Scalar(fmt.Sprint(item)))
+	}
+	return "[" + strings.Join(all, ", ") + "]"
+}
+
+// Keys writes a query or a configuration by its struct tags, without what is empty.
+func Keys(v any) string {
+	var all []string
+	of := reflect.ValueOf(v)
+	for i := range of.NumField() {
+		f := of.Field(i)
+		if f.IsZero() {
+			continue
+		}
+		text := Scalar(fmt.Sprint(f))
+		if texts, ok := f.Interface().([]string); ok {
+			text = list(texts)
+		}
+		all = append(all, of.Type().Field(i).Tag.Get("yaml")+": "+text)
+	}
+	return strings.Join(all, ", ")
+}
+
+// bare is what means itself without quotation marks, unless it is a word of YAML's.
+var (
+	bare     = regexp.MustCompile(`^([A-Za-z_/][A-Za-z0-9_./=@-]*|[1-9][0-9]{0,4}|[0-9.]+/[0-9]+)$`)
+	yamlWord = regexp.MustCompile(`^(?i)(null|true|false|yes|no|on|off|y|n)$`)
+)
+
+// Scalar is a text as a YAML value that a mapping reads as the same text, on one
+// line and all to be seen.
+func Scalar(text string) string {
+	if bare.MatchString(text) && !yamlWord.MatchString(text) {
+		return text
+	}
+	return strconv.Quote(strings.ReplaceAll(strings.ToValidUTF8(text, "\ufffd"), "${", "$${"))
+}
