@@ -81,7 +81,7 @@ func (p *program) propose(c *cli.Context) error {
 		return err
 	}
 	if !slices.ContainsFunc(file.Apps, func(a proposal.App) bool { return len(a.From) > 0 }) {
-		return fmt.Errorf("none of %d service groups could be matched with a service, so the mapping has no app yet: its comments say why, and what to choose from", len(file.Apps))
+		return fmt.Errorf("no service group (of %d) could be matched with a service, so the mapping has no app yet; its comments say why, and what to choose from", len(file.Apps))
 	}
 	return nil
 }
@@ -285,7 +285,7 @@ func group(name string, attrs netscaler.Attrs, members []netscaler.Member, err e
 	}
 	switch {
 	case err != nil:
-		g.Unfit = redact.Line(err.Error(), 300)
+		g.Unfit = "it was not read: " + redact.Line(err.Error(), 300)
 	case !config.Named(name, name):
 		g.Unfit = "a mapping cannot have its name, which may consist of letters, digits, spaces and _ # . : @ = -"
 	case attrs.Autoscale != "DISABLED" && attrs.Autoscale != "API":

@@ -6,10 +6,10 @@ import (
 )
 
 // most is how many networks an app is given, where they can be joined.
-const most = 8
+const most = 4
 
-// widest are the shortest prefixes that networks are joined to; usual are those of a
-// network that machines and containers share.
+// usual are the bits of a network that machines or containers share, widest those of
+// what networks are joined to.
 func usual(a netip.Addr) (usual, widest int) {
 	if a.Is4() {
 		return 24, 16

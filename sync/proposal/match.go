@@ -117,12 +117,16 @@ func (a *App) match(candidates []Candidate) {
 				best = append(best, f)
 			}
 		}
-		best = likest(best)
-		if len(best) != 1 {
-			if len(a.From) == 0 && len(best) > 1 {
-				a.choose("several services have its members", best)
-				return
-			}
+		if len(best) == 0 {
+			break
+		}
+		first := likest(best)[0]
+		best = likest(slices.DeleteFunc(best, func(f fit) bool { return !first.rivals(f, left) }))
+		if len(best) > 1 && len(a.From) == 0 {
+			a.choose("several services have its members", best)
+			return
+		}
+		if len(best) > 1 {
 			break
 		}
 		a.From = append(a.From, best[0].c)
@@ -144,6 +148,13 @@ func (a *App) match(candidates []Candidate) {
 
 // better is positive if f explains more than g, or as much with less beside it.
 func better(f, g fit) int { return cmp.Or(cmp.Compare(f.found, g.found), cmp.Compare(g.more, f.more)) }
+
+// rivals says whether both explain one of the members that are left.
+func (f fit) rivals(g fit, left map[netip.AddrPort]bool) bool {
+	return slices.ContainsFunc(f.c.Endpoints, func(e sources.Endpoint) bool {
+		return left[e.Addr] && slices.ContainsFunc(g.c.Endpoints, func(o sources.Endpoint) bool { return o.Addr == e.Addr })
+	})
+}
 
 // likest are those of the names most like the group's, each once.
 func likest(all []fit) (best []fit) {

@@ -54,6 +54,21 @@ func (f File) String() string {
 	return b.String()
 }
 
+// remark is a comment of the apps, in lines that fit a terminal.
+func remark(text string) string {
+	const width = 96
+	var b strings.Builder
+	for len(text) > width {
+		end := strings.LastIndexByte(text[:width], ' ')
+		if end <= 0 {
+			break
+		}
+		b.WriteString("  " + Comment(text[:end]))
+		text = text[end+1:]
+	}
+	return b.String() + "  " + Comment(text)
+}
+
 // Comment is a line of a comment. What comes from outside must be a [Scalar] in it,
 // or a line of redact.
 func Comment(line string) string { return strings.TrimRight("# "+line, " ") + "\n" }
@@ -62,7 +77,7 @@ func Comment(line string) string { return strings.TrimRight("# "+line, " ") + "\
 func (a App) text() string {
 	name := Scalar(a.Name)
 	if a.Unfit != "" {
-		return "  " + Comment(fmt.Sprintf("%s is left out: %s.", name, a.Unfit))
+		return remark(fmt.Sprintf("%s is left out: %s.", name, a.Unfit))
 	}
 	var from []string
 	for _, c := range slices.Concat(a.From, a.Choices) {
@@ -81,7 +96,7 @@ func (a App) text() string {
 	lines = append(lines, "  from:")
 	var b strings.Builder
 	if len(a.From) > 0 {
-		b.WriteString("  " + Comment(a.evidence()))
+		b.WriteString(remark(a.evidence()))
 		for _, line := range lines {
 			b.WriteString("  " + line + "\n")
 		}
@@ -94,7 +109,7 @@ func (a App) text() string {
 	if len(from) > 0 {
 		remedy = "Keep the right one, and uncomment this:"
 	}
-	b.WriteString("  " + Comment(fmt.Sprintf("%s (%s) is not decided: %s. %s", name, sources.Count(len(a.Members), "member"), a.Why, remedy)))
+	b.WriteString(remark(fmt.Sprintf("%s (%s) is not decided: %s. %s", name, sources.Count(len(a.Members), "member"), a.Why, remedy)))
 	for _, line := range lines {
 		b.WriteString("  " + Comment(line))
 	}
@@ -121,32 +136,24 @@ func (a App) evidence() string {
 	if a.Note != "" {
 		return a.Note
 	}
-	var said []string
-	switch n := len(a.Members); {
+	n := len(a.Members)
+	said := fmt.Sprintf("Matched by its members: %d of %d are endpoints.", a.Found, n)
+	switch {
 	case n == 0:
-		said = append(said, "by its name; it has no members yet")
+		said = "Matched by its name: it has no members yet."
 	case a.Found == 0:
-		said = append(said, fmt.Sprintf("by its name; %s at other ports of the same addresses, and would be removed: look at the plan", be(n, "member")))
-	case a.Found == n:
-		said = append(said, fmt.Sprintf("by its members, of which all %d are endpoints", n))
-	default:
-		said = append(said, fmt.Sprintf("by its members, of which %d of %d are endpoints; the others would be removed: look at the plan", a.Found, n))
+		said = "Matched by its name: its members have the addresses of the endpoints, and other ports."
+	}
+	if a.Found < n {
+		said += fmt.Sprintf(" The plan removes the members that are not (%d): is that right?", n-a.Found)
 	}
 	if a.New > 0 {
-		said = append(said, fmt.Sprintf("%s not bound yet", be(a.New, "endpoint")))
+		said += fmt.Sprintf(" Endpoints that are not bound yet: %d.", a.New)
 	}
 	if a.Others > 0 {
-		said = append(said, fmt.Sprintf("%s left alone, without an address and port", be(a.Others, "member")))
+		said += fmt.Sprintf(" Members that are no addresses, and are left alone: %d.", a.Others)
 	}
-	return "Matched " + strings.Join(said, "; ") + "."
-}
-
-// be is a number of things with the verb that goes with it.
-func be(n int, noun string) string {
-	if n == 1 {
-		return "1 " + noun + " is"
-	}
-	return fmt.Sprintf("%d %ss are", n, noun)
+	return said
 }
 
 // entry is the candidate as a from entry.
@@ -186,7 +193,7 @@ func Keys(v any) string {
 
 // bare is what means itself without quotation marks, unless it is a word of YAML's.
 var (
-	bare     = regexp.MustCompile(`^([A-Za-z_/][A-Za-z0-9_./=@-]*|[1-9][0-9]{0,4}|[0-9.]+/[0-9]+)$`)
+	bare     = regexp.MustCompile(`^([A-Za-z_/][A-Za-z0-9_./=@-]*|0|[1-9][0-9]{0,4}|[0-9.]+/[0-9]+)$`)
 	yamlWord = regexp.MustCompile(`^(?i)(null|true|false|yes|no|on|off|y|n)$`)
 )
 
