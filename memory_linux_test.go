@@ -2,7 +2,9 @@ package main
 
 import (
 	"bytes"
+	"cmp"
 	"compress/gzip"
+	"encoding/json"
 	"fmt"
 	"io"
 	"net/http"
@@ -15,6 +17,12 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"google.golang.org/protobuf/encoding/protowire"
+	corev1 "k8s.io/api/core/v1"
+	discoveryv1 "k8s.io/api/discovery/v1"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/runtime/serializer/protobuf"
 
 	"nitrox/netscaler/simulator"
 )
@@ -51,6 +59,22 @@ func hostile(zipped bool, head, again string) http.HandlerFunc {
 // kubernetesItems begins a list of slices.
 const kubernetesItems = `{"kind":"EndpointSliceList","apiVersion":"discovery.k8s.io/v1","metadata":{"resourceVersion":"1"},"items":[`
 
+// claimed is a field of a message of Protocol Buffers that says it has so many bytes,
+// with those that there are.
+func claimed(number protowire.Number, size int, text string) string {
+	field := protowire.AppendTag(nil, number, protowire.BytesType)
+	return string(protowire.AppendVarint(field, uint64(size))) + text
+}
+
+func field(number protowire.Number, text string) string { return claimed(number, len(text), text) }
+
+// protoItems begins the same list in protobuf, without an end.
+var (
+	protoItems = "k8s\x00" + field(1, field(1, "discovery.k8s.io/v1")+field(2, "EndpointSliceList")) + claimed(2, 1<<40, field(1, field(2, "1")))
+	protoMeta  = field(1, field(1, "web-1")+field(3, "shop")+field(11, field(1, "kubernetes.io/service-name")+field(2, "web")))
+	protoSlice = field(2, protoMeta+field(2, field(1, "10.1.2.3")+field(2, ""))+field(3, "\x18\x50")+field(4, "IPv4"))
+)
+
 const (
 	kubernetesSlice = `{"metadata":{"name":"web-1","namespace":"shop","labels":{"kubernetes.io/service-name":"web"}},"addressType":"IPv4",` +
 		`"ports":[{"port":80}],"endpoints":[{"addresses":["10.1.2.3"],"conditions":{}}`
@@ -76,6 +100,14 @@ func TestHostileAnswers(t *testing.T) {
 		"kubernetes: one text":                     {"kubernetes", kubernetesItems + `{"metadata":{"name":"`, `x`},
 		"kubernetes: blanks":                       {"kubernetes", `{`, ` `},
 		"kubernetes: what nobody wants":            {"kubernetes", kubernetesItems + `{"junk":[{}`, `,{}`},
+		"protobuf: objects without an end":         {"kubernetes", protoItems, protoSlice},
+		"protobuf: tiny objects":                   {"kubernetes", protoItems, field(2, field(1, field(1, "a")))},
+		"protobuf: endpoints of one slice":         {"kubernetes", protoItems + claimed(2, 15<<20, protoMeta), field(2, "")},
+		"protobuf: an object of any length":        {"kubernetes", protoItems + claimed(2, 1<<32, protoMeta), field(2, "")},
+		"protobuf: labels of one slice":            {"kubernetes", protoItems + claimed(2, 12<<20, claimed(1, 12<<20-10, "")), field(11, field(1, "a"))},
+		"protobuf: one text":                       {"kubernetes", protoItems + claimed(2, 15<<20, claimed(1, 15<<20-10, claimed(1, 15<<20-20, ""))), "x"},
+		"protobuf: what nobody wants":              {"kubernetes", protoItems, field(9, "")},
+		"protobuf: one thing that nobody wants":    {"kubernetes", protoItems + claimed(9, 1<<32, ""), "x"},
 		"docker: tasks without an end":             {"docker", `[` + dockerTask, `,` + dockerTask},
 		"docker: tiny objects":                     {"docker", `[{"ID":"a","Spec":{"Name":"a"}}`, `,{"ID":"a","Spec":{"Name":"a"}}`},
 		"docker: ports of one":                     {"docker", `[{"ID":"a","Spec":{"Name":"web"},"Endpoint":{"Ports":[{}`, `,{}`},
@@ -143,32 +175,42 @@ func TestLargeAnswers(t *testing.T) {
 	images := list(`[`, 50, func(i int) string {
 		return fmt.Sprintf(`{"names":["registry.example/team/image-%d@sha256:6c3c624b58dbbcd3c0dd82b4c53f04194d1247c6eebdaab7c610cf7d66709b3b"],"sizeBytes":1}`, i)
 	}, `]`)
+	largeJSON := map[string]string{
+		"/endpointslices": kubernetes("EndpointSliceList", "discovery.k8s.io/v1", 1000, func(i int) string {
+			return fmt.Sprintf(`{"metadata":{"name":"web-%d","namespace":"shop","labels":{"kubernetes.io/service-name":"web"}},"addressType":"IPv4",`+
+				`"ports":[{"name":"","protocol":"TCP","port":80}],"endpoints":`, i) + list(`[`, 100, func(j int) string {
+				return fmt.Sprintf(`{"addresses":[%q],"conditions":{"ready":true,"serving":true,"terminating":false},"nodeName":"node-%d",`+
+					`"targetRef":{"kind":"Pod","namespace":"shop","name":"web-%d","uid":"11bc8ec4-%d"}}`, ip(i*100+j), (i*100+j)%5000, i*100+j, i*100+j)
+			}, `]}`)
+		}),
+		"/services": kubernetes("ServiceList", "v1", 5000, func(i int) string {
+			name := "web"
+			if i > 0 {
+				name = fmt.Sprintf("web-%d", i)
+			}
+			return fmt.Sprintf(`{"metadata":{"name":%q,"namespace":"shop"},"spec":{"type":"NodePort","selector":{"app":"web"},`+
+				`"ports":[{"protocol":"TCP","port":80,"nodePort":31080}]}}`, name)
+		}),
+		"/nodes": kubernetes("NodeList", "v1", 5000, func(i int) string {
+			return fmt.Sprintf(`{"metadata":{"name":"node-%d","labels":{"kubernetes.io/hostname":"node-%d"}},"status":{"images":%s,`+
+				`"addresses":[{"type":"InternalIP","address":%q}],"conditions":[{"type":"Ready","status":"True"}]}}`, i, i, images, ip(i))
+		}),
+	}
+	large := map[string]string{}
+	for path, list := range map[string]runtime.Object{"/endpointslices": &discoveryv1.EndpointSliceList{}, "/services": &corev1.ServiceList{}, "/nodes": &corev1.NodeList{}} {
+		var b bytes.Buffer
+		if err := cmp.Or(json.Unmarshal([]byte(largeJSON[path]), list), protobuf.NewSerializer(nil, nil).Encode(list, &b)); err != nil {
+			t.Fatal(err)
+		}
+		large[path] = b.String()
+	}
 	for name, c := range map[string]struct {
 		kind    string
 		want    string // of the report
 		answers map[string]string
 	}{
-		"kubernetes: 100,000 endpoints on 5,000 nodes": {"kubernetes", "edge: 0 serving, 5000 wanted", map[string]string{
-			"/endpointslices": kubernetes("EndpointSliceList", "discovery.k8s.io/v1", 1000, func(i int) string {
-				return fmt.Sprintf(`{"metadata":{"name":"web-%d","namespace":"shop","labels":{"kubernetes.io/service-name":"web"}},"addressType":"IPv4",`+
-					`"ports":[{"name":"","protocol":"TCP","port":80}],"endpoints":`, i) + list(`[`, 100, func(j int) string {
-					return fmt.Sprintf(`{"addresses":[%q],"conditions":{"ready":true,"serving":true,"terminating":false},"nodeName":"node-%d",`+
-						`"targetRef":{"kind":"Pod","namespace":"shop","name":"web-%d","uid":"11bc8ec4-%d"}}`, ip(i*100+j), (i*100+j)%5000, i*100+j, i*100+j)
-				}, `]}`)
-			}),
-			"/services": kubernetes("ServiceList", "v1", 5000, func(i int) string {
-				name := "web"
-				if i > 0 {
-					name = fmt.Sprintf("web-%d", i)
-				}
-				return fmt.Sprintf(`{"metadata":{"name":%q,"namespace":"shop"},"spec":{"type":"NodePort","selector":{"app":"web"},`+
-					`"ports":[{"protocol":"TCP","port":80,"nodePort":31080}]}}`, name)
-			}),
-			"/nodes": kubernetes("NodeList", "v1", 5000, func(i int) string {
-				return fmt.Sprintf(`{"metadata":{"name":"node-%d","labels":{"kubernetes.io/hostname":"node-%d"}},"status":{"images":%s,`+
-					`"addresses":[{"type":"InternalIP","address":%q}],"conditions":[{"type":"Ready","status":"True"}]}}`, i, i, images, ip(i))
-			}),
-		}},
+		"kubernetes: 100,000 endpoints on 5,000 nodes": {"kubernetes", "edge: 0 serving, 5000 wanted", large},
+		"kubernetes: the same in JSON":                 {"kubernetes", "edge: 0 serving, 5000 wanted", largeJSON},
 		"docker: 50,000 tasks, 1,000 of them of one service": {"docker", "edge: 0 serving, 1000 wanted", map[string]string{
 			"/services": `[{"ID":"s","Spec":{"Name":"web","Mode":{"Replicated":{"Replicas":1000}}},"Endpoint":{"Ports":[` +
 				`{"Protocol":"tcp","TargetPort":80,"PublishMode":"host"}]},"ServiceStatus":{"RunningTasks":1000,"DesiredTasks":1000}}]`,
@@ -225,17 +267,56 @@ func TestLargeAnswers(t *testing.T) {
 	}
 }
 
+// A large change takes memory in proportion, with the limit that the examples set.
+func TestLargeChanges(t *testing.T) {
+	binary := filepath.Join(t.TempDir(), "nitrox")
+	if out, err := exec.Command("go", "build", "-o", binary, ".").CombinedOutput(); err != nil {
+		t.Fatalf("%v\n%s", err, out)
+	}
+	const members, most = 20_000, 110 // MiB; 100,000 take 300
+	for name, autoscale := range map[string]string{"calls": "", "lists": " -autoscale API"} {
+		t.Run(name, func(t *testing.T) {
+			l := newHostileLab(t, "none", nil)
+			l.limit = "384MiB"
+			big := simulator.New(simulator.Options{Users: map[string]string{"nitrox": "secret"}})
+			conf, endpoints := []string{"add serviceGroup big HTTP" + autoscale}, []string{}
+			for i := range members {
+				conf = append(conf, fmt.Sprintf("bind serviceGroup big 10.1.%d.%d 80", i>>8, i&255))
+				endpoints = append(endpoints, fmt.Sprintf("%q", fmt.Sprintf("10.2.%d.%d:80", i>>8, i&255)))
+			}
+			if err := big.Load(strings.NewReader(strings.Join(conf, "\n"))); err != nil {
+				t.Fatal(err)
+			}
+			server := httptest.NewServer(big)
+			t.Cleanup(server.Close)
+			l.write("big.json", `{"apps":{"big":[`+strings.Join(endpoints, ",")+`]}}`)
+			l.write("nitrox.yaml", fmt.Sprintf(`
+netscalers: {edge: {url: %q}}
+sources: {lab: {file: {path: big.json}}}
+apps: [{name: big, netscaler: edge, service_group: big, wait_up: 0s, drain: 0s, from: [{source: lab, app: big}]}]
+`, server.URL))
+			got, out := l.run(binary)
+			t.Logf("%d MiB", got)
+			if got > most || !strings.Contains(out, "done: 20000 bound, 20000 unbound") {
+				t.Errorf("%d MiB resident:\n%.3000s", got, out)
+			}
+		})
+	}
+}
+
 type hostileLab struct {
 	t   *testing.T
 	dir string
 	how []string // flags
 	sim *simulator.Simulator
+	// limit is GOMEMLIMIT.
+	limit string
 }
 
 // newHostileLab has an app shop whose endpoints are in a file, and an app bad of a
 // source, or on a NetScaler, that bad answers for.
 func newHostileLab(t *testing.T, kind string, bad http.HandlerFunc, how ...string) *hostileLab {
-	l := &hostileLab{t, t.TempDir(), how, simulator.New(simulator.Options{Users: map[string]string{"nitrox": "secret"}})}
+	l := &hostileLab{t: t, dir: t.TempDir(), how: how, sim: simulator.New(simulator.Options{Users: map[string]string{"nitrox": "secret"}})}
 	l.sim.AddGroup("sg-shop")
 	l.sim.AddGroup("sg-bad-" + kind)
 	edge := httptest.NewServer(l.sim)
@@ -297,7 +378,7 @@ func (l *hostileLab) run(binary string) (most int, out string) {
 	l.t.Helper()
 	var output bytes.Buffer
 	cmd := exec.Command(binary, append([]string{"sync", "--config", filepath.Join(l.dir, "nitrox.yaml")}, l.how...)...)
-	cmd.Env = append(os.Environ(), "NS_USER=nitrox", "NS_PASSWORD=secret", "GOMEMLIMIT=")
+	cmd.Env = append(os.Environ(), "NS_USER=nitrox", "NS_PASSWORD=secret", "GOMEMLIMIT="+l.limit)
 	cmd.Stdout, cmd.Stderr = &output, &output
 	if err := cmd.Start(); err != nil {
 		l.t.Fatal(err)

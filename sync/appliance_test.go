@@ -49,7 +49,7 @@ func TestTwoAppsThatClaimOneGroupThroughTwoEntriesChangeNothing(t *testing.T) {
 		}
 		// Also in a pass of one of the two alone, as a hint or --app makes it.
 		for _, name := range []string{"shop", "cart"} {
-			s.end(s.Sync(t.Context(), []string{name}), sync.ExitFailed)
+			s.end(s.Sync(t.Context(), &sync.Part{Apps: []string{name}}), sync.ExitFailed)
 			s.expect("sg-x", "10.0.0.1:80, 10.0.0.5:80")
 		}
 		if r := s.Plan(t.Context(), nil); r.Outcomes[0].Err == nil || r.Outcomes[1].Err == nil {

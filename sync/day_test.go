@@ -98,7 +98,7 @@ func TestADayOfFailuresLeavesNothingBehind(t *testing.T) {
 		report, passes, failed := r.Report, 0, 0
 		r.Report = func(result sync.Result) {
 			report(result)
-			r.passes = r.passes[len(r.passes)-1:]
+			r.passes, r.reports = r.passes[len(r.passes)-1:], nil
 			sim.ResetCalls()
 			if n := sim.Sessions(); n > 1 {
 				t.Fatalf("%d sessions after %v", n, time.Since(r.began))

@@ -41,7 +41,7 @@ func (v *visit) plan(ctx context.Context, outcomes []*Outcome, groups netscaler.
 	for i, d := range drafts {
 		plans[i] = guard(d.proposal, d.App.Policy)
 	}
-	plans = heldIfCollapsed(drafts, plans)
+	plans = heldIfCollapsed(drafts, plans, v.silent)
 	inUse := v.serversInUse(plans)
 	for i, d := range drafts {
 		d.Plan = cleaned(plans[i], d.App.Policy, inUse)
@@ -61,6 +61,7 @@ func (v *visit) begin(outcomes []*Outcome, groups netscaler.Groups) (drafts []*d
 	for _, o := range outcomes {
 		o.App.Policy.Own = own
 		members, err := groups.Members(o.App.Group)
+		slices.SortFunc(members, byAddr) // here once, so that no plan need copy them
 		o.Actual = members
 		missing := o.App.Create != nil && errors.Is(err, netscaler.ErrNoGroup)
 		if err != nil && !missing {
@@ -84,17 +85,21 @@ func (d *draft) binds() bool {
 // there are none.
 func (v *visit) withAttributes(ctx context.Context, drafts []*draft) (left []*draft) {
 	ask := map[string]bool{}
+	pending := false
 	for _, d := range drafts {
 		up := slices.ContainsFunc(d.members, func(m netscaler.Member) bool { return m.Up })
 		if !d.missing && (!up || len(d.proposal.Changes) > 0) {
 			ask[d.App.Group] = true
 		}
+		pending = pending || len(d.proposal.Changes) > 0 && !d.App.Policy.Paused
 	}
 	if len(ask) == 0 {
 		return drafts
 	}
 	end := clock(&v.phases.Read)
+	asked := v.askWritable(ctx, pending)
 	all, trouble := v.ns.Client.Attributes(ctx, keys(ask))
+	<-asked
 	end()
 	for _, d := range drafts {
 		if !ask[d.App.Group] {
@@ -243,7 +248,15 @@ func (v *visit) confirm(ctx context.Context, drafts []*draft) {
 	v.doing("asking the sources again, because so much would be removed")
 	defer v.doing("reading")
 	_ = pause(ctx, confirmAfter) // a poll with an ended context is a doubt
-	all := v.poll(ctx, apps, true)
+	unseen := v.unseen(doubtful)
+	all := v.poll(ctx, slices.Concat(apps, unseen), true)
+	v.silent = map[string][]bool{}
+	for _, app := range unseen {
+		o := Outcome{App: app, Answers: all.answers(app)}
+		for source, nothing := range o.saysNothing() {
+			v.silent[source] = append(v.silent[source], nothing)
+		}
+	}
 	for _, d := range doubtful {
 		second := all.answers(d.App)
 		merged := make([]sources.Answer, len(second))
@@ -258,6 +271,32 @@ func (v *visit) confirm(ctx context.Context, drafts []*draft) {
 			v.confirmErrs[source] = err
 		}
 	}
+}
+
+// unseen are the apps of the loop on this NetScaler that the pass does not look at,
+// each with the entries that ask sources that have nothing for one of the drafts:
+// whether such a source is broken, all its apps tell.
+func (v *visit) unseen(drafts []*draft) (apps []App) {
+	if v.part == nil || v.part.scope == nil || v.part.Apps == nil {
+		return nil
+	}
+	silent, seen := map[string]bool{}, map[string]bool{}
+	for _, d := range drafts {
+		for source, nothing := range d.saysNothing() {
+			silent[source] = silent[source] || nothing
+		}
+	}
+	for _, o := range v.outcomes {
+		seen[o.App.Name] = true
+	}
+	for _, name := range v.part.scope.places[v.name] {
+		app := v.part.scope.app(name)
+		app.From = slices.DeleteFunc(slices.Clone(app.From), func(f From) bool { return !silent[f.Source] })
+		if !seen[name] && len(app.From) > 0 {
+			apps = append(apps, app)
+		}
+	}
+	return apps
 }
 
 // propose remakes the proposal, from what is known so far.
@@ -316,9 +355,12 @@ func ruled(group string, a netscaler.Attrs, plan Plan) error {
 }
 
 // heldIfCollapsed holds the removals of the apps whose source answers with
-// nothing for all of them at once.
-func heldIfCollapsed(drafts []*draft, plans []Plan) []Plan {
+// nothing for all of them at once, and for those that are silent.
+func heldIfCollapsed(drafts []*draft, plans []Plan, silent map[string][]bool) []Plan {
 	drops := map[string][]bool{} // by source, for each app that it feeds
+	for source, others := range silent {
+		drops[source] = slices.Clone(others)
+	}
 	for i, d := range drafts {
 		_, _, lost := plans[i].toll()
 		lost += len(plans[i].Held)

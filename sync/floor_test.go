@@ -9,13 +9,13 @@ import (
 // Sync runs a pass of any test, and holds it to what every pass must keep: at
 // no moment has a group fewer enabled members than before the pass and after
 // it.
-func (s *site) Sync(ctx context.Context, apps []string) sync.Result {
+func (s *site) Sync(ctx context.Context, part *sync.Part) sync.Result {
 	s.t.Helper()
 	before := s.enabled()
 	for _, sim := range s.sims {
 		sim.ResetMin()
 	}
-	r := s.Syncer.Sync(ctx, apps)
+	r := s.Syncer.Sync(ctx, part)
 	after := s.enabled()
 	for at, n := range before {
 		if low := s.sims[at.netscaler].MinEnabled(at.group); low < min(n, after[at]) {

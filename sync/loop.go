@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"maps"
 	"math/rand/v2"
 	"net/netip"
 	"slices"
@@ -14,23 +15,18 @@ import (
 // the next.
 const Deadline = 5 * time.Minute
 
+var errDeadline = fmt.Errorf("the pass took longer than its deadline of %v", Deadline)
+
 // WithDeadline limits a pass to Deadline.
 func WithDeadline(ctx context.Context) (context.Context, context.CancelFunc) {
-	return context.WithTimeoutCause(ctx, Deadline, fmt.Errorf("the pass took longer than its deadline of %v", Deadline))
+	return context.WithTimeoutCause(ctx, Deadline, errDeadline)
 }
 
-const (
-	// debounce is how long a pass waits after the first hint for others that
-	// come with it: a rolling update is many events.
-	debounce = 250 * time.Millisecond
-	// minGap is the least time between the beginnings of two passes.
-	minGap = time.Second
-)
-
-// Loop makes passes, never two at a time: of all apps at an interval, and, if
-// it watches, of the apps of a source when that source hints at a change. A
-// hint only shortens the wait: what a pass does it finds out by polling all
-// sources of its apps.
+// Loop makes passes: of all apps at an interval, when a drain ends of its app and,
+// if it watches, of the apps that an event of a source may concern. A hint only
+// shortens the wait: what a pass does it finds out by polling all sources of its
+// apps. No two passes serve a NetScaler at a time; one that hangs does not keep
+// others from being served by the next.
 type Loop struct {
 	// Every is the interval between the beginnings of two passes of all apps.
 	// It varies by up to a tenth, so that many copies do not call at once.
@@ -39,9 +35,12 @@ type Loop struct {
 	Apps []string
 	// Watch follows the event streams of the sources that have one.
 	Watch bool
-	// Pass makes a pass: Syncer.Sync or Syncer.Plan.
-	Pass func(ctx context.Context, s *Syncer, apps []string) Result
-	// Report is called after each pass.
+	// Pass makes a pass: Syncer.Sync or Syncer.Plan. It is called by several
+	// goroutines at a time.
+	Pass func(ctx context.Context, s *Syncer, part *Part) Result
+	// Report is called after each pass, never twice at a time. What passes found on
+	// a NetScaler it is told in the order in which they served it, for which the
+	// report of a pass that hangs elsewhere may come in two.
 	Report func(Result)
 	// Stream is called when the event stream of a source comes up or ends; nil:
 	// nobody wants to know.
@@ -53,8 +52,8 @@ type Loop struct {
 	draining map[Place][]netip.AddrPort // what the last passes left to be unbound
 }
 
-// Run loops until ctx ends. The pass that runs then finishes the change in
-// hand; the syncer that was last in use is returned, to be closed.
+// Run loops until ctx ends. The passes that run then finish the change in hand;
+// the syncer that was last in use is returned, to be closed.
 func (l *Loop) Run(ctx context.Context, s *Syncer) *Syncer {
 	for {
 		next := l.follow(ctx, s)
@@ -69,54 +68,99 @@ func (l *Loop) Run(ctx context.Context, s *Syncer) *Syncer {
 	}
 }
 
+// running is a pass that is under way: on which NetScalers it is not done yet, and
+// what it has found on the others, as far as that is not reported.
+type running struct {
+	unserved map[string]bool
+	left     map[string]Result
+	reported map[string]bool
+}
+
+// found is what a pass has found on a NetScaler that it is done with or, where none
+// is named, on all.
+type found struct {
+	by        *running
+	netscaler string
+	Result
+}
+
 // follow loops with one syncer until ctx ends or another is to replace it.
 func (l *Loop) follow(ctx context.Context, s *Syncer) (replacement *Syncer) {
 	streaming, end := context.WithCancel(ctx)
-	hints := make(chan string)
-	ended := l.streams(streaming, s, hints)
+	scope := s.scope(l.Apps)
+	hints := make(chan hint)
+	ended := l.streams(streaming, s, scope, hints)
 	defer func() { end(); <-ended }()
 
-	var (
-		due  schedule
-		done chan Result
-	)
-	history := repeats{}
-	due.full = time.Now()
+	due := newSchedule(scope, func(netscaler string) string { return s.NetScalers[netscaler].appliance() }, time.Now())
+	passes := map[*running]bool{}
+	news := make(chan found)
+	history := repeats{made: map[string][]time.Time{}}
+	report := func(r Result) {
+		l.note(r)
+		for _, change := range history.note(r, time.Now(), l.Every) {
+			l.Log.WarnContext(ctx, "the same change is made again and again: something else undoes it, or its source flaps", "change", change)
+		}
+		l.Report(r)
+	}
 	for {
-		var begin <-chan time.Time // nil while a pass runs
+		var begin <-chan time.Time
 		var timer *time.Timer
-		if done == nil {
-			if replacement != nil || ctx.Err() != nil {
-				return replacement
-			}
+		if stopping := replacement != nil || ctx.Err() != nil; stopping && len(passes) == 0 {
+			return replacement
+		} else if !stopping {
 			timer = time.NewTimer(time.Until(due.next()))
 			begin = timer.C
 		}
+		done := ctx.Done()
+		if ctx.Err() != nil {
+			done = nil // what is left is to wait for the passes
+		}
 		select {
-		case source := <-hints:
-			due.hint(source, time.Now())
+		case h := <-hints:
+			due.hint(h, time.Now())
 		case <-begin:
-			apps := due.begin(l.Apps, s.Apps, time.Now(), l.Every-l.Every/10+rand.N(l.Every/5+1))
-			done = make(chan Result, 1)
-			go func() {
-				limited, cancel := WithDeadline(ctx)
-				defer cancel()
-				done <- l.Pass(limited, s, apps)
-			}()
-		case r := <-done:
-			done = nil
-			due.drains(r, time.Now())
-			l.note(r)
-			for _, change := range history.note(r, time.Now(), l.Every) {
-				l.Log.WarnContext(ctx, "the same change is made again and again: something else undoes it, or its source flaps", "change", change)
+			now, interval := time.Now(), l.Every-l.Every/10+rand.N(l.Every/5+1)
+			for part := due.begin(now, interval); part != nil; part = due.begin(now, interval) {
+				for p := range passes {
+					for netscaler, r := range p.left {
+						if part.on(netscaler) {
+							report(r) // before the pass that begins can find something newer
+							p.reported[netscaler] = true
+							delete(p.left, netscaler)
+						}
+					}
+				}
+				p := &running{unserved: map[string]bool{}, left: map[string]Result{}, reported: map[string]bool{}}
+				for netscaler := range scope.places {
+					if part.on(netscaler) {
+						p.unserved[netscaler] = true
+					}
+				}
+				passes[p] = true
+				part.left = func(netscaler string, r Result) { news <- found{p, netscaler, r} }
+				go func() {
+					limited, cancel := WithDeadline(ctx)
+					defer cancel()
+					news <- found{p, "", l.Pass(limited, s, part)}
+				}()
 			}
-			l.Report(r)
+		case f := <-news:
+			if f.netscaler != "" {
+				f.by.left[f.netscaler] = f.Result
+				delete(f.by.unserved, f.netscaler)
+				due.left(f.netscaler, f.Outcomes, time.Now())
+				break
+			}
+			delete(passes, f.by)
+			for netscaler := range f.by.unserved {
+				due.left(netscaler, nil, time.Now())
+			}
+			if r := f.without(f.by.reported); len(r.NetScalers) > 0 || len(f.by.reported) == 0 {
+				report(r)
+			}
 		case replacement = <-l.Reload:
-		case <-ctx.Done():
-			if done != nil {
-				l.Report(<-done)
-			}
-			return nil
+		case <-done:
 		}
 		if timer != nil {
 			timer.Stop()
@@ -134,9 +178,11 @@ func (l *Loop) note(r Result) {
 			continue // what is known is old, and still the best
 		}
 		var left []netip.AddrPort
-		for _, row := range o.Rows() {
-			if row.Standing == Draining || row.Standing == Drained {
-				left = append(left, row.Addr)
+		if len(o.Plan.Draining) > 0 || slices.ContainsFunc(o.Plan.Changes, removes) { // of most there are none
+			for _, row := range o.Rows() {
+				if row.Standing == Draining || row.Standing == Drained {
+					left = append(left, row.Addr)
+				}
 			}
 		}
 		l.draining[o.place()] = left
@@ -163,77 +209,11 @@ func (l *Loop) farewell(ctx context.Context, apps []App) {
 	}
 }
 
-// schedule says when the next pass is due, and of which apps. It knows no
-// clock.
-type schedule struct {
-	full    time.Time       // when the next pass of all apps is due
-	hinted  map[string]bool // sources that hinted since the last pass began
-	first   time.Time       // the first of these hints
-	drained time.Time       // when the next drain ends; zero: none that is known
-	began   time.Time       // the last pass
-}
-
-// hint notes that a source may have changed.
-func (d *schedule) hint(source string, now time.Time) {
-	if len(d.hinted) == 0 {
-		d.hinted, d.first = map[string]bool{}, now
-	}
-	d.hinted[source] = true
-}
-
-// next is when the next pass is to begin.
-func (d *schedule) next() time.Time {
-	at := d.full
-	if len(d.hinted) > 0 {
-		at = earlier(at, d.first.Add(debounce))
-	}
-	if !d.drained.IsZero() {
-		at = earlier(at, d.drained)
-	}
-	if soonest := d.began.Add(minGap); at.Before(soonest) {
-		return soonest
-	}
-	return at
-}
-
-func earlier(a, b time.Time) time.Time {
-	if b.Before(a) {
-		return b
-	}
-	return a
-}
-
-// begin starts a pass and says of which apps: of all that are selected if that
-// is due or a drain has ended, else of those that the hinting sources feed.
-func (d *schedule) begin(selected []string, apps []App, now time.Time, interval time.Duration) []string {
-	all := !now.Before(d.full) || !d.drained.IsZero() && !now.Before(d.drained)
-	hinted := d.hinted
-	d.hinted, d.began = nil, now
-	if all {
-		d.full, d.drained = now.Add(interval), time.Time{}
-		return selected
-	}
-	names := []string{} // not nil, which would be all
-	among := among(selected)
-	for _, app := range apps {
-		if among(app.Name) && slices.ContainsFunc(app.From, func(f From) bool { return hinted[f.Source] }) {
-			names = append(names, app.Name)
-		}
-	}
-	return names
-}
-
-// drains notes when the first of the drains that the pass left behind ends. A
-// pass of some apps says nothing of the drains of the others.
-func (d *schedule) drains(r Result, now time.Time) {
-	soonest := drainsOf(r).soonest
-	if at := now.Add(soonest); soonest > 0 && (d.drained.IsZero() || at.Before(d.drained)) {
-		d.drained = at
-	}
-}
-
 // repeats remembers when each change was made, for as long as it matters.
-type repeats map[string][]time.Time
+type repeats struct {
+	made  map[string][]time.Time
+	swept time.Time // when what does not matter any more was last sorted out
+}
 
 // often is how many times the same change must be made within ten intervals to
 // be worth a warning.
@@ -241,12 +221,11 @@ const often = 3
 
 // note adds the changes of a pass and returns those that are made again and
 // again: somebody undoes them, or their source cannot make up its mind.
-func (c repeats) note(r Result, now time.Time, every time.Duration) (again []string) {
-	for key, times := range c {
-		times = slices.DeleteFunc(times, func(t time.Time) bool { return now.Sub(t) > 10*every })
-		if c[key] = times; len(times) == 0 {
-			delete(c, key)
-		}
+func (c *repeats) note(r Result, now time.Time, every time.Duration) (again []string) {
+	old := func(t time.Time) bool { return now.Sub(t) > 10*every }
+	if now.Sub(c.swept) >= every { // not in each pass: a fill makes many
+		c.swept = now
+		maps.DeleteFunc(c.made, func(_ string, times []time.Time) bool { return old(times[len(times)-1]) })
 	}
 	for _, o := range r.Outcomes {
 		for _, d := range o.Done {
@@ -254,10 +233,10 @@ func (c repeats) note(r Result, now time.Time, every time.Duration) (again []str
 				continue
 			}
 			key := fmt.Sprintf("%s of %s in %s on %s", d.Op, Subject(*d.Change), d.Group, o.NetScaler)
-			c[key] = append(c[key], now)
-			if len(c[key]) == often {
+			c.made[key] = append(slices.DeleteFunc(c.made[key], old), now)
+			if len(c.made[key]) == often {
 				again = append(again, key)
-				delete(c, key)
+				delete(c.made, key)
 			}
 		}
 	}

@@ -23,35 +23,34 @@ type run struct {
 	*sync.Loop
 	site    *site
 	began   time.Time
-	passes  []pass
-	mu      stdsync.Mutex // streams report from their own goroutines
+	mu      stdsync.Mutex // streams report, and passes are made, in goroutines of their own
+	passes  []*pass
+	reports []sync.Result
 	streams []string
 	log     bytes.Buffer
 }
 
 type pass struct {
-	at   time.Duration
-	apps []string
+	at, ended        time.Duration
+	apps, netscalers []string // nil: all
 	sync.Result
 }
 
 func newRun(s *site, every time.Duration) *run {
 	r := &run{site: s, began: time.Now()}
-	var running bool
 	r.Loop = &sync.Loop{
 		Every: every,
 		Log:   slog.New(slog.NewTextHandler(&r.log, nil)),
-		Pass: func(ctx context.Context, s *sync.Syncer, apps []string) sync.Result {
-			if running {
-				r.site.t.Error("two passes at once")
-			}
-			running = true
-			r.passes = append(r.passes, pass{at: time.Since(r.began), apps: apps})
-			result := s.Sync(ctx, apps)
-			running = false
-			return result
+		Pass: func(ctx context.Context, s *sync.Syncer, part *sync.Part) sync.Result {
+			r.mu.Lock()
+			p := &pass{at: time.Since(r.began), apps: part.Apps, netscalers: part.NetScalers}
+			r.passes = append(r.passes, p)
+			r.mu.Unlock()
+			p.Result = s.Sync(ctx, part)
+			p.ended = time.Since(r.began)
+			return p.Result
 		},
-		Report: func(result sync.Result) { r.passes[len(r.passes)-1].Result = result },
+		Report: func(result sync.Result) { r.reports = append(r.reports, result) },
 		Stream: func(source string, up bool) {
 			r.mu.Lock()
 			defer r.mu.Unlock()

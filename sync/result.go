@@ -3,6 +3,7 @@ package sync
 import (
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"time"
 
@@ -14,6 +15,8 @@ import (
 type Outcome struct {
 	App       App
 	NetScaler string
+	// Node is the URL that the pass used of the NetScaler's; "": none could be.
+	Node string
 	// Answers are those to App.From, in its order; a confirmation is merged in.
 	Answers []sources.Answer
 	Desired Desired
@@ -41,6 +44,8 @@ type Done struct {
 // Result is what a pass found and did. Reports, exit code and log lines are
 // functions of it.
 type Result struct {
+	// Run is what whoever traces a change back must know of the pass.
+	Run Run
 	// Outcomes are in the order of the mapping file.
 	Outcomes []Outcome
 	// Sources and NetScalers are those that the pass asked; the value is nil,
@@ -52,6 +57,29 @@ type Result struct {
 	DryRun bool
 	Took   time.Duration
 	Phases Phases
+}
+
+// Run tells a pass from all others, and what it went by.
+type Run struct {
+	// ID is that of the process, and Pass which of its passes it is, from 1.
+	ID      string
+	Pass    int
+	Version string
+	Mapping Mapping
+}
+
+// Mapping is the file that the apps are from, and what it said.
+//
+// The digest is the SHA-256 of the file, in hexadecimal.
+type Mapping struct{ File, Digest string }
+
+// without is the result but for what was found on some NetScalers.
+func (r Result) without(netscalers map[string]bool) Result {
+	r.Outcomes = slices.DeleteFunc(slices.Clone(r.Outcomes), func(o Outcome) bool { return netscalers[o.NetScaler] })
+	r.NetScalers = maps.Clone(r.NetScalers)
+	maps.DeleteFunc(r.NetScalers, func(name string, _ error) bool { return netscalers[name] })
+	r.Saved = slices.DeleteFunc(slices.Clone(r.Saved), func(name string) bool { return netscalers[name] })
+	return r
 }
 
 // Status is the state of an app on a NetScaler, in one word.

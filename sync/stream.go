@@ -14,21 +14,28 @@ const (
 	lastReopen  = time.Minute
 )
 
+// hint says that the answers to some queries of a source may be others: those at
+// which of the scope's feed, or any if that is nil.
+type hint struct {
+	source string
+	which  []int
+}
+
 // streams follows the event streams of the sources in use until ctx ends, and
-// sends the source's name at every possible change. A stream says so too when
-// it has connected, so that what happened while it was down is polled for. The
-// channel it returns is closed when all have ended.
-func (l *Loop) streams(ctx context.Context, s *Syncer, hints chan<- string) <-chan struct{} {
+// sends a hint at every possible change. A stream gives one too when it has
+// connected, so that what happened while it was down is polled for. The channel
+// it returns is closed when all have ended.
+func (l *Loop) streams(ctx context.Context, s *Syncer, scope *scope, hints chan<- hint) <-chan struct{} {
 	var g errgroup.Group
 	if l.Watch {
-		for name, queries := range s.feeds(l.Apps) {
+		for name, feed := range scope.feeds {
 			if s.Sources[name].Watch == nil {
 				l.Log.InfoContext(ctx, "the source does not report changes; it is polled at the interval", "source", name)
 				continue
 			}
 			g.Go(func() error {
 				l.stream(ctx, name, func(ctx context.Context, changed func([]int)) error {
-					return s.Sources[name].Watch(ctx, queries, changed)
+					return s.Sources[name].Watch(ctx, feed.queries, changed)
 				}, hints)
 				return nil
 			})
@@ -42,7 +49,7 @@ func (l *Loop) streams(ctx context.Context, s *Syncer, hints chan<- string) <-ch
 	return ended
 }
 
-func (l *Loop) stream(ctx context.Context, name string, watch func(context.Context, func([]int)) error, hints chan<- string) {
+func (l *Loop) stream(ctx context.Context, name string, watch func(context.Context, func([]int)) error, hints chan<- hint) {
 	state := func(up bool) {
 		if l.Stream != nil {
 			l.Stream(name, up)
@@ -52,13 +59,13 @@ func (l *Loop) stream(ctx context.Context, name string, watch func(context.Conte
 	wait := firstReopen
 	for ctx.Err() == nil {
 		began, up := time.Now(), false
-		err := watch(ctx, func([]int) {
+		err := watch(ctx, func(which []int) {
 			if !up {
 				up = true
 				state(true)
 			}
 			select {
-			case hints <- name:
+			case hints <- hint{name, which}:
 			case <-ctx.Done():
 			}
 		})
@@ -77,15 +84,4 @@ func (l *Loop) stream(ctx context.Context, name string, watch func(context.Conte
 		_ = pause(ctx, wait/2+rand.N(wait)) // the condition sees that ctx has ended
 		wait = min(2*wait, lastReopen)
 	}
-}
-
-// feeds are what the named apps, nil being all, ask of each source.
-func (s *Syncer) feeds(names []string) map[string][]any {
-	feeds := map[string][]any{}
-	for _, app := range s.selected(names) {
-		for _, from := range app.From {
-			feeds[from.Source] = append(feeds[from.Source], from.Query)
-		}
-	}
-	return feeds
 }

@@ -14,6 +14,8 @@ import (
 // group that holds them.
 type App struct {
 	Name string
+	// At is where the mapping file has it, "nitrox.yaml:12"; "": in none.
+	At string
 	// Group is the service group's name.
 	Group string
 	// NetScalers are names of the mapping; the group is served on each.
@@ -108,8 +110,8 @@ type NetScaler struct {
 	SaveEvery time.Duration
 
 	backoff backoff
-	nodes   atomic.Pointer[string] // that it leads to; nil: not known
-	names   map[string]resolved    // in its URLs; see [Syncer.lookUp]
-	unsaved bool                   // changes were made since the last save
-	saved   time.Time              // of the last save
+	nodes   atomic.Pointer[string]              // that it leads to; nil: not known
+	names   atomic.Pointer[map[string]resolved] // in its URLs; see [Syncer.lookUp]
+	unsaved bool                                // changes were made since the last save
+	saved   time.Time                           // of the last save
 }

@@ -1,12 +1,14 @@
 package sync
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"maps"
 	"net/netip"
 	"slices"
+	stdsync "sync"
 	"time"
 )
 
@@ -17,6 +19,9 @@ type Syncer struct {
 	Sources    map[string]Source
 	NetScalers map[string]*NetScaler
 	Apps       []App
+	Mapping    Mapping // that all this is from
+	// Trace numbers a pass that begins; nil: nobody traces its changes back.
+	Trace func() Run
 	// Lookup finds the addresses of a name in a NetScaler's URL, so that they are
 	// never bound; nil: names are not looked up.
 	Lookup func(ctx context.Context, network, host string) ([]netip.Addr, error)
@@ -27,19 +32,54 @@ type Syncer struct {
 	// goroutine takes it; nil: nobody watches.
 	Progress func(Step)
 
-	backoffs map[string]*backoff // of the sources; nil before the first pass
+	once stdsync.Once
+	made *known
 }
 
-// Plan looks at the named apps, nil being all, and writes nothing. The result
-// is what Sync would do.
-func (s *Syncer) Plan(ctx context.Context, apps []string) Result {
-	return s.pass(ctx, apps, false)
+// known is what a syncer knows of its mapping, which stays the same: it is made once, so
+// that a pass of one app costs no more the more apps there are.
+type known struct {
+	apps     map[string]int // where each is
+	claims   map[claim][]claimant
+	groups   map[string]int      // how many there are, by NetScaler
+	backoffs map[string]*backoff // of the sources
 }
 
-// Sync looks at the named apps, nil being all, and applies what it finds. When
-// ctx ends, the change in hand is finished and the rest is left.
-func (s *Syncer) Sync(ctx context.Context, apps []string) Result {
-	return s.pass(ctx, apps, true)
+func (s *Syncer) known() *known {
+	s.once.Do(func() { s.made = s.know() })
+	return s.made
+}
+
+func (s *Syncer) know() *known {
+	k := &known{apps: map[string]int{}, claims: map[claim][]claimant{}, groups: map[string]int{}, backoffs: map[string]*backoff{}}
+	for name := range s.Sources {
+		k.backoffs[name] = &backoff{}
+	}
+	for name, ns := range s.NetScalers {
+		ns.Appliance = cmp.Or(ns.Appliance, name)
+	}
+	for i, app := range s.Apps {
+		k.apps[app.Name] = i
+		for _, name := range app.NetScalers {
+			c := s.claim(name, app.Group)
+			k.claims[c] = append(k.claims[c], claimant{Place{app.Name, name}, app.Group})
+			k.groups[name]++
+		}
+	}
+	return k
+}
+
+// Plan looks at a part of all, nil being everything, and writes nothing. The
+// result is what Sync would do. Passes may be made at the same time on
+// appliances that are not the same.
+func (s *Syncer) Plan(ctx context.Context, part *Part) Result {
+	return s.pass(ctx, part, false)
+}
+
+// Sync looks at a part of all, nil being everything, and applies what it finds.
+// When ctx ends, the change in hand is finished and the rest is left.
+func (s *Syncer) Sync(ctx context.Context, part *Part) Result {
+	return s.pass(ctx, part, true)
 }
 
 // Close saves what is not saved yet and logs out everywhere.
@@ -57,78 +97,82 @@ func (s *Syncer) Close(ctx context.Context) error {
 
 // pass polls each source once and serves each NetScaler by itself, so that
 // neither a source nor a NetScaler that hangs holds up the others.
-func (s *Syncer) pass(ctx context.Context, names []string, apply bool) Result {
+func (s *Syncer) pass(ctx context.Context, part *Part, apply bool) Result {
 	began := time.Now()
-	apps := s.selected(names)
-	if s.backoffs == nil {
-		s.backoffs = make(map[string]*backoff, len(s.Sources))
-		for name := range s.Sources {
-			s.backoffs[name] = &backoff{}
-		}
+	var run Run
+	if s.Trace != nil {
+		run = s.Trace()
 	}
+	apps := s.of(part)
 	all := s.poll(ctx, apps, false)
-	s.lookUp(ctx)
 
 	visits := map[string]*visit{}
 	var order []*visit
+	var outcomes []*Outcome
 	for _, app := range apps {
 		for _, name := range app.NetScalers {
-			if visits[name] == nil {
-				ns := s.NetScalers[name]
-				visits[name] = &visit{Syncer: s, name: name, ns: ns, confirmErrs: map[string]error{}, looks: map[*Outcome]look{}}
-				order = append(order, visits[name])
-				visits[name].doing("reading")
+			if !part.on(name) {
+				continue
 			}
 			v := visits[name]
-			v.outcomes = append(v.outcomes, &Outcome{App: app, NetScaler: name})
+			if v == nil {
+				v = &visit{Syncer: s, part: part, name: name, ns: s.NetScalers[name], confirmErrs: map[string]error{}, looks: map[*Outcome]look{}}
+				visits[name] = v
+				order = append(order, v)
+				v.ns.Client.Expect(s.known().groups[name])
+				v.doing("reading")
+			}
+			o := &Outcome{App: app, NetScaler: name}
+			v.outcomes, outcomes = append(v.outcomes, o), append(outcomes, o)
 		}
 	}
-	claims := s.claims()
-	s.identify(ctx, claims, visits)
-	s.claimedTwice(claims, visits)
-	serve(ctx, order, all, apply)
-
-	r := Result{Sources: all.errors(), NetScalers: map[string]error{}, DryRun: !apply, Phases: Phases{Poll: all.took()}}
-	next := map[string]int{}
-	for _, app := range apps {
-		for _, name := range app.NetScalers {
-			r.Outcomes = append(r.Outcomes, *visits[name].outcomes[next[name]])
-			next[name]++
+	s.lookUp(ctx, visits)
+	s.identify(ctx, visits, part)
+	s.claimedTwice(visits)
+	result := func(outcomes []*Outcome, visits []*visit, polls polls) Result {
+		r := Result{Sources: polls.errors(), NetScalers: map[string]error{}, DryRun: !apply, Phases: Phases{Poll: polls.took()}}
+		r.Run = run
+		for _, o := range outcomes {
+			traced := *o
+			traced.Node = s.NetScalers[o.NetScaler].Client.Node()
+			r.Outcomes = append(r.Outcomes, traced)
 		}
+		for _, v := range visits {
+			r.NetScalers[v.name] = errors.Join(v.errs...)
+			r.Phases = r.Phases.longest(v.phases)
+			if v.saved {
+				r.Saved = append(r.Saved, v.name)
+			}
+			maps.Copy(r.Sources, v.confirmErrs)
+		}
+		slices.Sort(r.Saved)
+		r.Took = time.Since(began)
+		return r
 	}
-	for _, name := range slices.Sorted(maps.Keys(visits)) {
-		v := visits[name]
-		r.NetScalers[name] = errors.Join(v.errs...)
-		r.Phases = r.Phases.longest(v.phases)
-		if v.saved {
-			r.Saved = append(r.Saved, name)
+	s.serve(ctx, part, order, all, apply, func(v *visit) {
+		if part != nil && part.left != nil {
+			part.left(v.name, result(v.outcomes, []*visit{v}, all.of(v.outcomes)))
 		}
-		for source, err := range v.confirmErrs {
-			r.Sources[source] = err
-		}
-	}
-	r.Took = time.Since(began)
-	return r
+	})
+	return result(outcomes, order, all)
 }
 
-// selected are the named apps, nil being all.
+// selected are the named apps, nil being all, in the order of the mapping.
 func (s *Syncer) selected(names []string) (apps []App) {
-	among := among(names)
-	for _, app := range s.Apps {
-		if among(app.Name) {
-			apps = append(apps, app)
+	if names == nil {
+		return s.Apps
+	}
+	var at []int
+	for _, name := range names {
+		if i, here := s.known().apps[name]; here {
+			at = append(at, i)
 		}
+	}
+	slices.Sort(at)
+	for _, i := range slices.Compact(at) {
+		apps = append(apps, s.Apps[i])
 	}
 	return apps
-}
-
-// among says of a name whether it is one of names, nil being all.
-func among(names []string) func(string) bool {
-	set := make(map[string]bool, len(names))
-	for _, name := range names {
-		set[name] = true
-	}
-	return func(name string) bool { return names == nil || set[name] }
 }
 
 // named puts the NetScaler's name before an error.

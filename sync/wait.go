@@ -67,7 +67,7 @@ type drains struct {
 func (d drains) step(now, end time.Time) Step {
 	step := Step{Doing: "draining " + Count(d.members, "member")}
 	if d.longest > 0 {
-		step.Until = earlier(now.Add(d.longest), end)
+		step.Until = soonest(now.Add(d.longest), end)
 	}
 	return step
 }

@@ -35,9 +35,17 @@ const (
 	small = 2 << 20
 )
 
+// garbage is how much the heap may grow until garbage is collected, in percent of what
+// lived then. Go's own 100 would let a limit be reached by garbage alone while a large
+// plan is made; this costs hardly more time.
+const garbage = 75
+
 // Limit makes the garbage collector keep the process within its memory limit,
 // which is GOMEMLIMIT's, or else the usual one.
 func Limit() {
+	if os.Getenv("GOGC") == "" {
+		debug.SetGCPercent(garbage)
+	}
 	if os.Getenv("GOMEMLIMIT") == "" {
 		debug.SetMemoryLimit(usual)
 	}
@@ -93,6 +101,41 @@ func (m *Memory) Keep(bytes int64) error {
 func room() error {
 	if full() {
 		return tooLarge("all answers together take more than %d MiB of memory; if they are right, raise GOMEMLIMIT (docs/limits.md)", total()>>20)
+	}
+	return nil
+}
+
+const (
+	// maxPart is the memory that decoding a part may take: an object of 1.5 MB,
+	// which is the most that Kubernetes keeps, takes up to 13 MB.
+	maxPart = 16 << 20
+	// maxParts is for what costs no memory, but time.
+	maxParts = 1_000_000
+)
+
+// Cost is what decoding takes: the memory of one part, and how many there are.
+type Cost struct {
+	bytes, checked int64
+	parts          int
+}
+
+// Next begins another part.
+func (c *Cost) Next() error {
+	c.bytes, c.checked = 0, 0
+	if c.parts++; c.parts > maxParts {
+		return tooLarge("it has more than %d entries; find out what answers there", maxParts)
+	}
+	return nil
+}
+
+// Spend counts memory before it is taken for the part.
+func (c *Cost) Spend(bytes int64) error {
+	if c.bytes += bytes; c.bytes > maxPart {
+		return tooLarge("one thing in it takes more than %s of memory; find out what answers there", amount(maxPart))
+	}
+	if c.bytes > small && c.bytes > c.checked+1<<20 {
+		c.checked = c.bytes
+		return room()
 	}
 	return nil
 }

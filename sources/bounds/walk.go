@@ -32,6 +32,20 @@ func (d *Decoder) Object(field func(name string) error) error {
 // List walks through a list that is read part by part, which part does. Anything
 // else, also null, is a [*Mismatch], and is passed over.
 func (d *Decoder) List(part func() error) error {
+	if err := d.enter(); err != nil {
+		return err
+	}
+	for d.More() {
+		if err := d.one(part); err != nil {
+			return err
+		}
+	}
+	_, err := d.next()
+	return err
+}
+
+// enter begins a list.
+func (d *Decoder) enter() error {
 	switch start, err := d.next(); {
 	case err != nil:
 		return err
@@ -43,19 +57,13 @@ func (d *Decoder) List(part func() error) error {
 	case start != json.Delim('['):
 		return unexpected(start, '[')
 	}
-	for d.More() {
-		if err := d.one(part); err != nil {
-			return err
-		}
-	}
-	_, err := d.next()
-	return err
+	return nil
 }
 
 // one counts a part that is handed out.
 func (d *Decoder) one(part func() error) error {
-	if d.parts++; d.parts > maxParts {
-		return tooLarge("it has more than %d entries; find out what answers there", maxParts)
+	if err := d.parts.Next(); err != nil {
+		return err
 	}
 	return part()
 }

@@ -44,9 +44,9 @@ func TestTenThousandEventsInTenSeconds(t *testing.T) {
 		}
 		loop := &sync.Loop{
 			Every: time.Hour, Watch: true, Log: slog.New(slog.DiscardHandler), Report: func(sync.Result) {},
-			Pass: func(ctx context.Context, s *sync.Syncer, apps []string) sync.Result {
+			Pass: func(ctx context.Context, s *sync.Syncer, part *sync.Part) sync.Result {
 				passes <- time.Now()
-				return s.Sync(ctx, apps)
+				return s.Sync(ctx, part)
 			},
 		}
 		syncer := &sync.Syncer{

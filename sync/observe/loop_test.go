@@ -18,9 +18,9 @@ func TestALoopIsObserved(t *testing.T) {
 		over := make(chan struct{})
 		loop := sync.Loop{
 			Every: every, Log: slog.New(slog.DiscardHandler), Stream: s.Stream,
-			Pass: func(ctx context.Context, syncer *sync.Syncer, apps []string) sync.Result {
+			Pass: func(ctx context.Context, syncer *sync.Syncer, part *sync.Part) sync.Result {
 				s.Begin(time.Now())
-				return syncer.Sync(ctx, apps)
+				return syncer.Sync(ctx, part)
 			},
 			Report: func(r sync.Result) { s.Record(r, time.Now()) },
 		}

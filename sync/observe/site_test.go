@@ -132,7 +132,7 @@ func (s *site) pass(apps ...string) sync.Result {
 	s.Begin(time.Now())
 	ctx, cancel := sync.WithDeadline(s.t.Context())
 	defer cancel()
-	r := s.Sync(ctx, apps)
+	r := s.Sync(ctx, &sync.Part{Apps: apps})
 	s.Record(r, time.Now())
 	return r
 }
