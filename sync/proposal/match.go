@@ -203,7 +203,7 @@ func (a *App) matchName(candidates []Candidate) {
 	best := likest(all)
 	switch {
 	case len(best) == 0:
-		a.Why = "no service has its members or its name"
+		a.Why = "none of its members is a ready endpoint, and no service has its name"
 		a.resemble(candidates)
 	case len(best) > 1:
 		a.choose("several services have its name", best)

@@ -77,10 +77,10 @@ func TestMatch(t *testing.T) {
 		"the name in two namespaces":    {"sg-account", "", "", []string{"s shop/account", "s dev/account"}, "several services have its name: s shop/account, s dev/account"},
 		"the name, and other machines":  {"sg-account", "10.9.9.9:80", "", []string{"s account 10.0.0.1:1"}, "a service has its name, and none of its members: s account"},
 		"the name, and the same hosts":  {"sg-account", "10.0.0.1:80", "", []string{"s account 10.0.0.1:1"}, "s account; 0 found, 1 new"},
-		"almost the name":               {"sg-acount", "", "", []string{"s shop/account"}, "no service has its members or its name: s shop/account"},
-		"nothing":                       {"sg-account", "", "", []string{"s cart"}, "no service has its members or its name: "},
-		"a name of nothing but a habit": {"sg", "", "", []string{"s svc"}, "no service has its members or its name: "},
-		"a name without letters":        {"_", "", "", []string{"s -"}, "no service has its members or its name: "},
+		"almost the name":               {"sg-acount", "", "", []string{"s shop/account"}, "none of its members is a ready endpoint, and no service has its name: s shop/account"},
+		"nothing":                       {"sg-account", "", "", []string{"s cart"}, "none of its members is a ready endpoint, and no service has its name: "},
+		"a name of nothing but a habit": {"sg", "", "", []string{"s svc"}, "none of its members is a ready endpoint, and no service has its name: "},
+		"a name without letters":        {"_", "", "", []string{"s -"}, "none of its members is a ready endpoint, and no service has its name: "},
 	} {
 		t.Run(name, func(t *testing.T) {
 			var candidates []Candidate

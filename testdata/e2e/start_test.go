@@ -50,6 +50,8 @@ func TestStart(t *testing.T) {
 			script += fmt.Sprintf("export HOST=%s IMAGE=web:1 DOCKER_HOST=unix://%s\n", e.addr, e.socket())
 		case mark == "in a second terminal":
 			terminal, said = shell(second + block)
+			// Its image has a health check, which the reader's mostly has not.
+			script += "until [ $(docker ps --quiet --filter health=healthy | wc -l) = 2 ]; do sleep 0.2; done\n"
 			script += "until (echo > /dev/tcp/127.0.0.1/8088) 2>/dev/null; do sleep 0.1; done\n"
 		case language == "sh":
 			n++
