@@ -18,19 +18,19 @@ func TestList(t *testing.T) {
 	const at80, at53 = `{"PrivatePort": 80, "PublicPort": 8080, "Type": "tcp", "IP": "0.0.0.0"}`,
 		`{"PrivatePort": 53, "PublicPort": 5300, "Type": "tcp"}, {"PrivatePort": 53, "PublicPort": 5300, "Type": "udp"}`
 	for name, c := range map[string]struct {
-		daemon dockertest.Daemon
+		daemon *dockertest.Daemon
 		want   []string
 	}{
-		"swarm": {dockertest.Daemon{Swarm: "active/manager", Services: recorded(t, "services")}, []string{
+		"swarm": {&dockertest.Daemon{Swarm: "active/manager", Services: recorded(t, "services")}, []string{
 			`web-global 80: service "web-global"`, `web-host 80: service "web-host"`, `web-mesh 80: service "web-mesh"`}},
-		"engine": {dockertest.Daemon{Containers: []string{
+		"engine": {&dockertest.Daemon{Containers: []string{
 			run("a", `"app": "web", "empty": "", "tier": "front"`, at80), run("b", `"app": "web"`, at80), run("c", `"com.docker.compose.project": "shop", "com.docker.compose.service": "dns", "x": "y"`, at53),
 			run("d", `"com.docker.swarm.task.id": "x", "app": "of a swarm"`, at80), run("e", `"app": "unpublished"`, `{"PrivatePort": 80, "Type": "tcp"}`), run("f", ``, at80)}}, []string{
 			`web 80: label "app=web"`, `front 80: label "tier=front"`,
 			`shop/dns 53/tcp: service "shop/dns"`, `shop/dns 53/udp: service "shop/dns"`}},
 	} {
 		t.Run(name, func(t *testing.T) {
-			list, err := open(t, docker.Config{Host: serve(t, &c.daemon)}).List(t.Context())
+			list, err := open(t, docker.Config{Host: serve(t, c.daemon)}).List(t.Context())
 			var got []string
 			for _, l := range list {
 				got = append(got, fmt.Sprintf("%s %s: %v", l.Name, l.Port, l.Query))

@@ -83,7 +83,7 @@ func TestStart(t *testing.T) {
 	for n, want := range shown {
 		_, got, _ := strings.Cut(out.String(), fmt.Sprintf("== %d\n", n))
 		got, _, _ = strings.Cut(got, "\n== ")
-		got = strings.NewReplacer(e.addr.String(), "192.0.2.20", subnet, "192.0.2.").Replace(got)
+		got = strings.NewReplacer(e.socket(), "/var/run/docker.sock", e.addr.String(), "192.0.2.20", subnet, "192.0.2.").Replace(got)
 		blanks := regexp.MustCompile(" +")
 		if !strings.Contains(blanks.ReplaceAllString(got+"\n", " "), blanks.ReplaceAllString(want, " ")) {
 			t.Errorf("the document shows\n%s\nand this was printed:\n%s", want, got)
