@@ -4,6 +4,7 @@ package proposal
 
 import (
 	"cmp"
+	"maps"
 	"net/netip"
 	"slices"
 	"strings"
@@ -45,10 +46,11 @@ func (c Candidate) at(g Group) (all []netip.AddrPort) {
 	return all
 }
 
-// same says whether two candidates are ways to ask for the same.
-func (c Candidate) same(o Candidate) bool {
-	return c.Source == o.Source && c.Name == o.Name && c.Port == o.Port
-}
+// offered is what candidates have in common that are ways to ask for the same.
+type offered struct{ source, name, port string }
+
+func (c Candidate) offered() offered      { return offered{c.Source, c.Name, c.Port} }
+func (c Candidate) same(o Candidate) bool { return c.offered() == o.offered() }
 
 // App is a group with what belongs to it: From or, where that is not decided, why
 // not, and perhaps Choices.
@@ -72,21 +74,56 @@ type App struct {
 // members, or else one that has the name of a group without members. virtual are
 // addresses that must be in no network of an app.
 func Match(groups []Group, candidates []Candidate, virtual []netip.Addr) []App {
+	o := &offers{all: candidates, at: map[netip.AddrPort][]int{}, named: map[string][]int{}, places: map[place]map[netip.Addr]bool{}}
 	for i, c := range candidates {
-		for n, text := range []string{c.Name + " " + c.Port, c.Name, last(c.Name) + " " + c.Port, last(c.Name)} {
-			candidates[i].names[n] = strings.Join(words(text), "")
-		}
+		o.add(i, c)
 	}
 	apps := make([]App, len(groups))
 	for i, g := range groups {
 		a := App{Group: g, name: strings.Join(words(g.Name), "")}
 		if g.Unfit == "" {
-			a.match(candidates)
-			a.Only = cover(a.networks(candidates), virtual)
+			a.match(o)
+			a.Only = cover(a.networks(o), virtual)
 		}
 		apps[i] = a
 	}
 	return apps
+}
+
+// offers are the candidates, and where they are found: their indexes by an address
+// and by what a group may be called, and all addresses of a place.
+type offers struct {
+	all    []Candidate
+	at     map[netip.AddrPort][]int
+	named  map[string][]int
+	places map[place]map[netip.Addr]bool
+}
+
+type place struct{ source, at string }
+
+func (o *offers) add(i int, c Candidate) {
+	p := place{c.Source, c.At}
+	if o.places[p] == nil {
+		o.places[p] = map[netip.Addr]bool{}
+	}
+	for _, e := range c.Endpoints {
+		o.at[e.Addr] = append(o.at[e.Addr], i)
+		o.places[p][e.Addr.Addr()] = true
+	}
+	for n, text := range []string{c.Name + " " + c.Port, c.Name, last(c.Name) + " " + c.Port, last(c.Name)} {
+		name := strings.Join(words(text), "")
+		o.all[i].names[n] = name
+		o.named[name] = append(o.named[name], i)
+	}
+}
+
+// these are the candidates of indexes, each once and in order.
+func (o *offers) these(indexes []int) (all []Candidate) {
+	slices.Sort(indexes)
+	for _, i := range slices.Compact(indexes) {
+		all = append(all, o.all[i])
+	}
+	return all
 }
 
 // fit is how a candidate and the members that are left to explain go together.
@@ -96,11 +133,16 @@ type fit struct {
 	like        int // how much the names are alike
 }
 
-func (a *App) match(candidates []Candidate) {
+func (a *App) match(o *offers) {
 	left := map[netip.AddrPort]bool{}
 	for _, m := range a.Members {
 		left[m] = true
 	}
+	var near []int
+	for m := range left {
+		near = append(near, o.at[m]...)
+	}
+	candidates := o.these(near)
 	all := len(left)
 	var named []fit
 	for len(left) > 0 {
@@ -140,7 +182,7 @@ func (a *App) match(candidates []Candidate) {
 	alike := slices.ContainsFunc(named, func(f fit) bool { return f.like > 0 })
 	switch {
 	case len(a.From) == 0:
-		a.matchName(candidates)
+		a.matchName(o)
 	case 2*a.Found < all && !alike:
 		a.choose("only a few of its members are endpoints of a service, and the names differ", named)
 	}
@@ -193,9 +235,9 @@ func (a *App) choose(why string, from []fit) {
 // matchName finds the one candidate of the group's name. That is enough where there
 // are no members, or all are where the endpoints are: nothing else is known to use
 // the group.
-func (a *App) matchName(candidates []Candidate) {
+func (a *App) matchName(o *offers) {
 	var all []fit
-	for _, c := range candidates {
+	for _, c := range o.these(slices.Clone(o.named[a.name])) {
 		if a.alike(c) > 0 {
 			all = append(all, a.fit(c, nil))
 		}
@@ -204,7 +246,7 @@ func (a *App) matchName(candidates []Candidate) {
 	switch {
 	case len(best) == 0:
 		a.Why = "none of its members is a ready endpoint, and no service has its name"
-		a.resemble(candidates)
+		a.resemble(o.all)
 	case len(best) > 1:
 		a.choose("several services have its name", best)
 	case len(a.Members) > 0 && !a.local(best[0].c):
@@ -240,18 +282,15 @@ func (a *App) resemble(candidates []Candidate) {
 
 // networks are the addresses that may be bound: of the members, and of all that the
 // sources have where the app's endpoints are.
-func (a *App) networks(candidates []Candidate) (all []netip.Addr) {
+func (a *App) networks(o *offers) []netip.Addr {
+	all := map[netip.Addr]bool{}
 	for _, m := range a.Members {
-		all = append(all, m.Addr())
+		all[m.Addr()] = true
 	}
-	for _, c := range candidates {
-		if slices.ContainsFunc(slices.Concat(a.From, a.Choices), func(f Candidate) bool { return f.Source == c.Source && f.At == c.At }) {
-			for _, e := range c.Endpoints {
-				all = append(all, e.Addr.Addr())
-			}
-		}
+	for _, c := range slices.Concat(a.From, a.Choices) {
+		maps.Copy(all, o.places[place{c.Source, c.At}])
 	}
-	return all
+	return slices.Collect(maps.Keys(all))
 }
 
 // alike is how much a group's name is that of a candidate: 4, it is the whole name

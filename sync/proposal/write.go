@@ -29,17 +29,20 @@ func (f File) String() string {
 		b.WriteString(Comment(line))
 	}
 	b.WriteString(f.Head + "apps:\n")
-	used := []Candidate(nil)
+	seen := map[offered]bool{}
 	for _, a := range f.Apps {
 		b.WriteString(a.text())
-		used = append(used, a.From...)
+		for _, c := range a.From {
+			seen[c.offered()] = true
+		}
 	}
 	const named = 50
 	free := 0
-	for i, c := range f.Candidates {
-		if slices.ContainsFunc(used, c.same) || slices.ContainsFunc(f.Candidates[:i], c.same) {
+	for _, c := range f.Candidates {
+		if seen[c.offered()] {
 			continue
 		}
+		seen[c.offered()] = true
 		switch free++; {
 		case free == 1:
 			b.WriteString("\n" + Comment("Not in any service group above:"))
