@@ -38,9 +38,11 @@ func initFlags() []cli.Flag {
 	flags := []cli.Flag{
 		&cli.StringFlag{Name: "netscaler", Usage: "read the service groups of the NetScaler at `URL`, or of an entry as a mapping has it, " +
 			"in braces: {url: https://192.0.2.10, ca_file: ca.pem}"},
-		&cli.StringFlag{Name: "user", DefaultText: "$NS_USER", Usage: "log in to it as `NAME`; the password is $NS_PASSWORD, or in --password-file"},
+		&cli.StringFlag{Name: "user", DefaultText: "$NS_USER",
+			Usage: "log in to it as `NAME`; the password is $NS_PASSWORD, or in --password-file"},
 		&cli.StringFlag{Name: "password-file", Usage: "read the password from `FILE`, as the mapping will"},
-		&cli.GenericFlag{Name: "ns-conf", Value: new(fileFlag), Usage: "read the service groups from the ns.conf `FILE` instead of asking the NetScaler"},
+		&cli.GenericFlag{Name: "ns-conf", Value: new(fileFlag),
+			Usage: "read the service groups from the ns.conf `FILE` instead of asking the NetScaler"},
 	}
 	for _, o := range offers {
 		flags = append(flags, &cli.StringSliceFlag{Name: o.kind, Usage: o.usage + ", or of an entry in braces (repeatable)"})
@@ -48,7 +50,8 @@ func initFlags() []cli.Flag {
 	return append(flags,
 		&cli.BoolFlag{Name: "from-app-info", DisableDefaultText: true,
 			Usage: "translate the environment and, after --, the options of the Nitrox that was written in Python; nothing is asked"},
-		&cli.GenericFlag{Name: "out", Value: new(fileFlag), Usage: "write the mapping to `FILE`, which must not exist, instead of standard output"},
+		&cli.GenericFlag{Name: "out", Value: new(fileFlag),
+			Usage: "write the mapping to `FILE`, which must not exist, instead of standard output"},
 	)
 }
 
@@ -81,7 +84,8 @@ func (p *program) propose(c *cli.Context) error {
 		return err
 	}
 	if !slices.ContainsFunc(file.Apps, func(a proposal.App) bool { return len(a.From) > 0 }) {
-		return fmt.Errorf("no service group (of %d) could be matched with a service, so the mapping has no app yet; its comments say why, and what to choose from", len(file.Apps))
+		return fmt.Errorf("no service group (of %d) could be matched with a service, so the mapping has no app yet; "+
+			"its comments say why, and what to choose from", len(file.Apps))
 	}
 	return nil
 }
@@ -261,7 +265,8 @@ func (p *program) groups(ctx context.Context, cfg netscaler.Config, conf string)
 	case err != nil:
 		return nil, fmt.Errorf("netscaler %s: %w", edge, err)
 	case len(names) == 0:
-		return nil, errors.New("the NetScaler has no service groups, so there is nothing to match; create them there first, or write a mapping whose apps have a create entry")
+		return nil, errors.New("the NetScaler has no service groups, so there is nothing to match; "+
+			"create them there first, or write a mapping whose apps have a create entry")
 	}
 	for _, name := range names {
 		attrs, err := attributes.Of(name)

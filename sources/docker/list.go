@@ -67,13 +67,15 @@ func (o offer) listed() (all []sources.Listed) {
 	}
 	slices.SortFunc(all, func(a, b sources.Listed) int {
 		x, y := a.Query.(Query), b.Query.(Query)
-		return cmp.Or(cmp.Compare(x.Service, y.Service), cmp.Compare(x.Label, y.Label), cmp.Compare(len(x.Port), len(y.Port)), cmp.Compare(x.Port, y.Port))
+		return cmp.Or(cmp.Compare(x.Service, y.Service), cmp.Compare(x.Label, y.Label),
+			cmp.Compare(len(x.Port), len(y.Port)), cmp.Compare(x.Port, y.Port))
 	})
 	return all
 }
 
 func listServices(ctx context.Context, c *connection) ([]sources.Listed, error) {
-	list, _, err := readList(ctx, bounds.Of[service](), every[service], func(ctx context.Context) error { // one that cannot be read is none to offer
+	// One that cannot be read is none to offer.
+	list, _, err := readList(ctx, bounds.Of[service](), every[service], func(ctx context.Context) error {
 		_, err := c.client.ServiceList(ctx, client.ServiceListOptions{})
 		return err
 	})
@@ -87,7 +89,8 @@ func listServices(ctx context.Context, c *connection) ([]sources.Listed, error) 
 }
 
 func listContainers(ctx context.Context, c *connection) ([]sources.Listed, error) {
-	list, _, err := readList(ctx, bounds.Of[container.Summary](), every[container.Summary], func(ctx context.Context) error { // as above
+	// One that cannot be read is none to offer.
+	list, _, err := readList(ctx, bounds.Of[container.Summary](), every[container.Summary], func(ctx context.Context) error {
 		_, err := c.client.ContainerList(ctx, client.ContainerListOptions{})
 		return err
 	})

@@ -24,7 +24,8 @@ func (s *Source) List(ctx context.Context) ([]sources.Listed, error) {
 	case httpapi.Forbidden(err):
 		return nil, fmt.Errorf("%s: %w; use an account that may list services in all namespaces, for this once", c.Host(), err)
 	case err != nil:
-		return nil, fmt.Errorf("%s: %w", c.Host(), trust.Explain(err, httpapi.Keys("the kubeconfig's certificate-authority", "the kubeconfig's tls-server-name")))
+		return nil, fmt.Errorf("%s: %w", c.Host(), trust.Explain(err,
+			httpapi.Keys("the kubeconfig's certificate-authority", "the kubeconfig's tls-server-name")))
 	}
 	slices.SortFunc(items, func(a, b service) int {
 		return cmp.Or(cmp.Compare(a.Metadata.Namespace, b.Metadata.Namespace), cmp.Compare(a.Metadata.Name, b.Metadata.Name))
