@@ -150,7 +150,7 @@ func (o oldOptions) source(key string) (kind string, c any, query func(name stri
 	add(o.cfgFile != "", "file", file.Config{Path: sources.Path(o.cfgFile)}, func(name string) any { return file.Query{App: name} })
 	switch {
 	case len(given) == 0:
-		err = errors.New("where are the apps? Give the options of the old Nitrox after --, as in: "+
+		err = errors.New("where are the apps? Give the options of the old Nitrox after --, as in: " +
 			"nitrox init --from-app-info -- --swarm-url tcp://10.0.0.5:2376")
 	case len(given) > 1:
 		err = fmt.Errorf("the old options name several sources: %s; give those of one, and add the others to the mapping",

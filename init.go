@@ -265,7 +265,7 @@ func (p *program) groups(ctx context.Context, cfg netscaler.Config, conf string)
 	case err != nil:
 		return nil, fmt.Errorf("netscaler %s: %w", edge, err)
 	case len(names) == 0:
-		return nil, errors.New("the NetScaler has no service groups, so there is nothing to match; "+
+		return nil, errors.New("the NetScaler has no service groups, so there is nothing to match; " +
 			"create them there first, or write a mapping whose apps have a create entry")
 	}
 	for _, name := range names {
