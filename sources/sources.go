@@ -155,6 +155,8 @@ type Listed struct {
 	// At tells apart where endpoints are ("nodes", "pods"): those of one source that
 	// are at the same have the same networks.
 	At string
+	// Nodes are addresses at which there may be endpoints one day.
+	Nodes []netip.Addr
 }
 
 // Lister is implemented by sources that can tell all that they have, for somebody

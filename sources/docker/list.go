@@ -5,6 +5,7 @@ import (
 	"context"
 	"fmt"
 	"maps"
+	"net/netip"
 	"slices"
 	"strings"
 
@@ -27,7 +28,7 @@ func (s *Source) List(ctx context.Context) ([]sources.Listed, error) {
 		switch {
 		case err != nil:
 		case c.kind == Swarm:
-			all, err = listServices(ctx, c)
+			all, err = listServices(ctx, c, h.config.NodeLabel)
 		default:
 			all, err = listContainers(ctx, c)
 		}
@@ -73,7 +74,7 @@ func (o offer) listed() (all []sources.Listed) {
 	return all
 }
 
-func listServices(ctx context.Context, c *connection) ([]sources.Listed, error) {
+func listServices(ctx context.Context, c *connection, nodeLabel string) ([]sources.Listed, error) {
 	// One that cannot be read is none to offer.
 	list, _, err := readList(ctx, bounds.Of[service](), every[service], func(ctx context.Context) error {
 		_, err := c.client.ServiceList(ctx, client.ServiceListOptions{})
@@ -85,7 +86,24 @@ func listServices(ctx context.Context, c *connection) ([]sources.Listed, error) 
 			o.add(Query{Service: s.Spec.Name}, port.TargetPort, port.Protocol)
 		}
 	}
-	return o.listed(), err
+	if err != nil {
+		return nil, err
+	}
+	nodes, _, err := readList(ctx, bounds.Of[node](), every[node], func(ctx context.Context) error {
+		_, err := c.client.NodeList(ctx, client.NodeListOptions{})
+		return err
+	})
+	var addrs []netip.Addr
+	for _, n := range nodes {
+		if addr, err := nodeAddr(n, nodeLabel); err == nil { // without one nothing is bound there
+			addrs = append(addrs, addr)
+		}
+	}
+	all := o.listed()
+	for i := range all {
+		all[i].Nodes = addrs
+	}
+	return all, err
 }
 
 func listContainers(ctx context.Context, c *connection) ([]sources.Listed, error) {

@@ -21,7 +21,7 @@ func TestList(t *testing.T) {
 		daemon *dockertest.Daemon
 		want   []string
 	}{
-		"swarm": {&dockertest.Daemon{Swarm: "active/manager", Services: recorded(t, "services")}, []string{
+		"swarm": {&dockertest.Daemon{Swarm: "active/manager", Services: recorded(t, "services"), Nodes: recorded(t, "nodes")}, []string{
 			`web-global 80: service "web-global"`, `web-host 80: service "web-host"`, `web-mesh 80: service "web-mesh"`}},
 		"engine": {&dockertest.Daemon{Containers: []string{
 			run("a", `"app": "web", "empty": "", "tier": "front"`, at80), run("b", `"app": "web"`, at80), run("c", `"com.docker.compose.project": "shop", "com.docker.compose.service": "dns", "x": "y"`, at53),
@@ -33,6 +33,9 @@ func TestList(t *testing.T) {
 			list, err := open(t, docker.Config{Host: serve(t, c.daemon)}).List(t.Context())
 			var got []string
 			for _, l := range list {
+				if nodes := fmt.Sprint(l.Nodes); (name == "swarm") != (nodes == "[198.18.77.11 198.18.77.12]") {
+					t.Errorf("%s: nodes %s", l.Name, nodes)
+				}
 				got = append(got, fmt.Sprintf("%s %s: %v", l.Name, l.Port, l.Query))
 			}
 			if err != nil || !slices.Equal(got, c.want) {

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"fmt"
+	"net/netip"
 	"slices"
 
 	"nitrox/sources"
@@ -30,24 +31,46 @@ func (s *Source) List(ctx context.Context) ([]sources.Listed, error) {
 	slices.SortFunc(items, func(a, b service) int {
 		return cmp.Or(cmp.Compare(a.Metadata.Namespace, b.Metadata.Namespace), cmp.Compare(a.Metadata.Name, b.Metadata.Name))
 	})
+	known, _, err := list[node](ctx, c, nodes, query{})
+	if err != nil && !httpapi.Forbidden(err) { // then those of the endpoints must do
+		return nil, fmt.Errorf("%s: %w", c.Host(), err)
+	}
+	addrs := s.addresses(known)
 	var all []sources.Listed
 	for _, s := range items {
 		for _, p := range s.Spec.Ports {
-			all = append(all, s.offers(p)...)
+			all = append(all, s.offers(p, addrs)...)
 		}
 	}
 	return all, nil
 }
 
+// addresses are those of nodes, of the types that may be bound.
+func (s *Source) addresses(known []node) (all []netip.Addr) {
+	for _, n := range known {
+		for _, a := range n.Status.Addresses {
+			addr, err := netip.ParseAddr(a.Address)
+			if err == nil && slices.Contains(s.config.addressTypes(), AddressType(a.Type)) && sources.Reachable(addr.Unmap()) {
+				all = append(all, addr.Unmap())
+			}
+		}
+	}
+	return all
+}
+
 // offers are the ways to ask for a port of the service, the usual one first.
-func (s service) offers(p servicePort) (all []sources.Listed) {
+func (s service) offers(p servicePort, nodes []netip.Addr) (all []sources.Listed) {
 	q := Query{Service: key{s.Metadata.Namespace, s.Metadata.Name}.String(), Port: sources.Port(p.Name)}
 	if q.Port == "" && len(s.Spec.Ports) > 1 {
 		q.Port = sources.Port(fmt.Sprintf("%d/%s", p.Port, p.protocol()))
 	}
-	add := func(at string, address Address, nodes Nodes) {
-		q.Address, q.Nodes = address, nodes
-		all = append(all, sources.Listed{Query: q, Name: q.Service, Port: string(q.Port), At: at})
+	add := func(at string, address Address, which Nodes) {
+		q.Address, q.Nodes = address, which
+		l := sources.Listed{Query: q, Name: q.Service, Port: string(q.Port), At: at}
+		if at == "nodes" {
+			l.Nodes = nodes
+		}
+		all = append(all, l)
 	}
 	if p.NodePort != 0 {
 		add("nodes", "", "")

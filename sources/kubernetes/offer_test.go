@@ -10,7 +10,7 @@ import (
 // Listed are all ways to ask for each port, the usual one first; each is one that a
 // mapping may have.
 func TestList(t *testing.T) {
-	api := cluster(
+	api := cluster(aNode("n1", "192.0.2.1"), aNode("n2", "192.0.3.1"),
 		aService("shop/account"),
 		aService("shop/dns", with("spec.ports", []manifest{port("", 53, 0, "UDP"), port("", 53, 0, "TCP")})),
 		aService("shop/local", with("spec.externalTrafficPolicy", "Local"), with("spec.ports", []manifest{port("", 80, 31081, "TCP")}),
@@ -21,6 +21,9 @@ func TestList(t *testing.T) {
 	var got []string
 	for _, l := range list {
 		q := l.Query.(Query)
+		if nodes := fmt.Sprint(l.Nodes); (l.At == "nodes") != (nodes == "[192.0.2.1 192.0.3.1]") {
+			t.Errorf("%+v: nodes %s", q, nodes)
+		}
 		if err := q.Check(); err != nil {
 			t.Errorf("%+v: %v", q, err)
 		}

@@ -106,6 +106,9 @@ func (o *offers) add(i int, c Candidate) {
 	if o.places[p] == nil {
 		o.places[p] = map[netip.Addr]bool{}
 	}
+	for _, n := range c.Nodes {
+		o.places[p][n] = true
+	}
 	for _, e := range c.Endpoints {
 		o.at[e.Addr] = append(o.at[e.Addr], i)
 		o.places[p][e.Addr.Addr()] = true

@@ -137,3 +137,13 @@ func TestCover(t *testing.T) {
 		})
 	}
 }
+
+// What an app may bind has the nodes that run nothing of it yet.
+func TestNodesAreCovered(t *testing.T) {
+	c := offer("s a 10.0.0.1:1")
+	c.Nodes = []netip.Addr{netip.MustParseAddr("10.0.0.1"), netip.MustParseAddr("10.0.7.1")}
+	a := Match([]Group{{Name: "g", Members: members("10.0.0.1:1")}}, []Candidate{c, offer("s pods at pods 10.9.0.1:1")}, nil)[0]
+	if got := fmt.Sprint(a.Only); got != "[10.0.0.0/24 10.0.7.0/24]" {
+		t.Errorf("only %s", got)
+	}
+}
