@@ -64,6 +64,10 @@ func (s service) offers(p servicePort, nodes []netip.Addr) (all []sources.Listed
 	if q.Port == "" && len(s.Spec.Ports) > 1 {
 		q.Port = sources.Port(fmt.Sprintf("%d/%s", p.Port, p.protocol()))
 	}
+	nodes = slices.DeleteFunc(slices.Clone(nodes), func(a netip.Addr) bool {
+		family := map[bool]string{true: "IPv4", false: "IPv6"}[a.Is4()]
+		return len(s.Spec.IPFamilies) > 0 && !slices.Contains(s.Spec.IPFamilies, family)
+	})
 	add := func(at string, address Address, which Nodes) {
 		q.Address, q.Nodes = address, which
 		l := sources.Listed{Query: q, Name: q.Service, Port: string(q.Port), At: at}
