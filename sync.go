@@ -32,6 +32,7 @@ type job struct {
 	// terse: on a terminal the report of a single run says what the log would.
 	terse     bool
 	chronicle sync.Chronicle
+	herald    sync.Herald
 	warned    []config.Problem // the warnings about the mapping that was loaded last
 	// mute: the last report could not be written; unreported: one could not.
 	mute, unreported bool
@@ -65,6 +66,8 @@ func (p *program) sync(c *cli.Context, dryRun bool) error {
 	if j.log, err = logger(c, &watched{Writer: j.line.over(p.stderr), lost: j.logLost}, j.terse); err != nil {
 		return err
 	}
+	j.herald.Log = j.log
+	defer j.herald.Close()
 	remarks, err := logger(c, j.line.over(p.stderr), true)
 	if err != nil {
 		return err

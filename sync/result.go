@@ -53,6 +53,8 @@ type Result struct {
 	DryRun bool
 	Took   time.Duration
 	Phases Phases
+
+	sources map[string]Source // that its apps name
 }
 
 // without is the result but for what was found on some NetScalers.

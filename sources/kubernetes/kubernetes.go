@@ -20,7 +20,7 @@
 //     keeps there must not hold up the others.
 //
 // The account needs the verb list on what is listed, and no other verb. To watch
-// it needs the verb watch, too.
+// it needs the verb watch, too; to write Events, create on these.
 package kubernetes
 
 import (
@@ -28,6 +28,7 @@ import (
 	"fmt"
 	"sync"
 
+	"golang.org/x/time/rate"
 	"k8s.io/apimachinery/pkg/labels"
 
 	"nitrox/sources"
@@ -37,16 +38,18 @@ import (
 	"nitrox/sources/trust"
 )
 
-// Source is a cluster. It implements [sources.Source] and
-// [sources.Watcher].
+// Source is a cluster. It implements [sources.Source], [sources.Watcher] and
+// [sources.Teller].
 type Source struct {
 	config   Config
 	selector labels.Selector // of nodes
 	maxBody  int64
 	cluster  kubeapi.Cluster
 
-	mu     sync.Mutex
-	client *client
+	mu      sync.Mutex
+	client  *client
+	records map[key]*record // of what was told of services
+	all     *rate.Limiter   // of Events
 }
 
 // Open makes a source of a cluster, and contacts nothing.
@@ -59,6 +62,7 @@ func Open(config Config) (*Source, error) {
 		return nil, err
 	}
 	return &Source{config: config, selector: selector, maxBody: maxBody,
+		records: map[key]*record{}, all: rate.NewLimiter(rate.Every(nextInAll), mostInAll),
 		cluster: kubeapi.Cluster{Kubeconfig: config.Kubeconfig, Context: config.Context, CertificateSHA256: config.CertificateSHA256}}, nil
 }
 
@@ -120,6 +124,7 @@ func (s *Source) poll(ctx context.Context, c *client, queries []Query, fresh boo
 	for i, q := range queries {
 		targets[i], doubts[i] = v.target(q)
 	}
+	s.identify(v, queries)
 	// Nodes and pods are read after what refers to them: one that is missing
 	// is really gone.
 	known := readNodes(ctx, c, wantedNodes(targets), fresh)
