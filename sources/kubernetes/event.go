@@ -167,7 +167,7 @@ func (n note) event(k key) map[string]any {
 	}
 	event := map[string]any{
 		"apiVersion": events.apiVersion, "kind": "Event",
-		"metadata":  map[string]any{"namespace": k.namespace, "generateName": k.name + "."},
+		"metadata":  map[string]any{"namespace": k.namespace, "generateName": k.name + "-"},
 		"regarding": map[string]any{"apiVersion": "v1", "kind": "Service", "namespace": k.namespace, "name": k.name, "uid": n.uid},
 		"eventTime": micro(n.since), "reason": n.Kind, "type": kind, "note": text + more, "action": "Sync",
 		"reportingController": "nitrox", "reportingInstance": host[:min(len(host), 128)],
