@@ -47,7 +47,10 @@ func (j *job) open() (*sync.Syncer, error) {
 	if err := knownApps(m.Apps, slices.Concat(j.apps, j.force)); err != nil {
 		return nil, err
 	}
-	s := &sync.Syncer{Sources: m.Sources, Apps: m.Apps, NetScalers: map[string]*sync.NetScaler{}, Lookup: net.DefaultResolver.LookupNetIP}
+	s := &sync.Syncer{Sources: m.Sources, Apps: m.Apps, Mapping: sync.Mapping{File: j.file(j.options), Digest: m.Digest}, NetScalers: map[string]*sync.NetScaler{}, Lookup: net.DefaultResolver.LookupNetIP}
+	s.Trace = func() sync.Run {
+		return sync.Run{ID: j.run, Pass: int(j.passes.Add(1)), Version: release(), Mapping: s.Mapping}
+	}
 	for i := range s.Apps {
 		s.Apps[i].Policy.Forced = slices.Contains(j.force, s.Apps[i].Name)
 	}

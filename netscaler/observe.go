@@ -21,6 +21,15 @@ type CallInfo struct {
 	Took time.Duration
 }
 
+// Node is the URL of the node that members were last read from, which is where what is
+// planned from them is written; "": none was.
+func (c *Client) Node() string {
+	if s := c.members.Load(); s != nil {
+		return s.base
+	}
+	return ""
+}
+
 // observe tells whoever wants to know how a try ended.
 func (c *Client) observe(k *call, err error) {
 	if c.cfg.Observe != nil {

@@ -26,6 +26,7 @@ type row struct {
 	Order    json.RawMessage `json:"order"`
 	OrderStr json.RawMessage `json:"orderstr"`
 	Reason   json.RawMessage `json:"trofsreason"`
+	Ticks    json.RawMessage `json:"tickssincelaststatechange"`
 }
 
 // member is what the row says. A member that is odd is still a member, and
@@ -63,6 +64,13 @@ func (r *row) member() (m Member, err error) {
 	r.mark(&m)
 	if m.Order, err = r.order(); err != nil {
 		return m, err
+	}
+	// Of 10 ms ("NITRO documentation, servicegroup_servicegroupmember_binding"). It is
+	// for people only, so that one which cannot be read is one that is not told.
+	if ticks := plain(r.Ticks); len(ticks) > 0 {
+		if n, err := number(ticks); err == nil {
+			m.Lasts = time.Duration(min(max(n, 0), 1<<40)) * 10 * time.Millisecond
+		}
 	}
 	if m.State == Draining {
 		// Seconds; the bound keeps nonsense from overflowing.

@@ -53,6 +53,9 @@ type Member struct {
 	Order int
 	// Remaining is what remains of a drain; 0 if none runs or it has no limit.
 	Remaining time.Duration
+	// Lasts is for how long its state and health have been as they are; 0: the
+	// appliance does not tell.
+	Lasts time.Duration
 }
 
 // Groups is what a read found of service groups. There is no members' list in

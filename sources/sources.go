@@ -16,6 +16,7 @@ import (
 	"reflect"
 	"time"
 
+	"nitrox/sources/examine"
 	"nitrox/sources/nearest"
 )
 
@@ -37,6 +38,9 @@ type Endpoint struct {
 	// Origin tells people who listens there ("node worker-4, 3 tasks"). It is
 	// never compared.
 	Origin string
+	// Facts are what the source has read that made it an endpoint ("ready since
+	// 2026-11-27T12:00:00Z"), for people who ask why. They are never compared.
+	Facts string
 }
 
 // Answer is what a source knows of one query: the whole truth, also when that is
@@ -76,7 +80,11 @@ func (a Answer) Doubt() error {
 }
 
 // LeftOut is a candidate that is not an endpoint: "task web.3", "unhealthy".
-type LeftOut struct{ What, Why string }
+type LeftOut struct {
+	What, Why string
+	// Addr is where it would be one, if that is known.
+	Addr netip.AddrPort
+}
 
 // ErrAbsent is wrapped by the doubt about an app that its cluster manager
 // positively does not have.
@@ -136,6 +144,13 @@ type Watcher[Q any] interface {
 	// does not tell. It returns when the stream ends, with nil if that is in
 	// order: it has been open for long enough. Reconnecting is the caller's.
 	Watch(ctx context.Context, queries []Q, changed func(which []int)) error
+}
+
+// Examiner is implemented by sources of which more can be looked at than whether a
+// poll succeeds: the way there, the rights. Examine writes nothing; unless the
+// source is reachable, a poll is not worth trying.
+type Examiner[Q any] interface {
+	Examine(ctx context.Context, queries []Q) (checks []examine.Check, reachable bool)
 }
 
 // Teller is implemented by sources that have a place where those who run an app read
@@ -220,6 +235,9 @@ type Opened struct {
 	Poll func(ctx context.Context, queries []any, fresh bool) ([]Answer, error)
 	// Watch is as in [Watcher], with such queries; nil if the source cannot.
 	Watch func(ctx context.Context, queries []any, changed func(which []int)) error
+	// Examine is as in [Examiner], with such queries; nil if there is no more to
+	// look at.
+	Examine func(ctx context.Context, queries []any) (checks []examine.Check, reachable bool)
 	// Audience and Tell are as in [Teller], with such queries; nil if the source cannot.
 	Audience func(query any) string
 	Tell     func(ctx context.Context, news []News[any]) error
@@ -253,6 +271,11 @@ func Define[C, Q any, S Source[Q]](name string, open func(C) (S, error)) Kind {
 			if w, ok := any(s).(Watcher[Q]); ok {
 				o.Watch = func(ctx context.Context, queries []any, changed func([]int)) error {
 					return w.Watch(ctx, typed(queries), changed)
+				}
+			}
+			if e, ok := any(s).(Examiner[Q]); ok {
+				o.Examine = func(ctx context.Context, queries []any) ([]examine.Check, bool) {
+					return e.Examine(ctx, typed(queries))
 				}
 			}
 			if t, ok := any(s).(Teller[Q]); ok {

@@ -19,6 +19,9 @@ type Syncer struct {
 	Sources    map[string]Source
 	NetScalers map[string]*NetScaler
 	Apps       []App
+	Mapping    Mapping // that all this is from
+	// Trace numbers a pass that begins; nil: nobody traces its changes back.
+	Trace func() Run
 	// Lookup finds the addresses of a name in a NetScaler's URL, so that they are
 	// never bound; nil: names are not looked up.
 	Lookup func(ctx context.Context, network, host string) ([]netip.Addr, error)
@@ -96,6 +99,10 @@ func (s *Syncer) Close(ctx context.Context) error {
 // neither a source nor a NetScaler that hangs holds up the others.
 func (s *Syncer) pass(ctx context.Context, part *Part, apply bool) Result {
 	began := time.Now()
+	var run Run
+	if s.Trace != nil {
+		run = s.Trace()
+	}
 	apps := s.of(part)
 	all := s.poll(ctx, apps, false)
 
@@ -124,8 +131,11 @@ func (s *Syncer) pass(ctx context.Context, part *Part, apply bool) Result {
 	s.claimedTwice(visits)
 	result := func(outcomes []*Outcome, visits []*visit, polls polls) Result {
 		r := Result{Sources: polls.errors(), NetScalers: map[string]error{}, DryRun: !apply, Phases: Phases{Poll: polls.took()}, sources: s.Sources}
+		r.Run = run
 		for _, o := range outcomes {
-			r.Outcomes = append(r.Outcomes, *o)
+			traced := *o
+			traced.Node = s.NetScalers[o.NetScaler].Client.Node()
+			r.Outcomes = append(r.Outcomes, traced)
 		}
 		for _, v := range visits {
 			r.NetScalers[v.name] = errors.Join(v.errs...)

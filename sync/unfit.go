@@ -44,7 +44,7 @@ func unfit(a netip.AddrPort, p Policy, virtual map[netip.Addr]string) string {
 		}
 	}
 	if !inside(ip, p.Only) {
-		return "it is outside the networks in only"
+		return "it is " + outsideOnly
 	}
 	return ""
 }
@@ -134,6 +134,8 @@ func embedded(ip netip.Addr) (all []netip.Addr) {
 	}
 	return all
 }
+
+const outsideOnly = "outside the networks in only"
 
 func inside(ip netip.Addr, only []netip.Prefix) bool {
 	return len(only) == 0 || slices.ContainsFunc(only, func(p netip.Prefix) bool { return p.Contains(ip) })

@@ -104,7 +104,7 @@ func (s *Source) Poll(ctx context.Context, queries []Query, fresh bool) ([]sourc
 	path := string(s.config.Path)
 	apps, written, err := read(path)
 	if age := time.Since(written); s.config.MaxAge > 0 && !written.IsZero() && age > s.config.MaxAge {
-		return nil, fmt.Errorf("%s: last written %v ago, longer than max_age %v", path, age.Round(cmp.Or(s.config.MaxAge/100, 1)), s.config.MaxAge)
+		return nil, fmt.Errorf("%s: last written %v ago, longer than max_age %v; see why it is not written any more, or raise max_age", path, age.Round(cmp.Or(s.config.MaxAge/100, 1)), s.config.MaxAge)
 	}
 	var place *textfile.Error
 	if errors.As(err, &place) && place.Line > 0 {
