@@ -14,6 +14,7 @@ import (
 
 	"nitrox/sources"
 	"nitrox/sources/httpapi"
+	"nitrox/sources/kubeapi"
 	"nitrox/sources/trust"
 )
 
@@ -94,7 +95,7 @@ func (s *Source) Tell(ctx context.Context, news []sources.News[Query]) error {
 		}
 	})
 	if err := cmp.Or(errs...); err != nil {
-		return fmt.Errorf("%s: %w", c.Host(), trust.Explain(err, httpapi.Keys("the kubeconfig's certificate-authority", "the kubeconfig's tls-server-name")))
+		return fmt.Errorf("%s: %w", c.Host(), trust.Explain(err, kubeapi.Keys()))
 	}
 	return nil
 }

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"net/http"
 	"slices"
 	"strings"
@@ -165,7 +166,9 @@ func TestEventsOfAHostileServer(t *testing.T) {
 		answer func(w http.ResponseWriter, r *http.Request, over func())
 		want   string
 	}{
-		"no right": {func(w http.ResponseWriter, _ *http.Request, _ func()) { refuse(w, 403, "Forbidden", "events is forbidden") },
+		"no right": {func(w http.ResponseWriter, _ *http.Request, _ func()) {
+			refuse(w, 403, "Forbidden", "events is forbidden")
+		},
 			"create events.events.k8s.io in namespace shop: 403 Forbidden: events is forbidden; give the account the Role in examples/kubernetes/base/events.yaml"},
 		"a failure": {func(w http.ResponseWriter, _ *http.Request, _ func()) { refuse(w, 500, "InternalError", "no") }, "500"},
 		"endless": {func(w http.ResponseWriter, r *http.Request, _ func()) {
@@ -181,6 +184,7 @@ func TestEventsOfAHostileServer(t *testing.T) {
 			ctx, end := context.WithCancelCause(t.Context())
 			defer end(nil)
 			a.before = func(w http.ResponseWriter, r *http.Request) bool {
+				io.Copy(io.Discard, r.Body) // only then the server sees that the client has gone
 				c.answer(w, r, func() { end(errors.New("the time is over")) })
 				return true
 			}
