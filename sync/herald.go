@@ -30,7 +30,7 @@ type Herald struct {
 	said map[Place]map[string]time.Time // troubles of apps, and when each was last told
 
 	mu      stdsync.Mutex
-	waiting map[string][]sources.News[any] // by source, while that is being told something
+	waiting map[teller][]sources.News[any] // while that is being told something
 	warned  map[string]time.Time           // sources, and when it was logged that one could not be told
 	calls   stdsync.WaitGroup
 }
@@ -41,7 +41,7 @@ func (h *Herald) Tell(r Result, at time.Time) {
 	if r.DryRun {
 		return
 	}
-	all := map[string][]sources.News[any]{}
+	all := map[teller][]sources.News[any]{}
 	for _, o := range r.Outcomes {
 		status := o.Status()
 		if status != Failed && status != Held {
@@ -50,7 +50,7 @@ func (h *Herald) Tell(r Result, at time.Time) {
 		if status == InStep || status == NotServing || status == Pending {
 			continue
 		}
-		for a, entries := range o.audiences(r.sources) {
+		for a, entries := range o.audiences(r.by.Sources) {
 			for _, n := range o.news(entries, r) {
 				if n.Kind != sources.MembersChanged && !h.fresh(o.place(), fmt.Sprint(a, n.Kind, steady(n.Text)), at) {
 					continue
@@ -58,21 +58,21 @@ func (h *Herald) Tell(r Result, at time.Time) {
 				n.Text, n.At = OneLine(fmt.Sprintf("%s: %s on %s: %s", o.App.Name, o.App.Group, o.NetScaler, n.Text)), at
 				for _, i := range entries {
 					n.Query = o.App.From[i].Query
-					all[a.source] = append(all[a.source], n)
+					all[teller{r.by, a.source}] = append(all[teller{r.by, a.source}], n)
 				}
 			}
 		}
 	}
-	for name, news := range all {
+	for to, news := range all {
 		h.mu.Lock()
-		before, busy := h.waiting[name]
+		before, busy := h.waiting[to]
 		if h.waiting == nil {
-			h.waiting, h.warned = map[string][]sources.News[any]{}, map[string]time.Time{}
+			h.waiting, h.warned = map[teller][]sources.News[any]{}, map[string]time.Time{}
 		}
-		h.waiting[name] = append(before, news...)
+		h.waiting[to] = append(before, news...)
 		h.mu.Unlock()
 		if !busy {
-			h.calls.Go(func() { h.deliver(name, r.sources[name]) })
+			h.calls.Go(func() { h.deliver(to) })
 		}
 	}
 }
@@ -95,29 +95,35 @@ func (h *Herald) fresh(p Place, trouble string, at time.Time) bool {
 	return true
 }
 
+// teller is a source as one mapping has it: another may give its name to another cluster.
+type teller struct {
+	of   *Syncer
+	name string
+}
+
 // deliver tells a source what waits for it, until nothing does.
-func (h *Herald) deliver(name string, s Source) {
+func (h *Herald) deliver(to teller) {
 	for {
 		h.mu.Lock()
-		news := h.waiting[name]
-		h.waiting[name] = nil
+		news := h.waiting[to]
+		h.waiting[to] = nil
 		if len(news) == 0 {
-			delete(h.waiting, name)
+			delete(h.waiting, to)
 			h.mu.Unlock()
 			return
 		}
 		h.mu.Unlock()
 		ctx, cancel := context.WithTimeoutCause(context.Background(), toTell, errNotTold)
-		err := s.Tell(ctx, news)
+		err := to.of.Sources[to.name].Tell(ctx, news)
 		cancel()
 		h.mu.Lock()
-		warn := err != nil && time.Since(h.warned[name]) >= stillAfter
+		warn := err != nil && time.Since(h.warned[to.name]) >= stillAfter
 		if warn {
-			h.warned[name] = time.Now()
+			h.warned[to.name] = time.Now()
 		}
 		h.mu.Unlock()
 		if warn {
-			h.Log.Warn("the source could not be told what became of its apps", "source", name, "error", text(err))
+			h.Log.Warn("the source could not be told what became of its apps", "source", to.name, "error", text(err))
 		}
 	}
 }

@@ -15,6 +15,7 @@ import (
 
 	"nitrox/netscaler/simulator"
 	"nitrox/sources"
+	"nitrox/sources/redact"
 	"nitrox/sync"
 )
 
@@ -113,6 +114,10 @@ func TestNewsOfAnApp(t *testing.T) {
 		doubt = errors.New("node n1 has not been heard from for 3m40s")
 		c.pass(sync.ExitFailed)
 		c.expectNews("still in doubt")
+		redact.Keep("hunter22-of-prod")
+		doubt = errors.New("the server sent back hunter22-of-prod")
+		c.pass(sync.ExitFailed)
+		c.expectNews("a secret", app+"SyncFailed: account: sg-account on edge: in doubt, nothing is removed; source prod: the server sent back ***; Nitrox's log says more")
 	})
 }
 
@@ -191,26 +196,39 @@ func TestNewsHoldUpNothing(t *testing.T) {
 			at--
 			return context.Cause(ctx)
 		}
+		logged := func(when string) {
+			t.Helper()
+			synctest.Wait()
+			if log := c.log.since(); strings.Count(log, "\n") != 1 || !strings.Contains(log, `msg="the source could not be told what became of its apps" source=prod error="no answer within 5s"`) {
+				t.Errorf("%s the log is\n%s", when, log)
+			}
+		}
+		passes := func(n int) {
+			t.Helper()
+			began := time.Now()
+			for range n {
+				c.Tell(c.sync(sync.ExitInStep), time.Now())
+			}
+			if took := time.Since(began); took != 0 {
+				t.Errorf("%d passes took %v with a source that hangs when it is told something", n, took)
+			}
+		}
+		passes(3)
+		time.Sleep(time.Minute)
+		logged("at first")
+		if calls != 2 {
+			t.Errorf("told %d times, want the news of the first pass, and those of the others together", calls)
+		}
+		time.Sleep(time.Hour)
+		passes(1)
+		time.Sleep(time.Minute)
+		logged("an hour later")
+		passes(3)
 		began := time.Now()
-		for range 3 {
-			c.Tell(c.sync(sync.ExitInStep), time.Now())
-		}
-		if took := time.Since(began); took != 0 {
-			t.Errorf("three passes took %v with a source that hangs when it is told something", took)
-		}
 		c.Close()
 		if took := time.Since(began); took != 6*time.Second {
 			t.Errorf("the end waited %v for it", took)
 		}
-		time.Sleep(time.Minute)
-		if log := c.log.since(); calls != 2 || strings.Count(log, "\n") != 1 || !strings.Contains(log, `msg="the source could not be told what became of its apps" source=prod error="no answer within 5s"`) {
-			t.Errorf("told %d times, want 2, and the log is\n%s", calls, log)
-		}
-		time.Sleep(time.Hour)
-		c.Tell(c.sync(sync.ExitInStep), time.Now())
-		c.Close()
-		if log := c.log.since(); strings.Count(log, "\n") != 1 {
-			t.Errorf("an hour later the log is\n%s", log)
-		}
+		time.Sleep(time.Minute) // what the end has not waited for
 	})
 }

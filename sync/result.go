@@ -58,7 +58,7 @@ type Result struct {
 	Took   time.Duration
 	Phases Phases
 
-	sources map[string]Source // that its apps name
+	by *Syncer // that made it
 }
 
 // Run tells a pass from all others, and what it went by.
