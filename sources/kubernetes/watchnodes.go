@@ -28,12 +28,12 @@ type watchedNodes struct {
 	mu       sync.Mutex
 	nodes    map[string]node
 	versions map[string]uint64 // since when they are so, or that of the list
-	missed   map[string]bool   // of these a list has shown what the stream had not told
+	missed   map[string]uint64 // of these lists have shown what the stream had not told, as of this version
 	version  uint64            // how far the stream has come
 	heard    time.Time         // when it gave the last sign of life
 	broken   bool              // it has told what makes no sense, or may have left something out
 	needs    map[string]wanted // what the last answers depended on, by query
-	hinted   bool              // since the last poll
+	hinted   map[string]bool   // services hinted at since they were polled last
 	read     time.Time         // when nodes were last read without regard to this
 	memory   bounds.Memory
 	size     int64
@@ -53,7 +53,8 @@ func servicesOf(queries []Query) int {
 // watchNodes lists the nodes.
 func (s *Source) watchNodes(ctx context.Context, c *client, queries []Query) (*watchedNodes, error) {
 	w := &watchedNodes{queries: map[string][]int{}, services: servicesOf(queries), labels: map[string]bool{}, nodes: map[string]node{},
-		versions: map[string]uint64{}, missed: map[string]bool{}, heard: time.Now(), needs: map[string]wanted{}, read: time.Now()}
+		versions: map[string]uint64{}, missed: map[string]uint64{}, heard: time.Now(), needs: map[string]wanted{},
+		hinted: map[string]bool{}, read: time.Now()}
 	for i, q := range queries {
 		w.queries[q.identity()] = append(w.queries[q.identity()], i)
 		p, err := s.policy(q)
@@ -79,7 +80,7 @@ func (s *Source) watchNodes(ctx context.Context, c *client, queries []Query) (*w
 		}
 	}
 	for _, b := range p.bad {
-		w.missed[b.meta.Name] = true
+		w.missed[b.meta.Name] = 0
 	}
 	return w, nil
 }
@@ -87,14 +88,17 @@ func (s *Source) watchNodes(ctx context.Context, c *client, queries []Query) (*w
 // set is called with the lock held, but at the beginning.
 func (w *watchedNodes) set(n node, version uint64) error {
 	name := n.Metadata.Name
-	w.size += bounds.Size(n) - bounds.Size(w.nodes[name])
+	w.forget(name)
+	w.size += bounds.Size(n)
 	w.nodes[name], w.versions[name] = n, version
 	return w.memory.Keep(w.size)
 }
 
 // forget is called with the lock held.
 func (w *watchedNodes) forget(name string) {
-	w.size -= bounds.Size(w.nodes[name])
+	if n, ok := w.nodes[name]; ok {
+		w.size -= bounds.Size(n)
+	}
 	delete(w.nodes, name)
 	delete(w.versions, name)
 }
@@ -121,7 +125,10 @@ func (w *watchedNodes) told(kind string, object json.RawMessage) ([]int, error) 
 		return nil, nil
 	}
 	before, ok := w.nodes[name]
-	changed := !ok || w.missed[name]
+	shown, missed := w.missed[name]
+	if missed && version < shown && kind != deleted {
+		return w.concerned(name), nil // it is late: lists have shown what comes after
+	}
 	delete(w.missed, name)
 	if kind == deleted {
 		w.forget(name)
@@ -130,7 +137,7 @@ func (w *watchedNodes) told(kind string, object json.RawMessage) ([]int, error) 
 	if err := w.set(n, version); err != nil {
 		return nil, err
 	}
-	if !changed && n.same(before, w.labels) {
+	if ok && !missed && n.same(before, w.labels) {
 		return none, nil
 	}
 	return w.concerned(name), nil
@@ -160,16 +167,16 @@ func (w *watchedNodes) unsure() {
 // take notes what queries need, and gives of the nodes that they want together those
 // that need not be read. That is none if the poll is of all services: then it is
 // the interval's, which owes nothing to what was told, so that an event that is lost
-// costs no more than one interval. Only if it follows a hint, all may be concerned
-// by that.
+// costs no more than one interval. Only where each of them was hinted at, it may be
+// because of that.
 func (w *watchedNodes) take(queries []Query, needs []wanted, want wanted, fresh bool) (view nodeView, some bool) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
+	event := servicesOf(queries) < w.services || len(w.hinted) == w.services && time.Since(w.read) < keepNodes
 	for i, q := range queries {
 		w.needs[q.identity()] = needs[i]
+		delete(w.hinted, q.Service)
 	}
-	event := servicesOf(queries) < w.services || w.hinted && time.Since(w.read) < keepNodes
-	w.hinted = false
 	if fresh || !event || w.broken || time.Since(w.heard) > silence {
 		return nodeView{}, false
 	}
@@ -177,25 +184,48 @@ func (w *watchedNodes) take(queries []Query, needs []wanted, want wanted, fresh 
 }
 
 // correct compares with nodes that were read. Of one that is another, without a
-// word from the stream yet, nothing is known here until there is.
+// word from the stream yet, nothing is known here until there is; of one that both
+// have not, none is missing.
 func (w *watchedNodes) correct(v nodeView) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.read = time.Now()
+	for name, version := range w.missed {
+		if v.whole && !v.has(name) && version <= v.version {
+			delete(w.missed, name)
+		}
+	}
 	for name, before := range w.nodes {
 		now, ok := v.nodes[name]
-		if w.versions[name] < v.version && (ok && !now.same(before, w.labels) || !ok && v.whole) {
+		if w.versions[name] < v.version && (ok && !now.same(before, w.labels) || !ok && (v.whole || v.has(name))) {
 			w.forget(name)
-			w.missed[name] = true
+			w.missed[name] = v.version
+		}
+	}
+	for name, now := range v.nodes {
+		if _, ok := w.nodes[name]; !ok {
+			version, err := strconv.ParseUint(now.Metadata.ResourceVersion, 10, 64)
+			w.missed[name], w.broken = version, w.broken || err != nil
+		}
+	}
+	for name := range v.bad {
+		if _, ok := w.nodes[name]; !ok {
+			w.missed[name] = v.version
 		}
 	}
 }
 
-// hint notes that a poll is to come because of an event.
-func (w *watchedNodes) hint() {
+// hint notes that a poll is to come because of an event, of which of the queries
+// watched for.
+func (w *watchedNodes) hint(queries []Query, which []int) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	w.hinted = true
+	for _, i := range which {
+		w.hinted[queries[i].Service] = true
+	}
+	for i := 0; which == nil && i < len(queries); i++ {
+		w.hinted[queries[i].Service] = true
+	}
 }
 
 // nodesOf reads the nodes that queries want together, if it must; needs are those

@@ -69,7 +69,12 @@ func TestNodesThatAreWatchedAreNotRead(t *testing.T) {
 	expect("one of which a node has changed", moved, 0, false, both[1])
 	a.change(aNode("n3", "192.0.2.3"))
 	w.hinted(t, "the address that it had")
-	expect("all, after an event", all, 0, false, both...)
+	expect("all, after an event of one", all, 1, false, both...)
+	a.change(aNode("n2", "192.0.2.22"))
+	w.hinted(t, "another address of a node that both are on")
+	a.change(aNode("n2", "192.0.2.2"))
+	w.hinted(t, "the address that it had")
+	expect("all, after an event of both", all, 0, false, both...)
 
 	// A pod that is not ready may be so because its node has just gone silent.
 	a.change(aSlice("shop/cart", aPod("c1", "10.244.2.9", "n2").but(unready), aPod("c2", "10.244.3.9", "n3")))
@@ -216,6 +221,84 @@ func TestALostEventCostsOneInterval(t *testing.T) {
 	expect("when it is told", now, 1, both[1]) // of a node that is not there only its name can tell
 	w.stop()
 	w.error(t)
+}
+
+// TestALateStream: what lists have shown does not come back as it was before, and
+// what they have shown anew is not gone again, because the stream does not know it yet.
+func TestALateStream(t *testing.T) {
+	t.Parallel()
+	a := cluster(duo()...)
+	script := scripted(a)
+	source := serve(t, a, Config{})
+	s := openedAs(t, source)
+	w := watchingFor(t, s, both...)
+	w.hinted(t, "connected")
+	nodesAsked(t, a, s, false, both...)
+	all := Query{Service: "shop/cart", Nodes: AllNodes}
+	expect := func(what, want string, requests int, queries ...any) {
+		t.Helper()
+		text, asked := nodesAsked(t, a, s, false, queries...)
+		var hosts []string
+		for line := range strings.Lines(text) {
+			if host, _, ok := strings.Cut(strings.TrimPrefix(line, "192.0.2."), ":31080"); ok && !slices.Contains(hosts, host) {
+				hosts = append(hosts, host)
+			}
+		}
+		if got := strings.Join(hosts, " "); got != want || len(asked) != requests {
+			t.Errorf("%s: asked %q, want %d requests; got %s, want %s", what, asked, requests, got, want)
+		}
+	}
+	expect("before", "1 2 3", 0, all)
+	tell := func(kind string, n manifest, at int) {
+		script <- happened(kind, n.but(version(fmt.Sprint(at))))
+		reaches(t, source, uint64(at))
+	}
+	a.change(aNode("n3", "192.0.2.32"))
+	from := a.version
+	a.change(aNode("n3", "192.0.2.33"))
+	a.put(aNode("n4", "192.0.2.4"))
+	expect("the interval's", "1 2 4 33", 1, both[0], all)
+	expect("after it", "1 2 4 33", 1, all)
+	tell("MODIFIED", aNode("n3", "192.0.2.32"), from)
+	expect("when the stream tells what was between", "1 2 4 33", 1, all)
+	tell("MODIFIED", aNode("n3", "192.0.2.33"), from+1)
+	expect("when it has told of one node", "1 2 4 33", 1, all)
+	tell("ADDED", aNode("n4", "192.0.2.4"), from+2)
+	expect("when it has told of both", "1 2 4 33", 0, all)
+
+	a.put(aNode("n5", "192.0.2.5"))
+	expect("the interval's, of one more", "1 2 4 5 33", 1, both[0], all)
+	a.drop("nodes", func(o manifest) bool { return o.meta()["name"] == "n5" })
+	expect("when that is gone", "1 2 4 33", 1, all)
+	expect("the interval's then", "1 2 4 33", 1, both[0], all)
+	expect("when both have it no more", "1 2 4 33", 0, all)
+	w.stop()
+	w.error(t)
+}
+
+// TestNothingOlderThanWasTold is used once a watch has ended: of a large cluster nodes
+// are kept that were read before it began.
+func TestNothingOlderThanWasTold(t *testing.T) {
+	t.Parallel()
+	a := cluster(duo()...)
+	for i := range pageSize {
+		a.put(aNode(fmt.Sprintf("other-%d", i), fmt.Sprintf("198.51.%d.%d", i/250, i%250+1)))
+	}
+	s := opened(t, serving(t, a))
+	all := []any{both[0], Query{Service: "shop/cart", Nodes: AllNodes}}
+	nodesAsked(t, a, s, false, all...)
+	w := watchingFor(t, s, all...)
+	w.hinted(t, "connected")
+	a.change(aNode("n3", "192.0.2.33"))
+	w.hinted(t, "another address")
+	for _, what := range []string{"while it is watched", "after that"} {
+		if got, asked := nodesAsked(t, a, s, false, all[1]); !strings.Contains(got, "192.0.2.33:31080") || strings.Contains(got, "192.0.2.3:31080") {
+			t.Errorf("%s, asked %q: %.100s…", what, asked, got)
+		}
+		if w.stop(); what == "while it is watched" {
+			w.error(t)
+		}
+	}
 }
 
 // TestHintsSayOfWhichQueries an event is.
