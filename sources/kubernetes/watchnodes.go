@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"math"
 	"slices"
 	"strconv"
 	"sync"
@@ -20,41 +21,30 @@ const silence = 2 * time.Minute
 // changed since. While that lives and leaves nothing out, this is how they are, and
 // polls about some of the services need not read them.
 type watchedNodes struct {
-	queries  map[string][]int // the indexes of those watched for, by what they are
-	services int              // how many services these are of
-	labels   map[string]bool  // by which these choose nodes
-	from     string           // the version of the list
+	queries map[string][]int // the indexes of those watched for, by what they are
+	labels  map[string]bool  // by which these choose nodes
+	from    string           // the version of the list
 
 	mu       sync.Mutex
 	nodes    map[string]node
-	versions map[string]uint64 // since when they are so, or that of the list
-	missed   map[string]uint64 // of these lists have shown what the stream had not told, as of this version
-	version  uint64            // how far the stream has come
-	heard    time.Time         // when it gave the last sign of life
-	broken   bool              // it has told what makes no sense, or may have left something out
-	needs    map[string]wanted // what the last answers depended on, by query
-	hinted   map[string]bool   // services hinted at since they were polled last
-	read     time.Time         // when nodes were last read without regard to this
+	versions map[string]uint64    // since when they are so, or that of the list
+	missed   map[string]uint64    // of these lists have shown what the stream had not told, as of this version
+	version  uint64               // how far the stream has come
+	heard    time.Time            // when it gave the last sign of life
+	broken   bool                 // it has told what makes no sense, or may have left something out
+	needs    map[string]wanted    // what the last answers depended on, by query
+	hinted   map[string]bool      // services hinted at since they were polled last
+	trusting map[string]time.Time // services, and since when all their polls have gone by this
 	memory   bounds.Memory
 	size     int64
 }
 
 func (q Query) identity() string { return fmt.Sprintf("%v", q) }
 
-// servicesOf is how many services are asked for.
-func servicesOf(queries []Query) int {
-	all := map[string]bool{}
-	for _, q := range queries {
-		all[q.Service] = true
-	}
-	return len(all)
-}
-
 // watchNodes lists the nodes.
 func (s *Source) watchNodes(ctx context.Context, c *client, queries []Query) (*watchedNodes, error) {
-	w := &watchedNodes{queries: map[string][]int{}, services: servicesOf(queries), labels: map[string]bool{}, nodes: map[string]node{},
-		versions: map[string]uint64{}, missed: map[string]uint64{}, heard: time.Now(), needs: map[string]wanted{},
-		hinted: map[string]bool{}, read: time.Now()}
+	w := &watchedNodes{queries: map[string][]int{}, labels: map[string]bool{}, nodes: map[string]node{}, versions: map[string]uint64{},
+		missed: map[string]uint64{}, heard: time.Now(), needs: map[string]wanted{}, hinted: map[string]bool{}, trusting: map[string]time.Time{}}
 	for i, q := range queries {
 		w.queries[q.identity()] = append(w.queries[q.identity()], i)
 		p, err := s.policy(q)
@@ -165,22 +155,38 @@ func (w *watchedNodes) unsure() {
 }
 
 // take notes what queries need, and gives of the nodes that they want together those
-// that need not be read. That is none if the poll is of all services: then it is
+// that need not be read: those of services that were hinted at. A poll of others may be
 // the interval's, which owes nothing to what was told, so that an event that is lost
-// costs no more than one interval. Only where each of them was hinted at, it may be
-// because of that.
-func (w *watchedNodes) take(queries []Query, needs []wanted, want wanted, fresh bool) (view nodeView, some bool) {
+// costs no more than one interval. A service that is hinted at all the time has no such
+// poll, and its nodes are read once in a while.
+func (w *watchedNodes) take(queries []Query, needs []wanted, want wanted, fresh bool) nodeView {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	event := servicesOf(queries) < w.services || len(w.hinted) == w.services && time.Since(w.read) < keepNodes
+	fresh = fresh || w.broken || time.Since(w.heard) > silence
+	view := nodeView{nodes: w.nodes, whole: len(w.missed) == 0}
 	for i, q := range queries {
 		w.needs[q.identity()] = needs[i]
+		from, trusted := w.trusting[q.Service]
+		switch {
+		case fresh || !w.hinted[q.Service] || trusted && time.Since(from) > keepNodes:
+			w.hinted[q.Service] = false // for another query of it, too
+			for name := range needs[i].names {
+				want.names[name] = true
+			}
+			view.whole = view.whole && !needs[i].all
+		case !trusted:
+			w.trusting[q.Service] = time.Now()
+		}
+	}
+	for _, q := range queries {
+		if !w.hinted[q.Service] {
+			delete(w.trusting, q.Service)
+		}
+	}
+	for _, q := range queries {
 		delete(w.hinted, q.Service)
 	}
-	if fresh || !event || w.broken || time.Since(w.heard) > silence {
-		return nodeView{}, false
-	}
-	return nodeView{nodes: w.nodes, whole: len(w.missed) == 0}.only(want), true
+	return view.only(want)
 }
 
 // correct compares with nodes that were read. Of one that is another, without a
@@ -189,7 +195,6 @@ func (w *watchedNodes) take(queries []Query, needs []wanted, want wanted, fresh 
 func (w *watchedNodes) correct(v nodeView) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	w.read = time.Now()
 	for name, version := range w.missed {
 		if v.whole && !v.has(name) && version <= v.version {
 			delete(w.missed, name)
@@ -240,9 +245,8 @@ func (c *client) nodesOf(ctx context.Context, queries []Query, needs []wanted, w
 		}
 		return v
 	}
-	view, told := w.take(queries, needs, want, fresh)
-	v := readNodes(ctx, c, want, view)
-	if !told && v.err == nil {
+	v := readNodes(ctx, c, want, w.take(queries, needs, want, fresh))
+	if v.err == nil && v.version < math.MaxUint64 { // something was read
 		w.correct(v)
 	}
 	return v

@@ -59,7 +59,10 @@ func TestNodesThatAreWatchedAreNotRead(t *testing.T) {
 	}
 	all := told(ask(t, serve(t, cluster(shop()...), Config{}), account)) + "\n" + cart
 	expect("all, after the hint of the connection", all, 0, false, both...)
-	expect("one", cart, 0, false, both[1])
+	a.change(aService("shop/cart"))
+	w.hinted(t, "a service")
+	expect("one, after an event", cart, 0, false, both[1])
+	expect("one, of its own accord", cart, 1, false, both[1])
 	expect("one, afresh", cart, 1, true, both[1])
 	expect("all, of its own accord", all, 1, false, both...)
 
@@ -142,6 +145,13 @@ func reaches(t *testing.T, s *Source, version uint64) {
 	t.Fatalf("the stream does not reach version %d", version)
 }
 
+// hinted makes the next poll of a service that of an event.
+func hinted(s *Source, services ...any) {
+	for _, q := range services {
+		s.client.watched.Load().hint([]Query{q.(Query)}, nil)
+	}
+}
+
 func version(v any) option { return with("metadata.resourceVersion", v) }
 
 // TestAWatchThatProvesNothing: after events that cannot be all that happened, or
@@ -179,6 +189,7 @@ func TestAWatchThatProvesNothing(t *testing.T) {
 			script <- c.event
 			script <- happened("MODIFIED", aNode("n1", "192.0.2.11", version("99999")))
 			reaches(t, source, 99999)
+			hinted(source, both[1])
 			const cart = "192.0.2.2:31080 x1 node n2, 1 pod\n192.0.2.3:31080 x1 node n3, 1 pod\n"
 			if got, asked := nodesAsked(t, a, s, false, both[1]); got != cart || len(asked) != c.reads {
 				t.Errorf("asked %q, want %d requests; got\n%s", asked, c.reads, got)
@@ -210,14 +221,18 @@ func TestALostEventCostsOneInterval(t *testing.T) {
 	changed := aNode("n3", "192.0.2.33")
 	a.change(changed)
 	a.drop("nodes", func(o manifest) bool { return o.meta()["name"] == "n2" })
+	hinted(source, both[1])
 	expect("before the interval", cart, 0, both[1])
 	const now = "192.0.2.33:31080 x1 node n3, 1 pod\n- node n2, 1 pod: gone\n"
 	expect("the interval's", now, 1, both...)
+	hinted(source, both[1])
 	expect("after it", now, 1, both[1])
+	hinted(source, both[1])
 	expect("all nodes", now, 1, Query{Service: "shop/cart", Nodes: AllNodes}, both[1])
 	script <- happened("DELETED", aNode("n2", "192.0.2.2", version(fmt.Sprint(a.version))))
 	script <- happened("MODIFIED", changed.but(version(fmt.Sprint(a.version+1))))
 	reaches(t, source, uint64(a.version+1))
+	hinted(source, both[1])
 	expect("when it is told", now, 1, both[1]) // of a node that is not there only its name can tell
 	w.stop()
 	w.error(t)
@@ -237,6 +252,9 @@ func TestALateStream(t *testing.T) {
 	all := Query{Service: "shop/cart", Nodes: AllNodes}
 	expect := func(what, want string, requests int, queries ...any) {
 		t.Helper()
+		if len(queries) == 1 {
+			hinted(source, queries...)
+		}
 		text, asked := nodesAsked(t, a, s, false, queries...)
 		var hosts []string
 		for line := range strings.Lines(text) {
@@ -427,6 +445,8 @@ func TestAStreamThatSaysNothingProvesNothing(t *testing.T) {
 		source.client.watched.Store(known)
 		s := openedAs(t, source)
 		for _, requests := range []int{0, 0, 1, 1} {
+			hinted(source, both[1])
+			clear(known.trusting) // as polls of the interval do
 			if _, asked := nodesAsked(t, a, s, false, both[1]); len(asked) != requests {
 				t.Errorf("asked %q, want %d requests", asked, requests)
 			}
@@ -435,8 +455,16 @@ func TestAStreamThatSaysNothingProvesNothing(t *testing.T) {
 		if _, err := known.told(bookmark, json.RawMessage(`{"metadata": {"resourceVersion": "99999"}}`)); err != nil {
 			t.Fatal(err)
 		}
-		if _, asked := nodesAsked(t, a, s, false, both[1]); len(asked) != 0 {
-			t.Errorf("asked %q after a bookmark", asked)
+		// What is hinted at all the time has no poll of the interval.
+		for i, requests := range []int{0, 0, 0, 1, 0, 0, 0, 1} {
+			hinted(source, both[1])
+			if _, asked := nodesAsked(t, a, s, false, both[1]); len(asked) != requests {
+				t.Errorf("asked %q at poll %d, want %d requests", asked, i, requests)
+			}
+			time.Sleep(keepNodes * 2 / 5)
+			if _, err := known.told(bookmark, json.RawMessage(`{"metadata": {"resourceVersion": "99999"}}`)); err != nil {
+				t.Fatal(err)
+			}
 		}
 	})
 }
