@@ -200,22 +200,25 @@ func (w *watchedNodes) correct(v nodeView) {
 			delete(w.missed, name)
 		}
 	}
-	for name, before := range w.nodes {
-		now, ok := v.nodes[name]
-		if w.versions[name] < v.version && (ok && !now.same(before, w.labels) || !ok && (v.whole || v.has(name))) {
-			w.forget(name)
-			w.missed[name] = v.version
-		}
+	miss := func(name string, version uint64) {
+		w.forget(name)
+		w.missed[name] = max(w.missed[name], version)
 	}
 	for name, now := range v.nodes {
-		if _, ok := w.nodes[name]; !ok {
-			version, err := strconv.ParseUint(now.Metadata.ResourceVersion, 10, 64)
-			w.missed[name], w.broken = version, w.broken || err != nil
+		version, err := strconv.ParseUint(now.Metadata.ResourceVersion, 10, 64)
+		w.broken = w.broken || err != nil
+		if before, ok := w.nodes[name]; !ok || version > w.versions[name] && !now.same(before, w.labels) {
+			miss(name, version)
+		}
+	}
+	for name, version := range w.versions {
+		if version < v.version && (v.whole && !v.has(name) || v.bad[name] != nil) {
+			miss(name, v.version)
 		}
 	}
 	for name := range v.bad {
 		if _, ok := w.nodes[name]; !ok {
-			w.missed[name] = v.version
+			miss(name, v.version)
 		}
 	}
 }
@@ -245,9 +248,12 @@ func (c *client) nodesOf(ctx context.Context, queries []Query, needs []wanted, w
 		}
 		return v
 	}
-	v := readNodes(ctx, c, want, w.take(queries, needs, want, fresh))
+	kept := w.take(queries, needs, want, fresh)
+	v := readNodes(ctx, c, want, kept)
 	if v.err == nil && v.version < math.MaxUint64 { // something was read
-		w.correct(v)
+		read := v
+		read.whole = v.whole && !kept.whole
+		w.correct(read)
 	}
 	return v
 }
