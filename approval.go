@@ -3,7 +3,10 @@ package main
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
+	"io/fs"
+	"os"
 	"time"
 
 	"nitrox/sources/bounds"
@@ -41,12 +44,38 @@ func (j *job) writePlan(r sync.Result) {
 	file := j.options.String("out")
 	text, err := json.MarshalIndent(j.plan(r), "", "  ")
 	if err == nil {
+		err = replaceable(file)
+	}
+	if err == nil {
 		err = textfile.Replace(file, string(text)+"\n")
 	}
 	if err != nil {
 		j.log.Error("the plan cannot be written", "error", err)
 		j.code = sync.ExitFailed
 	}
+}
+
+// replaceable is an error if there is something that plan --out did not write: a mapping,
+// a device, a folder.
+func replaceable(file string) error {
+	switch there, err := os.Lstat(file); {
+	case errors.Is(err, fs.ErrNotExist):
+		return nil
+	case err != nil:
+		return err
+	case !there.Mode().IsRegular():
+		return fmt.Errorf("%s is not a regular file, so it is left as it is; give the name of a file", file)
+	case there.Size() == 0:
+		return nil
+	}
+	text, err := bounds.ReadUpTo(file, maxPlan)
+	if err != nil {
+		return err
+	}
+	if _, err := sync.ReadApproval(text); errors.Is(err, sync.ErrNoPlan) {
+		return fmt.Errorf("%s was not written by plan --out, so it is left as it is; give another name, or remove it", file)
+	}
+	return nil
 }
 
 // asApproved says whether a run would do what the plan says, and nothing else; if
