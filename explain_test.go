@@ -16,7 +16,7 @@ import (
 )
 
 // Each file of testdata/explain is a situation: the files of testdata/documents/explain
-// that differ, and commands, of which the last is answered with what stands in want. The
+// that differ, and commands (mv, secondary, nitrox), of which the last is answered with what stands in want. The
 // NetScaler is simulated, and Kubernetes and Marathon are what is in api.
 func TestExplain(t *testing.T) {
 	cases, err := filepath.Glob("testdata/explain/*.txtar")
@@ -93,6 +93,8 @@ func explained(t *testing.T, c *txtar.Archive) (got string) {
 			if err := os.Rename(words[1], words[2]); err != nil {
 				t.Fatal(err)
 			}
+		case line == "secondary\n":
+			sim.SetRole("Secondary")
 		case len(words) > 1 && words[0] == "nitrox":
 			sim.ResetCalls()
 			code, out, log := nitrox(t, t.Context(), env, words[1:]...)

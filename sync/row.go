@@ -345,10 +345,15 @@ type said struct{ origin, facts, settings string }
 func (o Outcome) heard() heard {
 	h := heard{of: make(map[netip.AddrPort]said, len(o.Desired.Endpoints)), unsure: map[netip.AddrPort]string{}, left: map[netip.AddrPort]string{}}
 	var none []string
+	leave := func(addr netip.AddrPort, source, what, why string) {
+		text := OneLine(source + ": " + what + ": " + why)
+		h.left[addr] = strings.TrimPrefix(h.left[addr]+"; "+text, "; ")
+	}
 	for i, answer := range o.Answers {
 		from := o.App.From[i]
 		for _, e := range answer.Endpoints {
-			if o.refuses(e, answer) != "" {
+			if why := o.refuses(e, answer); why != "" {
+				leave(e.Addr, from.Source, cmp.Or(e.Origin, e.Addr.String()), "it cannot be bound: "+why)
 				continue
 			}
 			what := from.Source
@@ -368,8 +373,7 @@ func (o Outcome) heard() heard {
 		}
 		for _, l := range answer.LeftOut {
 			if l.Addr.IsValid() {
-				what := OneLine(from.Source + ": " + l.What + ": " + l.Why)
-				h.left[l.Addr] = strings.TrimPrefix(h.left[l.Addr]+"; "+what, "; ")
+				leave(l.Addr, from.Source, l.What, l.Why)
 			}
 		}
 		counts := fmt.Sprintf("%s: not among its %s", from.Source, Count(len(answer.Endpoints), "endpoint"))
