@@ -98,5 +98,8 @@ func (j *job) asApproved(ctx context.Context, s *sync.Syncer) bool {
 	for _, line := range differences {
 		fmt.Fprintln(out, line)
 	}
+	fmt.Fprintln(out, "Make another plan, or bring back what was there.")
+	// Who only has the log learns it, too.
+	j.log.Info("nothing was changed: the plan is not what is to be done now", "plan", j.options.String("plan"), "run", j.run)
 	return false
 }
