@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/http/httptest"
+	"net/netip"
 	"os"
 	"path/filepath"
 	"strings"
@@ -70,7 +71,7 @@ func explained(t *testing.T, c *txtar.Archive) (got string) {
 	}
 	t.Chdir(dir)
 	defer t.Chdir(home)
-	sim := simulator.New(simulator.Options{})
+	sim := simulator.New(simulator.Options{NSIP: netip.MustParseAddr("192.168.100.1")})
 	if err := sim.Load(strings.NewReader(readFile(t, "ns.conf"))); err != nil {
 		t.Fatal(err)
 	}

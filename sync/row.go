@@ -143,8 +143,11 @@ func (o Outcome) Rows() []Row {
 		return put(m, Down, rule, why)
 	}
 	planned := func(rule string) string {
-		if o.App.Policy.Paused {
+		switch {
+		case o.App.Policy.Paused:
 			return rulePaused
+		case o.Err != nil:
+			return ruleNoPlan
 		}
 		return rule
 	}
@@ -252,8 +255,12 @@ func (o Outcome) Rows() []Row {
 	for _, e := range o.Plan.Uncertain {
 		put(member(e), Uncertain, ruleUncertain, strings.TrimSuffix(e.Uncertain+"; "+heard.of[e.Addr].origin, "; "))
 	}
-	if o.Err != nil { // there is no plan
-		for _, m := range o.Actual {
+	if o.Err != nil { // there is no plan, or it was refused
+		planless := o.Actual
+		if len(at) > 0 {
+			planless = nil
+		}
+		for _, m := range planless {
 			switch {
 			case m.NotOurs != "" || !inside(m.Addr.Addr(), o.App.Policy.Only):
 				foreign(m)
