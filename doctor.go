@@ -90,7 +90,8 @@ func (p *program) proxies() (all []examine.Check) {
 		if text == "" {
 			continue
 		}
-		check := examine.Check{Subject: "proxy " + name, State: examine.Warning, Seen: "is not a URL, so it is not used", Remedy: "correct it, or unset it"}
+		check := examine.Check{Subject: "proxy " + name, State: examine.Warning,
+			Seen: "is not a URL, so it is not used", Remedy: "correct it, or unset it"}
 		upper, _ := p.lookup("NO_PROXY")
 		lower, _ := p.lookup("no_proxy")
 		for _, form := range []string{text, "http://" + text} { // as net/http reads it

@@ -61,7 +61,8 @@ func Advice(err error, keys Keys) (advice string, lasting bool) {
 		pin := fmt.Sprintf("certificate_sha256: %s, if the server itself shows the same fingerprint (%s)", Of(leaf), keys.Compare)
 		switch {
 		case errors.As(err, &invalid) && invalid.Reason == x509.Expired && time.Now().Before(leaf.NotBefore):
-			return "see with date -u whether the clock of this machine is right; if so, the server's certificate was made by one that is not: replace it", true
+			return "see with date -u whether the clock of this machine is right; " +
+				"if so, the server's certificate was made by one that is not: replace it", true
 		case errors.As(err, &invalid) && invalid.Reason == x509.Expired:
 			return "if the clock of this machine is right, replace the certificate, or pin it: " + pin, true
 		case len(leaf.DNSNames)+len(leaf.IPAddresses) == 0:
