@@ -90,17 +90,20 @@ func (p *program) proxies() (all []examine.Check) {
 		if text == "" {
 			continue
 		}
-		seen := "is not a URL"
-		if u, err := url.Parse(text); err == nil && u.Host != "" { // which may have a password
-			seen = "is " + u.Scheme + "://" + u.Host
-		}
+		check := examine.Check{Subject: "proxy " + name, State: examine.Warning,
+			Seen: "is not a URL, so it is not used", Remedy: "correct it, or unset it"}
 		upper, _ := p.lookup("NO_PROXY")
 		lower, _ := p.lookup("no_proxy")
-		seen += ", for all hosts but this machine"
-		if without := cmp.Or(upper, lower); without != "" {
-			seen += " and " + without
+		for _, form := range []string{text, "http://" + text} { // as net/http reads it
+			if u, err := url.Parse(form); err == nil && u.Host != "" { // which may have a password
+				check.State, check.Remedy, check.Seen = examine.Note, "", "is "+u.Scheme+"://"+u.Host+", for all hosts but this machine"
+				if without := cmp.Or(upper, lower); without != "" {
+					check.Seen += " and " + without
+				}
+				break
+			}
 		}
-		all = append(all, examine.Check{Subject: "proxy " + name, State: examine.Note, Seen: seen})
+		all = append(all, check)
 	}
 	return all
 }

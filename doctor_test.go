@@ -506,6 +506,36 @@ var brokenSetups = []struct {
 	{name: "the account may do everything", warn: "prod rights", breaks: func(s *setup) { s.control.wide = true }},
 	{name: "the token has expired", want: "prod log-in", breaks: func(s *setup) { s.control.expired = true }},
 	{name: "the context does not exist", want: "prod kubeconfig", breaks: func(s *setup) { s.edit("kubeconfig: kubeconfig", "kubeconfig: kubeconfig, context: prd") }},
+	{name: "the kubeconfig's command is not installed", want: "prod log-in", breaks: func(s *setup) { s.plugin("eks-of-nobody") }},
+	{name: "the kubeconfig's command fails", want: "prod log-in", breaks: func(s *setup) { s.plugin("false") }},
+	{name: "the kubeconfig's command prints no credentials", want: "prod log-in", breaks: func(s *setup) { s.plugin("true") }},
+	{name: "Marathon's token file is empty, and its authority missing", want: "dcos files", breaks: func(s *setup) {
+		s.edit("username: nitrox, password_file: marathon-pw", "token_file: token, ca_file: absent.pem")
+		s.edit("$DCOS", "https://127.0.0.1:1")
+		s.files["token"] = "\n"
+	}},
+	{name: "a proxy has no scheme", want: "edge proxy", breaks: func(s *setup) {
+		s.edit("$EDGE", "https://192.0.2.7")
+		s.env = []string{"HTTPS_PROXY=127.0.0.1:1"}
+	}},
+	{name: "a proxy is none", want: "edge port 127.0.0.1:PORT", warn: " proxy HTTPS_PROXY", breaks: func(s *setup) {
+		s.edit("$EDGE", "https://127.0.0.1:1")
+		s.env = []string{"HTTPS_PROXY=http://%zz"}
+	}},
+	{name: "Marathon redirects", want: "dcos answer", breaks: func(s *setup) {
+		sso := httptest.NewServer(http.RedirectHandler("https://sso.example.com/login", http.StatusFound))
+		s.t.Cleanup(sso.Close)
+		s.edit(`urls: ["$DCOS"], username: nitrox, password_file: marathon-pw`, `urls: ["`+sso.URL+`"]`)
+	}},
+	{name: "Marathon's port expects TLS", want: "dcos answer", breaks: func(s *setup) {
+		s.edit(`urls: ["$DCOS"], username: nitrox, password_file: marathon-pw`, `urls: ["http://$SECURE"]`)
+	}},
+	{name: "a proxy has no NetScaler behind it", want: "edge log-in", breaks: func(s *setup) {
+		proxy := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusBadGateway) }))
+		s.t.Cleanup(proxy.Close)
+		s.edit("$EDGE", proxy.URL)
+		s.edit(", ca_file: ca.pem", "")
+	}},
 	{name: "the password of Marathon is wrong", want: "dcos log-in", breaks: func(s *setup) { s.files["marathon-pw"] = "of-nobody-x3" }},
 	{name: "Marathon has no such app", want: "dcos app web", breaks: func(s *setup) { s.edit("/shop/web", "/shop/wep") }},
 	{name: "Marathon is something else", want: "dcos TLS", breaks: func(s *setup) { s.edit("$DCOS", "$PROD") }},
@@ -616,6 +646,18 @@ var brokenSetups = []struct {
 			s.before = func(s *setup) { os.Remove(filepath.Join(s.dir, "docker.sock")) }
 			s.skew["prod"] = 2 * time.Hour
 		}},
+}
+
+// plugin makes a command give the credentials for Kubernetes.
+func (s *setup) plugin(command string) {
+	s.before = func(s *setup) {
+		file := filepath.Join(s.dir, "kubeconfig")
+		exec := "{exec: {apiVersion: client.authentication.k8s.io/v1, interactiveMode: Never, command: \"" + command + "\"}}"
+		text := strings.Replace(readFile(s.t, file), "{token: "+bearerSecret+"}", exec, 1)
+		if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+			s.t.Fatal(err)
+		}
+	}
 }
 
 // otherServer has a certificate of its own, which no authority of the set-ups has

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/http/httptest"
+	"net/netip"
 	"os"
 	"path/filepath"
 	"strings"
@@ -16,7 +17,7 @@ import (
 )
 
 // Each file of testdata/explain is a situation: the files of testdata/documents/explain
-// that differ, and commands, of which the last is answered with what stands in want. The
+// that differ, and commands (mv, secondary, nitrox), of which the last is answered with what stands in want. The
 // NetScaler is simulated, and Kubernetes and Marathon are what is in api.
 func TestExplain(t *testing.T) {
 	cases, err := filepath.Glob("testdata/explain/*.txtar")
@@ -65,7 +66,7 @@ func explained(t *testing.T, c *txtar.Archive) (got string) {
 			t.Fatal(err)
 		}
 	}
-	sim := simulator.New(simulator.Options{Users: map[string]string{"nsroot": password}})
+	sim := simulator.New(simulator.Options{NSIP: netip.MustParseAddr("192.168.100.1"), Users: map[string]string{"nsroot": password}})
 	if err := sim.Load(strings.NewReader(readFile(t, filepath.Join(dir, "ns.conf")))); err != nil {
 		t.Fatal(err)
 	}
@@ -88,6 +89,8 @@ func explained(t *testing.T, c *txtar.Archive) (got string) {
 			if err := os.Rename(filepath.Join(dir, words[1]), filepath.Join(dir, words[2])); err != nil {
 				t.Fatal(err)
 			}
+		case line == "secondary\n":
+			sim.SetRole("Secondary")
 		case len(words) > 1 && words[0] == "nitrox":
 			sim.ResetCalls()
 			code, out, log := spawned(t, dir, env, words[1:]...)

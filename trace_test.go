@@ -72,7 +72,7 @@ apps:
 			}
 			for _, c := range a.Changes {
 				changes++
-				if c.Address != "" && (c.Why == "" || c.Evidence == "" || c.Took == 0 || c.Made == (c.Error != "")) {
+				if c.Why == "" || c.Address != "" && (c.Evidence == "" || c.Took == 0 || c.Made == (c.Error != "")) {
 					t.Errorf("%+v", c)
 				}
 			}
@@ -98,7 +98,7 @@ apps:
 					t.Errorf("%s: %s is %q in %s", format, key, said[key], line)
 				}
 			}
-			if said["member"] == "" && said["what"] == "" || said["member"] != "" && (said["why"] == "" || said["evidence"] == "") || (said["outcome"] == "failed") != (said["error"] != "") {
+			if said["member"] == "" && said["what"] == "" || said["why"] == "" || said["member"] != "" && said["evidence"] == "" || (said["outcome"] == "failed") != (said["error"] != "") {
 				t.Error(line)
 			}
 		}

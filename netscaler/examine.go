@@ -52,6 +52,8 @@ func (c *Client) Examine(ctx context.Context, use Use) (checks []examine.Check, 
 	if _, err := c.enter(ctx); err != nil {
 		subject, remedy, because := "log-in", "correct url, username or password", "nobody is logged in"
 		switch {
+		case errors.Is(err, ErrUnavailable):
+			remedy = "see what answers at url, and whether the NetScaler behind it is well"
 		case errors.As(err, new(unwritable)):
 			subject, remedy, because = "HA role", "give the URLs of both nodes", "no node is the primary"
 			rest = strings.Replace(rest, "HA role, ", "", 1)
@@ -260,12 +262,20 @@ func (c *Client) grants(use Use) []grant {
 	return all
 }
 
+// superuser is the user that every appliance has, whose policies cannot be changed.
+const superuser = "nsroot"
+
 // Policy are the commands that give the user the smallest rights for a use.
 func (c *Client) Policy(use Use) (lines []string) {
 	var binds []string
+	user := c.cfg.Username
+	if user == superuser {
+		user = "nitrox"
+		binds = append(binds, "add system user nitrox") // the appliance asks for its password
+	}
 	for i, g := range c.grants(use) {
 		lines = append(lines, fmt.Sprintf(`add system cmdPolicy nitrox-%s ALLOW "%s"`, g.name, strings.ReplaceAll(g.pattern, `\`, `\\`)))
-		binds = append(binds, fmt.Sprintf("bind system user %s nitrox-%s %d", c.cfg.Username, g.name, 10*(i+1)))
+		binds = append(binds, fmt.Sprintf("bind system user %s nitrox-%s %d", user, g.name, 10*(i+1)))
 	}
 	return append(lines, binds...)
 }
@@ -284,7 +294,7 @@ type cmdPolicy struct {
 // the user may read them.
 func (c *Client) examineRights(ctx context.Context, use Use) []examine.Check {
 	const subject = "rights"
-	if c.cfg.Username == "nsroot" {
+	if c.cfg.Username == superuser {
 		return []examine.Check{{Subject: subject, State: examine.Warning, Seen: "nsroot may do everything",
 			Remedy: "use a user of its own, with the command policies below", Copy: c.Policy(use)}}
 	}

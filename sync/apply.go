@@ -67,9 +67,9 @@ func (v *visit) apply(ctx context.Context, outcomes []*Outcome) {
 func (v *visit) notOwn(outcomes []*Outcome) []*Outcome {
 	own := v.own()
 	return slices.DeleteFunc(outcomes, func(o *Outcome) bool {
-		for _, d := range o.Done {
-			if of := own[d.Addr.Addr()]; of != "" && d.Op == netscaler.Bind {
-				o.Err = fmt.Errorf("%v cannot be bound: it is the address of %s", d.Addr, of)
+		for _, c := range o.Plan.Changes {
+			if of := own[c.Addr.Addr()]; of != "" && c.Op == netscaler.Bind {
+				o.Err = fmt.Errorf("%v cannot be bound: it is the address of %s", c.Addr, of)
 			}
 		}
 		return o.Err != nil

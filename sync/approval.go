@@ -26,7 +26,7 @@ type Approval struct {
 	// Apps and Force are what --app and --force said; no Apps: all.
 	Apps  []string `json:"apps,omitempty"`
 	Force []string `json:"force,omitempty"`
-	// Groups are in the order of the mapping.
+	// Groups are in the order of the mapping, which does not count.
 	Groups []ApprovedGroup `json:"groups"`
 	// Digest is of what would be done, which is all that must be the same.
 	Digest string `json:"digest"`
@@ -49,6 +49,9 @@ type ApprovedGroup struct {
 }
 
 const approvalKind, approvalVersion = "nitrox plan", 1
+
+// ErrNoPlan is about what no Nitrox wrote as a plan.
+var ErrNoPlan = errors.New("this is not a plan that nitrox plan --out wrote")
 
 // ErrNotApproved is that of a service group whose plan is not the approved one any
 // more.
@@ -80,13 +83,16 @@ func (a *Approval) Approve(r Result) {
 	a.Digest = a.digest()
 }
 
+// digest is of the groups that would be changed, in whatever order.
 func (a *Approval) digest() string {
-	var lines []string
+	var changed []string
 	for _, g := range a.Groups {
-		lines = append(lines, fmt.Sprintf("%q %q %q", g.App, g.NetScaler, g.Group))
-		lines = append(lines, g.Changes...)
+		if len(g.Changes) > 0 {
+			changed = append(changed, fmt.Sprintf("%q", append([]string{g.App, g.NetScaler, g.Group}, g.Changes...)))
+		}
 	}
-	return digest(lines)
+	slices.Sort(changed)
+	return digest(changed)
 }
 
 func digest(lines []string) string {
@@ -119,7 +125,7 @@ func ReadApproval(text []byte) (*Approval, error) {
 	err := decoder.Decode(&a)
 	switch {
 	case a.Kind != approvalKind:
-		return nil, errors.New("this is not a plan that nitrox plan --out wrote")
+		return nil, ErrNoPlan
 	case a.Version != approvalVersion:
 		return nil, fmt.Errorf("the plan has version %d, and this nitrox (%d) cannot read it; make another", a.Version, approvalVersion)
 	case err != nil:
@@ -172,9 +178,6 @@ func (a *Approval) Differences(now *Approval) (lines []string) {
 			lines = append(lines, "  now, not planned: "+c)
 		}
 	}
-	if len(lines) == 0 {
-		lines = []string{"the apps are in another order"}
-	}
 	return lines
 }
 
@@ -214,6 +217,6 @@ func (s *Syncer) approved(o *Outcome) bool {
 	if s.Approved == nil {
 		return true
 	}
-	g, there := s.Approved.at[o.place()]
-	return there && g.Group == o.App.Group && slices.Equal(g.Changes, o.said())
+	g, now := s.Approved.at[o.place()], o.said()
+	return slices.Equal(g.Changes, now) && (len(now) == 0 || g.Group == o.App.Group)
 }

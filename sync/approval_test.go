@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"net/netip"
 	"slices"
 	"strings"
 	"testing"
@@ -37,14 +38,23 @@ func TestNothingIsDoneThatWasNotApproved(t *testing.T) {
 		wanted["shop"] = []string{"10.0.0.1:80", "10.0.0.2:80"}
 		s.Apps = append(s.Apps, sync.App{Name: "new", Group: "sg-new", NetScalers: []string{"edge"}, From: s.Apps[0].From, Policy: sync.DefaultPolicy})
 		s.sims["edge"].AddGroup("sg-new")
+		if err := s.sims["edge"].Load(strings.NewReader("bind serviceGroup sg-shop 10.0.0.1 80\n")); err != nil {
+			t.Fatal(err)
+		}
 
 		r := s.sync(sync.ExitOther)
 		for _, o := range r.Outcomes {
 			if got := errors.Is(o.Err, sync.ErrNotApproved); got != (o.App.Name != "cart") {
 				t.Errorf("%s: %v", o.App.Name, o.Err)
 			}
+			rows := map[netip.AddrPort]int{}
+			for _, row := range o.Rows() {
+				if rows[row.Addr]++; rows[row.Addr] > 1 {
+					t.Errorf("%s: %v has several rows", o.App.Name, row.Addr)
+				}
+			}
 		}
-		for group, want := range map[string]int{"sg-shop": 0, "sg-new": 0, "sg-cart": 1} {
+		for group, want := range map[string]int{"sg-shop": 1, "sg-new": 0, "sg-cart": 1} {
 			if got := len(s.sims["edge"].Members(group)); got != want {
 				t.Errorf("%s has %d members, want %d", group, got, want)
 			}

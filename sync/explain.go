@@ -133,6 +133,11 @@ func explain(w io.Writer, r Result, about string) error {
 		for _, line := range o.circumstances() {
 			wrap(&b, "  ", line)
 		}
+		for _, t := range r.Troubles() {
+			if t.Of == OfNetScaler && t.Name == o.NetScaler && o.Err == nil { // else it is the outcome's
+				wrap(&b, "  ", fmt.Sprintf("! netscaler %s %s: %s", t.Name, t.What, t.Cause))
+			}
+		}
 		found := rowsAbout(rows, about)
 		for _, row := range found {
 			row.explain(&b)
@@ -170,6 +175,11 @@ func (o Outcome) circumstances() (all []string) {
 	}
 	if o.Plan.HeldBy != nil {
 		all = append(all, "! held: "+text(o.Plan.HeldBy))
+	}
+	for _, c := range o.Plan.Changes {
+		if o.Err == nil && !ofMember(c.Op) {
+			all = append(all, "to be made first: "+Subject(c))
+		}
 	}
 	for _, note := range o.Notes {
 		all = append(all, "note: "+OneLine(note))

@@ -221,7 +221,7 @@ func jsonOutcome(o Outcome, about string) jsonApp {
 
 func jsonOf(c netscaler.Change, h heard) jsonChange {
 	if !ofMember(c.Op) {
-		return jsonChange{Op: c.Op.String(), What: OneLine(Subject(c)), Server: OneLine(c.Server), Why: OneLine(c.Why)}
+		return jsonChange{Op: c.Op.String(), What: OneLine(Subject(c)), Server: OneLine(c.Server), Why: reason(c)}
 	}
 	j := jsonChange{
 		Op: c.Op.String(), Address: c.Addr.String(), Server: OneLine(c.Server), Weight: c.Weight, Order: c.Order,

@@ -297,8 +297,8 @@ func (d Done) attrs() []any {
 	if d.Order > 0 {
 		attrs = append(attrs, "order", d.Order)
 	}
-	if d.Why != "" {
-		attrs = append(attrs, "why", OneLine(d.Why))
+	if why := reason(*d.Change); why != "" {
+		attrs = append(attrs, "why", why)
 	}
 	if d.Took > 0 {
 		attrs = append(attrs, "took", Short(d.Took))

@@ -143,8 +143,11 @@ func (o Outcome) Rows() []Row {
 		return put(m, Down, rule, why)
 	}
 	planned := func(rule string) string {
-		if o.App.Policy.Paused {
+		switch {
+		case o.App.Policy.Paused:
 			return rulePaused
+		case o.Err != nil:
+			return ruleNoPlan
 		}
 		return rule
 	}
@@ -252,8 +255,12 @@ func (o Outcome) Rows() []Row {
 	for _, e := range o.Plan.Uncertain {
 		put(member(e), Uncertain, ruleUncertain, strings.TrimSuffix(e.Uncertain+"; "+heard.of[e.Addr].origin, "; "))
 	}
-	if o.Err != nil { // there is no plan
-		for _, m := range o.Actual {
+	if o.Err != nil { // there is no plan, or it was refused
+		planless := o.Actual
+		if len(at) > 0 {
+			planless = nil
+		}
+		for _, m := range planless {
 			switch {
 			case m.NotOurs != "" || !inside(m.Addr.Addr(), o.App.Policy.Only):
 				foreign(m)
@@ -345,10 +352,15 @@ type said struct{ origin, facts, settings string }
 func (o Outcome) heard() heard {
 	h := heard{of: make(map[netip.AddrPort]said, len(o.Desired.Endpoints)), unsure: map[netip.AddrPort]string{}, left: map[netip.AddrPort]string{}}
 	var none []string
+	leave := func(addr netip.AddrPort, source, what, why string) {
+		text := OneLine(source + ": " + what + ": " + why)
+		h.left[addr] = strings.TrimPrefix(h.left[addr]+"; "+text, "; ")
+	}
 	for i, answer := range o.Answers {
 		from := o.App.From[i]
 		for _, e := range answer.Endpoints {
-			if o.refuses(e, answer) != "" {
+			if why := o.refuses(e, answer); why != "" {
+				leave(e.Addr, from.Source, cmp.Or(e.Origin, e.Addr.String()), "it cannot be bound: "+why)
 				continue
 			}
 			what := from.Source
@@ -368,8 +380,7 @@ func (o Outcome) heard() heard {
 		}
 		for _, l := range answer.LeftOut {
 			if l.Addr.IsValid() {
-				what := OneLine(from.Source + ": " + l.What + ": " + l.Why)
-				h.left[l.Addr] = strings.TrimPrefix(h.left[l.Addr]+"; "+what, "; ")
+				leave(l.Addr, from.Source, l.What, l.Why)
 			}
 		}
 		counts := fmt.Sprintf("%s: not among its %s", from.Source, Count(len(answer.Endpoints), "endpoint"))

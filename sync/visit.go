@@ -109,6 +109,7 @@ func (v *visit) run(ctx context.Context, all polls, apply bool) {
 			if err := v.writable(ctx); err != nil {
 				v.errs = append(v.errs, err)
 			}
+			v.notOwn(slices.DeleteFunc(slices.Clone(wave), func(o *Outcome) bool { return !o.pending() }))
 		}
 		if apply {
 			end := clock(&v.phases.Apply)

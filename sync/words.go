@@ -53,6 +53,14 @@ func Counted(op netscaler.Op, n int, made bool) string {
 	return things + " to " + op.String()
 }
 
+// reason is why a change is made, also of what is made for a group that is missing.
+func reason(c netscaler.Change) string {
+	if c.Why == "" && !ofMember(c.Op) {
+		return "it was missing, and create says to make it"
+	}
+	return OneLine(c.Why)
+}
+
 // Subject is what a change is about, in the words of the NetScaler.
 func Subject(c netscaler.Change) string {
 	switch c.Op {

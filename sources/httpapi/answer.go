@@ -65,7 +65,7 @@ func NewStatusError(resp *http.Response, others ...func(body []byte) string) *St
 		if via := trust.Via(resp.Request.URL.String()); via != "" {
 			whose = " (" + via + ")"
 		} else if resp.StatusCode == http.StatusBadRequest {
-			whose = " (if the port expects TLS, write https:// in the URL)"
+			whose = "; if the port expects TLS, write https:// in the URL, or give ca_file for Docker"
 		}
 	}
 	if line := sources.Excerpt(body); line != "" {

@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"net/url"
 	"strings"
+	"sync/atomic"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
@@ -31,7 +32,11 @@ type Client struct {
 	tokenFile string
 	// kubeconfig is what it was made from; nil: a pod's service account.
 	kubeconfig *api.Config
+	plugin     bool // a command gives the credentials
 }
+
+// ErrNoCredentials is about the command that gives the credentials.
+var ErrNoCredentials = errors.New("the command in exec of the kubeconfig's user gives no credentials")
 
 func newClient(config *rest.Config, http1 bool, pins []trust.Fingerprint) (*Client, error) {
 	config = rest.CopyConfig(config)
@@ -74,7 +79,7 @@ func newClient(config *rest.Config, http1 bool, pins []trust.Fingerprint) (*Clie
 		return nil, errors.New("certificate_sha256: the server is not an https:// URL")
 	}
 	trust.Pin(t.TLSClientConfig, pins)
-	return &Client{http: &own, base: base, tokenFile: config.BearerTokenFile}, nil
+	return &Client{http: &own, base: base, tokenFile: config.BearerTokenFile, plugin: config.ExecProvider != nil}, nil
 }
 
 // checkFiles finds what is wrong with the certificates of a kubeconfig, of which
@@ -115,9 +120,15 @@ func under(t http.RoundTripper) (*http.Transport, error) {
 type noted struct{ http.RoundTripper }
 
 func (n noted) RoundTrip(r *http.Request) (*http.Response, error) {
+	if sent, ok := r.Context().Value(sentKey{}).(*atomic.Bool); ok {
+		sent.Store(true)
+	}
 	redact.Sent(r.Header)
 	return n.RoundTripper.RoundTrip(r)
 }
+
+// sentKey is that of a note in a request's context: it got beyond its credentials.
+type sentKey struct{}
 
 // WrappedRoundTripper lets client-go close connections that are not in use.
 func (n noted) WrappedRoundTripper() http.RoundTripper { return n.RoundTripper }
@@ -171,9 +182,18 @@ func (c *Client) Read(ctx context.Context, u *url.URL, accept string, read func(
 // read takes 201 for an answer, too, where something was to be written. It returns
 // when ctx ends, and not before the answer has been let go.
 func (c *Client) read(ctx context.Context, method string, u *url.URL, body []byte, accept string, read func(*http.Response) error) error {
-	response, err := httpapi.Begin(ctx, func(ctx context.Context) (*http.Response, error) {
+	var sent atomic.Bool
+	response, err := httpapi.Begin(context.WithValue(ctx, sentKey{}, &sent), func(ctx context.Context) (*http.Response, error) {
 		return c.open(ctx, method, u, body, accept, "gzip")
 	})
+	if err != nil && c.plugin && !sent.Load() {
+		if ctx.Err() != nil {
+			err = context.Cause(ctx)
+		}
+		// Of what client-go says, the first line is about the command, and the others about plug-ins.
+		line, _, _ := strings.Cut(strings.TrimPrefix(err.Error(), "getting credentials: "), "\n")
+		return fmt.Errorf("%w: %s; run it by hand, as the user that runs Nitrox", ErrNoCredentials, strings.ReplaceAll(line, "; ", ": "))
+	}
 	if err != nil {
 		return err
 	}

@@ -9,11 +9,17 @@ import (
 	"net/http"
 	"slices"
 	"strings"
+	"time"
 
 	"nitrox/sources"
 	"nitrox/sources/examine"
 	"nitrox/sources/httpapi"
+	"nitrox/sources/kubeapi"
 )
+
+// patience is how long the API server may take to tell of rights, and a command to
+// give credentials.
+const patience = 10 * time.Second
 
 // right is to do something with objects of a resource, in a namespace or, if that
 // is "", in all.
@@ -80,6 +86,8 @@ func examineRights(ctx context.Context, c *client, queries []Query, needed []rig
 	// And two that Nitrox never needs.
 	asked := append(slices.Clone(needed),
 		right{"*", resource{apiVersion: "*/v1", plural: "*"}, ""}, right{"get", resource{plural: "secrets"}, ""})
+	ctx, cancel := context.WithTimeoutCause(ctx, patience, fmt.Errorf("no answer within %v", patience))
+	defer cancel()
 	has, errs := make([]bool, len(asked)), make([]error, len(asked))
 	inParallel(len(asked), func(i int) { has[i], errs[i] = c.may(ctx, asked[i]) })
 	const subject = "rights"
@@ -87,6 +95,9 @@ func examineRights(ctx context.Context, c *client, queries []Query, needed []rig
 		if httpapi.HasCode(err, http.StatusUnauthorized) {
 			return []examine.Check{{Subject: "log-in", State: examine.Failed,
 				Seen: "401 Unauthorized: the credentials are missing, expired or another cluster's", Remedy: c.Renew()}}, false
+		}
+		if errors.Is(err, kubeapi.ErrNoCredentials) {
+			return []examine.Check{examine.Fail("log-in", err, "")}, false
 		}
 		if err != nil && !errors.As(err, new(*httpapi.StatusError)) {
 			return nil, true // there was no answer, as the poll will tell

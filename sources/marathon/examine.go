@@ -7,13 +7,17 @@ import (
 	"nitrox/sources/httpapi"
 )
 
-// Examine implements [sources.Examiner]: the way to each Marathon.
-func (s *Source) Examine(ctx context.Context, _ []Query) ([]examine.Check, bool) {
+// Examine implements [sources.Examiner]: the files that are named, and the way to each
+// Marathon.
+func (s *Source) Examine(ctx context.Context, _ []Query) (checks []examine.Check, usable bool) {
+	if err := s.config.CheckFiles(); err != nil {
+		checks = []examine.Check{examine.Fail("files", err, "correct what is in them, or their names in the mapping")}
+	}
 	transport := s.Transport
 	if transport == nil {
 		own, err := s.ownTransport()
 		if err != nil {
-			return []examine.Check{examine.Fail("certificates", err, "correct ca_file in the mapping")}, false
+			return checks, false // as was said of ca_file
 		}
 		transport = own
 	}
@@ -21,5 +25,6 @@ func (s *Source) Examine(ctx context.Context, _ []Query) ([]examine.Check, bool)
 	for _, base := range s.base {
 		servers = append(servers, examine.Server{URL: base.String() + "/ping", Transport: transport, Keys: httpapi.Keys("ca_file", "")})
 	}
-	return examine.Servers(ctx, servers)
+	way, reachable := examine.Servers(ctx, servers)
+	return append(checks, way...), reachable && len(checks) == 0
 }

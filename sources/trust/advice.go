@@ -8,6 +8,7 @@ import (
 	"net"
 	"net/http"
 	"strings"
+	"time"
 )
 
 // Keys are what a mapping can say, beside certificate_sha256, about whom to trust,
@@ -43,6 +44,7 @@ func agreesOnNothing(alert error) bool {
 // again cannot help.
 func Advice(err error, keys Keys) (advice string, lasting bool) {
 	var (
+		invalid x509.CertificateInvalidError
 		cert    *tls.CertificateVerificationError
 		name    x509.HostnameError
 		record  tls.RecordHeaderError
@@ -58,6 +60,11 @@ func Advice(err error, keys Keys) (advice string, lasting bool) {
 		leaf := cert.UnverifiedCertificates[0]
 		pin := fmt.Sprintf("certificate_sha256: %s, if the server itself shows the same fingerprint (%s)", Of(leaf), keys.Compare)
 		switch {
+		case errors.As(err, &invalid) && invalid.Reason == x509.Expired && time.Now().Before(leaf.NotBefore):
+			return "see with date -u whether the clock of this machine is right; " +
+				"if so, the server's certificate was made by one that is not: replace it", true
+		case errors.As(err, &invalid) && invalid.Reason == x509.Expired:
+			return "if the clock of this machine is right, replace the certificate, or pin it: " + pin, true
 		case len(leaf.DNSNames)+len(leaf.IPAddresses) == 0:
 			// As appliances make them for themselves: no name and no authority
 			// would make Go trust it.

@@ -293,3 +293,14 @@ func TestFilesThatAreNotWhatIsWanted(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+// A certificate whose time has not come is mostly a clock's fault.
+func TestAdviceAboutTheTimeOfACertificate(t *testing.T) {
+	for from, want := range map[time.Duration]string{time.Hour: "see with date -u whether the clock", -time.Hour: "if the clock of this machine is right, replace"} {
+		err := &tls.CertificateVerificationError{UnverifiedCertificates: []*x509.Certificate{{NotBefore: time.Now().Add(from), DNSNames: []string{"ns"}}},
+			Err: x509.CertificateInvalidError{Reason: x509.Expired}}
+		if got, lasting := trust.Advice(err, trust.Keys{CAFile: "ca_file"}); !strings.HasPrefix(got, want) || !lasting {
+			t.Errorf("got %q, want %q", got, want)
+		}
+	}
+}

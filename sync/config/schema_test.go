@@ -69,7 +69,7 @@ func asJSON(t testing.TB, text []byte) any {
 		}
 		var scalar any
 		switch n.ShortTag() {
-		case "!!int", "!!bool", "!!null":
+		case "!!int", "!!float", "!!bool", "!!null":
 			if err := n.Decode(&scalar); err != nil {
 				return n.Value
 			}

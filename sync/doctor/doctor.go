@@ -331,8 +331,11 @@ func (p *poll) examine(ctx context.Context) {
 	}
 	answers, err := p.source.Ask(ctx, p.queries, true)
 	if err != nil {
-		subject := "answer"
+		subject, remedy := "answer", "see what answers there, and why"
+		var status *httpapi.StatusError
 		switch {
+		case errors.As(err, &status) && status.Code/100 == 3:
+			remedy = "give the URL of what answers by itself"
 		case httpapi.HasCode(err, http.StatusUnauthorized):
 			subject = "log-in"
 		case httpapi.Forbidden(err) && has(p.checks, "rights", examine.Failed):
@@ -340,7 +343,7 @@ func (p *poll) examine(ctx context.Context) {
 			return
 		}
 		p.checks = append(p.checks,
-			examine.Fail(subject, err, "see what answers there, and why"), examine.Not(rest, "the source does not answer"))
+			examine.Fail(subject, err, remedy), examine.Not(rest, "the source does not answer"))
 		return
 	}
 	p.answers = answers
