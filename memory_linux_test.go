@@ -2,7 +2,9 @@ package main
 
 import (
 	"bytes"
+	"cmp"
 	"compress/gzip"
+	"encoding/json"
 	"fmt"
 	"io"
 	"net/http"
@@ -15,6 +17,12 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"google.golang.org/protobuf/encoding/protowire"
+	corev1 "k8s.io/api/core/v1"
+	discoveryv1 "k8s.io/api/discovery/v1"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/runtime/serializer/protobuf"
 
 	"nitrox/netscaler/simulator"
 )
@@ -51,6 +59,22 @@ func hostile(zipped bool, head, again string) http.HandlerFunc {
 // kubernetesItems begins a list of slices.
 const kubernetesItems = `{"kind":"EndpointSliceList","apiVersion":"discovery.k8s.io/v1","metadata":{"resourceVersion":"1"},"items":[`
 
+// claimed is a field of a message of Protocol Buffers that says it has so many bytes,
+// with those that there are.
+func claimed(number protowire.Number, size int, text string) string {
+	field := protowire.AppendTag(nil, number, protowire.BytesType)
+	return string(protowire.AppendVarint(field, uint64(size))) + text
+}
+
+func field(number protowire.Number, text string) string { return claimed(number, len(text), text) }
+
+// protoItems begins the same list in protobuf, without an end.
+var (
+	protoItems = "k8s\x00" + field(1, field(1, "discovery.k8s.io/v1")+field(2, "EndpointSliceList")) + claimed(2, 1<<40, field(1, field(2, "1")))
+	protoMeta  = field(1, field(1, "web-1")+field(3, "shop")+field(11, field(1, "kubernetes.io/service-name")+field(2, "web")))
+	protoSlice = field(2, protoMeta+field(2, field(1, "10.1.2.3")+field(2, ""))+field(3, "\x18\x50")+field(4, "IPv4"))
+)
+
 const (
 	kubernetesSlice = `{"metadata":{"name":"web-1","namespace":"shop","labels":{"kubernetes.io/service-name":"web"}},"addressType":"IPv4",` +
 		`"ports":[{"port":80}],"endpoints":[{"addresses":["10.1.2.3"],"conditions":{}}`
@@ -76,6 +100,14 @@ func TestHostileAnswers(t *testing.T) {
 		"kubernetes: one text":                     {"kubernetes", kubernetesItems + `{"metadata":{"name":"`, `x`},
 		"kubernetes: blanks":                       {"kubernetes", `{`, ` `},
 		"kubernetes: what nobody wants":            {"kubernetes", kubernetesItems + `{"junk":[{}`, `,{}`},
+		"protobuf: objects without an end":         {"kubernetes", protoItems, protoSlice},
+		"protobuf: tiny objects":                   {"kubernetes", protoItems, field(2, field(1, field(1, "a")))},
+		"protobuf: endpoints of one slice":         {"kubernetes", protoItems + claimed(2, 15<<20, protoMeta), field(2, "")},
+		"protobuf: an object of any length":        {"kubernetes", protoItems + claimed(2, 1<<32, protoMeta), field(2, "")},
+		"protobuf: labels of one slice":            {"kubernetes", protoItems + claimed(2, 12<<20, claimed(1, 12<<20-10, "")), field(11, field(1, "a"))},
+		"protobuf: one text":                       {"kubernetes", protoItems + claimed(2, 15<<20, claimed(1, 15<<20-10, claimed(1, 15<<20-20, ""))), "x"},
+		"protobuf: what nobody wants":              {"kubernetes", protoItems, field(9, "")},
+		"protobuf: one thing that nobody wants":    {"kubernetes", protoItems + claimed(9, 1<<32, ""), "x"},
 		"docker: tasks without an end":             {"docker", `[` + dockerTask, `,` + dockerTask},
 		"docker: tiny objects":                     {"docker", `[{"ID":"a","Spec":{"Name":"a"}}`, `,{"ID":"a","Spec":{"Name":"a"}}`},
 		"docker: ports of one":                     {"docker", `[{"ID":"a","Spec":{"Name":"web"},"Endpoint":{"Ports":[{}`, `,{}`},
@@ -143,32 +175,42 @@ func TestLargeAnswers(t *testing.T) {
 	images := list(`[`, 50, func(i int) string {
 		return fmt.Sprintf(`{"names":["registry.example/team/image-%d@sha256:6c3c624b58dbbcd3c0dd82b4c53f04194d1247c6eebdaab7c610cf7d66709b3b"],"sizeBytes":1}`, i)
 	}, `]`)
+	largeJSON := map[string]string{
+		"/endpointslices": kubernetes("EndpointSliceList", "discovery.k8s.io/v1", 1000, func(i int) string {
+			return fmt.Sprintf(`{"metadata":{"name":"web-%d","namespace":"shop","labels":{"kubernetes.io/service-name":"web"}},"addressType":"IPv4",`+
+				`"ports":[{"name":"","protocol":"TCP","port":80}],"endpoints":`, i) + list(`[`, 100, func(j int) string {
+				return fmt.Sprintf(`{"addresses":[%q],"conditions":{"ready":true,"serving":true,"terminating":false},"nodeName":"node-%d",`+
+					`"targetRef":{"kind":"Pod","namespace":"shop","name":"web-%d","uid":"11bc8ec4-%d"}}`, ip(i*100+j), (i*100+j)%5000, i*100+j, i*100+j)
+			}, `]}`)
+		}),
+		"/services": kubernetes("ServiceList", "v1", 5000, func(i int) string {
+			name := "web"
+			if i > 0 {
+				name = fmt.Sprintf("web-%d", i)
+			}
+			return fmt.Sprintf(`{"metadata":{"name":%q,"namespace":"shop"},"spec":{"type":"NodePort","selector":{"app":"web"},`+
+				`"ports":[{"protocol":"TCP","port":80,"nodePort":31080}]}}`, name)
+		}),
+		"/nodes": kubernetes("NodeList", "v1", 5000, func(i int) string {
+			return fmt.Sprintf(`{"metadata":{"name":"node-%d","labels":{"kubernetes.io/hostname":"node-%d"}},"status":{"images":%s,`+
+				`"addresses":[{"type":"InternalIP","address":%q}],"conditions":[{"type":"Ready","status":"True"}]}}`, i, i, images, ip(i))
+		}),
+	}
+	large := map[string]string{}
+	for path, list := range map[string]runtime.Object{"/endpointslices": &discoveryv1.EndpointSliceList{}, "/services": &corev1.ServiceList{}, "/nodes": &corev1.NodeList{}} {
+		var b bytes.Buffer
+		if err := cmp.Or(json.Unmarshal([]byte(largeJSON[path]), list), protobuf.NewSerializer(nil, nil).Encode(list, &b)); err != nil {
+			t.Fatal(err)
+		}
+		large[path] = b.String()
+	}
 	for name, c := range map[string]struct {
 		kind    string
 		want    string // of the report
 		answers map[string]string
 	}{
-		"kubernetes: 100,000 endpoints on 5,000 nodes": {"kubernetes", "edge: 0 serving, 5000 wanted", map[string]string{
-			"/endpointslices": kubernetes("EndpointSliceList", "discovery.k8s.io/v1", 1000, func(i int) string {
-				return fmt.Sprintf(`{"metadata":{"name":"web-%d","namespace":"shop","labels":{"kubernetes.io/service-name":"web"}},"addressType":"IPv4",`+
-					`"ports":[{"name":"","protocol":"TCP","port":80}],"endpoints":`, i) + list(`[`, 100, func(j int) string {
-					return fmt.Sprintf(`{"addresses":[%q],"conditions":{"ready":true,"serving":true,"terminating":false},"nodeName":"node-%d",`+
-						`"targetRef":{"kind":"Pod","namespace":"shop","name":"web-%d","uid":"11bc8ec4-%d"}}`, ip(i*100+j), (i*100+j)%5000, i*100+j, i*100+j)
-				}, `]}`)
-			}),
-			"/services": kubernetes("ServiceList", "v1", 5000, func(i int) string {
-				name := "web"
-				if i > 0 {
-					name = fmt.Sprintf("web-%d", i)
-				}
-				return fmt.Sprintf(`{"metadata":{"name":%q,"namespace":"shop"},"spec":{"type":"NodePort","selector":{"app":"web"},`+
-					`"ports":[{"protocol":"TCP","port":80,"nodePort":31080}]}}`, name)
-			}),
-			"/nodes": kubernetes("NodeList", "v1", 5000, func(i int) string {
-				return fmt.Sprintf(`{"metadata":{"name":"node-%d","labels":{"kubernetes.io/hostname":"node-%d"}},"status":{"images":%s,`+
-					`"addresses":[{"type":"InternalIP","address":%q}],"conditions":[{"type":"Ready","status":"True"}]}}`, i, i, images, ip(i))
-			}),
-		}},
+		"kubernetes: 100,000 endpoints on 5,000 nodes": {"kubernetes", "edge: 0 serving, 5000 wanted", large},
+		"kubernetes: the same in JSON":                 {"kubernetes", "edge: 0 serving, 5000 wanted", largeJSON},
 		"docker: 50,000 tasks, 1,000 of them of one service": {"docker", "edge: 0 serving, 1000 wanted", map[string]string{
 			"/services": `[{"ID":"s","Spec":{"Name":"web","Mode":{"Replicated":{"Replicas":1000}}},"Endpoint":{"Ports":[` +
 				`{"Protocol":"tcp","TargetPort":80,"PublishMode":"host"}]},"ServiceStatus":{"RunningTasks":1000,"DesiredTasks":1000}}]`,

@@ -97,6 +97,41 @@ func room() error {
 	return nil
 }
 
+const (
+	// maxPart is the memory that decoding a part may take: an object of 1.5 MB,
+	// which is the most that Kubernetes keeps, takes up to 13 MB.
+	maxPart = 16 << 20
+	// maxParts is for what costs no memory, but time.
+	maxParts = 1_000_000
+)
+
+// Cost is what decoding takes: the memory of one part, and how many there are.
+type Cost struct {
+	bytes, checked int64
+	parts          int
+}
+
+// Next begins another part.
+func (c *Cost) Next() error {
+	c.bytes, c.checked = 0, 0
+	if c.parts++; c.parts > maxParts {
+		return tooLarge("it has more than %d entries; find out what answers there", maxParts)
+	}
+	return nil
+}
+
+// Spend counts memory before it is taken for the part.
+func (c *Cost) Spend(bytes int64) error {
+	if c.bytes += bytes; c.bytes > maxPart {
+		return tooLarge("one thing in it takes more than %s of memory; find out what answers there", amount(maxPart))
+	}
+	if c.bytes > small && c.bytes > c.checked+1<<20 {
+		c.checked = c.bytes
+		return room()
+	}
+	return nil
+}
+
 // Size is about how much memory is held by a value that was decoded.
 func Size(v any) int64 {
 	if v == nil {

@@ -15,11 +15,6 @@ const (
 	maxString = 4 << 20
 	maxNumber = 256
 	maxBlanks = 64 << 10
-	// maxPart is the memory that decoding a part may take: an object of 1.5 MB,
-	// which is the most that Kubernetes keeps, takes up to 13 MB.
-	maxPart = 16 << 20
-	// maxParts is for what costs no memory, but time.
-	maxParts = 1_000_000
 )
 
 // Decoder decodes JSON of which no more comes to it than is wanted, and no more
@@ -27,7 +22,7 @@ const (
 type Decoder struct {
 	*json.Decoder
 	Memory
-	parts int // handed out one by one so far
+	parts Cost // handed out one by one so far
 }
 
 // NewDecoder decodes one JSON value. What follows it is an error.
@@ -71,15 +66,14 @@ type scanner struct {
 	at     int
 	err    error // after out
 
-	state   state
-	frames  []frame
-	word    []byte // a number, a literal or a name
-	named   bool   // the string is a name
-	hex     int    // digits to come
-	length  int    // of the string
-	blanks  int    // in a row
-	part    int64  // what the part takes so far
-	checked int64  // of part, when room was looked for
+	state  state
+	frames []frame
+	word   []byte // a number, a literal or a name
+	named  bool   // the string is a name
+	hex    int    // digits to come
+	length int    // of the string
+	blanks int    // in a row
+	Cost          // of the part so far
 }
 
 // frame is an object or a list that has begun.
@@ -229,7 +223,7 @@ func (s *scanner) enter() error {
 	s.out = append(s.out, '"')
 	s.out = append(s.out, s.word...)
 	s.out = append(s.out, '"', ':')
-	return s.spend(2 * int64(len(s.word)))
+	return s.Spend(2 * int64(len(s.word)))
 }
 
 // value begins a value.
@@ -252,7 +246,7 @@ func (s *scanner) value(c byte) error {
 		}
 	}
 	if s.shape != nil {
-		if err := s.spend(s.shape.cost); err != nil {
+		if err := s.Spend(s.shape.cost); err != nil {
 			return err
 		}
 	}
@@ -318,11 +312,11 @@ func (s *scanner) ended() {
 	if n := len(s.frames); n > 0 {
 		s.state = atComma
 		if top := s.frames[n-1].shape; top != nil && (s.frames[n-1].object && top.walk || !s.frames[n-1].object && top.walkList) {
-			s.part, s.checked = 0, 0
+			s.Cost = Cost{}
 		}
 		return
 	}
-	s.part, s.checked = 0, 0
+	s.Cost = Cost{}
 	s.state = atEnd
 	if s.sequence {
 		s.out = append(s.out, '\n')
@@ -369,7 +363,7 @@ func (s *scanner) characters(p []byte) error {
 		return nil
 	}
 	s.out = append(s.out, p...)
-	return s.spend(2 * int64(len(p)))
+	return s.Spend(2 * int64(len(p)))
 }
 
 // escape takes what follows a backslash.
@@ -401,17 +395,5 @@ func (s *scanner) endWord() error {
 		s.out = append(s.out, s.word...)
 	}
 	s.ended()
-	return nil
-}
-
-// spend counts the memory that decoding the part takes.
-func (s *scanner) spend(bytes int64) error {
-	if s.part += bytes; s.part > maxPart {
-		return tooLarge("one thing in it takes more than %s of memory; find out what answers there", amount(maxPart))
-	}
-	if s.part > small && s.part > s.checked+1<<20 {
-		s.checked = s.part
-		return room()
-	}
 	return nil
 }

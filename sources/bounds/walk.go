@@ -54,8 +54,8 @@ func (d *Decoder) List(part func() error) error {
 
 // one counts a part that is handed out.
 func (d *Decoder) one(part func() error) error {
-	if d.parts++; d.parts > maxParts {
-		return tooLarge("it has more than %d entries; find out what answers there", maxParts)
+	if err := d.parts.Next(); err != nil {
+		return err
 	}
 	return part()
 }

@@ -2,6 +2,7 @@ package httpapi
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -35,9 +36,9 @@ func HasCode(err error, code int) bool {
 }
 
 // NewStatusError is the error of an answer that is not 200, with the reason that
-// cluster managers put into the message of a JSON object, and proxies into text
-// or HTML.
-func NewStatusError(resp *http.Response) *StatusError {
+// cluster managers put into the message of a JSON object, or where others find it,
+// and proxies into text or HTML.
+func NewStatusError(resp *http.Response, others ...func(body []byte) string) *StatusError {
 	text := fmt.Sprintf("%d %s", resp.StatusCode, http.StatusText(resp.StatusCode))
 	fail := func(format string, args ...any) *StatusError {
 		return &StatusError{resp.StatusCode, fmt.Errorf(text+format, args...)}
@@ -54,8 +55,11 @@ func NewStatusError(resp *http.Response) *StatusError {
 	if err != nil {
 		return fail(": %w", err)
 	}
-	whose := ""
-	if message := Message(body); message != "" {
+	whose, message := "", Message(body)
+	for _, other := range others {
+		message = cmp.Or(message, other(body))
+	}
+	if message != "" {
 		body = []byte(message)
 	} else if resp.Request.URL.Scheme == "http" { // by TLS a proxy cannot answer in the place of a server
 		if via := trust.Via(resp.Request.URL.String()); via != "" {

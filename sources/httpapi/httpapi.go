@@ -34,6 +34,33 @@ func InTurn[H fmt.Stringer, A any](ctx context.Context, hosts []H, ask func(cont
 	return answer, errors.Join(failed...)
 }
 
+// Begin waits for open to make a request and its answer to begin, but not longer
+// than ctx, of which open may know nothing: client-go waits for a credential plug-in
+// as long as that takes. An answer that comes later is closed.
+func Begin(ctx context.Context, open func(context.Context) (*http.Response, error)) (*http.Response, error) {
+	type answer struct {
+		response *http.Response
+		err      error
+	}
+	answers := make(chan answer)
+	go func() {
+		response, err := open(ctx)
+		select {
+		case answers <- answer{response, err}:
+		case <-ctx.Done():
+			if err == nil {
+				response.Body.Close()
+			}
+		}
+	}()
+	select {
+	case a := <-answers:
+		return a.response, a.err
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
+}
+
 // Stay is a CheckRedirect that follows none. Credentials are added to every
 // request, also to one that a redirect has sent to another host.
 func Stay(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }

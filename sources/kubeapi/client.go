@@ -9,6 +9,8 @@ import (
 	"net/url"
 	"strings"
 
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
 	utilnet "k8s.io/apimachinery/pkg/util/net"
 	"k8s.io/client-go/rest"
 	"k8s.io/client-go/tools/clientcmd/api"
@@ -126,20 +128,23 @@ func (c *Client) Host() string { return c.base.Host }
 // URL is that of a path.
 func (c *Client) URL(path ...string) *url.URL { return c.base.JoinPath(path...) }
 
+// JSON is the form that every API server and proxy can answer in.
+const JSON = "application/json"
+
 // Open makes a request for an answer that goes on, and returns when it begins.
 func (c *Client) Open(ctx context.Context, u *url.URL) (*http.Response, error) {
-	return c.open(ctx, http.MethodGet, u, nil, "identity")
+	return c.open(ctx, http.MethodGet, u, nil, JSON, "identity")
 }
 
-func (c *Client) open(ctx context.Context, method string, u *url.URL, body []byte, encoding string) (*http.Response, error) {
+func (c *Client) open(ctx context.Context, method string, u *url.URL, body []byte, accept, encoding string) (*http.Response, error) {
 	request, err := http.NewRequestWithContext(ctx, method, u.String(), bytes.NewReader(body))
 	if err != nil {
 		return nil, err
 	}
-	request.Header.Set("Accept", "application/json")
+	request.Header.Set("Accept", accept)
 	request.Header.Set("Accept-Encoding", encoding)
 	if body != nil {
-		request.Header.Set("Content-Type", "application/json")
+		request.Header.Set("Content-Type", JSON)
 	}
 	if err := c.authorize(request); err != nil {
 		return nil, err
@@ -150,44 +155,52 @@ func (c *Client) open(ctx context.Context, method string, u *url.URL, body []byt
 
 // Do makes a request and returns the body of a whole answer of at most max bytes.
 func (c *Client) Do(ctx context.Context, method string, u *url.URL, body []byte, max int64) (text []byte, err error) {
-	err = c.Read(ctx, method, u, body, func(response *http.Response) (err error) {
+	err = c.read(ctx, method, u, body, JSON, func(response *http.Response) (err error) {
 		text, err = httpapi.ReadAll(response, max)
 		return err
 	})
-	if err != nil {
-		return nil, err // and text may still be written to
-	}
-	return text, nil
+	return text, err
 }
 
-// Read makes a request and hands over its answer if the status is 200, or 201
-// where something was to be written. It returns when ctx ends, although a
-// credential plug-in may not; what read does then is of no use any more.
-func (c *Client) Read(ctx context.Context, method string, u *url.URL, body []byte, read func(*http.Response) error) error {
-	done := make(chan error, 1)
-	go func() { done <- c.read(ctx, method, u, body, read) }()
-	select {
-	case err := <-done:
-		return err
-	case <-ctx.Done():
-		return ctx.Err()
-	}
+// Read asks for something in one of the forms that it accepts, and hands over an
+// answer whose status is 200.
+func (c *Client) Read(ctx context.Context, u *url.URL, accept string, read func(*http.Response) error) error {
+	return c.read(ctx, http.MethodGet, u, nil, accept, read)
 }
 
-func (c *Client) read(ctx context.Context, method string, u *url.URL, body []byte, read func(*http.Response) error) error {
-	response, err := c.open(ctx, method, u, body, "gzip")
+// read takes 201 for an answer, too, where something was to be written. It returns
+// when ctx ends, and not before the answer has been let go.
+func (c *Client) read(ctx context.Context, method string, u *url.URL, body []byte, accept string, read func(*http.Response) error) error {
+	response, err := httpapi.Begin(ctx, func(ctx context.Context) (*http.Response, error) {
+		return c.open(ctx, method, u, body, accept, "gzip")
+	})
 	if err != nil {
 		return err
 	}
 	defer response.Body.Close()
 	if response.StatusCode != http.StatusOK && (body == nil || response.StatusCode != http.StatusCreated) {
-		refused := httpapi.NewStatusError(response)
+		refused := httpapi.NewStatusError(response, messageOf)
 		if refused.Code == http.StatusUnauthorized {
 			refused.Err = fmt.Errorf("%w (the credentials are missing, expired or another cluster's: %s)", refused.Err, c.renew())
 		}
 		return refused
 	}
 	return read(response)
+}
+
+// Magic is what an answer in protobuf begins with; the rest is a [runtime.Unknown].
+const Magic = "k8s\x00"
+
+// messageOf is the message of a Status in protobuf: who asks for a list in that form
+// is refused in it, too.
+func messageOf(body []byte) string {
+	var object runtime.Unknown
+	var status metav1.Status
+	message, ok := bytes.CutPrefix(body, []byte(Magic))
+	if !ok || object.Unmarshal(message) != nil || status.Unmarshal(object.Raw) != nil {
+		return ""
+	}
+	return status.Message
 }
 
 // renew says where to get credentials that the API server takes.

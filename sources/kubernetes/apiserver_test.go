@@ -14,6 +14,7 @@ import (
 	"sync"
 	"testing"
 
+	apifields "k8s.io/apimachinery/pkg/fields"
 	"k8s.io/apimachinery/pkg/labels"
 
 	"nitrox/sources"
@@ -31,7 +32,9 @@ type apiserver struct {
 	pages   map[string][]manifest // lists that are being paged, by version and path
 	asked   []string              // path and query
 	served  int64                 // bytes
+	sent    map[string]int        // objects, by plural
 
+	onlyJSON  bool
 	pageSize  int // at most; 0: what is asked for
 	forbidden func(plural, namespace string) bool
 	before    func(w http.ResponseWriter, r *http.Request) (done bool)
@@ -52,7 +55,7 @@ func (m manifest) labels() labels.Set {
 }
 
 func cluster(objects ...manifest) *apiserver {
-	a := &apiserver{objects: map[string][]manifest{}, pages: map[string][]manifest{}, version: 9130}
+	a := &apiserver{onlyJSON: os.Getenv(onlyJSON) != "", objects: map[string][]manifest{}, pages: map[string][]manifest{}, sent: map[string]int{}, version: 9130}
 	a.put(objects...)
 	return a
 }
@@ -95,10 +98,35 @@ func (a *apiserver) requests() []string {
 	return asked
 }
 
+// negotiated knows in which form an answer is to be written, also one that refuses.
+type negotiated struct {
+	http.ResponseWriter
+	protobuf bool
+}
+
+func (n negotiated) Unwrap() http.ResponseWriter { return n.ResponseWriter }
+
+func (n negotiated) write(code int, kind string, object manifest) int {
+	body, err := json.Marshal(object)
+	if err != nil {
+		panic(err)
+	}
+	n.Header().Set("Content-Type", "application/json")
+	if message, ok := inProtobuf(kind, body); ok && n.protobuf {
+		n.Header().Set("Content-Type", "application/vnd.kubernetes.protobuf")
+		body = message
+	}
+	n.WriteHeader(code)
+	n.Write(body)
+	return len(body)
+}
+
 func refuse(w http.ResponseWriter, code int, reason, message string) {
-	w.Header().Set("Content-Type", "application/json")
-	w.WriteHeader(code)
-	json.NewEncoder(w).Encode(manifest{"kind": "Status", "apiVersion": "v1", "metadata": manifest{}, "status": "Failure",
+	n, ok := w.(negotiated)
+	if !ok {
+		n.ResponseWriter = w
+	}
+	n.write(code, "Status", manifest{"kind": "Status", "apiVersion": "v1", "metadata": manifest{}, "status": "Failure",
 		"reason": reason, "message": message, "code": code})
 }
 
@@ -107,10 +135,15 @@ func (a *apiserver) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	a.asked = append(a.asked, r.URL.RequestURI())
 	before := a.before
 	a.mu.Unlock()
+	w = negotiated{w, !a.onlyJSON && strings.Contains(r.Header.Get("Accept"), "protobuf")}
 	if before != nil && before(w, r) {
 		return
 	}
-	if r.Method != http.MethodGet || r.Header.Get("Accept") != "application/json" || len(r.RequestURI) > 8<<10 {
+	accept := "application/vnd.kubernetes.protobuf,application/json"
+	if r.URL.Query().Has("watch") {
+		accept = "application/json"
+	}
+	if r.Method != http.MethodGet || r.Header.Get("Accept") != accept || len(r.RequestURI) > 8<<10 {
 		refuse(w, 400, "BadRequest", "not what a source asks")
 		return
 	}
@@ -176,6 +209,11 @@ func (a *apiserver) list(w http.ResponseWriter, r *http.Request, kind, apiVersio
 		refuse(w, 400, "BadRequest", "unable to parse requirement: "+err.Error())
 		return
 	}
+	field, err := apifields.ParseSelector(parameters.Get("fieldSelector"))
+	if err != nil {
+		refuse(w, 400, "BadRequest", "unable to parse field selector: "+err.Error())
+		return
+	}
 	limit, err := strconv.Atoi(parameters.Get("limit"))
 	if err != nil || limit < 1 {
 		refuse(w, 400, "BadRequest", "a source should set a limit")
@@ -198,8 +236,8 @@ func (a *apiserver) list(w http.ResponseWriter, r *http.Request, kind, apiVersio
 		}
 	} else {
 		a.pages[key()] = slices.DeleteFunc(slices.Clone(a.objects[plural]), func(o manifest) bool {
-			name, byName := strings.CutPrefix(parameters.Get("fieldSelector"), "metadata.name=")
-			return namespace != "" && o.meta()["namespace"] != namespace || !selector.Matches(o.labels()) || byName && o.meta()["name"] != name
+			return namespace != "" && o.meta()["namespace"] != namespace || !selector.Matches(o.labels()) ||
+				!field.Matches(apifields.Set{"metadata.name": o.meta()["name"].(string)})
 		})
 	}
 	all := a.pages[key()]
@@ -209,14 +247,8 @@ func (a *apiserver) list(w http.ResponseWriter, r *http.Request, kind, apiVersio
 		metadata["continue"] = base64.RawURLEncoding.EncodeToString(fmt.Appendf(nil, "%s %d", version, end))
 		metadata["remainingItemCount"] = len(all) - end
 	}
-	body, err := json.Marshal(manifest{"kind": kind, "apiVersion": apiVersion, "metadata": metadata, "items": all[start:end]})
-	if err != nil {
-		refuse(w, 500, "InternalError", err.Error())
-		return
-	}
-	a.served += int64(len(body))
-	w.Header().Set("Content-Type", "application/json")
-	w.Write(body)
+	a.sent[plural] += end - start
+	a.served += int64(w.(negotiated).write(200, kind, manifest{"kind": kind, "apiVersion": apiVersion, "metadata": metadata, "items": all[start:end]}))
 }
 
 // expire makes the API server forget the lists that are being paged.

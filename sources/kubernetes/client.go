@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"nitrox/sources/kubeapi"
@@ -13,13 +14,22 @@ import (
 type client struct {
 	*kubeapi.Client
 	maxBody int64
+	watched atomic.Pointer[watchedNodes] // while a stream tells of nodes
+	// onlyJSON: protobuf was refused, as by a proxy that does not speak it.
+	onlyJSON atomic.Bool
 
-	mu        sync.Mutex
-	forbidden time.Time            // when the cluster-wide lists were, or took too much
-	crowded   map[string]time.Time // when a namespace, or "" for all, had many services beside those that are wanted
-	known     nodeView             // all nodes of a large cluster; not changed any more
-	read      time.Time            // when these were read
-	size      int                  // how many there were, if more than fit in a page
+	mu         sync.Mutex
+	forbidden  time.Time        // when the cluster-wide lists were, or took too much
+	totals     map[string]total // of objects, by resource and namespace
+	unlabelled time.Time        // when nodes were found not to have their names in a label
+	known      nodeView         // all nodes of a large cluster; not changed any more
+	read       time.Time        // when these were read
+}
+
+// total is how many objects there were.
+type total struct {
+	objects int
+	at      time.Time
 }
 
 func several(err error) error {

@@ -60,7 +60,7 @@ func TestUnknownIsNotEmpty(t *testing.T) {
 			`the answer is a "PodList" of "v1", not a ServiceList of v1`},
 		{"a list of another version", "/endpointslices", text(`{"kind":"EndpointSliceList","apiVersion":"discovery.k8s.io/v2","metadata":{"resourceVersion":"7"},"items":[]}`),
 			`the answer is a "EndpointSliceList" of "discovery.k8s.io/v2", not a EndpointSliceList of discovery.k8s.io/v1`},
-		{"a Status with 200", "/services", status(200, "Failure", "etcdserver: leader changed"), `an object of kind "Status" without items`},
+		{"a Status with 200", "/services", status(200, "Failure", "etcdserver: leader changed"), "Status"},
 		{"an expired token", "/endpointslices", status(401, "Unauthorized", "Unauthorized"), "401 Unauthorized: Unauthorized"},
 		{"an API group that is not there", "/endpointslices", func(w http.ResponseWriter, r *http.Request) { http.NotFound(w, r) }, "404 Not Found: 404 page not found"},
 		{"too many requests", "/services", status(429, "TooManyRequests", "Too many requests, please try again later.", "Retry-After", "1"),
@@ -257,7 +257,7 @@ func TestNamespaces(t *testing.T) {
 		aNode("n1", "192.0.2.1"), aNode("n2", "192.0.2.2"),
 	}
 	queries := []Query{{Service: "shop/account"}, {Service: "dmz/account"}}
-	wide := []string{"/apis/discovery.k8s.io/v1/endpointslices?limit=500&labelSelector=kubernetes.io/service-name+in+(account)", "/api/v1/services?limit=500", "/api/v1/nodes?limit=500"}
+	wide := []string{"/apis/discovery.k8s.io/v1/endpointslices?limit=500&labelSelector=kubernetes.io/service-name+in+(account)", "/api/v1/services?limit=100", "/api/v1/nodes?limit=20"}
 	poll := func(t *testing.T, s *Source) (a, b string) {
 		t.Helper()
 		answers, err := s.Poll(t.Context(), queries, false)
@@ -386,27 +386,48 @@ func TestLargeClusters(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			api := big(100)
 			s := inProcess(t, api, Config{})
-			poll(t, api, s, account, false, 100, 5)
-			poll(t, api, s, account, false, 100, 0)
-			poll(t, api, s, account, true, 100, 5) // a fresh answer owes nothing to the past
-			api.put(aNode("new", "192.0.99.1"), aSlice("shop/account", aPod("pnew", "10.245.0.1", "new")))
-			poll(t, api, s, account, false, 101, 1) // a node that joined is read at once
+			poll(t, api, s, account, false, 100, 1+1) // a page that would be enough of a small one, and a list by label
+			poll(t, api, s, account, false, 100, 1)
 			api.drop("nodes", func(m manifest) bool { return m.meta()["name"] == name(size-1) })
-			poll(t, api, s, account, false, 101, 1)
-			time.Sleep(keepNodes + time.Second)
-			poll(t, api, s, account, false, 100, 5)
+			poll(t, api, s, account, true, 99, 1+1) // that it is gone only its name can tell
 		})
 	})
-	t.Run("one page more is cheaper than many names", func(t *testing.T) {
+	t.Run("many do, whose labels do not tell", func(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
-			api := big(20)
+			api := big(100)
+			for _, o := range api.objects["nodes"] {
+				o.but(label(hostname, "host-of-"+o.meta()["name"].(string)))
+			}
+			s := inProcess(t, api, Config{})
+			poll(t, api, s, account, false, 100, 1+1+100)
+			poll(t, api, s, account, false, 100, 100) // which is remembered
+			time.Sleep(remember + time.Second)
+			poll(t, api, s, account, false, 100, 1+1+100)
+		})
+	})
+	t.Run("more than a page do", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			api := big(700)
+			poll(t, api, inProcess(t, api, Config{}), account, false, 700, 3) // one of 666 names, in two pages, and one of the others
+			if api.sent["nodes"] != 700 {
+				t.Errorf("%d nodes were sent, want the 700", api.sent["nodes"])
+			}
+			for _, o := range api.objects["nodes"] {
+				o.but(label(hostname, ""))
+			}
+			poll(t, api, inProcess(t, api, Config{}), account, false, 700, 1+5)
+		})
+	})
+	t.Run("most do", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			api := big(400)
 			api.drop("nodes", func(m manifest) bool { // 520 are left
 				n := m.meta()["name"].(string)
-				return n >= name(500) && n < name(size-20)
+				return n >= name(120) && n < name(size-400)
 			})
 			s := inProcess(t, api, Config{})
-			poll(t, api, s, account, false, 20, 2)
-			poll(t, api, s, account, true, 20, 20) // now it knows: 20 of 520
+			poll(t, api, s, account, false, 400, 2)
+			poll(t, api, s, account, true, 400, 1)
 		})
 	})
 	t.Run("all do", func(t *testing.T) {
@@ -416,6 +437,10 @@ func TestLargeClusters(t *testing.T) {
 			all := Query{Service: "shop/account", Nodes: AllNodes}
 			poll(t, api, s, all, false, size, 5)
 			poll(t, api, s, all, false, size, 0)
+			api.change(aSlice("shop/account", aPod("p1", "10.244.0.1", name(1)), aPod("p2", "10.244.0.2", name(2)).but(unready), aPod("p3", "10.244.0.3", "new")))
+			api.put(aNode("new", "192.0.99.1"))
+			poll(t, api, s, all, false, size+1, 2) // one that joined, and one that may have gone silent
+			api.drop("nodes", func(m manifest) bool { return m.meta()["name"] == "new" })
 			time.Sleep(keepNodes + time.Second)
 			poll(t, api, s, all, false, size, 5)
 		})
@@ -523,6 +548,35 @@ func TestOneServiceHarmsOnlyItself(t *testing.T) {
 	}
 }
 
+// TestANameThatNoNodeCanHave is of a slice that somebody wrote: it must not become a
+// part of what others ask.
+func TestANameThatNoNodeCanHave(t *testing.T) {
+	objects := shop()
+	for i, name := range []string{"n2,metadata.name!=n1", "n1),pool in (edge", "N1", "n 1", strings.Repeat("n", 254)} {
+		service := fmt.Sprintf("shop/odd-%d", i)
+		objects = append(objects, aService(service), aSlice(service, aPod("x", "10.244.1.9", name)))
+	}
+	queries := []Query{account}
+	for i := range 5 {
+		queries = append(queries, Query{Service: fmt.Sprintf("shop/odd-%d", i)})
+	}
+	s := serve(t, cluster(objects...), Config{})
+	s.client = mustConnect(t, s)
+	s.client.setTotal(nodes, "", 5000)
+	answers, err := s.Poll(t.Context(), queries, false)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := told(answers[0]); got != "192.0.2.1:31080 x1 node n1, 2 pods\n192.0.2.2:31080 x1 node n2, 1 pod" {
+		t.Errorf("got\n%s", got)
+	}
+	for _, answer := range answers[1:] {
+		if got := told(answer); !strings.Contains(got, ": gone") || !strings.Contains(got, "! ") {
+			t.Errorf("got\n%s", got)
+		}
+	}
+}
+
 // TestTooLarge: an answer without end is given up, and said to be one.
 func TestTooLarge(t *testing.T) {
 	api := cluster(shop()...)
@@ -543,4 +597,43 @@ func TestEndOfContext(t *testing.T) {
 	if answers, err := serve(t, api, Config{}).Poll(ctx, []Query{account}, true); !errors.Is(err, context.Canceled) || len(answers) > 0 {
 		t.Errorf("got %v, error %v; want the context's alone", answers, err)
 	}
+}
+
+// slow is an answer that does not come, and takes a while to notice that nobody
+// waits for it any more.
+type slow struct {
+	ctx    context.Context
+	closed bool
+}
+
+func (s *slow) Read([]byte) (int, error) {
+	<-s.ctx.Done()
+	time.Sleep(time.Second)
+	return 0, s.ctx.Err()
+}
+
+func (s *slow) Close() error {
+	s.closed = true
+	return nil
+}
+
+// TestNoRequestOutlivesItsPoll: what is still being read when a poll has ended takes
+// memory beside the next.
+func TestNoRequestOutlivesItsPoll(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := inProcess(t, cluster(shop()...), Config{})
+		var body *slow
+		s.cluster.Transport = transport(func(r *http.Request) (*http.Response, error) {
+			body = &slow{ctx: r.Context()}
+			return &http.Response{StatusCode: 200, Body: body, Request: r}, nil
+		})
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		if _, err := s.Poll(ctx, []Query{account}, true); !errors.Is(err, context.DeadlineExceeded) {
+			t.Errorf("error %v", err)
+		}
+		if !body.closed {
+			t.Error("the poll has returned, and its request goes on")
+		}
+	})
 }

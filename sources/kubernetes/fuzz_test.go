@@ -23,6 +23,11 @@ func FuzzAnswers(f *testing.F) {
 	} {
 		for _, path := range []string{"/endpointslices", "/services", "/nodes", "/pods"} {
 			f.Add(path, seed)
+			for _, kind := range []string{"EndpointSliceList", "ServiceList", "NodeList", "PodList"} {
+				if message, ok := inProtobuf(kind, []byte(seed)); ok && strings.Contains(seed, kind) {
+					f.Add(path, string(message))
+				}
+			}
 		}
 	}
 	a := cluster(append(shop(), aRunning("shop/a1", "192.0.2.1", 9000), aRunning("shop/a2", "192.0.2.1", 9001), aRunning("shop/a3", "192.0.2.2", 9000))...)

@@ -11,13 +11,17 @@
 //     each 4 KB of service names.
 //   - Where several namespaces are named and the account may not list cluster-wide,
 //     each namespace is listed by itself.
-//   - Where there are more than 500 nodes, only those that matter are read, or all
-//     are kept for a minute.
+//   - Where few services or nodes of many are wanted, only those are read: services
+//     by name, nodes by label or name, whatever is cheapest. A small page tells how
+//     many there are.
+//   - While a watch tells of nodes, a poll of some services reads none that have not
+//     changed. Else all nodes of a large cluster, if all are wanted, are kept for a
+//     minute.
 //   - Pods are listed, a request for each service, for address host_port, and for
 //     node_port where the account may not list nodes.
-//   - Services are read by name where few are wanted of many, and where a list of
-//     all is too large or too slow. So is each namespace by itself: what one tenant
-//     keeps there must not hold up the others.
+//   - Where a list of all services is too large or too slow, they are read by name.
+//     So is each namespace by itself: what one tenant keeps there must not hold up
+//     the others.
 //
 // The account needs the verb list on what is listed, and no other verb. To watch
 // it needs the verb watch, too.
@@ -117,12 +121,21 @@ func (s *Source) poll(ctx context.Context, c *client, queries []Query, fresh boo
 	}
 	targets := make([]*target, len(queries))
 	doubts := make([]error, len(queries))
+	needs := make([]wanted, len(queries))
+	want := wanted{names: map[string]bool{}}
 	for i, q := range queries {
-		targets[i], doubts[i] = v.target(q)
+		if targets[i], doubts[i] = v.target(q); doubts[i] != nil {
+			continue
+		}
+		needs[i] = targets[i].wantedNodes()
+		for name, now := range needs[i].names {
+			want.names[name] = want.names[name] || now
+		}
+		want.all = want.all || needs[i].all
 	}
 	// Nodes and pods are read after what refers to them: one that is missing
 	// is really gone.
-	known := readNodes(ctx, c, wantedNodes(targets), fresh)
+	known := c.nodesOf(ctx, queries, needs, want, fresh)
 	readPods(ctx, c, targets, known.err)
 	if err := ctx.Err(); err != nil {
 		return nil, err

@@ -1,6 +1,7 @@
 package kubernetes
 
 import (
+	"bufio"
 	"cmp"
 	"context"
 	"encoding/json"
@@ -13,6 +14,8 @@ import (
 	"strings"
 
 	"nitrox/sources/bounds"
+	"nitrox/sources/httpapi"
+	"nitrox/sources/kubeapi"
 )
 
 const (
@@ -68,14 +71,18 @@ type page[T any] struct {
 	APIVersion string
 	Metadata   pageMetadata
 	Items      []T
-	size       int64 // of the items in memory
+	bad        []misread
+	kept       int64 // the memory that the objects of this page and of those before take
 }
 
 type pageMetadata struct {
-	ResourceVersion string `json:"resourceVersion"`
-	Continue        string `json:"continue"`
-	Remaining       *int   `json:"remainingItemCount"` // a server may leave it out
+	ResourceVersion string `json:"resourceVersion" proto:"2"`
+	Continue        string `json:"continue" proto:"3"`
+	Remaining       *int   `json:"remainingItemCount" proto:"4"` // a server may leave it out
 }
+
+// is says whether it is a list of the resource.
+func (p *page[T]) is(r resource) bool { return p.Kind == r.kind && p.APIVersion == r.apiVersion }
 
 // pager reads a list page by page.
 //
@@ -99,14 +106,20 @@ type pager[T any] struct {
 // list reads a whole list, or fails. Objects that cannot be read are apart.
 func list[T any](ctx context.Context, c *client, r resource, q query) (items []T, bad []misread, err error) {
 	p := pager[T]{c: c, resource: r, query: q}
+	items, err = p.all(ctx)
+	return items, p.bad, err
+}
+
+// all reads all pages.
+func (p *pager[T]) all(ctx context.Context) (items []T, err error) {
 	for first := true; first || p.next != ""; first = false {
 		more, err := p.read(ctx)
 		if err != nil {
-			return nil, nil, err
+			return nil, err
 		}
 		items = append(items, more...)
 	}
-	return items, p.bad, nil
+	return items, nil
 }
 
 // read reads the next page. A token that has expired (410) is a failure like
@@ -128,20 +141,27 @@ func (p *pager[T]) read(ctx context.Context) ([]T, error) {
 }
 
 func (p *pager[T]) readPage(ctx context.Context) ([]T, error) {
-	var list page[T]
-	var bad []misread
-	err := p.c.Read(ctx, http.MethodGet, p.url(), nil, func(resp *http.Response) (err error) {
+	list := page[T]{kept: p.kept}
+	accept := protobuf + "," + kubeapi.JSON
+	if p.c.onlyJSON.Load() {
+		accept = kubeapi.JSON
+	}
+	err := p.c.Read(ctx, p.url(), accept, func(resp *http.Response) (err error) {
 		body := bounds.NewBody(resp, cmp.Or(p.max, p.c.maxBody))
-		list, bad, err = decode[T](body, p.kept)
+		err = list.decode(body, p.resource)
 		if err != nil && body.Err == nil && !errors.Is(err, bounds.ErrTooLarge) {
 			err = fmt.Errorf("the answer is not a list of Kubernetes objects: %w", err)
 		}
 		return cmp.Or(body.Err, err)
 	})
 	switch {
+	case accept != kubeapi.JSON &&
+		(httpapi.HasCode(err, http.StatusNotAcceptable) || httpapi.HasCode(err, http.StatusUnsupportedMediaType)):
+		p.c.onlyJSON.Store(true)
+		return p.readPage(ctx)
 	case err != nil:
 		return nil, err
-	case list.Kind != p.resource.kind || list.APIVersion != p.resource.apiVersion:
+	case !list.is(p.resource):
 		return nil, fmt.Errorf("the answer is a %q of %q, not a %s of %s", list.Kind, list.APIVersion, p.resource.kind, p.resource.apiVersion)
 	case list.Metadata.ResourceVersion == "":
 		// An object that is not from an API server, such as {} of a proxy.
@@ -152,24 +172,45 @@ func (p *pager[T]) readPage(ctx context.Context) ([]T, error) {
 		return nil, errors.New("the page names itself as the next one")
 	}
 	p.version, p.next = list.Metadata.ResourceVersion, list.Metadata.Continue
-	p.bad = append(p.bad, bad...)
-	p.kept += list.size
-	p.remaining = pageSize
-	if r := list.Metadata.Remaining; r != nil {
-		p.remaining = *r
+	p.bad = append(p.bad, list.bad...)
+	p.kept = list.kept
+	p.remaining = 0
+	if p.next != "" {
+		p.remaining = *cmp.Or(list.Metadata.Remaining, new(pageSize))
 	}
 	return list.Items, nil
 }
 
-// decode reads a page, object by object; kept is the memory that the pages before
-// take. One object that is not as the API has it does not spoil the others.
-func decode[T any](body io.Reader, kept int64) (p page[T], bad []misread, err error) {
-	d := bounds.NewDecoder(body, bounds.Object(map[string]*bounds.Shape{
+// decode reads a page, object by object. Its form is told by how it begins: a proxy
+// may leave out the Content-Type, or write another.
+func (p *page[T]) decode(body io.Reader, r resource) error {
+	text := bufio.NewReaderSize(body, 32<<10)
+	if head, err := text.Peek(len(kubeapi.Magic)); err == nil && string(head) == kubeapi.Magic { // an error comes again
+		return p.decodeProto(text, r)
+	}
+	return p.decodeJSON(text)
+}
+
+// add keeps an object that was read. One that is not as the API has it does not
+// spoil the others.
+func (p *page[T]) add(item T, bad *misread, memory *bounds.Memory) error {
+	if bad != nil {
+		p.bad = append(p.bad, *bad)
+		p.kept += bounds.Size(bad.meta)
+	} else {
+		p.Items = append(p.Items, item)
+		p.kept += bounds.Size(item)
+	}
+	return memory.Keep(p.kept)
+}
+
+func (p *page[T]) decodeJSON(text io.Reader) error {
+	d := bounds.NewDecoder(text, bounds.Object(map[string]*bounds.Shape{
 		"kind": bounds.Of[string](), "apiVersion": bounds.Of[string](),
 		"metadata": bounds.Of[pageMetadata](), "items": bounds.List(bounds.Of[T]()),
 	}))
 	whole, raw := false, json.RawMessage(nil)
-	err = d.Object(func(name string) error {
+	err := d.Object(func(name string) error {
 		switch strings.ToLower(name) {
 		case "kind":
 			return d.Decode(&p.Kind)
@@ -186,19 +227,11 @@ func decode[T any](body io.Reader, kept int64) (p page[T], bad []misread, err er
 			if err := d.Decode(&raw); err != nil {
 				return err
 			}
-			item, wrong, err := readItem[T](raw)
+			item, bad, err := readItem[T](raw, raw, json.Unmarshal)
 			if err != nil {
 				return err
 			}
-			size := bounds.Size(item)
-			if wrong != nil {
-				bad = append(bad, *wrong)
-				size = bounds.Size(wrong.meta)
-			} else {
-				p.Items = append(p.Items, item)
-			}
-			p.size += size
-			return d.Keep(kept + p.size)
+			return p.add(item, bad, &d.Memory)
 		})
 		if null := (*bounds.Mismatch)(nil); errors.As(err, &null) && null.Null {
 			return nil // is how Go writes a list without objects
@@ -207,11 +240,11 @@ func decode[T any](body io.Reader, kept int64) (p page[T], bad []misread, err er
 	})
 	switch {
 	case err != nil:
-		return p, nil, err
+		return err
 	case !whole:
-		return p, nil, fmt.Errorf("an object of kind %q without items", p.Kind)
+		return fmt.Errorf("an object of kind %q without items", p.Kind)
 	}
-	return p, bad, d.End()
+	return d.End()
 }
 
 // url is that of the next page.

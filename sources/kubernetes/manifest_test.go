@@ -109,7 +109,7 @@ var (
 
 // aNode is ready, with one address.
 func aNode(name, address string, options ...option) manifest {
-	return object("Node", name, options, manifest{"spec": manifest{}, "status": manifest{
+	return object("Node", name, append([]option{label(hostname, name)}, options...), manifest{"spec": manifest{}, "status": manifest{
 		"addresses":  []manifest{{"type": "Hostname", "address": name}, {"type": "InternalIP", "address": address}},
 		"conditions": []manifest{{"type": "MemoryPressure", "status": "False"}, {"type": "Ready", "status": "True"}},
 		"images":     []manifest{{"names": []string{"registry.example/web:1"}, "sizeBytes": 1 << 20}}}})

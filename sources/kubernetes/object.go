@@ -8,83 +8,92 @@ import (
 	"strings"
 
 	"nitrox/sources"
+	"nitrox/sources/bounds"
 )
 
 // The objects of the Kubernetes API, with the fields that are used. Their
 // meaning is that of the API reference: discovery.k8s.io/v1 EndpointSlice, v1
-// Service, Node and Pod.
+// Service, Node and Pod. The numbers are those that the fields have in Protocol
+// Buffers: generated.proto beside each package of k8s.io/api, and beside
+// k8s.io/apimachinery/pkg/apis/meta/v1.
 
 // metadata is that of any object.
 type metadata struct {
-	Name              string            `json:"name"`
-	Namespace         string            `json:"namespace"`
-	UID               string            `json:"uid"`
-	Labels            map[string]string `json:"labels"`
-	DeletionTimestamp *string           `json:"deletionTimestamp"`
+	Name              string            `json:"name" proto:"1"`
+	Namespace         string            `json:"namespace" proto:"3"`
+	UID               string            `json:"uid" proto:"5"`
+	ResourceVersion   string            `json:"resourceVersion" proto:"6"` // of what a watch tells
+	Labels            map[string]string `json:"labels" proto:"11"`
+	DeletionTimestamp *moment           `json:"deletionTimestamp" proto:"9"`
 }
+
+// moment is a time, of which only matters that there is one.
+type moment struct{}
+
+func (*moment) UnmarshalText([]byte) error { return nil }
 
 // serviceOf is the label of a slice that names its service.
 const serviceOf = "kubernetes.io/service-name"
 
 type slice struct {
-	Metadata    metadata    `json:"metadata"`
-	AddressType string      `json:"addressType"`
-	Ports       []slicePort `json:"ports"`
+	Metadata    metadata    `json:"metadata" proto:"1"`
+	AddressType string      `json:"addressType" proto:"4"`
+	Ports       []slicePort `json:"ports" proto:"3"`
 	Endpoints   []struct {
-		Addresses  []string `json:"addresses"`
+		Addresses  []string `json:"addresses" proto:"1"`
 		Conditions struct {
-			Ready       *bool `json:"ready"`
-			Serving     *bool `json:"serving"`
-			Terminating *bool `json:"terminating"`
-		} `json:"conditions"`
-		NodeName  string `json:"nodeName"`
-		Zone      string `json:"zone"`
+			Ready       *bool `json:"ready" proto:"1"`
+			Serving     *bool `json:"serving" proto:"2"`
+			Terminating *bool `json:"terminating" proto:"3"`
+		} `json:"conditions" proto:"2"`
+		NodeName  string `json:"nodeName" proto:"6"`
+		Zone      string `json:"zone" proto:"7"`
 		TargetRef struct {
-			Kind string `json:"kind"`
-			Name string `json:"name"`
-			UID  string `json:"uid"`
-		} `json:"targetRef"`
-	} `json:"endpoints"`
+			Kind string `json:"kind" proto:"1"`
+			Name string `json:"name" proto:"3"`
+			UID  string `json:"uid" proto:"4"`
+		} `json:"targetRef" proto:"4"`
+	} `json:"endpoints" proto:"2"`
 }
 
 type slicePort struct {
-	Name     string `json:"name"`
-	Protocol string `json:"protocol"`
-	Port     uint16 `json:"port"`
+	Name     string `json:"name" proto:"1"`
+	Protocol string `json:"protocol" proto:"2"`
+	Port     uint16 `json:"port" proto:"3"`
 }
 
 type service struct {
-	Metadata metadata `json:"metadata"`
+	Metadata metadata `json:"metadata" proto:"1"`
 	Spec     struct {
-		Type                  string            `json:"type"`
-		ClusterIP             string            `json:"clusterIP"`
-		ClusterIPs            []string          `json:"clusterIPs"`
-		Selector              map[string]string `json:"selector"`
-		IPFamilies            []string          `json:"ipFamilies"`
-		ExternalTrafficPolicy string            `json:"externalTrafficPolicy"`
-		TrafficDistribution   string            `json:"trafficDistribution"`
-		Ports                 []servicePort     `json:"ports"`
-	} `json:"spec"`
+		Type                  string            `json:"type" proto:"4"`
+		ClusterIP             string            `json:"clusterIP" proto:"3"`
+		ClusterIPs            []string          `json:"clusterIPs" proto:"18"`
+		Selector              map[string]string `json:"selector" proto:"2"`
+		IPFamilies            []string          `json:"ipFamilies" proto:"19"`
+		ExternalTrafficPolicy string            `json:"externalTrafficPolicy" proto:"11"`
+		TrafficDistribution   string            `json:"trafficDistribution" proto:"23"`
+		Ports                 []servicePort     `json:"ports" proto:"1"`
+	} `json:"spec" proto:"2"`
 	Status struct {
 		LoadBalancer struct {
 			Ingress []struct {
-				IP       string `json:"ip"`
-				Hostname string `json:"hostname"`
+				IP       string `json:"ip" proto:"1"`
+				Hostname string `json:"hostname" proto:"2"`
 				Ports    []struct {
-					Port     uint16 `json:"port"`
-					Protocol string `json:"protocol"`
-					Error    string `json:"error"`
-				} `json:"ports"`
-			} `json:"ingress"`
-		} `json:"loadBalancer"`
-	} `json:"status"`
+					Port     uint16 `json:"port" proto:"1"`
+					Protocol string `json:"protocol" proto:"2"`
+					Error    string `json:"error" proto:"3"`
+				} `json:"ports" proto:"4"`
+			} `json:"ingress" proto:"1"`
+		} `json:"loadBalancer" proto:"1"`
+	} `json:"status" proto:"3"`
 }
 
 type servicePort struct {
-	Name     string `json:"name"`
-	Protocol string `json:"protocol"`
-	Port     uint16 `json:"port"`
-	NodePort uint16 `json:"nodePort"`
+	Name     string `json:"name" proto:"1"`
+	Protocol string `json:"protocol" proto:"2"`
+	Port     uint16 `json:"port" proto:"3"`
+	NodePort uint16 `json:"nodePort" proto:"5"`
 }
 
 // String is how the port is chosen: by its name, or else by its number and
@@ -102,55 +111,55 @@ func (p servicePort) protocol() sources.Protocol {
 }
 
 type node struct {
-	Metadata metadata `json:"metadata"`
+	Metadata metadata `json:"metadata" proto:"1"`
 	Spec     struct {
-		ProviderID string `json:"providerID"`
+		ProviderID string `json:"providerID" proto:"3"`
 		Taints     []struct {
-			Key    string `json:"key"`
-			Value  string `json:"value"`
-			Effect string `json:"effect"`
-		} `json:"taints"`
-	} `json:"spec"`
+			Key    string `json:"key" proto:"1"`
+			Value  string `json:"value" proto:"2"`
+			Effect string `json:"effect" proto:"3"`
+		} `json:"taints" proto:"5"`
+	} `json:"spec" proto:"2"`
 	Status struct {
 		Addresses []struct {
-			Type    string `json:"type"`
-			Address string `json:"address"`
-		} `json:"addresses"`
+			Type    string `json:"type" proto:"1"`
+			Address string `json:"address" proto:"2"`
+		} `json:"addresses" proto:"5"`
 		Conditions []struct {
-			Type   string `json:"type"`
-			Status string `json:"status"`
-		} `json:"conditions"`
+			Type   string `json:"type" proto:"1"`
+			Status string `json:"status" proto:"2"`
+		} `json:"conditions" proto:"4"`
 		NodeInfo struct {
-			KubeletVersion string `json:"kubeletVersion"`
-		} `json:"nodeInfo"`
-	} `json:"status"`
+			KubeletVersion string `json:"kubeletVersion" proto:"7"`
+		} `json:"nodeInfo" proto:"7"`
+	} `json:"status" proto:"3"`
 }
 
 type pod struct {
-	Metadata metadata `json:"metadata"`
+	Metadata metadata `json:"metadata" proto:"1"`
 	Spec     struct {
-		Containers     []container       `json:"containers"`
-		InitContainers []container       `json:"initContainers"`
-		NodeSelector   map[string]string `json:"nodeSelector"`
-		HostNetwork    bool              `json:"hostNetwork"`
-	} `json:"spec"`
+		Containers     []container       `json:"containers" proto:"2"`
+		InitContainers []container       `json:"initContainers" proto:"20"`
+		NodeSelector   map[string]string `json:"nodeSelector" proto:"7"`
+		HostNetwork    bool              `json:"hostNetwork" proto:"11"`
+	} `json:"spec" proto:"2"`
 	Status struct {
-		HostIP  string `json:"hostIP"`
+		HostIP  string `json:"hostIP" proto:"5"`
 		HostIPs []struct {
-			IP string `json:"ip"`
-		} `json:"hostIPs"`
-	} `json:"status"`
+			IP string `json:"ip" proto:"1"`
+		} `json:"hostIPs" proto:"16"`
+	} `json:"status" proto:"3"`
 }
 
 type container struct {
-	Ports []containerPort `json:"ports"`
+	Ports []containerPort `json:"ports" proto:"6"`
 }
 
 type containerPort struct {
-	Protocol      string `json:"protocol"`
-	ContainerPort uint16 `json:"containerPort"`
-	HostPort      uint16 `json:"hostPort"`
-	HostIP        string `json:"hostIP"`
+	Protocol      string `json:"protocol" proto:"4"`
+	ContainerPort uint16 `json:"containerPort" proto:"3"`
+	HostPort      uint16 `json:"hostPort" proto:"2"`
+	HostIP        string `json:"hostIP" proto:"5"`
 }
 
 // virtual says how it is known that the pod's node is no machine, where nodes must
@@ -302,16 +311,16 @@ type misread struct {
 	err  error
 }
 
-// readItem reads an object of a list.
-func readItem[T any](raw []byte) (item T, bad *misread, err error) {
-	wrong := json.Unmarshal(raw, &item)
-	if wrong == nil {
-		return item, nil, nil
+// readItem reads an object of a list, of which head has at least the metadata.
+func readItem[T any](raw, head []byte, unmarshal func([]byte, any) error) (item T, bad *misread, err error) {
+	wrong := unmarshal(raw, &item)
+	if wrong == nil || errors.Is(wrong, bounds.ErrTooLarge) {
+		return item, nil, wrong
 	}
 	var o struct {
-		Metadata metadata `json:"metadata"`
+		Metadata metadata `json:"metadata" proto:"1"`
 	}
-	if err := json.Unmarshal(raw, &o); err != nil || o.Metadata.Name == "" {
+	if err := unmarshal(head, &o); err != nil || o.Metadata.Name == "" {
 		return item, nil, wrong // whose it is cannot be told
 	}
 	var mismatch *json.UnmarshalTypeError

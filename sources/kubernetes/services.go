@@ -24,8 +24,12 @@ const (
 	// parallel is how many namespaces, or services, are read at a time.
 	parallel = 8
 	// remember is for how long namespaces are listed one by one because the
-	// cluster-wide lists were forbidden.
+	// cluster-wide lists were forbidden, and how many objects there are is known.
 	remember = 10 * time.Minute
+	// tooMany is the number of objects of a list that is too large or too slow.
+	tooMany = 1 << 30
+	// enoughServices are about 100 KB.
+	enoughServices = 100
 )
 
 // view is what a poll has read of services. It is complete but for what it says
@@ -146,7 +150,7 @@ func (v *view) read(ctx context.Context, c *client, namespace string, names map[
 	if namespace == "" {
 		n = everywhere(names)
 	}
-	for _, selector := range selectors(n.sliced()) {
+	for _, selector := range selectors(serviceOf, n.sliced()) {
 		items, bad, err := list[slice](ctx, c, endpointSlices, query{namespace: namespace, labelSelector: selector})
 		if err != nil {
 			return err
@@ -171,11 +175,12 @@ func (v *view) read(ctx context.Context, c *client, namespace string, names map[
 }
 
 // readThese reads the wanted services of a namespace or, if that is "", of all:
-// from a list or, where they are few of many or the list is too much, by their
-// names.
+// from a list or, where that is cheaper or the list is too much, by their names.
 func (v *view) readThese(ctx context.Context, c *client, namespace string, wanted []key) error {
-	if len(wanted) == 1 || c.isCrowded(namespace) {
-		return v.readNamed(ctx, c, wanted)
+	p := pager[service]{c: c, resource: services, query: query{namespace: namespace}}
+	of, known := c.total(services, namespace)
+	if !known {
+		p.limit = firstPage(len(wanted), enoughServices)
 	}
 	part := ctx
 	if namespace != "" { // of all namespaces what remains is the caller's to share
@@ -183,17 +188,23 @@ func (v *view) readThese(ctx context.Context, c *client, namespace string, wante
 		defer cancel()
 		part = half
 	}
-	p := pager[service]{c: c, resource: services, query: query{namespace: namespace}}
 	for first := true; first || p.next != ""; first = false {
+		if len(wanted) == 1 || known && cheapest(len(wanted), of, 0) == byName {
+			return v.readNamed(ctx, c, wanted)
+		}
 		items, err := p.read(part)
 		switch {
-		case namespace != "" && tooMuch(ctx, part, err), err == nil && p.number == 1 && p.next != "" && oneByOne(len(wanted), p.remaining):
-			c.setCrowded(namespace)
+		case namespace != "" && tooMuch(ctx, part, err):
+			c.setTotal(services, namespace, tooMany)
 			return v.readNamed(ctx, c, wanted)
 		case err != nil:
 			return err
 		}
 		v.add(items, nil)
+		p.limit, of, known = 0, p.remaining, true
+		if first {
+			c.setTotal(services, namespace, len(items)+of)
+		}
 	}
 	v.add(nil, p.bad)
 	return nil
@@ -204,24 +215,30 @@ func (v *view) readThese(ctx context.Context, c *client, namespace string, wante
 func (v *view) readNamed(ctx context.Context, c *client, wanted []key) error {
 	var mu sync.Mutex
 	errs := make([]error, len(wanted))
+	missing := map[string]bool{}
 	inParallel(len(wanted), func(i int) {
 		one := query{namespace: wanted[i].namespace, fieldSelector: "metadata.name=" + wanted[i].name}
 		items, bad, err := list[service](ctx, c, services, one)
-		if err == nil && len(items)+len(bad) == 0 {
-			items = near(ctx, c, wanted[i].namespace)
-		}
 		mu.Lock()
 		defer mu.Unlock()
 		errs[i] = err
 		v.add(items, bad)
+		if err == nil && len(items)+len(bad) == 0 {
+			missing[wanted[i].namespace] = true
+		}
 	})
+	for namespace := range missing {
+		v.add(near(ctx, c, namespace), nil)
+	}
 	return errors.Join(errs...)
 }
 
 // near are services of a namespace in which one is missing, for a suggestion: a
 // page of them, if that is to be had at little cost.
 func near(ctx context.Context, c *client, namespace string) []service {
-	p := pager[service]{c: c, resource: services, query: query{namespace: namespace}, max: 4 << 20}
+	ctx, cancel := share(ctx, 0.2)
+	defer cancel()
+	p := pager[service]{c: c, resource: services, query: query{namespace: namespace}, limit: enoughServices, max: 4 << 20}
 	items, err := p.read(ctx)
 	if err != nil {
 		return nil // then there is no suggestion
@@ -251,8 +268,9 @@ func (v *view) virtual() map[netip.Addr]string {
 	return all
 }
 
-// selectors choose the slices of services, each in a URL of reasonable length.
-func selectors(names []string) []string {
+// selectors choose objects by the names in a label, each in a URL of reasonable
+// length.
+func selectors(label string, names []string) []string {
 	var all []string
 	for len(names) > 0 {
 		n, size := 0, 0
@@ -260,7 +278,7 @@ func selectors(names []string) []string {
 			size += len(names[n]) + 1
 			n++
 		}
-		all = append(all, serviceOf+" in ("+strings.Join(names[:n], ",")+")")
+		all = append(all, label+" in ("+strings.Join(names[:n], ",")+")")
 		names = names[n:]
 	}
 	return all
@@ -291,20 +309,22 @@ func (v *view) names() []string {
 	return names
 }
 
-// isCrowded says whether services are to be read by name at once.
-func (c *client) isCrowded(namespace string) bool {
+// total is how many objects there were in a namespace, or with "" in all, when they
+// were listed last, if that is not long ago.
+func (c *client) total(r resource, namespace string) (n int, known bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return time.Since(c.crowded[namespace]) < remember
+	t, known := c.totals[r.plural+" "+namespace]
+	return t.objects, known && time.Since(t.at) < remember
 }
 
-func (c *client) setCrowded(namespace string) {
+func (c *client) setTotal(r resource, namespace string, objects int) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.crowded == nil {
-		c.crowded = map[string]time.Time{}
+	if c.totals == nil {
+		c.totals = map[string]total{}
 	}
-	c.crowded[namespace] = time.Now()
+	c.totals[r.plural+" "+namespace] = total{objects, time.Now()}
 }
 
 // clusterWide says whether to try the lists of all namespaces.

@@ -287,21 +287,16 @@ func (t *target) wantsNode(e endpoint) bool {
 	return e.node != "" && (t.query.address() != PodIP || !t.serves(e) && !e.terminating)
 }
 
-// wantedNodes are the nodes that targets need.
-func wantedNodes(targets []*target) wanted {
+// wantedNodes are the nodes that the target needs.
+func (t *target) wantedNodes() wanted {
 	w := wanted{names: map[string]bool{}}
-	for _, t := range targets {
-		if t == nil {
-			continue
+	for _, e := range t.endpoints {
+		if t.wantsNode(e) {
+			w.names[e.node] = w.names[e.node] || !t.serves(e) && !e.terminating
 		}
-		for _, e := range t.endpoints {
-			if t.wantsNode(e) {
-				w.names[e.node] = true
-			}
-		}
-		// Whether an entry wants no node at all only all nodes can tell.
-		w.all = w.all || (t.query.address() == NodePort && t.allNodes() || t.query.restricted()) && len(t.endpoints) > 0
 	}
+	// Whether an entry wants no node at all only all nodes can tell.
+	w.all = (t.query.address() == NodePort && t.allNodes() || t.query.restricted()) && len(t.endpoints) > 0
 	return w
 }
 

@@ -1,6 +1,7 @@
 package kubernetes
 
 import (
+	"bytes"
 	"cmp"
 	"context"
 	"encoding/json"
@@ -8,6 +9,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"slices"
 	"strconv"
 	"sync/atomic"
 	"time"
@@ -15,6 +17,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"nitrox/sources"
+	"nitrox/sources/bounds"
 	"nitrox/sources/httpapi"
 	"nitrox/sources/stream"
 )
@@ -35,14 +38,15 @@ var errAgain = errors.New("the watch starts again")
 // queries ask for and, where they are bound, nodes, unless these must not be
 // listed. It needs the verb watch beside list. It ends in order when an API
 // server ends one of the streams, and after half an hour.
+//
+// An event of a slice that was another service's before is told of its new service
+// only: no controller makes such a change.
 func (s *Source) Watch(ctx context.Context, queries []Query, changed func(which []int)) error {
 	c, err := s.connect()
 	if err != nil {
 		return err
 	}
-	err = stream.Hints(changed, func(hint func(which []int)) error {
-		return watch(ctx, c, queries, func() { hint(nil) })
-	})
+	err = stream.Hints(changed, func(hint func(which []int)) error { return s.watch(ctx, c, queries, hint) })
 	switch {
 	case ctx.Err() != nil:
 		return ctx.Err()
@@ -53,10 +57,27 @@ func (s *Source) Watch(ctx context.Context, queries []Query, changed func(which 
 }
 
 // watch follows all streams until one of them ends.
-func watch(ctx context.Context, c *client, queries []Query, hint func()) error {
+func (s *Source) watch(ctx context.Context, c *client, queries []Query, give func(which []int)) error {
 	watches, err := watchesOf(ctx, c, queries)
 	if err != nil {
 		return err
+	}
+	var known *watchedNodes
+	if slices.ContainsFunc(queries, func(q Query) bool { return q.address() == NodePort || q.address() == HostPort || q.restricted() }) {
+		known, err = s.watchNodes(ctx, c, queries)
+		switch {
+		case httpapi.Forbidden(err): // polls do without them, too
+		case err != nil:
+			return err
+		default:
+			watches = append(watches, &watched{resource: nodes, version: known.from, told: known.told, nodes: known})
+		}
+	}
+	hint := func(which []int) {
+		if known != nil && (which == nil || len(which) > 0) {
+			known.hint()
+		}
+		give(which)
 	}
 	all, ctx := errgroup.WithContext(ctx)
 	var missing atomic.Int64
@@ -64,51 +85,69 @@ func watch(ctx context.Context, c *client, queries []Query, hint func()) error {
 	for _, w := range watches {
 		all.Go(func() error {
 			err := w.follow(ctx, c, func() {
-				if missing.Add(-1) == 0 {
-					hint() // from here on none is missed
+				if w.nodes != nil {
+					c.watched.Store(w.nodes)
 				}
-			}, func() {
+				if missing.Add(-1) == 0 {
+					hint(nil) // from here on none is missed
+				}
+			}, func(which []int) {
 				if missing.Load() <= 0 { // else the hint above is still to come
-					hint()
+					hint(which)
 				}
 			})
+			c.watched.CompareAndSwap(w.nodes, nil)
 			return cmp.Or(err, errAgain)
 		})
 	}
 	return all.Wait()
 }
 
+// What events are called.
+const (
+	added    = "ADDED"
+	modified = "MODIFIED"
+	deleted  = "DELETED"
+	bookmark = "BOOKMARK" // says only how far the watch has come
+)
+
+// none are the queries that an event concerns if it concerns none; nil is any.
+var none = []int{}
+
 // watched is one stream: changes of a resource.
 type watched struct {
 	resource resource
 	query    query
 	version  string // after which changes are told
-	// matters says whether endpoints may be others after an object is as it is
-	// given, or gone. It is called by one goroutine.
-	matters func(kind string, object json.RawMessage) bool
+	// told takes an event, and says which queries may have other answers since. The
+	// error ends the stream. It is called by one goroutine.
+	told  func(kind string, object json.RawMessage) (which []int, err error)
+	nodes *watchedNodes // if it is of these
 }
 
 // watchesOf finds out what to watch, where, and from which version on.
 func watchesOf(ctx context.Context, c *client, queries []Query) ([]*watched, error) {
-	names, wanted, withNodes := namesOf(queries), map[key]bool{}, false
-	for _, q := range queries {
-		wanted[q.key()] = true
-		withNodes = withNodes || q.address() == NodePort || q.address() == HostPort
+	names, indexes := namesOf(queries), map[key][]int{}
+	for i, q := range queries {
+		indexes[q.key()] = append(indexes[q.key()], i)
 	}
-	own := func(keyOf func(metadata) key) func(string, json.RawMessage) bool {
-		return func(_ string, object json.RawMessage) bool {
-			var o struct {
+	own := func(keyOf func(metadata) key) func(string, json.RawMessage) ([]int, error) {
+		return func(kind string, object json.RawMessage) ([]int, error) {
+			o, err := objectOf[struct {
 				Metadata metadata `json:"metadata"`
+			}](object)
+			if kind != bookmark && (err != nil || o.Metadata.Name == "") {
+				return nil, nil
 			}
-			return json.Unmarshal(object, &o) != nil || wanted[keyOf(o.Metadata)]
+			return append(none, indexes[keyOf(o.Metadata)]...), nil
 		}
 	}
 	in := func(namespace string, names named) []*watched {
 		list := []*watched{{resource: services, query: query{namespace: namespace},
-			matters: own(func(m metadata) key { return key{m.Namespace, m.Name} })}}
-		for _, selector := range selectors(names.sliced()) {
+			told: own(func(m metadata) key { return key{m.Namespace, m.Name} })}}
+		for _, selector := range selectors(serviceOf, names.sliced()) {
 			list = append(list, &watched{resource: endpointSlices, query: query{namespace: namespace, labelSelector: selector},
-				matters: own(func(m metadata) key { return key{m.Namespace, m.Labels[serviceOf]} })})
+				told: own(func(m metadata) key { return key{m.Namespace, m.Labels[serviceOf]} })})
 		}
 		return list
 	}
@@ -133,16 +172,6 @@ func watchesOf(ctx context.Context, c *client, queries []Query) ([]*watched, err
 			return nil, err
 		}
 	}
-	if withNodes {
-		w, err := watchNodes(ctx, c)
-		switch {
-		case httpapi.Forbidden(err): // polls do without them, too
-		case err != nil:
-			return nil, err
-		default:
-			watches = append(watches, w)
-		}
-	}
 	return watches, nil
 }
 
@@ -151,7 +180,7 @@ func watchesOf(ctx context.Context, c *client, queries []Query) ([]*watched, err
 func begin(ctx context.Context, c *client, watches []*watched) error {
 	errs := make([]error, len(watches))
 	inParallel(len(watches), func(i int) {
-		p := pager[json.RawMessage]{c: c, resource: watches[i].resource, query: watches[i].query, limit: 1}
+		p := pager[struct{}]{c: c, resource: watches[i].resource, query: watches[i].query, limit: 1}
 		_, errs[i] = p.read(ctx)
 		watches[i].version = p.version
 	})
@@ -159,14 +188,24 @@ func begin(ctx context.Context, c *client, watches []*watched) error {
 }
 
 // watchEvent is one event of a watch (API concepts, Efficient detection of
-// changes).
+// changes). Whoever answers 200 to a watch that failed sends a Status.
 type watchEvent struct {
-	Type   string          `json:"type"`
-	Object json.RawMessage `json:"object"`
+	Type    string          `json:"type"`
+	Object  json.RawMessage `json:"object"`
+	Kind    string          `json:"kind"`
+	Code    int             `json:"code"`
+	Message string          `json:"message"`
+}
+
+// objectOf decodes the object of an event, with no more of it in memory than is
+// wanted.
+func objectOf[T any](object json.RawMessage) (o T, err error) {
+	err = bounds.NewDecoder(bytes.NewReader(object), bounds.Of[T]()).Decode(&o)
+	return o, err
 }
 
 // follow follows a stream until it ends, which is in order: nil.
-func (w *watched) follow(ctx context.Context, c *client, connected, hint func()) error {
+func (w *watched) follow(ctx context.Context, c *client, connected func(), hint func(which []int)) error {
 	expected := stream.Expected{Types: []string{"application/json"}, Life: recycle}
 	err := stream.Read(ctx, expected, func(ctx context.Context) (*http.Response, error) {
 		return c.Open(ctx, c.url(w.resource, w.query, [2]string{"watch", "1"}, [2]string{"allowWatchBookmarks", "true"},
@@ -174,17 +213,20 @@ func (w *watched) follow(ctx context.Context, c *client, connected, hint func())
 	}, func(body io.Reader) error {
 		connected()
 		return stream.Values(body, maxEvent, func(e watchEvent) error {
-			switch e.Type {
-			case "ERROR":
+			switch {
+			case e.Type == "ERROR":
 				return statusIn(e.Object)
-			case "BOOKMARK": // says only how far the watch has come
-			case "ADDED", "MODIFIED", "DELETED":
-				if w.matters(e.Type, e.Object) {
-					hint()
-				}
-			default:
-				hint()
+			case e.Type == "" && e.Kind == "Status":
+				return statusOf(e.Code, e.Message)
+			case slices.Contains([]string{added, modified, deleted, bookmark}, e.Type):
+				which, err := w.told(e.Type, e.Object)
+				hint(which)
+				return err
 			}
+			if w.nodes != nil {
+				w.nodes.unsure()
+			}
+			hint(nil)
 			return nil
 		})
 	})
@@ -207,6 +249,9 @@ func statusIn(object json.RawMessage) error {
 	if err := json.Unmarshal(object, &status); err != nil || status.Message == "" {
 		return fmt.Errorf("the server ended it with an error: %s", sources.Excerpt(object))
 	}
-	return &httpapi.StatusError{Code: status.Code, Err: fmt.Errorf("the server ended it: %d %s: %s",
-		status.Code, http.StatusText(status.Code), sources.Excerpt(status.Message))}
+	return statusOf(status.Code, status.Message)
+}
+
+func statusOf(code int, message string) error {
+	return &httpapi.StatusError{Code: code, Err: fmt.Errorf("the server ended it: %d %s: %s", code, http.StatusText(code), sources.Excerpt(message))}
 }

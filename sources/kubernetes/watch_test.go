@@ -59,7 +59,7 @@ func TestWatch(t *testing.T) {
 			case "services":
 				return happened("DELETED", aService("shop/account").but(note))
 			}
-			return happened("ADDED", aNode("n9", "192.0.2.9", label("event", strconv.Itoa(int(events.Add(1))))).but(note))
+			return happened("ADDED", aNode("n9", "192.0.2.9", label(zoneLabel, strconv.Itoa(int(events.Add(1))))).but(note))
 		},
 		Quiet: func(r *http.Request) []string {
 			others := []manifest{aSlice("shop/cart"), aSlice("other/account")}
@@ -84,34 +84,40 @@ func TestWatch(t *testing.T) {
 
 // watches runs a watch until it ends or stop is called, and counts its hints.
 type watches struct {
-	hints chan struct{}
+	hints chan []int
 	ended chan error
 	stop  context.CancelFunc
 }
 
 func watching(t *testing.T, s sources.Opened, services ...string) *watches {
 	t.Helper()
-	w := &watches{hints: make(chan struct{}, 100), ended: make(chan error, 1)}
-	ctx, cancel := context.WithCancel(t.Context())
-	w.stop = cancel
-	t.Cleanup(cancel)
 	var queries []any
 	for _, name := range services {
 		queries = append(queries, Query{Service: name})
 	}
-	go func() { w.ended <- s.Watch(ctx, queries, func([]int) { w.hints <- struct{}{} }) }()
+	return watchingFor(t, s, queries...)
+}
+
+func watchingFor(t *testing.T, s sources.Opened, queries ...any) *watches {
+	t.Helper()
+	w := &watches{hints: make(chan []int, 100), ended: make(chan error, 1)}
+	ctx, cancel := context.WithCancel(t.Context())
+	w.stop = cancel
+	t.Cleanup(cancel)
+	go func() { w.ended <- s.Watch(ctx, queries, func(which []int) { w.hints <- which }) }()
 	return w
 }
 
-func (w *watches) hinted(t *testing.T, what string) {
+func (w *watches) hinted(t *testing.T, what string) (which []int) {
 	t.Helper()
 	select {
-	case <-w.hints:
+	case which = <-w.hints:
 	case err := <-w.ended:
 		t.Fatalf("%s: the watch has ended: %v", what, err)
 	case <-time.After(time.Minute):
 		t.Fatalf("%s: no hint", what)
 	}
+	return which
 }
 
 func (w *watches) error(t *testing.T) error {
@@ -137,7 +143,7 @@ func serving(t *testing.T, a *apiserver) string {
 func TestANodeWakesUsOnlyWhenItMatters(t *testing.T) {
 	a := cluster(shop()...)
 	s := opened(t, serving(t, a))
-	w := watching(t, s, "shop/account")
+	w := watchingFor(t, s, Query{Service: "shop/account", NodeSelector: "pool!=edge"})
 	w.hinted(t, "connected")
 	for _, c := range []struct {
 		what string
@@ -153,6 +159,7 @@ func TestANodeWakesUsOnlyWhenItMatters(t *testing.T) {
 		a.change(aNode("n1", "192.0.2.1", c.node))
 		w.hinted(t, c.what)
 		a.change(aNode("n1", "192.0.2.1", c.node, with("status.images", []string{"another"})))
+		a.change(aNode("n1", "192.0.2.1", label("team", c.what), taint("node.kubernetes.io/memory-pressure", "NoSchedule"), with("spec.unschedulable", true), c.node))
 	}
 	a.drop("nodes", func(o manifest) bool { return o.meta()["name"] == "n1" })
 	w.hinted(t, "a node that is gone")

@@ -2,46 +2,231 @@ package kubernetes
 
 import (
 	"context"
-	"crypto/sha256"
 	"encoding/json"
+	"fmt"
+	"slices"
+	"strconv"
+	"sync"
+	"time"
+
+	"nitrox/sources/bounds"
 )
 
-// watchNodes watches for changes of nodes that matter. All else of a node,
-// which changes every few minutes at the least, must not wake us: so how each
-// node is must be known from the beginning.
-func watchNodes(ctx context.Context, c *client) (*watched, error) {
-	known := map[string][sha256.Size]byte{}
-	p := pager[node]{c: c, resource: nodes}
-	for first := true; first || p.next != ""; first = false {
-		items, err := p.read(ctx)
+// silence is after how long without a word a stream is no proof any more. API
+// servers send a bookmark about every minute.
+const silence = 2 * time.Minute
+
+// watchedNodes are all nodes as a list had them, and a stream that tells what has
+// changed since. While that lives and leaves nothing out, this is how they are, and
+// polls about some of the services need not read them.
+type watchedNodes struct {
+	queries  map[string][]int // the indexes of those watched for, by what they are
+	services int              // how many services these are of
+	labels   map[string]bool  // by which these choose nodes
+	from     string           // the version of the list
+
+	mu       sync.Mutex
+	nodes    map[string]node
+	versions map[string]uint64 // since when they are so, or that of the list
+	missed   map[string]bool   // of these a list has shown what the stream had not told
+	version  uint64            // how far the stream has come
+	heard    time.Time         // when it gave the last sign of life
+	broken   bool              // it has told what makes no sense, or may have left something out
+	needs    map[string]wanted // what the last answers depended on, by query
+	hinted   bool              // since the last poll
+	read     time.Time         // when nodes were last read without regard to this
+	memory   bounds.Memory
+	size     int64
+}
+
+func (q Query) identity() string { return fmt.Sprintf("%v", q) }
+
+// servicesOf is how many services are asked for.
+func servicesOf(queries []Query) int {
+	all := map[string]bool{}
+	for _, q := range queries {
+		all[q.Service] = true
+	}
+	return len(all)
+}
+
+// watchNodes lists the nodes.
+func (s *Source) watchNodes(ctx context.Context, c *client, queries []Query) (*watchedNodes, error) {
+	w := &watchedNodes{queries: map[string][]int{}, services: servicesOf(queries), labels: map[string]bool{}, nodes: map[string]node{},
+		versions: map[string]uint64{}, missed: map[string]bool{}, heard: time.Now(), needs: map[string]wanted{}, read: time.Now()}
+	for i, q := range queries {
+		w.queries[q.identity()] = append(w.queries[q.identity()], i)
+		p, err := s.policy(q)
 		if err != nil {
 			return nil, err
 		}
-		for _, n := range items {
-			known[n.Metadata.Name] = n.essence()
+		requirements, _ := p.selector.Requirements() // false only of a selector that chooses nothing
+		for _, r := range requirements {
+			w.labels[r.Key()] = true
 		}
 	}
-	return &watched{resource: nodes, version: p.version, matters: func(kind string, object json.RawMessage) bool {
-		var n node
-		if json.Unmarshal(object, &n) != nil {
-			return true
+	p := pager[node]{c: c, resource: nodes}
+	items, err := p.all(ctx)
+	if err != nil {
+		return nil, err
+	}
+	w.from = p.version
+	w.version, err = strconv.ParseUint(p.version, 10, 64)
+	w.broken = err != nil
+	for _, n := range items {
+		if err := w.set(n, w.version); err != nil {
+			return nil, err
 		}
-		before, ok := known[n.Metadata.Name]
-		if kind == "DELETED" {
-			delete(known, n.Metadata.Name)
-			return true
-		}
-		now := n.essence()
-		known[n.Metadata.Name] = now
-		return !ok || now != before
-	}}, nil
+	}
+	for _, b := range p.bad {
+		w.missed[b.meta.Name] = true
+	}
+	return w, nil
 }
 
-// essence stands for what endpoints depend on of a node.
-func (n node) essence() [sha256.Size]byte {
-	text, err := json.Marshal([]any{n.Metadata.Labels, n.Metadata.DeletionTimestamp != nil, n.Spec, n.Status.Addresses, n.ready()})
-	if err != nil {
-		panic(err) // plain values can be marshalled
+// set is called with the lock held, but at the beginning.
+func (w *watchedNodes) set(n node, version uint64) error {
+	name := n.Metadata.Name
+	w.size += bounds.Size(n) - bounds.Size(w.nodes[name])
+	w.nodes[name], w.versions[name] = n, version
+	return w.memory.Keep(w.size)
+}
+
+// forget is called with the lock held.
+func (w *watchedNodes) forget(name string) {
+	w.size -= bounds.Size(w.nodes[name])
+	delete(w.nodes, name)
+	delete(w.versions, name)
+}
+
+// told takes an event, and says whose answers may be others.
+func (w *watchedNodes) told(kind string, object json.RawMessage) ([]int, error) {
+	o, err := objectOf[struct {
+		Kind string `json:"kind"`
+		node
+	}](object)
+	name, n := o.Metadata.Name, o.node
+	version, odd := strconv.ParseUint(n.Metadata.ResourceVersion, 10, 64)
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.heard = time.Now()
+	// Of one kind of objects versions are in order, and each change has its own.
+	w.broken = w.broken || err != nil || odd != nil || version < w.version ||
+		kind != bookmark && (o.Kind != "Node" || version == w.version)
+	w.version = max(w.version, version)
+	switch {
+	case kind == bookmark:
+		return none, nil
+	case err != nil || name == "":
+		return nil, nil
 	}
-	return sha256.Sum256(text)
+	before, ok := w.nodes[name]
+	changed := !ok || w.missed[name]
+	delete(w.missed, name)
+	if kind == deleted {
+		w.forget(name)
+		return w.concerned(name), nil
+	}
+	if err := w.set(n, version); err != nil {
+		return nil, err
+	}
+	if !changed && n.same(before, w.labels) {
+		return none, nil
+	}
+	return w.concerned(name), nil
+}
+
+// concerned are the queries whose answers depend on a node, as far as is known. It
+// is called with the lock held.
+func (w *watchedNodes) concerned(name string) []int {
+	which := []int{}
+	for query, indexes := range w.queries {
+		needs, known := w.needs[query]
+		if _, needed := needs.names[name]; needed || needs.all || !known {
+			which = append(which, indexes...)
+		}
+	}
+	slices.Sort(which)
+	return which
+}
+
+// unsure says that the stream has left something out, as far as can be told.
+func (w *watchedNodes) unsure() {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.broken = true
+}
+
+// take notes what queries need, and gives of the nodes that they want together those
+// that need not be read. That is none if the poll is of all services: then it is
+// the interval's, which owes nothing to what was told, so that an event that is lost
+// costs no more than one interval. Only if it follows a hint, all may be concerned
+// by that.
+func (w *watchedNodes) take(queries []Query, needs []wanted, want wanted, fresh bool) (view nodeView, some bool) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for i, q := range queries {
+		w.needs[q.identity()] = needs[i]
+	}
+	event := servicesOf(queries) < w.services || w.hinted && time.Since(w.read) < keepNodes
+	w.hinted = false
+	if fresh || !event || w.broken || time.Since(w.heard) > silence {
+		return nodeView{}, false
+	}
+	return nodeView{nodes: w.nodes, whole: len(w.missed) == 0}.only(want), true
+}
+
+// correct compares with nodes that were read. Of one that is another, without a
+// word from the stream yet, nothing is known here until there is.
+func (w *watchedNodes) correct(v nodeView) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.read = time.Now()
+	for name, before := range w.nodes {
+		now, ok := v.nodes[name]
+		if w.versions[name] < v.version && (ok && !now.same(before, w.labels) || !ok && v.whole) {
+			w.forget(name)
+			w.missed[name] = true
+		}
+	}
+}
+
+// hint notes that a poll is to come because of an event.
+func (w *watchedNodes) hint() {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.hinted = true
+}
+
+// nodesOf reads the nodes that queries want together, if it must; needs are those
+// of each.
+func (c *client) nodesOf(ctx context.Context, queries []Query, needs []wanted, want wanted, fresh bool) nodeView {
+	w := c.watched.Load()
+	if w == nil {
+		kept := c.nodesKept(fresh)
+		v := readNodes(ctx, c, want, kept)
+		if v.whole && !kept.whole && len(v.nodes) > pageSize {
+			c.keepNodes(v)
+		}
+		return v
+	}
+	view, told := w.take(queries, needs, want, fresh)
+	v := readNodes(ctx, c, want, view)
+	if !told && v.err == nil {
+		w.correct(v)
+	}
+	return v
+}
+
+// same says whether all that is used of a node is as before; labels are those that
+// entries choose by.
+func (n node) same(before node, labels map[string]bool) bool {
+	for label := range labels {
+		was, had := before.Metadata.Labels[label]
+		if is, has := n.Metadata.Labels[label]; is != was || has != had {
+			return false
+		}
+	}
+	return n.ready() == before.ready() && n.zone() == before.zone() && n.virtual() == before.virtual() && n.excluding() == before.excluding() &&
+		n.leaving() == before.leaving() && n.down() == before.down() && slices.Equal(n.Status.Addresses, before.Status.Addresses)
 }

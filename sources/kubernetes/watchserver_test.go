@@ -3,6 +3,7 @@ package kubernetes
 import (
 	"encoding/json"
 	"fmt"
+	"maps"
 	"net/http"
 	"slices"
 	"strconv"
@@ -19,6 +20,9 @@ type change struct {
 
 // record is called with the lock held.
 func (a *apiserver) record(kind string, o manifest) {
+	o = maps.Clone(o)
+	o["metadata"] = maps.Clone(o.meta())
+	o.meta()["resourceVersion"] = strconv.Itoa(a.version)
 	a.history = append(a.history, change{a.version, kind, o})
 	if a.news != nil {
 		close(a.news)

@@ -3,6 +3,7 @@ package redact
 import (
 	"encoding/base64"
 	"encoding/hex"
+	"iter"
 	"net/netip"
 	"regexp"
 	"slices"
@@ -88,9 +89,10 @@ func (v *view) secrets(deep int) (found []span) {
 	if deep == 0 {
 		return found
 	}
-	for _, word := range code.FindAllStringIndex(v.text, -1) {
-		if slices.ContainsFunc(decoded(v.text[word[0]:word[1]]), func(text string) bool { return shows(text, deep-1) }) {
-			found = append(found, span{v.place(word[0]), v.place(word[1])})
+	for word := range runs(v.text, 4, code) {
+		if slices.ContainsFunc(decoded(v.text[word.from:word.to]), func(text string) bool { return shows(text, deep-1) }) {
+			padding := len(v.text) - word.to - len(strings.TrimLeft(v.text[word.to:], "="))
+			found = append(found, span{v.place(word.from), v.place(word.to + padding)})
 		}
 	}
 	return found
@@ -104,8 +106,40 @@ func shows(text string, deep int) bool {
 	return slices.ContainsFunc(views(view{text: text, decoded: true}), func(v view) bool { return len(v.secrets(deep)) > 0 })
 }
 
-// code is a word that may be base64 or hexadecimal.
-var code = regexp.MustCompile(`[A-Za-z0-9+/_-]{4,}=*`)
+const hexadecimals = "0123456789ABCDEFabcdef"
+
+// code are the letters of words that may be base64 or hexadecimal, and digits those
+// of the latter.
+var (
+	code   = letterSet(hexadecimals + "GHIJKLMNOPQRSTUVWXYZghijklmnopqrstuvwxyz+/_-")
+	digits = letterSet(hexadecimals)
+)
+
+func letterSet(letters string) *[256]bool {
+	var set [256]bool
+	for _, letter := range []byte(letters) {
+		set[letter] = true
+	}
+	return &set
+}
+
+// runs are the parts of a text that consist of letters of a set, at least so many.
+// Every line of every report is looked at: a regular expression takes ten times as
+// long.
+func runs(text string, least int, set *[256]bool) iter.Seq[span] {
+	return func(yield func(span) bool) {
+		for from := 0; from < len(text); from++ {
+			to := from
+			for to < len(text) && set[text[to]] {
+				to++
+			}
+			if to-from >= least && !yield(span{from, to}) {
+				return
+			}
+			from = to
+		}
+	}
+}
 
 // standard has the letters of base64 for URLs in the other alphabet.
 var standard = strings.NewReplacer("-", "+", "_", "/")
@@ -113,7 +147,7 @@ var standard = strings.NewReplacer("-", "+", "_", "/")
 // decoded is what a word may say. Where its code begins is not known: what stands
 // before it may be of the same letters.
 func decoded(word string) (all []string) {
-	word = standard.Replace(strings.TrimRight(word, "="))
+	word = standard.Replace(word)
 	for from := range min(4, len(word)-3) {
 		text := word[from:]
 		if len(text)%4 == 1 {
@@ -126,9 +160,9 @@ func decoded(word string) (all []string) {
 			break
 		}
 	}
-	for _, digits := range digits.FindAllString(word, -1) {
+	for run := range runs(word, 8, digits) {
 		for from := range 2 {
-			text := digits[from:]
+			text := word[run.from+from : run.to]
 			if plain, err := hex.DecodeString(text[:len(text)&^1]); err == nil {
 				all = append(all, string(plain))
 			}
@@ -136,8 +170,6 @@ func decoded(word string) (all []string) {
 	}
 	return all
 }
-
-var digits = regexp.MustCompile(`[0-9A-Fa-f]{8,}`)
 
 // hide puts [Hidden] in the place of every secret in text.
 func hide(text string) string {

@@ -51,7 +51,7 @@ func Read(ctx context.Context, expected Expected, open func(context.Context) (*h
 	defer cancel(nil)
 	silence := time.AfterFunc(opening, func() { cancel(fmt.Errorf("no answer within %v", opening)) })
 	defer silence.Stop()
-	response, err := begin(own, open)
+	response, err := httpapi.Begin(own, open)
 	if err == nil {
 		silence.Stop()
 		if expected.Life > 0 {
@@ -105,31 +105,6 @@ func InTurn[H fmt.Stringer](ctx context.Context, hosts []H, follow func(ctx cont
 		}
 	}
 	return errors.Join(failed...)
-}
-
-// begin waits for open, but not longer than ctx.
-func begin(ctx context.Context, open func(context.Context) (*http.Response, error)) (*http.Response, error) {
-	type answer struct {
-		response *http.Response
-		err      error
-	}
-	answers := make(chan answer)
-	go func() {
-		response, err := open(ctx)
-		select {
-		case answers <- answer{response, err}:
-		case <-ctx.Done():
-			if err == nil {
-				response.Body.Close()
-			}
-		}
-	}()
-	select {
-	case a := <-answers:
-		return a.response, a.err
-	case <-ctx.Done():
-		return nil, ctx.Err()
-	}
 }
 
 // watched is a body whose every byte is a sign of life.

@@ -52,6 +52,7 @@ type cluster struct {
 	door     string // the URL
 	requests atomic.Int64
 	served   atomic.Int64 // bytes of bodies, as sent
+	protobuf atomic.Int64 // answers in that form
 	// before is called with each request from Nitrox.
 	before atomic.Pointer[func(*http.Request)]
 }
@@ -183,6 +184,9 @@ func (c *cluster) openDoor() {
 	proxy.ErrorLog = log.New(io.Discard, "", 0) // it is killed now and then
 	proxy.ModifyResponse = func(r *http.Response) error {
 		r.Body = &counted{r.Body, &c.served}
+		if r.Header.Get("Content-Type") == "application/vnd.kubernetes.protobuf" {
+			c.protobuf.Add(1)
+		}
 		return nil
 	}
 	pair, err := tls.LoadX509KeyPair(c.cert, c.key)

@@ -66,6 +66,7 @@ func TestScale(t *testing.T) {
 	for pass := range 3 {
 		c.requests.Store(0)
 		c.served.Store(0)
+		c.protobuf.Store(0)
 		began := time.Now()
 		output := n.sync(0)
 		took := time.Since(began)
@@ -74,6 +75,9 @@ func TestScale(t *testing.T) {
 			took.Round(time.Millisecond), n.used.ProcessState.UserTime().Round(time.Millisecond), usage.Maxrss>>10)
 		if got := c.requests.Load(); got != 3 {
 			t.Errorf("%d requests, want 3: one page each of slices, services and nodes", got)
+		}
+		if got := c.protobuf.Load(); got != 3 {
+			t.Errorf("%d answers in protobuf, want 3", got)
 		}
 		members := 0
 		for i := range services {
@@ -91,7 +95,7 @@ func TestScale(t *testing.T) {
 	for _, look := range []struct {
 		args        []string
 		least, most int64
-	}{{nil, 4, 4}, {[]string{"--app", "sg-0"}, 3, 4}} {
+	}{{nil, 4, 4}, {[]string{"--app", "sg-0"}, 3, 8}} {
 		c.requests.Store(0)
 		code, output := n.run(append([]string{"plan", "--exit-code"}, look.args...)...)
 		if got := c.requests.Load(); code != 0 || got < look.least || got > look.most {

@@ -12,6 +12,7 @@ import (
 	"os/exec"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -102,10 +103,20 @@ func TestWatch(t *testing.T) {
 			without = append(without, addr)
 		}
 	}
+	var read atomic.Int64
+	count := func(r *http.Request) {
+		if r.URL.Path == "/api/v1/nodes" && !r.URL.Query().Has("watch") {
+			read.Add(1)
+		}
+	}
+	c.before.Store(&count)
 	taint(`{"key":"ToBeDeletedByClusterAutoscaler","effect":"NoSchedule"}`)
 	follows("a taint", "account", without...)
 	taint("")
 	follows("the end of a taint", "account", with...)
+	if n := read.Load(); n > 0 {
+		t.Errorf("nodes were read %d times, although the stream tells how they are", n)
+	}
 
 	c.do(http.MethodPatch, "/api/v1/namespaces/lab/services/web", merge, `{"spec":{"ports":[{"name":"http","port":80,"targetPort":8080,"nodePort":31082}]}}`)
 	follows("another node port", "web", "192.0.2.1:31082")
