@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"crypto/sha256"
 	"encoding/json"
 	"fmt"
 	"time"
@@ -10,7 +9,6 @@ import (
 	"nitrox/sources/bounds"
 	"nitrox/sources/textfile"
 	"nitrox/sync"
-	"nitrox/sync/config"
 )
 
 // maxPlan is far above any plan: 100,000 changes are about 10 MB.
@@ -33,10 +31,7 @@ func (j *job) readPlan() error {
 
 // plan is what a result would do, for a file.
 func (j *job) plan(r sync.Result) *sync.Approval {
-	a := &sync.Approval{Nitrox: release(), Made: time.Now().UTC().Truncate(time.Second), Apps: j.apps, Force: j.force}
-	if text, err := config.Text(j.file(j.options)); err == nil { // it was read a moment ago
-		a.Mapping = fmt.Sprintf("sha256:%x", sha256.Sum256(text))
-	}
+	a := &sync.Approval{Nitrox: release(), Made: time.Now().UTC().Truncate(time.Second), Apps: j.apps, Force: j.force, Mapping: "sha256:" + r.Run.Mapping.Digest}
 	a.Approve(r)
 	return a
 }

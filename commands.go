@@ -67,9 +67,32 @@ func (p *program) app() *cli.App {
 			Action: func(c *cli.Context) error { return p.sync(c, true) },
 		},
 		{
+			Name: "status", Usage: "print a table of all apps, or of the named ones: what is in and out, and what is the matter", ArgsUsage: "[APP...]",
+			Description: exitCodes,
+			Flags:       askFlags(),
+			Action:      p.status,
+		},
+		{
+			Name: "explain", Usage: "say why each address of an app, or one, is in its service group or out, and what that rests on", ArgsUsage: "APP [ADDRESS]",
+			Description: exitCodes,
+			Flags: append(askFlags(),
+				&cli.StringFlag{Name: "address", Usage: "only explain this `ADDRESS`, with or without its port, or what has this in its name; the same as to give it behind the app"}),
+			Action: p.explain,
+		},
+		{
 			Name: "validate", Usage: "check the mapping file and list all of its problems, without connecting to anything",
 			Flags:  []cli.Flag{configFlag()},
 			Action: p.validate,
+		},
+		{
+			Name: "doctor", Usage: "look at all that a run needs, and say what is wrong and what to do about it; change nothing",
+			Description: "Exit codes: 0, a run would have what it needs; 1, something failed.",
+			Flags: []cli.Flag{
+				configFlag(),
+				&cli.BoolFlag{Name: "watch", DisableDefaultText: true, Usage: "also demand what sync --watch needs"},
+				&cli.StringFlag{Name: "output", Aliases: []string{"o"}, Value: "text", Usage: "the `FORMAT` of the report: text or json"},
+			},
+			Action: p.doctor,
 		},
 		{
 			Name: "simulator", Usage: "serve a simulated NetScaler to try a mapping on",
@@ -131,7 +154,7 @@ func (p *program) app() *cli.App {
 	return a
 }
 
-// argument is the error about an argument, of which no command has any.
+// argument is the error about an argument of a command that takes none.
 func (p *program) argument(c *cli.Context, text string) error {
 	switch _, err := os.Stat(text); {
 	case err == nil && slices.ContainsFunc(c.Command.Flags, func(f cli.Flag) bool { return f.Names()[0] == "config" }):

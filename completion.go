@@ -56,7 +56,7 @@ func (p *program) complete(c *cli.Context) {
 		fmt.Fprintln(p.stdout, strings.Join(choices, "\n"))
 		return
 	}
-	if last != "--app" && last != "--force" && (!strings.HasPrefix(c.Command.ArgsUsage, "[APP") || strings.HasPrefix(last, "-")) {
+	if last != "--app" && last != "--force" && (!strings.Contains(c.Command.ArgsUsage, "APP") || strings.HasPrefix(last, "-")) {
 		cli.DefaultCompleteWithFlags(c.Command)(c)
 		return
 	}

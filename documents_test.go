@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/pem"
 	"fmt"
 	"io/fs"
@@ -137,6 +138,7 @@ func TestOutputsOfDocuments(t *testing.T) {
 // api is an API server's.
 func printed(t *testing.T, args []string, site string) string {
 	t.Helper()
+	address := "127.0.0.1:0"
 	env := map[string]string{"NS_USER": "nsroot", "NS_PASSWORD": "nsroot"}
 	if site != "" {
 		dir := t.TempDir()
@@ -152,12 +154,13 @@ func printed(t *testing.T, args []string, site string) string {
 		}
 		edge := httptest.NewServer(sim)
 		defer edge.Close()
+		address = edge.Listener.Addr().String()
 		cluster := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			w.Header().Set("Content-Type", "application/json")
 			http.ServeFile(w, r, filepath.Join(dir, "api", r.URL.Path+".json"))
 		}))
 		defer cluster.Close()
-		env["NETSCALER"], env["KUBECONFIG"] = edge.URL, filepath.Join(dir, "kubeconfig")
+		env["NETSCALER"], env["MARATHON"], env["KUBECONFIG"] = edge.URL, cluster.URL, filepath.Join(dir, "kubeconfig")
 		kubeconfig := fmt.Sprintf("{kind: Config, apiVersion: v1, contexts: [{name: prod, context: {cluster: prod}}], clusters: [{name: prod, cluster: {server: %q}}]}", cluster.URL)
 		if err := os.WriteFile(env["KUBECONFIG"], []byte(kubeconfig), 0o600); err != nil {
 			t.Fatal(err)
@@ -170,10 +173,25 @@ func printed(t *testing.T, args []string, site string) string {
 		defer t.Chdir(home)
 	}
 	_, out, log := nitrox(t, t.Context(), env, args...)
-	if out == "" {
-		return log
+	if env["NETSCALER"] != "" {
+		out = strings.ReplaceAll(out, env["NETSCALER"], "https://192.0.2.10")
+		out = strings.ReplaceAll(out, address, "192.0.2.10:80") // in words
 	}
-	return regexp.MustCompile(`("seconds": )[0-9.]+`).ReplaceAllString(out, "${1}0.042") // no two runs take the same
+	return repeatable(cmp.Or(out, log))
+}
+
+// repeatable is an output without what no two runs have the same.
+func repeatable(out string) string {
+	for pattern, same := range map[string]string{
+		`("seconds": )[0-9.]+`:                           "${1}0.042",
+		`("id": )"[0-9a-f]{12}"`:                         `${1}"1f2e3d4c5b6a"`,
+		`("version": )"[^"]+"`:                           `${1}"v1.2.3"`,
+		`,\n +"lasts": [0-9.]+`:                          "",
+		`\n +on the NetScaler its state last changed .*`: "",
+	} {
+		out = regexp.MustCompile(pattern).ReplaceAllString(out, same)
+	}
+	return out
 }
 
 // A block of YAML is a mapping, or a part of one, which loads once the sections

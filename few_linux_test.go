@@ -65,7 +65,7 @@ func TestFewOfManyServices(t *testing.T) {
 				d.ServeHTTP(counted{w, &bytes}, r)
 			}))
 			defer server.Close()
-			l := &hostileLab{t, t.TempDir(), []string{"--dry-run"}, simulator.New(simulator.Options{Users: map[string]string{"nitrox": "secret"}})}
+			l := &hostileLab{t: t, dir: t.TempDir(), how: []string{"--dry-run"}, sim: simulator.New(simulator.Options{Users: map[string]string{"nitrox": "secret"}})}
 			edge := httptest.NewServer(l.sim)
 			defer edge.Close()
 			var apps strings.Builder

@@ -3,7 +3,9 @@ package main
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/urfave/cli/v2"
@@ -132,6 +134,36 @@ func joined(args []string) []string {
 		all = append(all, a)
 	}
 	return all
+}
+
+// optionsFirst puts the options of a command that takes arguments before these, at
+// which package flag would stop to look for options.
+func optionsFirst(a *cli.App, args []string) []string {
+	if len(args) < 3 || args[len(args)-1] == "--generate-bash-completion" {
+		return args
+	}
+	command := a.Command(args[1])
+	if command == nil || command.ArgsUsage == "" {
+		return args
+	}
+	var options, arguments []string
+	for i := 2; i < len(args); i++ {
+		name := strings.TrimLeft(args[i], "-")
+		if name == args[i] {
+			arguments = append(arguments, args[i])
+			continue
+		}
+		options = append(options, args[i])
+		valued := func(f cli.Flag) bool {
+			_, switches := f.(*cli.BoolFlag)
+			return !switches && slices.Contains(f.Names(), name)
+		}
+		if slices.ContainsFunc(command.Flags, valued) && i+1 < len(args) {
+			i++
+			options = append(options, args[i])
+		}
+	}
+	return slices.Concat(args[:2], options, arguments)
 }
 
 func (w *waitFlag) Set(text string) error {

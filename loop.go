@@ -46,6 +46,9 @@ func (j *job) loop(ctx context.Context, s *sync.Syncer, inUse []byte) error {
 			if fresh, err := j.open(); err != nil {
 				j.log.Error("the mapping file cannot be used; the old one stays in use", "file", j.file(j.options), "error", err)
 			} else {
+				if fresh.Mapping != s.Mapping {
+					reloaded(j.log, fresh.Mapping)
+				}
 				s = fresh
 			}
 			j.observer.StandBy(false)

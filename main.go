@@ -116,7 +116,8 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer, lookup fu
 		proxy, _ := lookup(name)
 		redact.URL(proxy)
 	}
-	if err := p.app().RunContext(ctx, joined(args)); err != nil {
+	a := p.app()
+	if err := a.RunContext(ctx, optionsFirst(a, joined(args))); err != nil {
 		var problems config.Problems
 		if errors.As(err, &problems) {
 			fmt.Fprint(stderr, problems.Text()) // they name the file themselves

@@ -82,7 +82,7 @@ func (g *guarded) Write(b []byte) (int, error) {
 //
 //	netscaler FILE         starts a simulated NetScaler with an ns.conf; its URL is $NETSCALER
 //	members GROUP [TEXT]   prints a group's members, or waits until they are TEXT
-//	calls                  prints and forgets the calls it saw
+//	calls                  prints and forgets the calls it saw, reads in a row by name
 //	fault JSON             sets a simulator.Fault; fault off clears all
 //	stranger NAME STATUS TEXT [tls]  starts what is no NetScaler; its host and port are $NAME
 //	exit CODE COMMAND...   runs a command that must end with this code
@@ -135,9 +135,16 @@ func TestScripts(t *testing.T) {
 				}
 			},
 			"calls": func(ts *testscript.TestScript, _ bool, _ []string) {
+				var lines []string
 				for _, c := range sim(ts).Calls() {
-					fmt.Fprintln(ts.Stdout(), strings.TrimSpace(c.Method+" "+c.Type+" "+c.Action))
+					lines = append(lines, strings.TrimSpace(c.Method+" "+c.Type+" "+c.Action))
 				}
+				for i := 1; i < len(lines); i++ { // reads that follow each other may have been made at a time
+					for j := i; j > 0 && lines[j-1] > lines[j] && strings.HasPrefix(lines[j-1], "GET") && strings.HasPrefix(lines[j], "GET"); j-- {
+						lines[j-1], lines[j] = lines[j], lines[j-1]
+					}
+				}
+				fmt.Fprintln(ts.Stdout(), strings.Join(lines, "\n"))
 				sim(ts).ResetCalls()
 			},
 			"fault": func(ts *testscript.TestScript, _ bool, args []string) {
@@ -268,6 +275,9 @@ func TestQuickstart(t *testing.T) {
 	if err := os.WriteFile(mapping, bytes.ReplaceAll(text, []byte("http://127.0.0.1:8088"), []byte(server.URL)), 0o600); err != nil {
 		t.Fatal(err)
 	}
+	if code, out, log := nitrox(t, t.Context(), nil, "doctor", "--config", mapping); code != 0 || log != "" || strings.Contains(out, "not checked") {
+		t.Fatalf("exit code %d\n%s%s", code, out, log)
+	}
 	if code, out, log := nitrox(t, t.Context(), nil, "sync", "--config", mapping); code != 0 {
 		t.Fatalf("exit code %d\n%s%s", code, out, log)
 	}
@@ -288,7 +298,7 @@ func TestImportsPointOneWay(t *testing.T) {
 		return strings.Fields(string(out))
 	}
 	// What the sources and the NITRO client share stands on nothing else.
-	const rooms = `^nitrox/(sync|netscaler|sources$|sources/[^bnrt])|^[^/]+\.[^/]+/`
+	const rooms = `^nitrox/(sync|netscaler|sources$|sources/[^benrt])|^[^/]+\.[^/]+/`
 	for _, c := range []struct{ pattern, never string }{
 		{"./sources/...", `^nitrox/(sync|netscaler)`},
 		{"./sources/stream", `^[^/]+\.[^/]+/`}, // and with it httpapi
@@ -298,12 +308,14 @@ func TestImportsPointOneWay(t *testing.T) {
 		{"./sources/nearest", rooms},
 		{"./sources/redact", rooms},
 		{"./sources/trust", rooms},
+		{"./sources/examine", rooms},
 		{"./sources/textfile", rooms},
-		{"./netscaler", `^nitrox/(sync|sources$|sources/[^bnrt]|netscaler/)`},
+		{"./netscaler", `^nitrox/(sync|sources$|sources/[^benrt]|netscaler/)`},
 		{"./netscaler", `^k8s\.io/`},
-		{"./sync", `^nitrox/(sync/config|sources/[^bnrt]|netscaler/)`},
+		{"./sync", `^nitrox/(sync/|sources/[^benrt]|netscaler/)`},
 		{"./sync", `^(k8s\.io/|go\.yaml\.in/|nitrox/sources/textfile/)`},
-		{"./sync/config", `^nitrox/(sources/[^bnrt]|netscaler/)`},
+		{"./sync/config", `^nitrox/(sync/doctor|sources/[^benrt]|netscaler/)`},
+		{"./sync/doctor", `^nitrox/(sources/(all|docker|file|kubernetes|marathon)|netscaler/)`},
 		{"./netscaler/simulator", `^nitrox/(sync|sources|netscaler$)|^[^/]+\.[^/]+/`},
 	} {
 		if i := slices.IndexFunc(list(c.pattern, "{{.ImportPath}}"), regexp.MustCompile(c.never).MatchString); i >= 0 {

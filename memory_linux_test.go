@@ -267,17 +267,56 @@ func TestLargeAnswers(t *testing.T) {
 	}
 }
 
+// A large change takes memory in proportion, with the limit that the examples set.
+func TestLargeChanges(t *testing.T) {
+	binary := filepath.Join(t.TempDir(), "nitrox")
+	if out, err := exec.Command("go", "build", "-o", binary, ".").CombinedOutput(); err != nil {
+		t.Fatalf("%v\n%s", err, out)
+	}
+	const members, most = 20_000, 110 // MiB; 100,000 take 300
+	for name, autoscale := range map[string]string{"calls": "", "lists": " -autoscale API"} {
+		t.Run(name, func(t *testing.T) {
+			l := newHostileLab(t, "none", nil)
+			l.limit = "384MiB"
+			big := simulator.New(simulator.Options{Users: map[string]string{"nitrox": "secret"}})
+			conf, endpoints := []string{"add serviceGroup big HTTP" + autoscale}, []string{}
+			for i := range members {
+				conf = append(conf, fmt.Sprintf("bind serviceGroup big 10.1.%d.%d 80", i>>8, i&255))
+				endpoints = append(endpoints, fmt.Sprintf("%q", fmt.Sprintf("10.2.%d.%d:80", i>>8, i&255)))
+			}
+			if err := big.Load(strings.NewReader(strings.Join(conf, "\n"))); err != nil {
+				t.Fatal(err)
+			}
+			server := httptest.NewServer(big)
+			t.Cleanup(server.Close)
+			l.write("big.json", `{"apps":{"big":[`+strings.Join(endpoints, ",")+`]}}`)
+			l.write("nitrox.yaml", fmt.Sprintf(`
+netscalers: {edge: {url: %q}}
+sources: {lab: {file: {path: big.json}}}
+apps: [{name: big, netscaler: edge, service_group: big, wait_up: 0s, drain: 0s, from: [{source: lab, app: big}]}]
+`, server.URL))
+			got, out := l.run(binary)
+			t.Logf("%d MiB", got)
+			if got > most || !strings.Contains(out, "done: 20000 bound, 20000 unbound") {
+				t.Errorf("%d MiB resident:\n%.3000s", got, out)
+			}
+		})
+	}
+}
+
 type hostileLab struct {
 	t   *testing.T
 	dir string
 	how []string // flags
 	sim *simulator.Simulator
+	// limit is GOMEMLIMIT.
+	limit string
 }
 
 // newHostileLab has an app shop whose endpoints are in a file, and an app bad of a
 // source, or on a NetScaler, that bad answers for.
 func newHostileLab(t *testing.T, kind string, bad http.HandlerFunc, how ...string) *hostileLab {
-	l := &hostileLab{t, t.TempDir(), how, simulator.New(simulator.Options{Users: map[string]string{"nitrox": "secret"}})}
+	l := &hostileLab{t: t, dir: t.TempDir(), how: how, sim: simulator.New(simulator.Options{Users: map[string]string{"nitrox": "secret"}})}
 	l.sim.AddGroup("sg-shop")
 	l.sim.AddGroup("sg-bad-" + kind)
 	edge := httptest.NewServer(l.sim)
@@ -339,7 +378,7 @@ func (l *hostileLab) run(binary string) (most int, out string) {
 	l.t.Helper()
 	var output bytes.Buffer
 	cmd := exec.Command(binary, append([]string{"sync", "--config", filepath.Join(l.dir, "nitrox.yaml")}, l.how...)...)
-	cmd.Env = append(os.Environ(), "NS_USER=nitrox", "NS_PASSWORD=secret", "GOMEMLIMIT=")
+	cmd.Env = append(os.Environ(), "NS_USER=nitrox", "NS_PASSWORD=secret", "GOMEMLIMIT="+l.limit)
 	cmd.Stdout, cmd.Stderr = &output, &output
 	if err := cmd.Start(); err != nil {
 		l.t.Fatal(err)

@@ -9,13 +9,22 @@ import (
 	"os"
 	"slices"
 	"strings"
+	"time"
 
 	"nitrox/netscaler"
 	"nitrox/sources"
 	"nitrox/sources/all"
+	"nitrox/sources/bounds"
 	"nitrox/sources/redact"
 	"nitrox/sync"
 	"nitrox/sync/config"
+)
+
+// Large answers of NetScalers are read a few at a time, so that of hundreds all are read
+// in time; a slow one holds up the others for no longer than its turn.
+const (
+	bulkReads = 8
+	bulkTurn  = 5 * time.Second
 )
 
 // open makes a syncer of the mapping file as it is now. It contacts nothing.
@@ -38,7 +47,10 @@ func (j *job) open() (*sync.Syncer, error) {
 	if err := knownApps(m.Apps, slices.Concat(j.apps, j.force)); err != nil {
 		return nil, err
 	}
-	s := &sync.Syncer{Sources: m.Sources, Apps: m.Apps, NetScalers: map[string]*sync.NetScaler{}, Lookup: net.DefaultResolver.LookupNetIP}
+	s := &sync.Syncer{Sources: m.Sources, Apps: m.Apps, Mapping: sync.Mapping{File: j.file(j.options), Digest: m.Digest}, NetScalers: map[string]*sync.NetScaler{}, Lookup: net.DefaultResolver.LookupNetIP}
+	s.Trace = func() sync.Run {
+		return sync.Run{ID: j.run, Pass: int(j.passes.Add(1)), Version: release(), Mapping: s.Mapping}
+	}
 	for i := range s.Apps {
 		s.Apps[i].Policy.Forced = slices.Contains(j.force, s.Apps[i].Name)
 	}
@@ -46,6 +58,7 @@ func (j *job) open() (*sync.Syncer, error) {
 		s.Progress = j.line.step
 	}
 	appliances := map[string]string{} // by URL
+	turns := bounds.NewTurns(bulkReads, bulkTurn)
 	for _, name := range slices.Sorted(maps.Keys(m.NetScalers)) {
 		n := m.NetScalers[name]
 		appliance := name
@@ -60,6 +73,7 @@ func (j *job) open() (*sync.Syncer, error) {
 		}
 		n.Config.ReadOnly = j.dryRun
 		n.Config.Every = j.options.Duration("loop")
+		n.Config.Turns = turns
 		n.Config.Log = j.log.With("netscaler", name)
 		if j.leading != nil {
 			n.Config.Allow = j.leading.Held

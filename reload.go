@@ -67,7 +67,7 @@ func reloads(ctx context.Context, file string, inUse []byte, signals <-chan os.S
 				refuse(err)
 				continue
 			}
-			log.Info("the mapping file was reloaded", "file", file)
+			reloaded(log, s.Mapping)
 			select {
 			case fresh <- s:
 			case <-ctx.Done():
@@ -76,4 +76,9 @@ func reloads(ctx context.Context, file string, inUse []byte, signals <-chan os.S
 		}
 	}()
 	return fresh
+}
+
+// reloaded says what the run goes by from now on.
+func reloaded(log *slog.Logger, m sync.Mapping) {
+	log.Info("the mapping file was reloaded", "file", m.File, "digest", m.Digest)
 }

@@ -2,8 +2,12 @@ package main
 
 import (
 	"context"
+	"crypto/rand"
+	"encoding/hex"
 	"fmt"
 	"log/slog"
+	"os"
+	"sync/atomic"
 	"time"
 
 	"github.com/urfave/cli/v2"
@@ -21,7 +25,8 @@ type job struct {
 	*program
 	options  *cli.Context
 	dryRun   bool
-	apps     []string // nil: all
+	look     func(*sync.Syncer, context.Context, *sync.Part) sync.Result // of a dry run
+	apps     []string                                                    // nil: all
 	force    []string
 	approved *sync.Approval // sync --plan: what may be done; nil: everything
 	report   sync.Report
@@ -33,20 +38,34 @@ type job struct {
 	terse     bool
 	chronicle sync.Chronicle
 	warned    []config.Problem // the warnings about the mapping that was loaded last
+	run       string           // its ID
+	passes    atomic.Int32     // begun so far
 	// mute: the last report could not be written; unreported: one could not.
 	mute, unreported bool
 }
 
 // sync carries out sync and plan.
 func (p *program) sync(c *cli.Context, dryRun bool) error {
-	j := &job{program: p, options: c, dryRun: dryRun}
-	err := j.check()
-	if err != nil {
+	j := &job{program: p, options: c, dryRun: dryRun, look: (*sync.Syncer).Plan}
+	if err := j.check(); err != nil {
 		return err
 	}
+	j.terse = !c.IsSet("loop") && !c.IsSet("log-level") && c.String("output") == "text" && isTerminal(p.stdout) && isTerminal(p.stderr)
+	if c.IsSet("app") {
+		j.apps = c.StringSlice("app")
+	}
+	if c.String("output") == "text" && p.colour() {
+		j.report = sync.Coloured(j.report)
+	}
+	return j.do()
+}
+
+// do makes the passes of the job.
+func (j *job) do() (err error) {
+	p, c := j.program, j.options
 	defer survivePipes()()
 	under := "finishing the write under way"
-	if dryRun {
+	if j.dryRun {
 		under = "logging out"
 	}
 	ctx := c.Context
@@ -61,7 +80,6 @@ func (p *program) sync(c *cli.Context, dryRun bool) error {
 		ctx, stop = untilHungUp(ctx)
 		defer stop()
 	}
-	j.terse = !c.IsSet("loop") && !c.IsSet("log-level") && c.String("output") == "text" && isTerminal(p.stdout) && isTerminal(p.stderr)
 	if j.log, err = logger(c, &watched{Writer: j.line.over(p.stderr), lost: j.logLost}, j.terse); err != nil {
 		return err
 	}
@@ -70,17 +88,11 @@ func (p *program) sync(c *cli.Context, dryRun bool) error {
 		return err
 	}
 	klog.SetSlogLogger(remarks) // of client-go, which has much to say at the debug level
-	if c.IsSet("app") {
-		j.apps = c.StringSlice("app")
-	}
 	j.force = c.StringSlice("force")
 	if c.IsSet("plan") {
 		if err := j.readPlan(); err != nil {
 			return err
 		}
-	}
-	if c.String("output") == "text" && p.colour() {
-		j.report = sync.Coloured(j.report)
 	}
 	if c.IsSet("leader-elect") {
 		if j.leading, err = lease.Open(lease.Config{Lease: c.String("leader-elect"), Log: j.log}); err != nil {
@@ -103,6 +115,7 @@ func (p *program) sync(c *cli.Context, dryRun bool) error {
 	if err != nil {
 		return err
 	}
+	j.begin(s)
 	switch {
 	case c.IsSet("loop"):
 		return j.loop(ctx, s, inUse)
@@ -124,11 +137,24 @@ func (p *program) sync(c *cli.Context, dryRun bool) error {
 	return nil
 }
 
+// begin gives the run its ID, and says what it goes by.
+func (j *job) begin(s *sync.Syncer) {
+	id := make([]byte, 6)
+	_, _ = rand.Read(id) // never fails
+	j.run = hex.EncodeToString(id)
+	host, err := os.Hostname()
+	if err != nil {
+		host = "not known: " + err.Error()
+	}
+	j.log.Info("the run begins", "run", j.run, "command", j.options.Command.Name, "version", release(), "host", host,
+		"mapping", s.Mapping.File, "digest", s.Mapping.Digest, "apps", len(s.Apps))
+}
+
 // pass makes a pass.
 func (j *job) pass(ctx context.Context, s *sync.Syncer, part *sync.Part) sync.Result {
 	j.observer.Begin(time.Now())
 	if j.dryRun {
-		return s.Plan(ctx, part)
+		return j.look(s, ctx, part)
 	}
 	return s.Sync(ctx, part)
 }

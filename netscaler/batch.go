@@ -14,9 +14,11 @@ import (
 type batch struct {
 	client *Client
 	op     Op
-	errs   []error // by change
+	until  context.Context // after it nothing is sent
+	errs   []error         // by change
 	items  []item
-	// trouble is with the appliance as a whole; after it nothing is sent.
+	// trouble is why nothing is sent any more: it is with the appliance as a whole, or
+	// the time is over.
 	trouble error
 	// noOrder: the build does not know the order of members; after it none is
 	// sent that has one.
@@ -53,7 +55,7 @@ func (b *batch) send(ctx context.Context, items []item) {
 // asked to continue, and then answer a short or a padded list.
 func (b *batch) array(ctx context.Context, items []item) {
 	items = b.unordered(items)
-	for len(items) > 1 && b.trouble == nil && !b.client.noArray[b.op].Load() {
+	for len(items) > 1 && !b.over() && !b.client.noArray[b.op].Load() {
 		bodies := make([]map[string]any, len(items))
 		for i, it := range items {
 			bodies[i] = it.body(b.op)
@@ -155,9 +157,9 @@ func (b *batch) singly(ctx context.Context, items []item) (all bool) {
 	forbidden := map[string]error{}
 	for _, it := range items {
 		group := it.change.Group
-		err := b.trouble
-		if err == nil {
-			err = forbidden[group]
+		err := forbidden[group]
+		if b.over() {
+			err = b.trouble
 		}
 		if err == nil && b.hasOrder(it) {
 			err = b.noOrder
@@ -186,6 +188,14 @@ func (b *batch) settle(items []item, err error) {
 		b.errs[it.i] = err
 	}
 	b.settled(len(items))
+}
+
+// over says whether nothing is sent any more.
+func (b *batch) over() bool {
+	if b.trouble == nil && b.until.Err() != nil {
+		b.trouble = fmt.Errorf("%w: %w", ErrStopped, context.Cause(b.until))
+	}
+	return b.trouble != nil
 }
 
 // stop keeps what has to be said of the changes that are not sent any more.

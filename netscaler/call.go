@@ -55,6 +55,7 @@ type call struct {
 	reply  reply
 	err    error // how the last try ended
 	log    func(status, code int, err error)
+	turns  *bounds.Turns // to read an answer; nil: it is a small one
 }
 
 // refused is why no try may be made now.
@@ -138,6 +139,9 @@ func (c *Client) send(ctx context.Context, s *session, k *call) (reply, error) {
 		req.Header.Set("_MPS_API_PROXY_MANAGED_INSTANCE_IP", c.cfg.Instance.String())
 	}
 	req.SetResponseHandler(k.receive)
+	if k.max == maxRead {
+		k.turns = c.cfg.Turns
+	}
 	k.log = func(status, code int, err error) {
 		c.observe(k, err)
 		c.log.DebugContext(ctx, "NITRO call", "netscaler", s.base, "method", k.method, "path", k.path,
@@ -158,7 +162,12 @@ func (c *Client) send(ctx context.Context, s *session, k *call) (reply, error) {
 // is to be made again: go-retryablehttp closes all connections after an error.
 func (k *call) receive(resp *http.Response) error {
 	defer resp.Body.Close()
-	k.reply, k.err = k.read(resp)
+	end, err := k.turns.Take(resp.Request.Context())
+	if err == nil {
+		k.reply, err = k.read(resp)
+		end()
+	}
+	k.err = err
 	var e *Error
 	if errors.As(k.err, &e) {
 		k.unsure = e.broken()

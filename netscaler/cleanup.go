@@ -26,9 +26,10 @@ func (b *batch) removeServers(ctx context.Context) {
 	b.begin(b.items)
 	asked := map[string]bool{}
 	for _, it := range b.items {
-		err := b.trouble
+		var err error
 		switch name := it.change.Server; {
-		case err != nil:
+		case b.over():
+			err = b.trouble
 		case asked[name]:
 			err = ErrGone
 		default:

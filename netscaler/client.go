@@ -19,6 +19,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"nitrox/sources/bounds"
 	"nitrox/sources/trust"
 )
 
@@ -55,6 +56,9 @@ type Config struct {
 	// ReadOnly refuses every request but GET, log-in, log-out and the switch
 	// of the session to its partition, before it reaches the network.
 	ReadOnly bool
+	// Turns are taken to read answers that may be large, among all clients; nil: any
+	// number of them is read at a time.
+	Turns *bounds.Turns
 	// Transport replaces the client's own, with its TLS settings; tests call
 	// the simulator in process by it.
 	Transport http.RoundTripper
@@ -101,11 +105,13 @@ type Client struct {
 	// one in which the pass was found writable.
 	members, writes atomic.Pointer[session]
 
+	memberCosts, attrCosts, serverCosts costs
+
 	// What the build of this appliance was found not to have.
-	noBulk, noAttrs atomic.Bool
-	noLife          atomic.Bool // a log-in cannot say how long its session lives
-	noArray         [unmark + 1]atomic.Bool
-	noList          sync.Map // by group, "" for all
+	noAttrs atomic.Bool
+	noLife  atomic.Bool // a log-in cannot say how long its session lives
+	noArray [unmark + 1]atomic.Bool
+	noList  sync.Map // by group, "" for all
 }
 
 // Open checks the configuration. It contacts nothing; the first call does.
@@ -138,6 +144,9 @@ func Open(c Config) (*Client, error) {
 		c.Log = slog.New(slog.DiscardHandler)
 	}
 	client := &Client{cfg: c, http: c.Transport, log: c.Log, turn: make(chan struct{}, 1), lost: map[string]lostLogin{}, left: map[string]leftover{}}
+	for k, usual := range map[*costs]int{&client.memberCosts: 10, &client.attrCosts: 1, &client.serverCosts: 1} {
+		k.usual, k.own = usual, map[string]int{}
+	}
 	for _, host := range c.hosts() {
 		if a, err := netip.ParseAddr(host); err == nil {
 			client.addresses.add(a)

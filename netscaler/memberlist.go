@@ -88,21 +88,24 @@ func (ch Change) checkList() error {
 
 // list is the call that makes a group's members those of a change.
 func (c *Client) list(ch Change) *call {
-	members := make([]map[string]any, len(ch.List))
+	type member struct {
+		IP     netip.Addr `json:"ip"`
+		Order  int        `json:"order,omitempty"` // builds before 13.1 do not know it
+		Port   uint16     `json:"port"`
+		State  string     `json:"state"`
+		Weight int        `json:"weight"`
+	}
+	members := make([]member, len(ch.List))
 	for i, m := range ch.List {
-		state := "ENABLED"
+		members[i] = member{m.Addr.Addr().Unmap(), m.Order, m.Addr.Port(), "ENABLED", m.Weight}
 		if m.State == Draining || m.State == Disabled {
-			state = "DISABLED"
-		}
-		members[i] = map[string]any{"ip": m.Addr.Addr().Unmap().String(), "port": m.Addr.Port(), "weight": m.Weight, "state": state}
-		if m.Order > 0 { // builds before 13.1 do not know it
-			members[i]["order"] = m.Order
+			members[i].State = "DISABLED"
 		}
 	}
 	return &call{
 		method: http.MethodPut, path: "config/" + memberList,
 		body:  map[string]any{memberList: map[string]any{"servicegroupname": ch.Group, "members": members}},
-		limit: c.cfg.Timeout + time.Duration(len(ch.List)+len(ch.Out))*itemTimeout,
+		limit: c.cfg.Timeout + time.Duration(len(ch.List)+ch.Out)*itemTimeout,
 	}
 }
 

@@ -12,7 +12,7 @@ import (
 const listCall = "PUT servicegroup_servicegroupmemberlist_binding"
 
 func replace(group string, list, out []netscaler.Member) []netscaler.Change {
-	return []netscaler.Change{{Op: netscaler.ReplaceMembers, Group: group, List: list, Out: out}}
+	return []netscaler.Change{{Op: netscaler.ReplaceMembers, Group: group, List: list, Out: len(out)}}
 }
 
 func TestListBody(t *testing.T) {

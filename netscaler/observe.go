@@ -21,6 +21,15 @@ type CallInfo struct {
 	Took time.Duration
 }
 
+// Node is the URL of the node that members were last read from, which is where what is
+// planned from them is written; "": none was.
+func (c *Client) Node() string {
+	if s := c.members.Load(); s != nil {
+		return s.base
+	}
+	return ""
+}
+
 // observe tells whoever wants to know how a try ended.
 func (c *Client) observe(k *call, err error) {
 	if c.cfg.Observe != nil {
@@ -46,7 +55,7 @@ func (k *call) kind() string {
 func outcome(err error) string {
 	var e *Error
 	switch {
-	case err == nil:
+	case err == nil, errors.Is(err, errDear):
 		return "ok"
 	case sessionDead(err):
 		return "expired"

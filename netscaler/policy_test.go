@@ -244,3 +244,42 @@ func stateless(t *testing.T, sim *simulator.Simulator, method, path, body string
 	}
 	return resp.StatusCode
 }
+
+// The policies that doctor prints let Nitrox do what it does, and nothing with other
+// groups; without any one of them something is refused.
+func TestPrintedPolicySuffices(t *testing.T) {
+	c := open(t, simulator.New(simulator.Options{Users: users}).Transport())
+	printed := func(use netscaler.Use) (patterns []string) {
+		for _, line := range c.Policy(use) {
+			if m := regexp.MustCompile(`^add system cmdPolicy \S+ ALLOW "(.*)"$`).FindStringSubmatch(line); m != nil {
+				patterns = append(patterns, m[1])
+			} else if !strings.HasPrefix(line, "bind system user nitrox nitrox-") {
+				t.Errorf("printed: %s", line)
+			}
+		}
+		return patterns
+	}
+	patterns := printed(netscaler.Use{Groups: []string{"a", "b", "c", "d", "e"}, Save: true})
+	if err := everything(t, patterns); err != nil {
+		t.Errorf("they do not suffice:\n%v", err)
+	}
+	for i, missing := range patterns {
+		if err := everything(t, slices.Concat(patterns[:i], patterns[i+1:])); err == nil {
+			t.Errorf("nothing is refused without %s", missing)
+		}
+	}
+	if allowing(patterns)["nitrox"].MatchString("bind serviceGroup ab 10.0.0.1 80") {
+		t.Error("another group may be changed")
+	}
+	p := readPolicies(t) // of the example, which are proven apart
+	all := printed(netscaler.Use{Groups: []string{"a"}, Save: true, Clean: true, Create: true})
+	for _, optional := range []string{"nitrox-clean", "nitrox-create"} {
+		if !slices.Contains(all, p.spec[optional]) {
+			t.Errorf("not as in the example: %s", optional)
+		}
+	}
+	long := printed(netscaler.Use{Groups: []string{strings.Repeat("x", 300), "sg shop"}})
+	if !allowing(long)["nitrox"].MatchString(`bind serviceGroup "sg shop" 10.0.0.1 80`) {
+		t.Errorf("of many groups, or odd ones, all are allowed: %q", long)
+	}
+}

@@ -20,34 +20,15 @@ import (
 	"nitrox/sources/bounds"
 )
 
-const (
-	// fewGroups are read one by one: cheaper than all members of a large box.
-	fewGroups = 4
-	// readers is how many groups are read at a time where the build cannot
-	// list them all. The appliance has 20 connections for everybody
-	// ("NITRO documentation, connection management").
-	readers = 4
-)
-
 const memberBinding = "servicegroup_servicegroupmember_binding"
 
-// Read reads the members of the groups: up to four by name, more in one call
-// for the whole appliance. What is wrong with one group is found under its name;
-// any other trouble is the error, and then nothing is known of any.
+// Read reads the members of the groups. What is wrong with one group is found under
+// its name; any other trouble is the error, and then nothing is known of any.
 func (c *Client) Read(ctx context.Context, names []string) (Groups, error) {
-	names = slices.Compact(slices.Sorted(slices.Values(names)))
-	if len(names) > fewGroups && !c.noBulk.Load() {
-		all, err := c.readAll(ctx, names)
-		if err == nil {
-			return Groups{all}, nil
-		}
-		if e := refused(err); e == nil || !e.noBulk() {
-			return Groups{}, fmt.Errorf("read the members of all service groups: %w", err)
-		}
-		c.noBulk.Store(true)
-		c.log.WarnContext(ctx, "the NetScaler refuses to list all members at once; service groups are read one by one", "error", err)
-	}
-	all, err := each(ctx, names, c.readOne)
+	all, err := kind[[]Member]{
+		costs: &c.memberCosts, all: "the members of all service groups", one: c.readOne, bulk: c.readAll,
+		rows: func(members []Member) int { return len(members) },
+	}.read(ctx, c, names)
 	return Groups{all}, err
 }
 
@@ -82,8 +63,12 @@ func each[T any](ctx context.Context, names []string, ask func(context.Context, 
 // lookUp reads objects by their names. What is wrong with one of them is found
 // under its name; any other trouble is the error.
 func lookUp[T any](ctx context.Context, names []string, read func(context.Context, string) (T, error)) (map[string]finding[T], error) {
-	names = slices.Compact(slices.Sorted(slices.Values(names)))
-	return each(ctx, names, func(ctx context.Context, name string) (finding[T], error) {
+	return each(ctx, slices.Compact(slices.Sorted(slices.Values(names))), looked(read))
+}
+
+// looked is read with the errors about the object in its finding.
+func looked[T any](read func(context.Context, string) (T, error)) func(context.Context, string) (finding[T], error) {
+	return func(ctx context.Context, name string) (finding[T], error) {
 		value, err := read(ctx, name)
 		switch {
 		case err == nil:
@@ -92,10 +77,10 @@ func lookUp[T any](ctx context.Context, names []string, read func(context.Contex
 			return unknown[T](err), nil
 		}
 		return finding[T]{}, err
-	})
+	}
 }
 
-func (c *Client) readAll(ctx context.Context, names []string) (groups map[string]finding[[]Member], err error) {
+func (c *Client) readAll(ctx context.Context, names []string, limit int) (groups map[string]finding[[]Member], unwanted int, err error) {
 	var lists map[string]*memberRows
 	var others caseless
 	_, err = c.do(ctx, get("config/"+memberBinding+"?bulkbindings=yes", func(r io.Reader) (reply, error) {
@@ -103,12 +88,9 @@ func (c *Client) readAll(ctx context.Context, names []string) (groups map[string
 		for _, name := range names {
 			lists[name] = &memberRows{}
 		}
-		others = caseless{}
-		var row row
-		return decodeReply(r, memberBinding, listOf(rowShape, func(dec *bounds.Decoder) (int64, error) {
-			if err := row.read(dec); err != nil {
-				return 0, err
-			}
+		others, unwanted = caseless{}, 0
+		before := 0 // members of the group before: most have about as many
+		return decodeReply(r, memberBinding, rows(func(row *row) (int64, error) {
 			name, escaped := unquoted(row.Group)
 			if escaped {
 				name = []byte(text(row.Group))
@@ -117,24 +99,32 @@ func (c *Client) readAll(ctx context.Context, names []string) (groups map[string
 				return 0, errors.New("a member without a servicegroupname")
 			}
 			if l := lists[string(name)]; l != nil {
-				return l.add(&row), nil
+				if l.members == nil {
+					l.members = make([]Member, 0, min(before, 128))
+				}
+				kept := l.add(row)
+				before = len(l.members)
+				return kept, nil
+			}
+			if unwanted++; unwanted >= limit {
+				return 0, errDear
 			}
 			return others.add(name), nil
 		}))
 	}))
 	if err != nil {
-		return nil, err
+		return nil, 0, err
 	}
 	groups = make(map[string]finding[[]Member], len(names))
 	for name, l := range lists {
 		groups[name] = l.finding(name)
 		if l.members == nil && others.have(name) {
 			if groups[name], err = c.readOne(ctx, name); err != nil {
-				return nil, err
+				return nil, 0, err
 			}
 		}
 	}
-	return groups, nil
+	return groups, unwanted, nil
 }
 
 // caseless are the names in a list that are not those asked for, in small letters.
@@ -177,12 +167,8 @@ func (c *Client) readOne(ctx context.Context, name string) (finding[[]Member], e
 	var members *memberRows
 	_, err := c.do(ctx, get("config/"+memberBinding+"/"+segment(name), func(r io.Reader) (reply, error) {
 		members = &memberRows{}
-		var row row
-		return decodeReply(r, memberBinding, listOf(rowShape, func(dec *bounds.Decoder) (int64, error) {
-			if err := row.read(dec); err != nil {
-				return 0, err
-			}
-			kept := members.add(&row)
+		return decodeReply(r, memberBinding, rows(func(row *row) (int64, error) {
+			kept := members.add(row)
 			members.err = cmp.Or(members.err, another(row.Group, name))
 			return kept, nil
 		}))
@@ -239,45 +225,45 @@ func notFound[T any](name string, err error) (finding[T], error) {
 // all, and say nothing of those.
 const attributes = "servicegroupname,servicetype,state,autoscale,autodisablegraceful,autodisabledelay,td"
 
-// Attributes reads the attributes of the groups: up to four by name, more in
-// one call for the whole appliance. What is wrong with one group is found under
-// its name, [ErrNoGroup] if it does not exist; the error is trouble with the
+// Attributes reads the attributes of the groups. What is wrong with one group is found
+// under its name, [ErrNoGroup] if it does not exist; the error is trouble with the
 // appliance as a whole.
 func (c *Client) Attributes(ctx context.Context, names []string) (Attributes, error) {
-	names = slices.Compact(slices.Sorted(slices.Values(names)))
-	if len(names) > fewGroups {
-		rows, err := c.detail(ctx, "")
-		if err == nil {
-			all := make(map[string]finding[Attrs], len(names))
-			var others caseless
-			for name := range rows {
-				others.add([]byte(name))
-			}
-			for _, name := range names {
-				a, ok := rows[name]
-				switch {
-				case ok:
-					all[name] = found(a)
-				case others.have(name):
-					if all[name], err = c.attributes(ctx, name); err != nil {
-						return Attributes{}, err
-					}
-				default:
-					all[name] = unknown[Attrs](missing(name))
-				}
-			}
-			return Attributes{all}, nil
-		}
-		if e := refused(err); e == nil || !e.noBulk() {
-			return Attributes{}, fmt.Errorf("read the attributes of all service groups: %w", err)
-		}
-	}
-	all, err := each(ctx, names, c.attributes)
+	all, err := kind[Attrs]{
+		costs: &c.attrCosts, all: "the attributes of all service groups", one: c.attributes, bulk: c.allAttributes,
+		rows: func(Attrs) int { return 1 },
+	}.read(ctx, c, names)
 	return Attributes{all}, err
 }
 
+func (c *Client) allAttributes(ctx context.Context, names []string, limit int) (all map[string]finding[Attrs], unwanted int, err error) {
+	rows, err := c.detail(ctx, "", len(names)+limit)
+	if err != nil {
+		return nil, 0, err
+	}
+	all = make(map[string]finding[Attrs], len(names))
+	var others caseless
+	for name := range rows {
+		others.add([]byte(name))
+	}
+	for _, name := range names {
+		a, ok := rows[name]
+		switch {
+		case ok:
+			all[name] = found(a)
+		case others.have(name):
+			if all[name], err = c.attributes(ctx, name); err != nil {
+				return nil, 0, err
+			}
+		default:
+			all[name] = unknown[Attrs](missing(name))
+		}
+	}
+	return all, max(len(rows)-len(names), 0), nil
+}
+
 func (c *Client) attributes(ctx context.Context, name string) (finding[Attrs], error) {
-	rows, err := c.detail(ctx, name)
+	rows, err := c.detail(ctx, name, 1<<30)
 	if err != nil {
 		return notFound[Attrs](name, err)
 	}
@@ -297,28 +283,29 @@ func (c *Client) attributes(ctx context.Context, name string) (finding[Attrs], e
 
 // GroupNames are those of all service groups.
 func (c *Client) GroupNames(ctx context.Context) ([]string, error) {
-	rows, err := c.detail(ctx, "")
+	rows, err := c.detail(ctx, "", 1<<30)
 	return slices.Sorted(maps.Keys(rows)), err
 }
 
-// detail reads one group's attributes, or those of all if name is empty.
-func (c *Client) detail(ctx context.Context, name string) (map[string]Attrs, error) {
+// detail reads one group's attributes, or those of all if name is empty, which must be
+// fewer than limit.
+func (c *Client) detail(ctx context.Context, name string, limit int) (map[string]Attrs, error) {
 	path := "config/servicegroup"
 	if name != "" {
 		path += "/" + segment(name)
 	}
 	if !c.noAttrs.Load() {
-		rows, err := c.readAttrs(ctx, path+"?attrs="+attributes)
+		rows, err := c.readAttrs(ctx, path+"?attrs="+attributes, limit)
 		e := refused(err)
 		if e == nil || !e.unknownArgument() {
 			return rows, err
 		}
 		c.noAttrs.Store(true)
 	}
-	return c.readAttrs(ctx, path)
+	return c.readAttrs(ctx, path, limit)
 }
 
-func (c *Client) readAttrs(ctx context.Context, path string) (rows map[string]Attrs, err error) {
+func (c *Client) readAttrs(ctx context.Context, path string, limit int) (rows map[string]Attrs, err error) {
 	_, err = c.do(ctx, get(path, func(r io.Reader) (reply, error) {
 		rows = map[string]Attrs{}
 		return decodeReply(r, "servicegroup", list(func(dec *bounds.Decoder) (int64, error) {
@@ -352,7 +339,9 @@ func (c *Client) readAttrs(ctx context.Context, path string) (rows map[string]At
 			if a.TD, err = domain(g.TD); err != nil {
 				return 0, err
 			}
-			rows[text(g.Name)] = a
+			if rows[text(g.Name)] = a; len(rows) >= limit {
+				return 0, errDear
+			}
 			return bounds.Size(a) + 2*int64(len(g.Name)), nil
 		}))
 	}))
@@ -362,20 +351,32 @@ func (c *Client) readAttrs(ctx context.Context, path string) (rows map[string]At
 // list reads a list, one value at a time; value gives back how much memory is kept
 // of it. NITRO leaves out the key of an empty list; null in its place, or in the
 // place of a value, is not an answer.
-func list(value func(*bounds.Decoder) (int64, error)) reading { return listOf(bounds.Whole, value) }
-
-// listOf is list for values of which only what is of the shape is wanted.
-func listOf(shape *bounds.Shape, value func(*bounds.Decoder) (int64, error)) reading {
-	return reading{bounds.List(shape), func(dec *bounds.Decoder) error {
-		kept := int64(0)
-		return dec.List(func() error {
-			size, err := value(dec)
-			if kept += size; err != nil {
-				return err
-			}
-			return dec.Keep(kept)
-		})
+func list(value func(*bounds.Decoder) (int64, error)) reading {
+	return reading{bounds.List(bounds.Whole), func(dec *bounds.Decoder) error {
+		kept := keeping{dec: dec}
+		return dec.List(func() error { return kept.add(value(dec)) })
 	}}
+}
+
+// rows is list for members, each of which is to be read before the next.
+func rows(value func(*row) (int64, error)) reading {
+	return reading{bounds.RowsOf[row](), func(dec *bounds.Decoder) error {
+		kept := keeping{dec: dec}
+		return bounds.Rows(dec, func(r *row) error { return kept.add(value(r)) })
+	}}
+}
+
+// keeping is how much memory what is kept of an answer takes.
+type keeping struct {
+	dec   *bounds.Decoder
+	bytes int64
+}
+
+func (k *keeping) add(bytes int64, err error) error {
+	if k.bytes += bytes; err != nil {
+		return err
+	}
+	return k.dec.Keep(k.bytes)
 }
 
 // segment is a name in a path. NITRO decodes it twice ("NITRO documentation,

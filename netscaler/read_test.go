@@ -26,7 +26,7 @@ func TestRows(t *testing.T) {
 		{"recorded", `{"servicegroupname":"sg","ip":"20.0.0.1","port":8080,"svrstate":"UP","statechangetimesec":"Wed Sep 20 14:41:12 2023",
 			"tickssincelaststatechange":"187440408","weight":"3","servername":"web1","customserverid":"None","serverid":"0",
 			"state":"ENABLED","hashid":"0","graceful":"NO","delay":0,"delay1":0,"nameserver":"0.0.0.0","dbsttl":0,"orderstr":"Default","trofsdelay":"0"}`,
-			netscaler.Member{Addr: at("20.0.0.1:8080"), Server: "web1", Weight: 3, Up: true}},
+			netscaler.Member{Addr: at("20.0.0.1:8080"), Server: "web1", Weight: 3, Up: true, Lasts: 187440408 * 10 * time.Millisecond}},
 		{"numbers and text the other way", `{"servicegroupname":"sg","ip":"20.0.0.1","port":"8080","svrstate":"DOWN","weight":3,"servername":"web1","state":"ENABLED","delay":"0"}`,
 			netscaler.Member{Addr: at("20.0.0.1:8080"), Server: "web1", Weight: 3}},
 		{"old build", `{"servicegroupname":"sg","ip":"20.0.0.1","port":80,"svrstate":"UP","weight":"1","servername":"20.0.0.1","serverid":"0","hashid":"0"}`,

@@ -11,6 +11,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"os"
+	"path"
 	"path/filepath"
 	"strings"
 	"sync/atomic"
@@ -232,17 +233,14 @@ func TestRefusalIsNotRepeated(t *testing.T) {
 func TestContextEndsACallAtOnce(t *testing.T) {
 	t.Run("while it waits for another try", func(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
-			b := newBox(t).on(byName("sg"), busy["446"]).on("PUT "+binding, busy["446"])
-			c := b.open()
-			for _, f := range []func(context.Context, *netscaler.Client) error{readOne, bindOne} {
-				ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
-				begun := time.Now()
-				err := f(ctx, c)
-				wantError(t, err, context.DeadlineExceeded)
-				if errors.Is(err, netscaler.ErrUnsure) || time.Since(begun) > 100*time.Millisecond {
-					t.Errorf("after %v: %v", time.Since(begun), err)
-				}
-				cancel()
+			c := newBox(t).on(byName("sg"), busy["446"]).open()
+			ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
+			defer cancel()
+			begun := time.Now()
+			err := readOne(ctx, c)
+			wantError(t, err, context.DeadlineExceeded)
+			if errors.Is(err, netscaler.ErrUnsure) || time.Since(begun) > 100*time.Millisecond {
+				t.Errorf("after %v: %v", time.Since(begun), err)
 			}
 		})
 	})
@@ -258,23 +256,65 @@ func TestContextEndsACallAtOnce(t *testing.T) {
 			t.Errorf("calls: %v", b.calls)
 		}
 	})
-	t.Run("a write under way is unsure", func(t *testing.T) {
-		synctest.Test(t, func(t *testing.T) {
-			b := newBox(t)
-			slow := roundTripper(func(r *http.Request) (*http.Response, error) {
-				if r.Method == http.MethodPut {
-					<-r.Context().Done()
-					return nil, r.Context().Err()
-				}
-				return b.RoundTrip(r)
+	t.Run("changes, but for the call under way", func(t *testing.T) {
+		for op, want := range map[netscaler.Op][2]int{ // changes made, calls
+			netscaler.Bind: {1000, 2}, netscaler.Enable: {1000, 2}, netscaler.Drain: {1000, 2}, netscaler.Unbind: {1000, 2},
+			netscaler.ReplaceMembers: {2, 2}, netscaler.RemoveServer: {1, 3},
+		} {
+			t.Run(op.String(), func(t *testing.T) {
+				synctest.Test(t, func(t *testing.T) { stopInTheMiddle(t, op, want) })
 			})
-			ctx, cancel := context.WithTimeout(t.Context(), time.Second)
-			defer cancel()
-			err := bindOne(ctx, open(t, slow))
-			wantError(t, err, netscaler.ErrUnsure)
-			wantError(t, err, context.DeadlineExceeded)
-		})
+		}
 	})
+}
+
+// stopInTheMiddle makes 1,200 changes of which each call takes a second, and stops
+// after one and a half.
+func stopInTheMiddle(t *testing.T, op netscaler.Op, want [2]int) {
+	b := newBox(t)
+	calls := 0
+	slow := roundTripper(func(r *http.Request) (*http.Response, error) {
+		if !strings.HasSuffix(r.URL.Path, binding) && !strings.Contains(r.URL.Path, "/servicegroup") && !strings.Contains(r.URL.Path, "/server") {
+			return b.RoundTrip(r)
+		}
+		calls++
+		time.Sleep(time.Second)
+		if err := r.Context().Err(); err != nil {
+			return nil, err
+		}
+		body := `{ "errorcode": 0, "message": "Done" }`
+		switch {
+		case strings.Contains(r.URL.Path, "/server/"):
+			name := path.Base(r.URL.Path)
+			body = fmt.Sprintf(`{ "errorcode": 0, "server": [ { "name": %q, "ipaddress": %q } ] }`, name, name)
+		case strings.Contains(r.URL.Path, "/server_binding/"):
+			body = fmt.Sprintf(`{ "errorcode": 0, "server_binding": [ { "name": %q } ] }`, path.Base(r.URL.Path))
+		}
+		return &http.Response{StatusCode: 200, Header: http.Header{}, Request: r, Body: io.NopCloser(strings.NewReader(body))}, nil
+	})
+	var list []netscaler.Change
+	for i := range 1200 {
+		ch := change(op, "sg", fmt.Sprintf("10.0.%d.%d:80", i/250, i%250))
+		if op == netscaler.ReplaceMembers {
+			ch = netscaler.Change{Op: op, Group: fmt.Sprintf("sg%d", i), List: []netscaler.Member{member("10.0.0.1:80")}}
+		}
+		list = append(list, ch)
+	}
+	ctx, cancel := context.WithTimeoutCause(t.Context(), 1500*time.Millisecond, errors.New("out of time"))
+	defer cancel()
+	errs := open(t, slow).Do(ctx, op, list)
+	done := 0
+	for done < len(errs) && errs[done] == nil {
+		done++
+	}
+	for i, err := range errs[done:] {
+		if wantError(t, err, netscaler.ErrStopped, "not sent: out of time"); t.Failed() {
+			t.Fatalf("change %d, after %d that were made", done+i, done)
+		}
+	}
+	if got := [2]int{done, calls}; got != want {
+		t.Errorf("changes made and calls: %v, want %v", got, want)
+	}
 }
 
 func TestRedirectsAreNotFollowed(t *testing.T) {

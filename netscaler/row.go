@@ -7,16 +7,11 @@ import (
 	"strings"
 	"time"
 	"unicode"
-
-	"nitrox/sources/bounds"
 )
 
 // row is a member as NITRO lists it (servicegroup_servicegroupmember_binding).
 // The values are kept as they came: numbers arrive as numbers or as strings,
 // and old builds leave keys out.
-//
-// A row is used again for the next one, which saves most allocations of a read
-// of 100,000 members: a RawMessage keeps its memory.
 type row struct {
 	Group    json.RawMessage `json:"servicegroupname"`
 	IP       json.RawMessage `json:"ip"`
@@ -31,18 +26,7 @@ type row struct {
 	Order    json.RawMessage `json:"order"`
 	OrderStr json.RawMessage `json:"orderstr"`
 	Reason   json.RawMessage `json:"trofsreason"`
-}
-
-// rowShape is what is wanted of a row.
-var rowShape = bounds.Of[row]()
-
-func (r *row) read(dec *bounds.Decoder) error {
-	*r = row{
-		r.Group[:0], r.IP[:0], r.Port[:0], r.Server[:0], r.Weight[:0],
-		r.State[:0], r.SvrState[:0], r.Graceful[:0], r.Delay[:0],
-		r.CustomID[:0], r.Order[:0], r.OrderStr[:0], r.Reason[:0],
-	}
-	return dec.Decode(r)
+	Ticks    json.RawMessage `json:"tickssincelaststatechange"`
 }
 
 // member is what the row says. A member that is odd is still a member, and
@@ -64,7 +48,7 @@ func (r *row) member() (m Member, err error) {
 	case len(state)+len(svrState) == 0, len(state) > 0 && !is(state, "ENABLED") && !is(state, "DISABLED"):
 		return m, fmt.Errorf("the state of the member %s is not known: %s", quote(r.Server), quote(r.State))
 	}
-	m.Addr, m.NotOurs = r.addr()
+	m.Addr, m.NotOurs = r.addr(m.Server)
 	if strings.ContainsFunc(m.Server, func(c rune) bool { return !unicode.IsPrint(c) }) {
 		m.Server, m.NotOurs = printable(m.Server), "the name of its server cannot be printed"
 	}
@@ -80,6 +64,13 @@ func (r *row) member() (m Member, err error) {
 	r.mark(&m)
 	if m.Order, err = r.order(); err != nil {
 		return m, err
+	}
+	// Of 10 ms ("NITRO documentation, servicegroup_servicegroupmember_binding"). It is
+	// for people only, so that one which cannot be read is one that is not told.
+	if ticks := plain(r.Ticks); len(ticks) > 0 {
+		if n, err := number(ticks); err == nil {
+			m.Lasts = time.Duration(min(max(n, 0), 1<<40)) * 10 * time.Millisecond
+		}
 	}
 	if m.State == Draining {
 		// Seconds; the bound keeps nonsense from overflowing.
@@ -125,9 +116,12 @@ func orderOf(raw []byte) (int, error) {
 const wildcardPort = 65535
 
 // addr is the member's address, or why it has none that can be Nitrox's.
-func (r *row) addr() (addr netip.AddrPort, notOurs string) {
-	ip := plain(r.IP)
-	a, err := netip.ParseAddr(string(ip))
+func (r *row) addr(server string) (addr netip.AddrPort, notOurs string) {
+	ip := server // most have the name of their address, and one text costs less than two
+	if p := plain(r.IP); string(p) != server {
+		ip = string(p)
+	}
+	a, err := netip.ParseAddr(ip)
 	switch {
 	case err == nil && a.IsUnspecified():
 		// An FQDN member whose name does not resolve shows 0.0.0.0.

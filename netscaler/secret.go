@@ -19,6 +19,9 @@ func SecretFile(file string) Secret { return Secret{file: file} }
 // SecretText is the secret text itself.
 func SecretText(text string) Secret { return Secret{text: text} }
 
+// File is the file that the secret lies in; empty if it was given as text.
+func (s Secret) File() string { return s.file }
+
 // Reveal reads the secret. It is an error if there is none, or if the file
 // cannot be read or is empty; the error names the file, never its content.
 func (s Secret) Reveal() (string, error) {

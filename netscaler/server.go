@@ -6,8 +6,10 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"net/http"
 	"net/netip"
+	"slices"
 	"strings"
 
 	"nitrox/sources/bounds"
@@ -35,7 +37,7 @@ func (s Servers) Domain(name string) (string, error) { return of(s.byName, name)
 // stands for a domain name, whose address the member's row may show. A server
 // that does not exist any more stands for none, and its members are gone with it.
 func (c *Client) Servers(ctx context.Context, names []string) (Servers, error) {
-	all, err := lookUp(ctx, names, func(ctx context.Context, name string) (string, error) {
+	one := looked(func(ctx context.Context, name string) (string, error) {
 		s, err := c.readServer(ctx, name)
 		switch {
 		case errors.Is(err, ErrGone):
@@ -45,6 +47,31 @@ func (c *Client) Servers(ctx context.Context, names []string) (Servers, error) {
 		}
 		return text(s.Domain), nil
 	})
+	all, err := kind[string]{
+		costs: &c.serverCosts, all: "all servers", one: one, rows: func(string) int { return 1 },
+		// That a list lacks a server does not say that there is none.
+		bulk: func(ctx context.Context, names []string, limit int) (all map[string]finding[string], unwanted int, err error) {
+			all = make(map[string]finding[string], len(names))
+			err = c.eachServer(ctx, func() { clear(all); unwanted = 0 }, func(s server) (int64, error) {
+				name := text(s.Name)
+				if _, wanted := slices.BinarySearch(names, name); wanted {
+					all[name] = found(text(s.Domain))
+					return 200 + int64(len(s.Domain)), nil
+				}
+				if unwanted++; unwanted >= limit {
+					return 0, errDear
+				}
+				return 0, nil
+			})
+			left := slices.DeleteFunc(slices.Clone(names), func(name string) bool { return all[name].known })
+			if err == nil && len(left) > 0 {
+				var rest map[string]finding[string]
+				rest, err = each(ctx, left, one)
+				maps.Copy(all, rest)
+			}
+			return all, unwanted, err
+		},
+	}.read(ctx, c, names)
 	return Servers{all}, err
 }
 
@@ -128,22 +155,31 @@ func (ch Change) ownServer() string {
 // all, once for all conflicts: a filter costs the appliance as much, and
 // compares addresses as text.
 func (c *Client) servers(ctx context.Context) (names map[place]string, err error) {
-	_, err = c.do(ctx, get("config/server", func(r io.Reader) (reply, error) {
-		names = map[place]string{}
+	err = c.eachServer(ctx, func() { names = map[place]string{} }, func(s server) (int64, error) {
+		a, noAddr := netip.ParseAddr(text(s.IP))
+		if td, err := domain(s.TD); err == nil && noAddr == nil && text(s.Domain) == "" {
+			names[place{a.Unmap(), td}] = text(s.Name)
+			return 100 + int64(len(s.Name)), nil
+		}
+		return 0, nil // others could not be meant
+	})
+	return names, err
+}
+
+// eachServer lists all servers; take gives back how much memory is kept of one. Each try
+// begins anew.
+func (c *Client) eachServer(ctx context.Context, begin func(), take func(server) (int64, error)) error {
+	_, err := c.do(ctx, get("config/server", func(r io.Reader) (reply, error) {
+		begin()
 		return decodeReply(r, "server", list(func(dec *bounds.Decoder) (int64, error) {
 			var s server
 			if err := dec.Decode(&s); err != nil {
 				return 0, err
 			}
-			a, noAddr := netip.ParseAddr(text(s.IP))
-			if td, err := domain(s.TD); err == nil && noAddr == nil && text(s.Domain) == "" {
-				names[place{a.Unmap(), td}] = text(s.Name)
-				return 100 + int64(len(s.Name)), nil
-			}
-			return 0, nil // others could not be meant
+			return take(s)
 		}))
 	}))
-	return names, err
+	return err
 }
 
 // domain is a traffic domain: 0, where servers and groups are unless somebody says

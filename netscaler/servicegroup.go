@@ -14,7 +14,7 @@ type Settings struct{ Weight, Order int }
 func (m Member) Settings() Settings { return Settings{m.Weight, m.Order} }
 
 // State is a member's administrative state. It says nothing of health.
-type State int
+type State uint8
 
 const (
 	Enabled       State = iota
@@ -53,6 +53,9 @@ type Member struct {
 	Order int
 	// Remaining is what remains of a drain; 0 if none runs or it has no limit.
 	Remaining time.Duration
+	// Lasts is for how long its state and health have been as they are; 0: the
+	// appliance does not tell.
+	Lasts time.Duration
 }
 
 // Groups is what a read found of service groups. There is no members' list in
@@ -157,9 +160,10 @@ type Change struct {
 	Delay time.Duration
 	// Create is what AddGroup, AddVServer and BindVServer make.
 	Create *Creation
-	// List is what ReplaceMembers makes the group's members, and Out are those of its
-	// members that the list leaves out.
-	List, Out []Member
+	// List is what ReplaceMembers makes the group's members, and Out is how many of those
+	// that it has the list leaves out.
+	List []Member
+	Out  int
 	// Why is the reason, for people.
 	Why string
 }
@@ -170,6 +174,10 @@ var ErrNoGroup = errors.New("no such service group")
 // ErrNoOrder is wrapped by the error of a change that would give a member an
 // order on a build that has none. It is not made without: a standby would serve.
 var ErrNoOrder = errors.New("this build does not support order; upgrade the NetScaler to 13.1 or later, or remove order from the mapping")
+
+// ErrStopped is wrapped by the error of a change that was not sent, or not to its end,
+// because the context had ended.
+var ErrStopped = errors.New("not sent")
 
 // ErrUnsure is wrapped by the error of a change that was sent and whose answer
 // does not show that it holds: the answer was lost, says nothing, or says that

@@ -406,11 +406,11 @@ func (c *Client) switchPartition(ctx context.Context, s *session) error {
 	})
 	var failed *Error
 	if errors.As(err, &failed) && failed.Code == codeNoPartition {
-		return fmt.Errorf("switch to the partition %s: %w; correct its name in the mapping, or create it%s",
-			c.cfg.Partition, err, nearest.DidYouMean(c.cfg.Partition, c.partitions(ctx, s)))
+		return partitionError{fmt.Errorf("switch to the partition %s: %w; correct its name in the mapping, or create it%s",
+			c.cfg.Partition, err, nearest.DidYouMean(c.cfg.Partition, c.partitions(ctx, s)))}
 	}
 	if err != nil {
-		return fmt.Errorf("switch to the partition %s: %w", c.cfg.Partition, err)
+		return partitionError{fmt.Errorf("switch to the partition %s: %w", c.cfg.Partition, err)}
 	}
 	return nil
 }

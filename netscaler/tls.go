@@ -46,7 +46,9 @@ func newTransport(c Config) (*http.Transport, error) {
 // untrusted says whether err is about TLS and the appliance's certificate, or
 // about a proxy in between, and what to do. Trying again cannot help.
 func untrusted(err error) (advice string, yes bool) {
-	return trust.Advice(err, trust.Keys{CAFile: "ca_file", ServerName: "server_name",
-		// Where the certificate of the management services is, unless it was replaced.
-		Compare: "in its shell: openssl x509 -noout -fingerprint -sha256 -in /nsconfig/ssl/ns-server.cert"})
+	return trust.Advice(err, trustKeys)
 }
+
+var trustKeys = trust.Keys{CAFile: "ca_file", ServerName: "server_name",
+	// Where the certificate of the management services is, unless it was replaced.
+	Compare: "in its shell: openssl x509 -noout -fingerprint -sha256 -in /nsconfig/ssl/ns-server.cert"}

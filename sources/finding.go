@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"errors"
 	"fmt"
+	"net/netip"
 	"slices"
 )
 
@@ -19,7 +20,12 @@ type Finding struct {
 func (f *Finding) Add(e Endpoint) { f.Endpoints = append(f.Endpoints, e) }
 
 // Leave says that a candidate is not an endpoint, and why.
-func (f *Finding) Leave(what, why string) { f.LeftOut = append(f.LeftOut, LeftOut{what, why}) }
+func (f *Finding) Leave(what, why string) { f.LeaveAt(netip.AddrPort{}, what, why) }
+
+// LeaveAt is Leave, of a candidate that would be an endpoint at the address.
+func (f *Finding) LeaveAt(at netip.AddrPort, what, why string) {
+	f.LeftOut = append(f.LeftOut, LeftOut{what, why, at})
+}
 
 // Doubt says why the endpoints may not be all.
 func (f *Finding) Doubt(err error) { f.Doubts = append(f.Doubts, err) }

@@ -15,6 +15,7 @@ import (
 	"net/netip"
 	"reflect"
 
+	"nitrox/sources/examine"
 	"nitrox/sources/nearest"
 )
 
@@ -36,6 +37,9 @@ type Endpoint struct {
 	// Origin tells people who listens there ("node worker-4, 3 tasks"). It is
 	// never compared.
 	Origin string
+	// Facts are what the source has read that made it an endpoint ("ready since
+	// 2026-11-27T12:00:00Z"), for people who ask why. They are never compared.
+	Facts string
 }
 
 // Answer is what a source knows of one query: the whole truth, also when that is
@@ -75,7 +79,11 @@ func (a Answer) Doubt() error {
 }
 
 // LeftOut is a candidate that is not an endpoint: "task web.3", "unhealthy".
-type LeftOut struct{ What, Why string }
+type LeftOut struct {
+	What, Why string
+	// Addr is where it would be one, if that is known.
+	Addr netip.AddrPort
+}
 
 // ErrAbsent is wrapped by the doubt about an app that its cluster manager
 // positively does not have.
@@ -137,6 +145,13 @@ type Watcher[Q any] interface {
 	Watch(ctx context.Context, queries []Q, changed func(which []int)) error
 }
 
+// Examiner is implemented by sources of which more can be looked at than whether a
+// poll succeeds: the way there, the rights. Examine writes nothing; unless the
+// source is reachable, a poll is not worth trying.
+type Examiner[Q any] interface {
+	Examine(ctx context.Context, queries []Q) (checks []examine.Check, reachable bool)
+}
+
 // Checker is implemented by queries and configurations that can be wrong in
 // ways their types do not tell. Check contacts nothing.
 type Checker interface {
@@ -190,6 +205,9 @@ type Opened struct {
 	Poll func(ctx context.Context, queries []any, fresh bool) ([]Answer, error)
 	// Watch is as in [Watcher], with such queries; nil if the source cannot.
 	Watch func(ctx context.Context, queries []any, changed func(which []int)) error
+	// Examine is as in [Examiner], with such queries; nil if there is no more to
+	// look at.
+	Examine func(ctx context.Context, queries []any) (checks []examine.Check, reachable bool)
 }
 
 // Define describes a kind of source whose configuration is a C.
@@ -220,6 +238,11 @@ func Define[C, Q any, S Source[Q]](name string, open func(C) (S, error)) Kind {
 			if w, ok := any(s).(Watcher[Q]); ok {
 				o.Watch = func(ctx context.Context, queries []any, changed func([]int)) error {
 					return w.Watch(ctx, typed(queries), changed)
+				}
+			}
+			if e, ok := any(s).(Examiner[Q]); ok {
+				o.Examine = func(ctx context.Context, queries []any) ([]examine.Check, bool) {
+					return e.Examine(ctx, typed(queries))
 				}
 			}
 			return o, nil

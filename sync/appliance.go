@@ -1,10 +1,10 @@
 package sync
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
-	"slices"
 	"strings"
 	"time"
 
@@ -40,42 +40,21 @@ type claimant struct {
 	group string
 }
 
-// claims are the places of all apps of the mapping by the service group that they
-// claim, whether the pass is of them or not.
-func (s *Syncer) claims() map[claim][]claimant {
-	all := map[claim][]claimant{}
-	for _, app := range s.Apps {
-		for _, name := range app.NetScalers {
-			c := s.claim(name, app.Group)
-			all[c] = append(all[c], claimant{Place{app.Name, name}, app.Group})
-		}
-	}
-	return all
-}
-
-// rivals are the places that claim the service group of an outcome by another
-// entry.
-func (s *Syncer) rivals(claims map[claim][]claimant, o *Outcome) []claimant {
-	var all []claimant
-	for _, p := range claims[s.claim(o.NetScaler, o.App.Group)] {
-		if p.NetScaler != o.NetScaler {
-			all = append(all, p)
-		}
-	}
-	return all
-}
-
-// identify asks the NetScalers of the visits, and those of their rivals, which
-// appliances they lead to, unless there is but one. The answer is good for as
-// long as the program runs: a failover does not change it. A rival that the loop
-// visits is left to its own visit, which another pass may be making.
-func (s *Syncer) identify(ctx context.Context, claims map[claim][]claimant, visits map[string]*visit, part *Part) {
+// identify asks the NetScalers of the visits, and those through which the same service
+// groups are claimed, which appliances they lead to, unless there is but one. The answer
+// is good for as long as the program runs: a failover does not change it. One that the
+// loop visits is left to its own visit, which another pass may be making.
+func (s *Syncer) identify(ctx context.Context, visits map[string]*visit, part *Part) {
 	entries := map[string]bool{}
+	seen := map[claim]bool{}
 	for name, v := range visits {
 		entries[name] = true
 		for _, o := range v.outcomes {
-			for _, p := range s.rivals(claims, o) {
-				entries[p.NetScaler] = true
+			if c := s.claim(name, o.App.Group); !seen[c] {
+				seen[c] = true
+				for _, p := range s.known().claims[c] {
+					entries[p.NetScaler] = true
+				}
 			}
 		}
 	}
@@ -156,27 +135,64 @@ func (n *NetScaler) appliance() string {
 	return "entry " + n.Appliance
 }
 
+// told: it is known which appliance that is.
+func told(appliance string) bool { return strings.HasPrefix(appliance, "nodes ") }
+
 // claimedTwice fails the outcomes whose service group is claimed through another
 // entry that leads to the same appliance: nobody can know which of them is right,
 // and each would undo the other. As long as an entry that another app claims the
 // group through has not said which appliance it leads to, that is a doubt. Where the
 // groups differ in case only it is a note.
-func (s *Syncer) claimedTwice(claims map[claim][]claimant, visits map[string]*visit) {
+func (s *Syncer) claimedTwice(visits map[string]*visit) {
+	type place struct {
+		claim
+		appliance string
+	}
+	now := map[string]string{} // what each entry has told: some tell only now
+	here := map[place][]claimant{}
+	others, untold := map[claim][]claimant{}, map[claim][]claimant{} // one of each app
+	one := func(of map[claim][]claimant, c claim, p claimant) {
+		if n := len(of[c]); n == 0 || of[c][n-1].App != p.App {
+			of[c] = append(of[c], p)
+		}
+	}
 	for _, v := range visits {
 		for _, o := range v.outcomes {
-			for _, p := range s.rivals(claims, o) {
-				rival := s.NetScalers[p.NetScaler]
-				same := rival.appliance() == v.ns.appliance()
+			c := s.claim(v.name, o.App.Group)
+			all := s.known().claims[c]
+			if len(all) < 2 {
+				continue
+			}
+			if others[c] == nil {
+				for _, p := range all {
+					at := cmp.Or(now[p.NetScaler], s.NetScalers[p.NetScaler].appliance())
+					now[p.NetScaler] = at
+					here[place{c, at}] = append(here[place{c, at}], p)
+					if one(others, c, p); !told(at) {
+						one(untold, c, p)
+					}
+				}
+			}
+			mine := now[v.name]
+			for _, p := range here[place{c, mine}] {
 				switch {
-				case p.group != o.App.Group && same:
+				case p.NetScaler == v.name:
+				case p.group != o.App.Group:
 					o.alike = fmt.Sprintf("service group %s differs from %s of app %s on %s, which is the same appliance, only in case; "+
 						"if the NetScaler ignores case, the two apps undo each other's changes: give one group another name", o.App.Group, p.group, p.App, p.NetScaler)
-				case p.group != o.App.Group:
-				case same:
+				default:
 					o.Err = fmt.Errorf("service group %s: %w: by app %s on %s, too, and %s and %s are the same appliance (%s); remove one of them from the mapping",
-						o.App.Group, errTwice, p.App, p.NetScaler, o.NetScaler, p.NetScaler, strings.TrimPrefix(rival.appliance(), "nodes "))
-				case p.App != o.App.Name && (rival.nodes.Load() == nil || v.ns.nodes.Load() == nil):
+						o.App.Group, errTwice, p.App, p.NetScaler, v.name, p.NetScaler, strings.TrimPrefix(mine, "nodes "))
+				}
+			}
+			doubtful := others[c]
+			if told(mine) {
+				doubtful = untold[c]
+			}
+			for _, p := range doubtful {
+				if p.App != o.App.Name && p.group == o.App.Group && now[p.NetScaler] != mine {
 					o.rival = fmt.Errorf("app %s claims a service group of this name on %s, and it is not known whether that is the same appliance", p.App, p.NetScaler)
+					break
 				}
 			}
 		}
@@ -186,7 +202,7 @@ func (s *Syncer) claimedTwice(claims map[claim][]claimant, visits map[string]*vi
 // alone says whether a visit may write: it may not if its NetScaler has only now
 // said that it is the appliance of another entry.
 func (v *visit) alone(ctx context.Context) error {
-	if len(v.others) == 0 {
+	if v.others == nil {
 		return nil
 	}
 	if err := v.ns.identify(ctx); err != nil {
@@ -194,7 +210,7 @@ func (v *visit) alone(ctx context.Context) error {
 	}
 	if now := v.ns.appliance(); now != v.turn {
 		for _, other := range v.others {
-			if other.appliance() == now {
+			if !v.takingTurns[other] && other.appliance() == now {
 				return fmt.Errorf("it turned out during this pass to be the same appliance as another entry of the mapping (%s); the next pass serves both", strings.TrimPrefix(now, "nodes "))
 			}
 		}
@@ -204,31 +220,39 @@ func (v *visit) alone(ctx context.Context) error {
 
 // serve makes the visits, those to one appliance one after the other, and calls
 // left with each when its appliance is not needed any more.
-func serve(ctx context.Context, visits []*visit, all polls, apply bool, left func(*visit)) {
-	turns := map[string][]*visit{} // by appliance
+func (s *Syncer) serve(ctx context.Context, part *Part, visits []*visit, all polls, apply bool, left func(*visit)) {
+	turns, visited := map[string][]*visit{}, map[*NetScaler]bool{} // turns by appliance
 	for _, v := range visits {
 		v.turn = v.ns.appliance()
 		turns[v.turn] = append(turns[v.turn], v)
+		visited[v.ns] = true
+	}
+	var others []*NetScaler
+	names := map[string][]string{} // of the entries that lead to each appliance
+	for name, ns := range s.NetScalers {
+		if visited[ns] || part.loops(name) {
+			others = append(others, ns)
+		}
+		names[ns.appliance()] = append(names[ns.appliance()], name)
 	}
 	var g errgroup.Group
 	for _, turn := range turns {
-		var others []*NetScaler
-		for name, ns := range turn[0].NetScalers {
-			visited := slices.ContainsFunc(visits, func(v *visit) bool { return v.ns == ns })
-			if (visited || turn[0].part.loops(name)) && !slices.ContainsFunc(turn, func(v *visit) bool { return v.ns == ns }) {
-				others = append(others, ns)
-			}
+		mine := map[*NetScaler]bool{}
+		for _, v := range turn {
+			mine[v.ns] = true
 		}
 		shared, idle := len(turn) > 1, map[string]*NetScaler{}
-		for name, ns := range turn[0].NetScalers {
-			if ns.appliance() == turn[0].turn && !slices.ContainsFunc(turn, func(v *visit) bool { return v.ns == ns }) {
+		for _, name := range names[turn[0].turn] {
+			if ns := s.NetScalers[name]; !mine[ns] {
 				shared, idle[name] = true, ns
 			}
 		}
 		for _, v := range turn {
-			v.others = others
-			if v.part.loops(v.name) {
-				v.turn = v.part.turns[v.name]
+			if v.takingTurns = mine; len(others) > len(mine) {
+				v.others = others
+			}
+			if part.loops(v.name) {
+				v.turn = part.turns[v.name]
 			}
 		}
 		g.Go(func() error {

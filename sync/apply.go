@@ -15,6 +15,7 @@ import (
 var (
 	errNotReached = errors.New("not attempted")
 	errStopped    = errors.New("not attempted: the run was stopped")
+	errLate       = fmt.Errorf("not attempted: %w", errDeadline)
 	errAddFirst   = errors.New("not removed: what had to be added or set first was not")
 )
 
@@ -43,7 +44,7 @@ func (v *visit) apply(ctx context.Context, outcomes []*Outcome) {
 	}
 	err := v.alone(ctx)
 	if err == nil {
-		err = v.ns.Client.Writable(ctx)
+		err = v.writable(ctx)
 	}
 	if err != nil {
 		v.errs = append(v.errs, err)
@@ -184,9 +185,18 @@ func (o *Outcome) settle(which func(Done) bool, err error) {
 	}
 }
 
+// stopped is why what is left is not attempted once ctx has ended.
+func stopped(ctx context.Context) error {
+	if errors.Is(context.Cause(ctx), errDeadline) {
+		return errLate
+	}
+	return errStopped
+}
+
 // do makes all changes of one kind, but for those that are made by giving a
-// list. Once begun it is finished, whatever happens to ctx; each call has a time
-// limit of its own.
+// list. They go out group by group, so that when ctx ends most groups have all of
+// theirs, and no group anything but a part of them: what adds comes first and what
+// removes is not begun without it.
 func (v *visit) do(ctx context.Context, outcomes []*Outcome, op netscaler.Op) {
 	var all []*Done
 	for _, o := range outcomes {
@@ -202,7 +212,7 @@ func (v *visit) do(ctx context.Context, outcomes []*Outcome, op netscaler.Op) {
 	}
 	if ctx.Err() != nil {
 		for _, d := range all {
-			d.Err = errStopped
+			d.Err = stopped(ctx)
 		}
 		return
 	}
@@ -210,11 +220,13 @@ func (v *visit) do(ctx context.Context, outcomes []*Outcome, op netscaler.Op) {
 	for i, d := range all {
 		changes[i] = *d.Change
 	}
-	ctx = context.WithoutCancel(ctx)
 	began := time.Now()
-	errs := v.resolve(ctx, op, changes, v.ns.Client.Do(ctx, op, changes))
+	errs := v.resolve(context.WithoutCancel(ctx), op, changes, v.ns.Client.Do(ctx, op, changes))
 	for i, d := range all {
 		d.Err, d.Took = v.once(errs[i]), time.Since(began)
+		if errors.Is(d.Err, netscaler.ErrStopped) { // perhaps halfway
+			d.Err, v.ns.unsaved = stopped(ctx), true
+		}
 		// What holds after it was sent may be ours, also if the answer was that
 		// it was there already: an answer before may have been lost.
 		v.ns.unsaved = v.ns.unsaved || d.Err == nil || errors.Is(d.Err, netscaler.ErrUnsure)
@@ -310,7 +322,7 @@ func (v *visit) lookAgain(ctx context.Context, op netscaler.Op, changes []netsca
 		}, err
 	}
 	groups, err := v.ns.Client.Read(ctx, keys(names))
-	now := map[string]map[netip.AddrPort]netscaler.Member{}
+	now := map[string]map[netip.AddrPort]*netscaler.Member{}
 	return func(c netscaler.Change) (bool, error) {
 		members, err := groups.Members(c.Group)
 		if now[c.Group] == nil {
@@ -321,16 +333,16 @@ func (v *visit) lookAgain(ctx context.Context, op netscaler.Op, changes []netsca
 }
 
 // byAddress are the members by their addresses; of those that share one, the first.
-func byAddress(members []netscaler.Member) map[netip.AddrPort]netscaler.Member {
-	all := make(map[netip.AddrPort]netscaler.Member, len(members))
-	for _, m := range slices.Backward(members) {
-		all[m.Addr] = m
+func byAddress(members []netscaler.Member) map[netip.AddrPort]*netscaler.Member {
+	all := make(map[netip.AddrPort]*netscaler.Member, len(members))
+	for i, m := range slices.Backward(members) {
+		all[m.Addr] = &members[i]
 	}
 	return all
 }
 
 // inEffect says whether a group is as the change would have it.
-func inEffect(c netscaler.Change, now map[netip.AddrPort]netscaler.Member) bool {
+func inEffect(c netscaler.Change, now map[netip.AddrPort]*netscaler.Member) bool {
 	if m, there := now[c.Addr]; there {
 		switch c.Op {
 		case netscaler.Bind:

@@ -61,6 +61,7 @@ func (v *visit) begin(outcomes []*Outcome, groups netscaler.Groups) (drafts []*d
 	for _, o := range outcomes {
 		o.App.Policy.Own = own
 		members, err := groups.Members(o.App.Group)
+		slices.SortFunc(members, byAddr) // here once, so that no plan need copy them
 		o.Actual = members
 		missing := o.App.Create != nil && errors.Is(err, netscaler.ErrNoGroup)
 		if err != nil && !missing {
@@ -84,17 +85,21 @@ func (d *draft) binds() bool {
 // there are none.
 func (v *visit) withAttributes(ctx context.Context, drafts []*draft) (left []*draft) {
 	ask := map[string]bool{}
+	pending := false
 	for _, d := range drafts {
 		up := slices.ContainsFunc(d.members, func(m netscaler.Member) bool { return m.Up })
 		if !d.missing && (!up || len(d.proposal.Changes) > 0) {
 			ask[d.App.Group] = true
 		}
+		pending = pending || len(d.proposal.Changes) > 0 && !d.App.Policy.Paused
 	}
 	if len(ask) == 0 {
 		return drafts
 	}
 	end := clock(&v.phases.Read)
+	asked := v.askWritable(ctx, pending)
 	all, trouble := v.ns.Client.Attributes(ctx, keys(ask))
+	<-asked
 	end()
 	for _, d := range drafts {
 		if !ask[d.App.Group] {

@@ -17,6 +17,7 @@ const JSONVersion = 2
 type (
 	jsonResult struct {
 		Version    int                   `json:"version"`
+		Run        jsonRun               `json:"run"`
 		DryRun     bool                  `json:"dry_run"`
 		Seconds    float64               `json:"seconds"`
 		Exit       int                   `json:"exit"` // as without --exit-code
@@ -25,6 +26,16 @@ type (
 		Sources    map[string]jsonHealth `json:"sources"`    // those that were asked
 		NetScalers map[string]jsonHealth `json:"netscalers"` // those that were asked
 		Troubles   []jsonTrouble         `json:"troubles"`   // all that failed, is in doubt or is held, each cause once
+	}
+	jsonRun struct {
+		ID      string      `json:"id"`   // of the process, as in its log
+		Pass    int         `json:"pass"` // of the process, from 1
+		Version string      `json:"version"`
+		Mapping jsonMapping `json:"mapping"`
+	}
+	jsonMapping struct {
+		File   string `json:"file"`
+		Digest string `json:"digest"`
 	}
 	jsonHealth struct {
 		Error     string `json:"error,omitempty"`
@@ -44,6 +55,8 @@ type (
 		Name         string         `json:"name"`
 		ServiceGroup string         `json:"service_group"`
 		NetScaler    string         `json:"netscaler"`
+		Node         string         `json:"node,omitempty"`        // the URL that was used of the NetScaler's
+		DefinedAt    string         `json:"defined_at"`            // file and line of the app
 		Status       Status         `json:"status"`                // failed, held, pending, changed, not serving, in step
 		Paused       bool           `json:"paused,omitempty"`      // planned, never applied
 		Error        string         `json:"error,omitempty"`       // why there is no plan
@@ -59,6 +72,23 @@ type (
 		Disabled     []jsonMember   `json:"disabled"` // by somebody else: left as they are
 		NotOurs      []jsonMember   `json:"not_ours"` // domain names, and addresses outside only
 		Notes        []string       `json:"notes"`    // worth knowing, and neither a change nor a failure
+		Rows         []jsonRow      `json:"rows"`     // each endpoint, member and candidate, and why it is in or out
+		Looked       []searched     `json:"looked,omitempty"`
+	}
+	jsonRow struct {
+		Address  string  `json:"address,omitempty"` // missing: it has none, or it is not known
+		Name     string  `json:"name,omitempty"`
+		Server   string  `json:"server,omitempty"` // where its name is not the address
+		Verdict  string  `json:"verdict"`          // in; in, down; out; held; draining; drained; disabled by somebody; not ours; not known
+		State    string  `json:"state"`            // serving, down, added, missing, uncertain, left out …
+		Weight   int     `json:"weight,omitempty"`
+		Order    int     `json:"order,omitempty"`
+		Settings string  `json:"settings,omitempty"` // where weight and order come from
+		Why      string  `json:"why,omitempty"`
+		Rule     string  `json:"rule"`
+		Facts    string  `json:"facts,omitempty"`
+		Lasts    float64 `json:"lasts,omitempty"` // for how long the NetScaler has had it as it is
+		Error    string  `json:"error,omitempty"` // why a change to it was not made
 	}
 	jsonEndpoint struct {
 		Address   string `json:"address"`
@@ -84,6 +114,10 @@ type (
 		Why     string        `json:"why,omitempty"`
 		Made    bool          `json:"made"`
 		Error   string        `json:"error,omitempty"` // why it was not made
+		// What the sources say of the member, and how long it took: no part of what is
+		// planned.
+		Evidence string  `json:"evidence,omitempty"`
+		Took     float64 `json:"took,omitempty"`
 	}
 	jsonSettings struct {
 		Weight int `json:"weight"`
@@ -100,9 +134,12 @@ type (
 )
 
 // JSON writes the result as one object.
-func JSON(w io.Writer, r Result) error {
+func JSON(w io.Writer, r Result) error { return jsonAbout(w, r, "") }
+
+// jsonAbout is JSON with those rows only that are about what was asked for; "": all.
+func jsonAbout(w io.Writer, r Result, about string) error {
 	out := jsonResult{
-		Version: JSONVersion, DryRun: r.DryRun, Seconds: r.Took.Round(time.Millisecond).Seconds(),
+		Version: JSONVersion, Run: jsonRun{r.Run.ID, r.Run.Pass, r.Run.Version, jsonMapping(r.Run.Mapping)}, DryRun: r.DryRun, Seconds: r.Took.Round(time.Millisecond).Seconds(),
 		Exit: r.Exit(false), Summary: r.Summary(), Apps: []jsonApp{}, Troubles: []jsonTrouble{},
 		Sources: map[string]jsonHealth{}, NetScalers: map[string]jsonHealth{},
 	}
@@ -118,7 +155,7 @@ func JSON(w io.Writer, r Result) error {
 		out.NetScalers[name] = h
 	}
 	for _, o := range r.Outcomes {
-		out.Apps = append(out.Apps, jsonOutcome(o))
+		out.Apps = append(out.Apps, jsonOutcome(o, about))
 	}
 	for _, t := range r.Troubles() {
 		apps := t.Apps()
@@ -133,14 +170,28 @@ func JSON(w io.Writer, r Result) error {
 	return e.Encode(out)
 }
 
-func jsonOutcome(o Outcome) jsonApp {
+func jsonOutcome(o Outcome, about string) jsonApp {
 	a := jsonApp{
-		Name: o.App.Name, ServiceGroup: o.App.Group, NetScaler: o.NetScaler, Status: o.Status(), Paused: o.App.Policy.Paused,
+		Name: o.App.Name, ServiceGroup: o.App.Group, NetScaler: o.NetScaler, Node: o.Node, DefinedAt: o.App.At, Status: o.Status(), Paused: o.App.Policy.Paused,
 		Error: text(o.Err), Doubt: text(o.Desired.Doubt()), HeldBy: text(o.Plan.HeldBy), MemberList: o.Plan.MemberList,
 		Endpoints: []jsonEndpoint{}, LeftOut: []jsonLeftOut{}, Changes: []jsonChange{}, Held: []jsonChange{},
 		Kept: jsonMembers(o.Plan.Kept), Draining: jsonMembers(o.Plan.Draining),
 		Disabled: jsonMembers(o.Plan.Disabled), NotOurs: jsonMembers(o.Plan.NotOurs),
-		Notes: []string{},
+		Notes: []string{}, Rows: []jsonRow{},
+	}
+	rows := o.Rows()
+	for _, r := range rowsAbout(rows, about) {
+		j := jsonRow{
+			Name: r.Name, Server: r.Server, Verdict: r.Verdict(), State: r.Standing.String(), Weight: r.Weight, Order: r.Order, Settings: r.Settings,
+			Why: r.Why, Rule: r.Rule, Facts: r.Facts, Lasts: r.Lasts.Seconds(), Error: r.Err,
+		}
+		if r.Addr.IsValid() {
+			j.Address = r.Addr.String()
+		}
+		a.Rows = append(a.Rows, j)
+	}
+	if about != "" && len(a.Rows) == 0 {
+		a.Looked = o.looks(rows, about)
 	}
 	for _, note := range o.Notes {
 		a.Notes = append(a.Notes, OneLine(note))
@@ -153,27 +204,28 @@ func jsonOutcome(o Outcome) jsonApp {
 			a.LeftOut = append(a.LeftOut, jsonLeftOut{o.App.From[i].Source, OneLine(l.What), OneLine(l.Why)})
 		}
 	}
+	heard := o.heard()
 	for _, d := range o.Changes() {
-		j := jsonOf(*d.Change)
-		j.Made = d.Made()
+		j := jsonOf(*d.Change, heard)
+		j.Made, j.Took = d.Made(), d.Took.Seconds()
 		if d.Failed() {
 			j.Error = text(d.Err)
 		}
 		a.Changes = append(a.Changes, j)
 	}
 	for _, c := range o.Plan.Held {
-		a.Held = append(a.Held, jsonOf(c))
+		a.Held = append(a.Held, jsonOf(c, heard))
 	}
 	return a
 }
 
-func jsonOf(c netscaler.Change) jsonChange {
+func jsonOf(c netscaler.Change, h heard) jsonChange {
 	if !ofMember(c.Op) {
 		return jsonChange{Op: c.Op.String(), What: OneLine(Subject(c)), Server: OneLine(c.Server), Why: OneLine(c.Why)}
 	}
 	j := jsonChange{
 		Op: c.Op.String(), Address: c.Addr.String(), Server: OneLine(c.Server), Weight: c.Weight, Order: c.Order,
-		Delay: c.Delay.Seconds(), Why: OneLine(c.Why),
+		Delay: c.Delay.Seconds(), Why: OneLine(c.Why), Evidence: h.evidence(c.Addr),
 	}
 	if c.Op == netscaler.Set {
 		j.Was = &jsonSettings{c.Was.Weight, c.Was.Order}

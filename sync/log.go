@@ -26,7 +26,8 @@ const (
 // over. Its zero value is of no pass yet.
 type Chronicle struct {
 	troubles map[string]*episode
-	notes    map[string]time.Time        // when each was last logged
+	notes    map[string]time.Time        // when each, or a change that failed, was last logged
+	swept    time.Time                   // when those of the last hour were sorted out
 	gists    map[Place][sha256.Size]byte // how each app was found
 }
 
@@ -51,11 +52,24 @@ func (c *Chronicle) Log(ctx context.Context, log *slog.Logger, r Result, at time
 	if news {
 		c.troubles, c.notes, c.gists = map[string]*episode{}, map[string]time.Time{}, map[Place][sha256.Size]byte{}
 	}
+	if at.Sub(c.swept) >= stillAfter { // not in each pass: there may be one for each app
+		c.swept = at
+		maps.DeleteFunc(c.notes, func(_ string, logged time.Time) bool { return at.Sub(logged) >= stillAfter })
+	}
+	run := r.Run.attrs()
 	for _, o := range r.Outcomes {
+		var h heard
+		if len(o.Done) > 0 {
+			h = o.heard()
+		}
 		for _, d := range o.Done {
-			if d.Made() {
+			switch attrs := slices.Concat(o.attrs(), d.attrs(), o.traces(d, h), run); {
+			case d.Made():
 				news = true
-				log.InfoContext(ctx, kinds[d.Op].done, append(o.attrs(), d.attrs()...)...)
+				log.InfoContext(ctx, kinds[d.Op].done, attrs...)
+			case d.Took > 0 && c.fresh(fmt.Sprintln(o.place(), d.Op, Subject(*d.Change), steady(text(d.Err))), at):
+				// What it means for the app its trouble says.
+				log.InfoContext(ctx, "change failed", append(attrs, "error", text(d.Err))...)
 			}
 		}
 		place, gist := o.place(), o.gist()
@@ -67,7 +81,7 @@ func (c *Chronicle) Log(ctx context.Context, log *slog.Logger, r Result, at time
 	}
 	news = c.logTroubles(ctx, log, r, at) || news
 	c.logNotes(ctx, log, r, at)
-	if end := []any{"summary", r.Summary(), "took", Short(r.Took)}; news {
+	if end := append([]any{"summary", r.Summary(), "took", Short(r.Took)}, run...); news {
 		log.InfoContext(ctx, "pass ended", end...)
 	} else {
 		log.DebugContext(ctx, "pass ended", end...)
@@ -106,20 +120,24 @@ func (c *Chronicle) logTroubles(ctx context.Context, log *slog.Logger, r Result,
 		}
 		if fresh := e.meet(t, looked, at); fresh != nil {
 			news = true
-			e.log(ctx, log, *fresh, at)
+			e.log(ctx, log, *fresh, at, r.Run)
 		}
 	}
-	for _, key := range slices.Sorted(maps.Keys(c.troubles)) {
-		e := c.troubles[key]
+	var over []string
+	for key, e := range c.troubles {
 		switch {
 		case e.over && at.Sub(e.gone) >= stillAfter:
 			delete(c.troubles, key)
 		case e.miss(r, looked, at):
-			news = true
-			log.InfoContext(ctx, "over: "+e.message(), append(e.attrs(), "lasted", Short(e.gone.Sub(e.began)), "passes", e.passes)...)
+			over = append(over, key)
 		}
 	}
-	return news
+	slices.Sort(over)
+	for _, key := range over {
+		e := c.troubles[key]
+		log.InfoContext(ctx, "over: "+e.message(), append(e.attrs(), "lasted", Short(e.gone.Sub(e.began)), "passes", e.passes)...)
+	}
+	return news || len(over) > 0
 }
 
 // meet notes that a pass met the trouble, and returns what of it is to be logged.
@@ -182,7 +200,7 @@ func (e *episode) miss(r Result, looked map[Place]bool, at time.Time) bool {
 }
 
 // log writes of the trouble what is to be logged now.
-func (e *episode) log(ctx context.Context, log *slog.Logger, t Trouble, at time.Time) {
+func (e *episode) log(ctx context.Context, log *slog.Logger, t Trouble, at time.Time, run Run) {
 	attrs := t.attrs()
 	if t.Cause != "" {
 		attrs = append(attrs, "error", t.Cause)
@@ -190,6 +208,7 @@ func (e *episode) log(ctx context.Context, log *slog.Logger, t Trouble, at time.
 	if e.passes > 1 {
 		attrs = append(attrs, "lasts", Short(at.Sub(e.began)), "passes", e.passes)
 	}
+	attrs = append(attrs, run.attrs()...)
 	if t.Held {
 		log.WarnContext(ctx, t.message(), attrs...)
 	} else {
@@ -239,16 +258,23 @@ var number = regexp.MustCompile(`([0-9]+(\.[0-9]+)?(ns|µs|ms|s|m|h)?)+`)
 // something took, and when.
 func steady(text string) string { return number.ReplaceAllLiteralString(text, "#") }
 
+// fresh says whether something was not logged within the last hour, and notes that it
+// is now.
+func (c *Chronicle) fresh(what string, at time.Time) bool {
+	if logged, said := c.notes[what]; said && at.Sub(logged) < stillAfter {
+		return false
+	}
+	c.notes[what] = at
+	return true
+}
+
 // logNotes logs the notes that were not logged within the last hour.
 func (c *Chronicle) logNotes(ctx context.Context, log *slog.Logger, r Result, at time.Time) {
-	maps.DeleteFunc(c.notes, func(_ string, logged time.Time) bool { return at.Sub(logged) >= stillAfter })
 	for _, o := range r.Outcomes {
 		for _, note := range o.Notes {
-			key := o.App.Name + " " + o.NetScaler + " " + note
-			if _, said := c.notes[key]; said {
+			if !c.fresh(fmt.Sprintln(o.place(), note), at) {
 				continue
 			}
-			c.notes[key] = at
 			log.InfoContext(ctx, "note", append(o.attrs(), "note", OneLine(note))...)
 		}
 	}
@@ -278,4 +304,32 @@ func (d Done) attrs() []any {
 		attrs = append(attrs, "took", Short(d.Took))
 	}
 	return attrs
+}
+
+// traces are the attributes by which a change is traced back, beside those that say
+// what it is: from which line of the mapping, by what the sources said, on which node.
+func (o Outcome) traces(d Done, h heard) []any {
+	outcome := "made"
+	if !d.Made() {
+		outcome = "failed"
+	}
+	attrs := []any{"op", d.Op.String(), "outcome", outcome}
+	if ofMember(d.Op) {
+		attrs = append(attrs, "evidence", h.evidence(d.Addr))
+	}
+	if o.Node != "" {
+		attrs = append(attrs, "node", o.Node)
+	}
+	if o.App.At != "" {
+		attrs = append(attrs, "mapping", o.App.At)
+	}
+	return attrs
+}
+
+// attrs tell the run and the pass of a line.
+func (r Run) attrs() []any {
+	if r.ID == "" {
+		return nil
+	}
+	return []any{"run", r.ID, "pass", r.Pass, "version", r.Version, "digest", r.Mapping.Digest[:min(12, len(r.Mapping.Digest))]}
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"maps"
 	"math/rand/v2"
 	"net/netip"
 	"slices"
@@ -14,9 +15,11 @@ import (
 // the next.
 const Deadline = 5 * time.Minute
 
+var errDeadline = fmt.Errorf("the pass took longer than its deadline of %v", Deadline)
+
 // WithDeadline limits a pass to Deadline.
 func WithDeadline(ctx context.Context) (context.Context, context.CancelFunc) {
-	return context.WithTimeoutCause(ctx, Deadline, fmt.Errorf("the pass took longer than its deadline of %v", Deadline))
+	return context.WithTimeoutCause(ctx, Deadline, errDeadline)
 }
 
 // Loop makes passes: of all apps at an interval, when a drain ends of its app and,
@@ -92,7 +95,7 @@ func (l *Loop) follow(ctx context.Context, s *Syncer) (replacement *Syncer) {
 	due := newSchedule(scope, func(netscaler string) string { return s.NetScalers[netscaler].appliance() }, time.Now())
 	passes := map[*running]bool{}
 	news := make(chan found)
-	history := repeats{}
+	history := repeats{made: map[string][]time.Time{}}
 	report := func(r Result) {
 		l.note(r)
 		for _, change := range history.note(r, time.Now(), l.Every) {
@@ -175,9 +178,11 @@ func (l *Loop) note(r Result) {
 			continue // what is known is old, and still the best
 		}
 		var left []netip.AddrPort
-		for _, row := range o.Rows() {
-			if row.Standing == Draining || row.Standing == Drained {
-				left = append(left, row.Addr)
+		if len(o.Plan.Draining) > 0 || slices.ContainsFunc(o.Plan.Changes, removes) { // of most there are none
+			for _, row := range o.Rows() {
+				if row.Standing == Draining || row.Standing == Drained {
+					left = append(left, row.Addr)
+				}
 			}
 		}
 		l.draining[o.place()] = left
@@ -205,7 +210,10 @@ func (l *Loop) farewell(ctx context.Context, apps []App) {
 }
 
 // repeats remembers when each change was made, for as long as it matters.
-type repeats map[string][]time.Time
+type repeats struct {
+	made  map[string][]time.Time
+	swept time.Time // when what does not matter any more was last sorted out
+}
 
 // often is how many times the same change must be made within ten intervals to
 // be worth a warning.
@@ -213,12 +221,11 @@ const often = 3
 
 // note adds the changes of a pass and returns those that are made again and
 // again: somebody undoes them, or their source cannot make up its mind.
-func (c repeats) note(r Result, now time.Time, every time.Duration) (again []string) {
-	for key, times := range c {
-		times = slices.DeleteFunc(times, func(t time.Time) bool { return now.Sub(t) > 10*every })
-		if c[key] = times; len(times) == 0 {
-			delete(c, key)
-		}
+func (c *repeats) note(r Result, now time.Time, every time.Duration) (again []string) {
+	old := func(t time.Time) bool { return now.Sub(t) > 10*every }
+	if now.Sub(c.swept) >= every { // not in each pass: a fill makes many
+		c.swept = now
+		maps.DeleteFunc(c.made, func(_ string, times []time.Time) bool { return old(times[len(times)-1]) })
 	}
 	for _, o := range r.Outcomes {
 		for _, d := range o.Done {
@@ -226,10 +233,10 @@ func (c repeats) note(r Result, now time.Time, every time.Duration) (again []str
 				continue
 			}
 			key := fmt.Sprintf("%s of %s in %s on %s", d.Op, Subject(*d.Change), d.Group, o.NetScaler)
-			c[key] = append(c[key], now)
-			if len(c[key]) == often {
+			c.made[key] = append(slices.DeleteFunc(c.made[key], old), now)
+			if len(c.made[key]) == often {
 				again = append(again, key)
-				delete(c, key)
+				delete(c.made, key)
 			}
 		}
 	}

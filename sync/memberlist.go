@@ -60,18 +60,25 @@ func (v *visit) byList(o *Outcome) bool { return o.Plan.MemberList && !v.ordinar
 
 // memberList is what a group's members are to be with some changes made: those that
 // it has now, as they are, but for the changes. Members that are leaving it are
-// not named again. Out are those that the changes take out.
-func memberList(now []netscaler.Member, changes []netscaler.Change) (list, out []netscaler.Member) {
-	of := map[netip.AddrPort][]netscaler.Change{}
+// not named again. out is how many the changes take out.
+func memberList(now []netscaler.Member, changes []*netscaler.Change) (list []netscaler.Member, out int) {
+	changes = slices.SortedStableFunc(slices.Values(changes), func(a, b *netscaler.Change) int { return a.Addr.Compare(b.Addr) })
+	binds := 0
 	for _, c := range changes {
-		of[c.Addr] = append(of[c.Addr], c)
+		if c.Op == netscaler.Bind {
+			binds++
+		}
 	}
-	there := map[netip.AddrPort]bool{}
+	list = make([]netscaler.Member, 0, len(now)+binds)
 	for _, m := range now {
 		removed, enabled := false, false
-		for _, c := range of[m.Addr] {
+		first, _ := slices.BinarySearchFunc(changes, m.Addr, func(c *netscaler.Change, a netip.AddrPort) int { return c.Addr.Compare(a) })
+		for _, c := range changes[first:] {
+			if c.Addr != m.Addr {
+				break
+			}
 			switch {
-			case removes(c):
+			case removes(*c):
 				removed = true
 			case c.Op == netscaler.Set:
 				m.Weight, m.Order = c.Weight, c.Order
@@ -83,18 +90,20 @@ func memberList(now []netscaler.Member, changes []netscaler.Change) (list, out [
 		}
 		switch {
 		case removed:
-			out = append(out, m)
+			out++
 			continue
 		case m.Leaving && !enabled:
 			continue
 		case enabled:
 			m.State, m.Leaving = netscaler.Enabled, false
 		}
-		there[m.Addr] = true
 		list = append(list, m)
 	}
+	slices.SortFunc(list, byAddr)
+	there := list
 	for _, c := range changes {
-		if c.Op == netscaler.Bind && !there[c.Addr] {
+		_, is := slices.BinarySearchFunc(there, c.Addr, func(m netscaler.Member, a netip.AddrPort) int { return m.Addr.Compare(a) })
+		if c.Op == netscaler.Bind && !is {
 			list = append(list, netscaler.Member{Addr: c.Addr, Weight: c.Weight, Order: c.Order})
 		}
 	}
@@ -197,7 +206,7 @@ func (v *visit) giveListsOnce(ctx context.Context, outcomes []*Outcome, removing
 	}
 	if ctx.Err() != nil {
 		for _, o := range work {
-			o.settle(mine, errStopped)
+			o.settle(mine, stopped(ctx))
 		}
 		return nil
 	}
@@ -209,10 +218,10 @@ func (v *visit) giveListsOnce(ctx context.Context, outcomes []*Outcome, removing
 	var given, refused []*Outcome
 	var lists []netscaler.Change
 	for _, o := range work {
-		var changes []netscaler.Change
+		var changes []*netscaler.Change
 		for _, d := range o.Done {
 			if mine(d) {
-				changes = append(changes, *d.Change)
+				changes = append(changes, d.Change)
 			}
 		}
 		seen := v.looks[o]
@@ -233,7 +242,7 @@ func (v *visit) giveListsOnce(ctx context.Context, outcomes []*Outcome, removing
 		lists = append(lists, netscaler.Change{Op: netscaler.ReplaceMembers, Group: o.App.Group, TD: o.Done[0].TD, List: list, Out: out})
 	}
 	began := time.Now()
-	errs := v.ns.Client.Do(calls, netscaler.ReplaceMembers, lists)
+	errs := v.ns.Client.Do(ctx, netscaler.ReplaceMembers, lists)
 	v.abandon(errs)
 	if err := v.look(calls, given); err != nil && len(v.errs) == 0 {
 		v.errs = append(v.errs, fmt.Errorf("read again after setting the members of a group: %w", err))
@@ -250,6 +259,8 @@ func (v *visit) giveListsOnce(ctx context.Context, outcomes []*Outcome, removing
 			case unread == nil && inEffect(*d.Change, now):
 				d.Err = nil
 				made++
+			case errors.Is(errs[i], netscaler.ErrStopped):
+				d.Err = stopped(ctx)
 			case errs[i] != nil:
 				d.Err = v.once(notListed(*d.Change, errs[i]))
 			case unread != nil:

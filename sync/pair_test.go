@@ -280,7 +280,7 @@ func TestManyAppsUseFewConnections(t *testing.T) {
 				}
 			}
 		}
-		if gauges["old"].top != 4 || gauges["edge"].top != 1 {
+		if gauges["old"].top != 4 || gauges["edge"].top > 2 { // attributes and the role at a time
 			t.Errorf("read one by one: %d at a time, in bulk: %d", gauges["old"].top, gauges["edge"].top)
 		}
 	})

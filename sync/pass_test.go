@@ -128,14 +128,17 @@ func (s *site) expect(group, want string) {
 	}
 }
 
-// kinds are the calls that a simulator saw, in short.
+// kinds are the calls that a simulator saw, in short. Of the two that a visit makes at a
+// time, attributes come first.
 func kinds(calls []simulator.Call) (all []string) {
 	for _, c := range calls {
 		s := c.Method + " " + c.Type
 		if c.Action != "" {
 			s += " " + c.Action
 		}
-		all = append(all, s)
+		if all = append(all, s); len(all) > 1 && s == "GET servicegroup" && all[len(all)-2] == "GET hanode" {
+			all[len(all)-2], all[len(all)-1] = s, "GET hanode"
+		}
 	}
 	return all
 }

@@ -50,7 +50,11 @@ func Diff(group string, want Desired, actual []netscaler.Member, p Policy) Plan 
 	for _, e := range want.Endpoints {
 		wanted[e.Addr] = e
 	}
-	plan := Plan{Changes: make([]netscaler.Change, 0, many(wanted, actual, p, want.Doubt()))}
+	if !slices.IsSortedFunc(actual, byAddr) {
+		actual = slices.SortedFunc(slices.Values(actual), byAddr)
+	}
+	changes, kept := many(wanted, actual, p, want.Doubt())
+	plan := Plan{Changes: make([]netscaler.Change, 0, changes)}
 	change := func(op netscaler.Op, m netscaler.Member, why string) *netscaler.Change {
 		plan.Changes = append(plan.Changes, netscaler.Change{Op: op, Group: group, Member: m, Why: why})
 		return &plan.Changes[len(plan.Changes)-1]
@@ -69,7 +73,7 @@ func Diff(group string, want Desired, actual []netscaler.Member, p Policy) Plan 
 	}
 	doubt := want.Doubt()
 	bound := make(map[netip.AddrPort]bool, len(actual))
-	for _, m := range actual {
+	for i, m := range actual {
 		// A member that is not ours and has a desired address already serves it.
 		bound[m.Addr] = true
 		if m.NotOurs != "" || !inside(m.Addr.Addr(), p.Only) {
@@ -84,7 +88,11 @@ func Diff(group string, want Desired, actual []netscaler.Member, p Policy) Plan 
 			plan.Disabled = append(plan.Disabled, m)
 
 		case m.State == netscaler.Enabled && (isWanted || doubt != nil):
-			plan.Kept = append(plan.Kept, m)
+			if len(plan.Kept) == i { // as long as all are kept, they are not copied
+				plan.Kept = actual[: i+1 : i+1]
+			} else {
+				plan.Kept = append(slices.Grow(plan.Kept, max(kept-len(plan.Kept), 0)), m)
+			}
 			if m.Mark && certain {
 				change(netscaler.Enable, m, whyMarked)
 			}
@@ -120,24 +128,26 @@ func Diff(group string, want Desired, actual []netscaler.Member, p Policy) Plan 
 		}
 	}
 	slices.SortFunc(plan.Changes, byOrder)
-	for _, members := range [][]netscaler.Member{plan.Kept, plan.Draining, plan.Disabled, plan.NotOurs} {
-		slices.SortFunc(members, byAddr)
-	}
 	return plan
 }
 
-// many is about how many changes there will be: as they are the largest part of a
-// large plan, it is not grown to that bit by bit.
-func many(wanted map[netip.AddrPort]Endpoint, actual []netscaler.Member, p Policy, doubt error) int {
+// many is about how many changes there will be, and members that are kept: as they are
+// the largest part of a large plan, it is not grown to that bit by bit.
+func many(wanted map[netip.AddrPort]Endpoint, actual []netscaler.Member, p Policy, doubt error) (changes, kept int) {
 	come, gone := len(wanted), 0
 	for _, m := range actual {
-		if _, stays := wanted[m.Addr]; stays {
+		_, stays := wanted[m.Addr]
+		switch ours := m.NotOurs == "" && inside(m.Addr.Addr(), p.Only); {
+		case stays:
 			come--
-		} else if doubt == nil && m.NotOurs == "" && inside(m.Addr.Addr(), p.Only) {
+			kept++
+		case ours && doubt == nil:
 			gone++
+		case ours:
+			kept++
 		}
 	}
-	return max(come, 0) + gone
+	return max(come, 0) + gone, kept
 }
 
 func byOrder(a, b netscaler.Change) int {

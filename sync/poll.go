@@ -49,10 +49,10 @@ func (s *Syncer) poll(ctx context.Context, apps []App, fresh bool) polls {
 			defer close(p.done)
 			s.step(Step{Source: name, Doing: "polling"})
 			end := clock(&p.took)
-			backoff := s.backoffs[name]
+			backoff := s.known().backoffs[name]
 			answers, err := []sources.Answer(nil), backoff.tooSoon()
 			if err == nil {
-				answers, err = ask(ctx, s.Sources[name], p.queries, fresh)
+				answers, err = s.Sources[name].Ask(ctx, p.queries, fresh)
 				backoff.note(err)
 			}
 			end()
@@ -70,9 +70,9 @@ func (s *Syncer) poll(ctx context.Context, apps []App, fresh bool) polls {
 	return all
 }
 
-// ask polls a source within its timeout, also if the source does not heed its
+// Ask polls a source within its timeout, also if the source does not heed its
 // context.
-func ask(ctx context.Context, s Source, queries []any, fresh bool) ([]sources.Answer, error) {
+func (s Source) Ask(ctx context.Context, queries []any, fresh bool) ([]sources.Answer, error) {
 	ctx, cancel := context.WithTimeoutCause(ctx, s.Timeout, fmt.Errorf("no answer within its timeout of %v", s.Timeout))
 	defer cancel()
 	type reply struct {

@@ -1,9 +1,11 @@
 package sync
 
 import (
+	"cmp"
 	"fmt"
 	"strings"
 
+	"nitrox/netscaler"
 	"nitrox/sources"
 )
 
@@ -73,4 +75,24 @@ func agreeing(drafts []*draft) (left []*draft) {
 		left = append(left, d)
 	}
 	return left
+}
+
+// Unsuited is why a service group of these attributes cannot be the app's, whatever
+// its members; answers are those of the app's sources, as far as they are known.
+func Unsuited(app App, a netscaler.Attrs, answers []sources.Answer) error {
+	return cmp.Or(ruled(app.Group, a, Plan{}), mismatch(app, a.ServiceType, answers))
+}
+
+// Makeable is why the virtual server in front of the app's service group cannot be
+// had.
+func Makeable(app App, front netscaler.FrontEnd) error { return makeable(app, front) }
+
+// Unlike are the attributes of a service group that differ from what the mapping
+// asks for; they are left as they are.
+func Unlike(app App, a netscaler.Attrs) []string {
+	all := unlike(app, a)
+	if a.Autoscale == "API" {
+		all = append(all, ownDrain(a, app)...)
+	}
+	return all
 }

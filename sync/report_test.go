@@ -49,9 +49,12 @@ func everything(dryRun bool) sync.Result {
 	full := &netscaler.Error{Status: 599, Code: 435, Message: "Maximum services bound to service group exceeded"}
 
 	shop := sync.Outcome{
-		App:       sync.App{Name: "shop", Group: "sg-shop", From: []sync.From{{Source: "prod"}}},
-		NetScaler: "edge",
-		Answers:   []sources.Answer{sources.NewAnswer(nil, []sources.LeftOut{{What: "task web.3", Why: "unhealthy\x1b[31m\nunbind everything"}}, nil)},
+		App:       sync.App{Name: "shop", At: "nitrox.yaml:14", Group: "sg-shop", From: []sync.From{{Source: "prod"}}},
+		NetScaler: "edge", Node: "https://192.0.2.11",
+		Answers: []sources.Answer{sources.NewAnswer([]sources.Endpoint{
+			{Addr: addr("10.0.0.1:80"), Origin: "node n1", Facts: "ready since 2026-11-27T02:58:11Z"}, {Addr: addr("10.0.0.3:80"), Weight: 2, Origin: "node n3, 2 pods"},
+			{Addr: addr("10.0.0.4:80"), Uncertain: "no health result"},
+		}, []sources.LeftOut{{What: "pod shop-8", Why: "not ready", Addr: addr("10.0.0.8:80")}, {What: "task web.3", Why: "unhealthy\x1b[31m\nunbind everything"}}, nil)},
 		Desired: wanted(sources.Endpoint{Addr: addr("10.0.0.1:80"), Origin: "node n1"}, sources.Endpoint{Addr: addr("10.0.0.3:80"), Weight: 2, Origin: "node n3, 2 pods"},
 			sources.Endpoint{Addr: addr("10.0.0.4:80"), Uncertain: "no health result"}),
 		Plan: sync.Plan{
@@ -106,6 +109,7 @@ func everything(dryRun bool) sync.Result {
 		Plan: sync.Plan{Kept: []netscaler.Member{member("10.0.3.1:80", netscaler.Enabled)}},
 	}
 	return sync.Result{
+		Run:      sync.Run{ID: "1f2e3d4c5b6a", Pass: 7, Version: "v1.2.3", Mapping: sync.Mapping{File: "nitrox.yaml", Digest: strings.Repeat("9f86d081884c", 6)[:64]}},
 		Outcomes: []sync.Outcome{shop, held, doubtful, paused, unreached, step, made},
 		Sources:  map[string]error{"prod": nil, "dcos": lost}, NetScalers: map[string]error{"edge": nil, "core": errors.Join(down)},
 		Saved: []string{"edge"}, DryRun: dryRun, Took: 1234 * time.Millisecond,

@@ -15,6 +15,8 @@ import (
 type Outcome struct {
 	App       App
 	NetScaler string
+	// Node is the URL that the pass used of the NetScaler's; "": none could be.
+	Node string
 	// Answers are those to App.From, in its order; a confirmation is merged in.
 	Answers []sources.Answer
 	Desired Desired
@@ -42,6 +44,8 @@ type Done struct {
 // Result is what a pass found and did. Reports, exit code and log lines are
 // functions of it.
 type Result struct {
+	// Run is what whoever traces a change back must know of the pass.
+	Run Run
 	// Outcomes are in the order of the mapping file.
 	Outcomes []Outcome
 	// Sources and NetScalers are those that the pass asked; the value is nil,
@@ -54,6 +58,20 @@ type Result struct {
 	Took   time.Duration
 	Phases Phases
 }
+
+// Run tells a pass from all others, and what it went by.
+type Run struct {
+	// ID is that of the process, and Pass which of its passes it is, from 1.
+	ID      string
+	Pass    int
+	Version string
+	Mapping Mapping
+}
+
+// Mapping is the file that the apps are from, and what it said.
+//
+// The digest is the SHA-256 of the file, in hexadecimal.
+type Mapping struct{ File, Digest string }
 
 // without is the result but for what was found on some NetScalers.
 func (r Result) without(netscalers map[string]bool) Result {

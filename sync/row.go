@@ -2,12 +2,15 @@ package sync
 
 import (
 	"cmp"
+	"errors"
 	"fmt"
 	"net/netip"
 	"slices"
 	"strings"
+	"time"
 
 	"nitrox/netscaler"
+	"nitrox/sources"
 )
 
 // Standing is where a member or an endpoint of an app stands after a pass. All
@@ -26,12 +29,13 @@ const (
 	Disabled                  // a member that somebody else disabled: left as it is
 	Serving                   // a member, enabled, and healthy
 	NotOurs                   // a domain name, or an address outside only
-	LeftOut                   // what a source saw, and does not count as an endpoint
+	NotKnown                  // an endpoint of a group whose members could not be read
+	LeftOut                   // what a source saw, and does not count as an endpoint, or what must not be bound
 )
 
 var standings = [...]string{
 	Missing: "missing", Down: "down", Draining: "draining", Drained: "drained", Added: "added", Uncertain: "uncertain",
-	Disabled: "disabled", Serving: "serving", NotOurs: "not ours", LeftOut: "left out",
+	Disabled: "disabled", Serving: "serving", NotOurs: "not ours", NotKnown: "not known", LeftOut: "left out",
 }
 
 // Standings is how many there are.
@@ -41,31 +45,90 @@ func (s Standing) String() string { return standings[s] }
 
 // Row is one endpoint or member of an app, and why it is in or out.
 type Row struct {
-	Addr   netip.AddrPort // not valid for those left out, and for domain names
-	Name   string         // what stands for the address then
+	Addr   netip.AddrPort // not valid for domain names, and for most of those left out
+	Name   string         // what stands for the address then, and for any that is left out
 	Server string         // the server entity, if its name is not the address
 	Standing
 	Weight, Order int // 0: not known, or the default
-	Why           string
+	// Settings says who gives the weight and the order; "": no source wants it.
+	Settings string
+	Why      string
+	// Rule is what follows from that, and what is to be done where that is for others.
+	Rule string
+	// Facts are what the sources have read that makes it so.
+	Facts string
+	// Lasts is for how long the NetScaler has had the member as it is; 0: not known.
+	Lasts time.Duration
 	// Held: a guard holds its removal.
 	Held bool
 	// Err is why a change to it was not made.
 	Err string
 }
 
+// Verdict is whether the row's address is in the service group, in the words of
+// whoever asks for it.
+func (r Row) Verdict() string {
+	switch {
+	case r.Held:
+		return "held"
+	case r.Standing == Serving, r.Standing == Added:
+		return "in"
+	case r.Standing == Down:
+		return "in, down"
+	case r.Standing == Missing, r.Standing == Uncertain, r.Standing == LeftOut:
+		return "out"
+	case r.Standing == Disabled:
+		return "disabled by somebody"
+	}
+	return r.Standing.String()
+}
+
+// The rules by which an address is in or out.
+const (
+	ruleWanted    = "a source wants it, and it is bound: it stays"
+	ruleUnsure    = "its health is not known: it stays while it is bound"
+	ruleDoubt     = "the endpoints are in doubt: nothing is removed until the doubt is over"
+	ruleSet       = "a source wants it, and it is bound: only its settings change"
+	ruleUnmark    = "a source wants it, and it serves with the mark of a drain: the mark is lifted"
+	ruleAdd       = "a source wants it, and it is not in service: it is bound or enabled"
+	ruleAdded     = "a source wants it: this run bound or enabled it"
+	ruleDrain     = "no source wants it: it is drained, and a later run unbinds it"
+	ruleUnbind    = "no source wants it: it is unbound"
+	ruleUncertain = "its health is not known: it is added when it is"
+	ruleBack      = "a source has it again, and its health is not known: it is enabled when it is"
+	ruleLeaving   = "it was left out of the group's member list: the NetScaler removes it by itself"
+	ruleDisabled  = "somebody disabled it (it has no mark of Nitrox): it is left as it is; to have it back, enable it on the NetScaler"
+	ruleAbove     = "its server or its group is disabled: it is left as it is; to have it back, enable that on the NetScaler"
+	ruleNotOurs   = "it is not Nitrox's: it is never touched"
+	ruleLeftOut   = "its source does not count it as an endpoint: it is not added, and removed if it is bound"
+	ruleUnfit     = "what must not be bound is left out, and puts the endpoints in doubt; correct only, or what the source has"
+	rulePaused    = "the app is paused: nothing is changed until paused is taken out of the mapping"
+	ruleNoPlan    = "no plan can be made for the service group: nothing is changed"
+)
+
 // Rows are the endpoints against the members: each address once, those that need
-// attention first.
+// attention first. What is left out comes in rows of its own.
 func (o Outcome) Rows() []Row {
-	said := o.origins()
+	heard := o.heard()
 	all := make([]Row, 0, len(o.Plan.Kept)+len(o.Plan.Changes)+len(o.Plan.Held)+len(o.Plan.Draining))
 	at := make(map[netip.AddrPort]int, cap(all)) // the first row of each
-	put := func(m netscaler.Member, s Standing, why string) *Row {
-		r := Row{Addr: m.Addr, Standing: s, Weight: m.Weight, Order: m.Order, Why: OneLine(why)}
+	put := func(m netscaler.Member, s Standing, rule, why string) *Row {
+		said, wanted := heard.of[m.Addr]
+		if !wanted {
+			said.facts = heard.evidence(m.Addr)
+		}
+		r := Row{Addr: m.Addr, Standing: s, Weight: m.Weight, Order: m.Order, Settings: said.settings, Why: OneLine(why), Rule: rule, Facts: said.facts, Lasts: m.Lasts}
 		switch {
 		case !m.Addr.IsValid():
 			r.Name = OneLine(m.Server)
 		case !ownName(m):
 			r.Server = OneLine(m.Server)
+		}
+		switch {
+		case m.Mark && m.NoMark:
+			r.Facts = strings.TrimPrefix(r.Facts+"; it cannot carry Nitrox's mark, so a graceful disable counts as Nitrox's", "; ")
+		case m.Mark:
+			r.Facts = strings.TrimPrefix(r.Facts+"; it has Nitrox's mark", "; ")
 		}
 		if _, there := at[m.Addr]; !there {
 			at[m.Addr] = len(all)
@@ -73,14 +136,28 @@ func (o Outcome) Rows() []Row {
 		all = append(all, r)
 		return &all[len(all)-1]
 	}
-	enabled := func(m netscaler.Member, why string) *Row {
+	enabled := func(m netscaler.Member, rule, why string) *Row {
 		if m.Up {
-			return put(m, Serving, why)
+			return put(m, Serving, rule, why)
 		}
-		return put(m, Down, why)
+		return put(m, Down, rule, why)
 	}
+	planned := func(rule string) string {
+		if o.App.Policy.Paused {
+			return rulePaused
+		}
+		return rule
+	}
+	unsure := heard.unsure
 	for _, m := range o.Plan.Kept {
-		enabled(m, cmp.Or(said(m.Addr), "kept: the endpoints are in doubt, so nothing is removed"))
+		switch said, wanted := heard.of[m.Addr]; {
+		case !wanted:
+			enabled(m, ruleDoubt, "kept: the endpoints are in doubt, so nothing is removed")
+		case unsure[m.Addr] != "":
+			enabled(m, ruleUnsure, said.origin+"; "+unsure[m.Addr])
+		default:
+			enabled(m, ruleWanted, said.origin)
+		}
 	}
 	for _, d := range o.Changes() {
 		if !ofMember(d.Op) {
@@ -97,64 +174,140 @@ func (o Outcome) Rows() []Row {
 			r = &all[j]
 			switch {
 			case c.Op == netscaler.Enable:
+				r.Rule = planned(ruleUnmark)
 			case d.Made():
 				r.Weight, r.Order = c.Weight, c.Order
 			default:
-				r.Weight, r.Order = c.Was.Weight, c.Was.Order
+				r.Weight, r.Order, r.Rule = c.Was.Weight, c.Was.Order, planned(ruleSet)
 				r.Why = OneLine(fmt.Sprintf("%s to be set; %s", settings(c, func(netscaler.Member) string { return "" }), r.Why))
 			}
 		case c.Op < netscaler.Set && d.Made():
-			r = put(c.Member, Added, cmp.Or(said(c.Addr), c.Why))
+			r = put(c.Member, Added, ruleAdded, cmp.Or(heard.of[c.Addr].origin, c.Why))
 		case c.Op < netscaler.Set:
-			r = put(c.Member, Missing, cmp.Or(said(c.Addr), c.Why))
+			r = put(c.Member, Missing, planned(ruleAdd), cmp.Or(heard.of[c.Addr].origin, c.Why))
 		case d.Made() && c.Op == netscaler.Unbind:
 			continue
 		case c.State == netscaler.Disabled:
-			r = put(c.Member, Drained, whyWaits)
+			r = put(c.Member, Drained, planned(ruleUnbind), whyWaits)
 		case d.Made(), c.State != netscaler.Enabled:
-			r = put(c.Member, Draining, c.Why)
+			r = put(c.Member, Draining, planned(ruleDrain), c.Why)
+		case c.Op == netscaler.Drain:
+			r = enabled(c.Member, planned(ruleDrain), c.Why)
 		default:
-			r = enabled(c.Member, c.Why)
+			r = enabled(c.Member, planned(ruleUnbind), c.Why)
+		}
+		if d.Made() && d.Op != netscaler.Set {
+			r.Lasts = 0 // it has just become what it is
 		}
 		if d.Failed() {
 			r.Err = text(d.Err)
 		}
 	}
+	held := "a guard holds its removal: " + text(o.Plan.HeldBy)
 	for _, c := range o.Plan.Held {
-		enabled(c.Member, c.Why).Held = true
+		enabled(c.Member, held, c.Why).Held = true
 	}
 	for _, m := range o.Plan.Draining {
+		_, wanted := heard.of[m.Addr]
+		rule := ruleDrain
+		switch {
+		case m.Leaving:
+			rule = ruleLeaving
+		case wanted:
+			rule = ruleBack
+		case o.Desired.Doubt() != nil:
+			rule = ruleDoubt
+		}
+		why := "until its clients are gone"
 		switch {
 		case m.State == netscaler.Disabled:
-			put(m, Drained, whyWaits)
+			why = whyWaits
 		case m.Remaining > 0:
-			put(m, Draining, Short(m.Remaining)+" left")
-		default:
-			put(m, Draining, "until its clients are gone")
+			why = Short(m.Remaining) + " left"
 		}
+		s := Draining
+		if m.State == netscaler.Disabled {
+			s = Drained
+		}
+		put(m, s, rule, why)
+	}
+	disabled := func(m netscaler.Member) {
+		why, rule := "by an operator", ruleDisabled
+		if m.State == netscaler.DisabledAbove {
+			why, rule = "its server or its group is disabled", ruleAbove
+		}
+		r := put(m, Disabled, rule, why+"; left as it is")
+		r.Facts = heard.evidence(m.Addr)
 	}
 	for _, m := range o.Plan.Disabled {
-		why := "by an operator"
-		if m.State == netscaler.DisabledAbove {
-			why = "its server or its group is disabled"
-		}
-		put(m, Disabled, why+"; left as it is")
+		disabled(m)
+	}
+	foreign := func(m netscaler.Member) {
+		r := put(m, NotOurs, ruleNotOurs, cmp.Or(m.NotOurs, outsideOnly)+"; left as it is")
+		r.Facts = heard.evidence(m.Addr)
 	}
 	for _, m := range o.Plan.NotOurs {
-		put(m, NotOurs, cmp.Or(m.NotOurs, "outside the networks in only")+"; left as it is")
+		foreign(m)
 	}
 	for _, e := range o.Plan.Uncertain {
-		put(netscaler.Member{Addr: e.Addr, Weight: e.Weight, Order: e.Order}, Uncertain, strings.TrimSuffix(e.Uncertain+"; "+said(e.Addr), "; "))
+		put(member(e), Uncertain, ruleUncertain, strings.TrimSuffix(e.Uncertain+"; "+heard.of[e.Addr].origin, "; "))
+	}
+	if o.Err != nil { // there is no plan
+		for _, m := range o.Actual {
+			switch {
+			case m.NotOurs != "" || !inside(m.Addr.Addr(), o.App.Policy.Only):
+				foreign(m)
+			case m.State == netscaler.DisabledAbove, m.State != netscaler.Enabled && !m.Mark:
+				disabled(m)
+			case m.State == netscaler.Enabled:
+				enabled(m, ruleNoPlan, heard.of[m.Addr].origin)
+			case m.State == netscaler.Disabled:
+				put(m, Drained, ruleNoPlan, heard.of[m.Addr].origin)
+			default:
+				put(m, Draining, ruleNoPlan, heard.of[m.Addr].origin)
+			}
+		}
+		for _, e := range o.Desired.Endpoints {
+			if _, bound := at[e.Addr]; bound {
+				continue
+			}
+			s := Missing
+			if o.Actual == nil && !errors.Is(o.Err, netscaler.ErrNoGroup) {
+				s = NotKnown
+			}
+			put(member(e), s, ruleNoPlan, strings.TrimPrefix(e.Uncertain+"; "+heard.of[e.Addr].origin, "; "))
+		}
 	}
 	for i, answer := range o.Answers {
+		source := " (source " + o.App.From[i].Source + ")"
 		for _, l := range answer.LeftOut {
-			all = append(all, Row{Name: OneLine(l.What), Standing: LeftOut, Why: OneLine(l.Why + " (source " + o.App.From[i].Source + ")")})
+			all = append(all, Row{Addr: l.Addr, Name: OneLine(l.What), Standing: LeftOut, Rule: ruleLeftOut, Why: OneLine(l.Why + source)})
+		}
+		for _, e := range answer.Endpoints {
+			if why := o.refuses(e, answer); why != "" {
+				all = append(all, Row{Addr: e.Addr, Name: OneLine(cmp.Or(e.Origin, e.Addr.String())), Standing: LeftOut, Rule: ruleUnfit, Facts: OneLine(e.Facts),
+					Why: OneLine("it cannot be bound: " + why + source)})
+			}
 		}
 	}
 	slices.SortStableFunc(all, func(a, b Row) int {
 		return cmp.Or(-compareBool(a.Err != "", b.Err != ""), -compareBool(a.Held, b.Held), cmp.Compare(a.Standing, b.Standing), a.Addr.Compare(b.Addr))
 	})
 	return all
+}
+
+// refuses says why an endpoint of an answer must not be bound; "": it may. Each that
+// must not is a doubt, so that without one there is none to look for.
+func (o Outcome) refuses(e sources.Endpoint, answer sources.Answer) string {
+	if o.Desired.Doubt() == nil {
+		return ""
+	}
+	return unfit(e.Addr, o.App.Policy, answer.Virtual)
+}
+
+// member is what an endpoint would be.
+func member(e Endpoint) netscaler.Member {
+	return netscaler.Member{Addr: e.Addr, Weight: e.Weight, Order: e.Order}
 }
 
 // whyWaits is why there still is a member that is drained.
@@ -177,21 +330,95 @@ func ownName(m netscaler.Member) bool {
 	return string(m.Addr.Addr().AppendTo(text[:0])) == m.Server
 }
 
-// origins says of an address which sources want it, and what they say of it;
-// empty: none does.
-func (o Outcome) origins() func(netip.AddrPort) string {
-	said := make(map[netip.AddrPort]string, len(o.Desired.Endpoints))
+// heard is what the sources say of addresses.
+type heard struct {
+	of     map[netip.AddrPort]said
+	unsure map[netip.AddrPort]string // why their health is not known
+	left   map[netip.AddrPort]string // candidates that are left out, and why
+	none   string                    // what they say of any other
+}
+
+// said is what the sources that want an address say of it, and where its settings
+// come from.
+type said struct{ origin, facts, settings string }
+
+func (o Outcome) heard() heard {
+	h := heard{of: make(map[netip.AddrPort]said, len(o.Desired.Endpoints)), unsure: map[netip.AddrPort]string{}, left: map[netip.AddrPort]string{}}
+	var none []string
 	for i, answer := range o.Answers {
+		from := o.App.From[i]
 		for _, e := range answer.Endpoints {
-			what := o.App.From[i].Source
+			if o.refuses(e, answer) != "" {
+				continue
+			}
+			what := from.Source
 			if e.Origin != "" {
 				what += ": " + e.Origin
 			}
-			if before := said[e.Addr]; before != "" && before != what {
-				what = before + "; " + what
+			before, again := h.of[e.Addr]
+			now := said{what, OneLine(e.Facts), settledBy(e.Weight > 0, from.Weight > 0, from.Order > 0)}
+			if again && before.origin != what {
+				now.origin = before.origin + "; " + what
+				now.facts = strings.Trim(before.facts+"; "+now.facts, "; ")
 			}
-			said[e.Addr] = what
+			if again && before.settings != now.settings {
+				now.settings = "several entries of from give the weight or the order"
+			}
+			h.of[e.Addr] = now
+		}
+		for _, l := range answer.LeftOut {
+			if l.Addr.IsValid() {
+				what := OneLine(from.Source + ": " + l.What + ": " + l.Why)
+				h.left[l.Addr] = strings.TrimPrefix(h.left[l.Addr]+"; "+what, "; ")
+			}
+		}
+		counts := fmt.Sprintf("%s: not among its %s", from.Source, Count(len(answer.Endpoints), "endpoint"))
+		switch n := len(answer.LeftOut); {
+		case answer.Doubt() != nil:
+			counts = from.Source + ": its answer is in doubt"
+		case n > 0:
+			counts += fmt.Sprintf(" and %s left out", Count(n, "candidate"))
+		}
+		none = append(none, counts)
+	}
+	for _, e := range o.Desired.Endpoints {
+		if e.Uncertain != "" {
+			h.unsure[e.Addr] = e.Uncertain
 		}
 	}
-	return func(a netip.AddrPort) string { return said[a] }
+	h.none = strings.Join(none, "; ")
+	return h
+}
+
+// settledBy says who gives a weight and an order.
+func settledBy(source, entry, order bool) string {
+	switch {
+	case source && entry && order:
+		return "the mapping and the source give the weight, the mapping the order"
+	case source && entry:
+		return "the mapping and the source give the weight"
+	case source && order:
+		return "the source gives the weight, the mapping the order"
+	case source:
+		return "the source gives the weight"
+	case entry && order:
+		return "the mapping gives the weight and the order"
+	case entry:
+		return "the mapping gives the weight"
+	case order:
+		return "the mapping gives the order"
+	}
+	return "nobody gives a weight or an order"
+}
+
+// evidence is what the sources say of an address.
+func (h heard) evidence(a netip.AddrPort) string {
+	s, wanted := h.of[a]
+	switch {
+	case wanted:
+		return OneLine(strings.TrimSuffix(s.origin+"; "+s.facts, "; "))
+	case h.left[a] != "":
+		return h.left[a]
+	}
+	return h.none
 }

@@ -37,7 +37,6 @@ type scope struct {
 	at       map[string]int
 	places   map[string][]string // the apps, by NetScaler
 	feeds    map[string]feed     // by source
-	claims   map[claim][]claimant
 }
 
 // feed is what a source is asked, and for which app each query is.
@@ -48,8 +47,8 @@ type feed struct {
 
 // scope is that of a loop over the named apps, nil being all.
 func (s *Syncer) scope(names []string) *scope {
-	s.start()
-	c := &scope{selected: names, apps: s.selected(names), at: map[string]int{}, places: map[string][]string{}, feeds: map[string]feed{}, claims: s.claims()}
+	s.known() // which appliances there are
+	c := &scope{selected: names, apps: s.selected(names), at: map[string]int{}, places: map[string][]string{}, feeds: map[string]feed{}}
 	for i, app := range c.apps {
 		c.at[app.Name] = i
 		for _, netscaler := range app.NetScalers {

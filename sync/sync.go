@@ -14,6 +14,8 @@ import (
 // group that holds them.
 type App struct {
 	Name string
+	// At is where the mapping file has it, "nitrox.yaml:12"; "": in none.
+	At string
 	// Group is the service group's name.
 	Group string
 	// NetScalers are names of the mapping; the group is served on each.

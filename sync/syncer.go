@@ -19,6 +19,9 @@ type Syncer struct {
 	Sources    map[string]Source
 	NetScalers map[string]*NetScaler
 	Apps       []App
+	Mapping    Mapping // that all this is from
+	// Trace numbers a pass that begins; nil: nobody traces its changes back.
+	Trace func() Run
 	// Lookup finds the addresses of a name in a NetScaler's URL, so that they are
 	// never bound; nil: names are not looked up.
 	Lookup func(ctx context.Context, network, host string) ([]netip.Addr, error)
@@ -29,8 +32,41 @@ type Syncer struct {
 	// goroutine takes it; nil: nobody watches.
 	Progress func(Step)
 
-	started  stdsync.Once
+	once stdsync.Once
+	made *known
+}
+
+// known is what a syncer knows of its mapping, which stays the same: it is made once, so
+// that a pass of one app costs no more the more apps there are.
+type known struct {
+	apps     map[string]int // where each is
+	claims   map[claim][]claimant
+	groups   map[string]int      // how many there are, by NetScaler
 	backoffs map[string]*backoff // of the sources
+}
+
+func (s *Syncer) known() *known {
+	s.once.Do(func() { s.made = s.know() })
+	return s.made
+}
+
+func (s *Syncer) know() *known {
+	k := &known{apps: map[string]int{}, claims: map[claim][]claimant{}, groups: map[string]int{}, backoffs: map[string]*backoff{}}
+	for name := range s.Sources {
+		k.backoffs[name] = &backoff{}
+	}
+	for name, ns := range s.NetScalers {
+		ns.Appliance = cmp.Or(ns.Appliance, name)
+	}
+	for i, app := range s.Apps {
+		k.apps[app.Name] = i
+		for _, name := range app.NetScalers {
+			c := s.claim(name, app.Group)
+			k.claims[c] = append(k.claims[c], claimant{Place{app.Name, name}, app.Group})
+			k.groups[name]++
+		}
+	}
+	return k
 }
 
 // Plan looks at a part of all, nil being everything, and writes nothing. The
@@ -63,10 +99,12 @@ func (s *Syncer) Close(ctx context.Context) error {
 // neither a source nor a NetScaler that hangs holds up the others.
 func (s *Syncer) pass(ctx context.Context, part *Part, apply bool) Result {
 	began := time.Now()
+	var run Run
+	if s.Trace != nil {
+		run = s.Trace()
+	}
 	apps := s.of(part)
-	s.start()
 	all := s.poll(ctx, apps, false)
-	s.lookUp(ctx)
 
 	visits := map[string]*visit{}
 	var order []*visit
@@ -81,24 +119,23 @@ func (s *Syncer) pass(ctx context.Context, part *Part, apply bool) Result {
 				v = &visit{Syncer: s, part: part, name: name, ns: s.NetScalers[name], confirmErrs: map[string]error{}, looks: map[*Outcome]look{}}
 				visits[name] = v
 				order = append(order, v)
+				v.ns.Client.Expect(s.known().groups[name])
 				v.doing("reading")
 			}
 			o := &Outcome{App: app, NetScaler: name}
 			v.outcomes, outcomes = append(v.outcomes, o), append(outcomes, o)
 		}
 	}
-	var claims map[claim][]claimant
-	if part != nil && part.scope != nil {
-		claims = part.scope.claims
-	} else {
-		claims = s.claims()
-	}
-	s.identify(ctx, claims, visits, part)
-	s.claimedTwice(claims, visits)
+	s.lookUp(ctx, visits)
+	s.identify(ctx, visits, part)
+	s.claimedTwice(visits)
 	result := func(outcomes []*Outcome, visits []*visit, polls polls) Result {
 		r := Result{Sources: polls.errors(), NetScalers: map[string]error{}, DryRun: !apply, Phases: Phases{Poll: polls.took()}}
+		r.Run = run
 		for _, o := range outcomes {
-			r.Outcomes = append(r.Outcomes, *o)
+			traced := *o
+			traced.Node = s.NetScalers[o.NetScaler].Client.Node()
+			r.Outcomes = append(r.Outcomes, traced)
 		}
 		for _, v := range visits {
 			r.NetScalers[v.name] = errors.Join(v.errs...)
@@ -112,7 +149,7 @@ func (s *Syncer) pass(ctx context.Context, part *Part, apply bool) Result {
 		r.Took = time.Since(began)
 		return r
 	}
-	serve(ctx, order, all, apply, func(v *visit) {
+	s.serve(ctx, part, order, all, apply, func(v *visit) {
 		if part != nil && part.left != nil {
 			part.left(v.name, result(v.outcomes, []*visit{v}, all.of(v.outcomes)))
 		}
@@ -120,37 +157,22 @@ func (s *Syncer) pass(ctx context.Context, part *Part, apply bool) Result {
 	return result(outcomes, order, all)
 }
 
-// start makes ready, once, what passes share.
-func (s *Syncer) start() {
-	s.started.Do(func() {
-		s.backoffs = make(map[string]*backoff, len(s.Sources))
-		for name := range s.Sources {
-			s.backoffs[name] = &backoff{}
-		}
-		for name, ns := range s.NetScalers {
-			ns.Appliance = cmp.Or(ns.Appliance, name)
-		}
-	})
-}
-
-// selected are the named apps, nil being all.
+// selected are the named apps, nil being all, in the order of the mapping.
 func (s *Syncer) selected(names []string) (apps []App) {
-	among := among(names)
-	for _, app := range s.Apps {
-		if among(app.Name) {
-			apps = append(apps, app)
+	if names == nil {
+		return s.Apps
+	}
+	var at []int
+	for _, name := range names {
+		if i, here := s.known().apps[name]; here {
+			at = append(at, i)
 		}
+	}
+	slices.Sort(at)
+	for _, i := range slices.Compact(at) {
+		apps = append(apps, s.Apps[i])
 	}
 	return apps
-}
-
-// among says of a name whether it is one of names, nil being all.
-func among(names []string) func(string) bool {
-	set := make(map[string]bool, len(names))
-	for _, name := range names {
-		set[name] = true
-	}
-	return func(name string) bool { return names == nil || set[name] }
 }
 
 // named puts the NetScaler's name before an error.

@@ -35,19 +35,27 @@ func Text(w io.Writer, r Result) error {
 			textApp(&b, o, r)
 		}
 	}
+	for _, line := range r.wide() {
+		fmt.Fprintf(&b, "! %s\n", line)
+	}
+	b.WriteString(r.Summary())
+	b.WriteByte('\n')
+	_, err := w.Write(b.Bytes())
+	return err
+}
+
+// wide are the troubles that are not of single apps, with the apps that they harm.
+func (r Result) wide() (lines []string) {
 	for _, t := range r.Troubles() {
 		if t.Of != OfApp {
 			harmed := ""
 			if apps := t.Apps(); len(apps) > 0 {
 				harmed = fmt.Sprintf(" (%s: %s)", Count(len(apps), "app"), someOf(apps))
 			}
-			fmt.Fprintf(&b, "! %s%s\n", t, harmed)
+			lines = append(lines, t.String()+harmed)
 		}
 	}
-	b.WriteString(r.Summary())
-	b.WriteByte('\n')
-	_, err := w.Write(b.Bytes())
-	return err
+	return lines
 }
 
 // silent: the app is in step and there is nothing else to say of it.
@@ -110,6 +118,9 @@ func textApp(b *bytes.Buffer, o Outcome, r Result) {
 		changed[d.Addr] = true
 	}
 	for _, row := range rows {
+		if o.Err != nil {
+			break // all are as they were
+		}
 		switch row.Standing {
 		case Draining, Drained, Disabled:
 			if !changed[row.Addr] {
@@ -236,9 +247,8 @@ func (o Outcome) shares() func(netscaler.Member) string {
 	}
 }
 
-// Summary is one line about the whole pass.
-func (r Result) Summary() string {
-	var changes []string
+// counted are the changes in words, those of one kind together.
+func (r Result) counted() (changes []string) {
 	notMade := 0
 	for op, t := range r.Tally() {
 		switch {
@@ -252,6 +262,12 @@ func (r Result) Summary() string {
 	if notMade > 0 && !r.DryRun {
 		changes = append(changes, fmt.Sprintf("%d not made", notMade))
 	}
+	return changes
+}
+
+// Summary is one line about the whole pass.
+func (r Result) Summary() string {
+	changes := r.counted()
 	if len(changes) == 0 {
 		changes = []string{"nothing to change"}
 	}

@@ -137,6 +137,8 @@ func (r Result) Troubles() []Trouble {
 			switch {
 			case !d.Failed(), errors.Is(d.Err, errAddFirst), errors.Is(d.Err, errNotCreated), ofNetScaler(d.Err):
 				// made, or not attempted because of another
+			case errors.Is(d.Err, errLate):
+				harms(Trouble{Of: OfApp, What: "stopped", Cause: errDeadline.Error() + "; the next one makes the rest"}, o)
 			case errors.Is(d.Err, errStopped):
 				harms(Trouble{Of: OfApp, What: "stopped", Cause: "the run was stopped before everything was done"}, o)
 			default:

@@ -44,7 +44,7 @@ func unfit(a netip.AddrPort, p Policy, virtual map[netip.Addr]string) string {
 		}
 	}
 	if !inside(ip, p.Only) {
-		return "it is outside the networks in only"
+		return "it is " + outsideOnly
 	}
 	return ""
 }
@@ -135,6 +135,8 @@ func embedded(ip netip.Addr) (all []netip.Addr) {
 	return all
 }
 
+const outsideOnly = "outside the networks in only"
+
 func inside(ip netip.Addr, only []netip.Prefix) bool {
 	return len(only) == 0 || slices.ContainsFunc(only, func(p netip.Prefix) bool { return p.Contains(ip) })
 }
@@ -144,16 +146,21 @@ func inside(ip netip.Addr, only []netip.Prefix) bool {
 type resolved struct {
 	addrs []netip.Addr
 	err   error
+	at    time.Time // when it was asked
 }
+
+// namesKept is how long a pass takes the addresses of names as they were, if it does not
+// visit their NetScalers.
+const namesKept = time.Minute
 
 // lookUpWithin is how long a pass waits for the names of its NetScalers.
 const lookUpWithin = 2 * time.Second
 
-// lookUp resolves the names in the URLs of all NetScalers of the mapping, once a
-// pass: the only place where that is done for the sake of [Policy.Own]. A name
-// that cannot be resolved keeps the addresses that it had; if it never had one,
-// the apps that get new members in this pass have a note.
-func (s *Syncer) lookUp(ctx context.Context) {
+// lookUp resolves the names in the URLs of the NetScalers that are visited, and now and
+// then of all of the mapping, once a pass: the only place where that is done for the sake
+// of [Policy.Own]. A name that cannot be resolved keeps the addresses that it had; if it
+// never had one, the apps that get new members in this pass have a note.
+func (s *Syncer) lookUp(ctx context.Context, visits map[string]*visit) {
 	if s.Lookup == nil {
 		return
 	}
@@ -164,9 +171,11 @@ func (s *Syncer) lookUp(ctx context.Context) {
 		host string
 	}
 	var asked []question
-	for _, ns := range s.NetScalers {
+	for name, ns := range s.NetScalers {
 		for _, host := range ns.Client.Hosts() {
-			asked = append(asked, question{ns, host})
+			if r := ns.resolved()[host]; visits[name] != nil || r.err != nil || time.Since(r.at) > namesKept {
+				asked = append(asked, question{ns, host})
+			}
 		}
 	}
 	answers := make([]resolved, len(asked))
@@ -185,7 +194,9 @@ func (s *Syncer) lookUp(ctx context.Context) {
 		}
 		if names[q.NetScaler] == nil {
 			names[q.NetScaler] = map[string]resolved{}
+			maps.Copy(names[q.NetScaler], q.resolved())
 		}
+		answers[i].at = time.Now()
 		names[q.NetScaler][q.host] = answers[i]
 	}
 	for ns, all := range names {

@@ -7,7 +7,9 @@ import (
 	"net/netip"
 	"slices"
 	"strings"
+	gosync "sync"
 	"testing"
+	"time"
 
 	"pgregory.net/rapid"
 
@@ -217,6 +219,37 @@ func TestANameThatDoesNotResolveIsSaid(t *testing.T) {
 		}
 		if r := s.sync(0); len(r.Outcomes[0].Notes) > 0 {
 			t.Errorf("nothing is bound, and it says %q", r.Outcomes[0].Notes)
+		}
+	})
+}
+
+// A pass of some apps asks for the names of the NetScalers that it visits; the others'
+// are asked for if they are not known, or for a minute.
+func TestAnEventLooksUpTheNamesThatItVisits(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		st := stage{"shop": known(hosts(1, 2)), "cart": known(hosts(3, 4))}
+		s := newSite(t, players{"prod": st.play}, sync.App{Name: "shop", Policy: atOnce}, sync.App{Name: "cart", NetScalers: []string{"core"}, Policy: atOnce})
+		var mu gosync.Mutex
+		var asked []string
+		s.Lookup = func(_ context.Context, _, host string) ([]netip.Addr, error) {
+			mu.Lock()
+			defer mu.Unlock()
+			asked = append(asked, host)
+			return []netip.Addr{netip.MustParseAddr("198.51.100.7")}, nil
+		}
+		for _, want := range []string{"[core.test edge.test]", "[edge.test]", "[core.test edge.test]"} {
+			asked = nil
+			if r := s.Sync(t.Context(), &sync.Part{Apps: []string{"shop"}}); r.Exit(false) != 0 {
+				t.Error(r.Summary())
+			}
+			slices.Sort(asked)
+			if got := fmt.Sprint(asked); got != want {
+				t.Errorf("%s were looked up, want %s", got, want)
+			}
+			time.Sleep(40 * time.Second)
+		}
+		if err := s.Close(t.Context()); err != nil {
+			t.Error(err)
 		}
 	})
 }

@@ -27,13 +27,18 @@ type visit struct {
 	// silent tells of apps that the pass does not look at, by a source that had to be
 	// confirmed, whether that has nothing for them either.
 	silent map[string][]bool
-	// others are the NetScalers that do not take turns with this one, whether this
-	// pass visits them or another of the loop may.
-	others []*NetScaler
-	turn   string // the appliance that it was taken for when the visits, or the loop's pass, began
+	// others are the NetScalers that this pass visits or another of the loop may, if some
+	// do not take turns with this one; taking turns are those that do.
+	others      []*NetScaler
+	takingTurns map[*NetScaler]bool
+	turn        string // the appliance that it was taken for when the visits, or the loop's pass, began
 	// identified gives how its NetScaler was asked which appliance it is; nil: it
 	// was not.
 	identified chan error
+	// asked is when its NetScaler was asked beforehand whether it may be written, and
+	// why it may not.
+	asked       time.Time
+	notWritable error
 	// noOrder: it was told that the build has no order of members.
 	noOrder bool
 	// looks are what groups were last seen to have, until something of theirs is
@@ -101,7 +106,7 @@ func (v *visit) run(ctx context.Context, all polls, apply bool) {
 		v.doing("")
 		if !apply && len(v.errs) == 0 && slices.ContainsFunc(wave, (*Outcome).pending) {
 			// What a run would fail at, a plan must say.
-			if err := v.ns.Client.Writable(ctx); err != nil {
+			if err := v.writable(ctx); err != nil {
 				v.errs = append(v.errs, err)
 			}
 		}
@@ -132,6 +137,30 @@ func (v *visit) run(ctx context.Context, all polls, apply bool) {
 			v.saved = true
 		}
 	}
+}
+
+// askWritable asks beforehand whether the NetScaler may be written, if there is something
+// to write: a call that need not wait for others. In a partition it may need a session of
+// its own, and waits its turn.
+func (v *visit) askWritable(ctx context.Context, pending bool) (asked chan struct{}) {
+	asked = make(chan struct{})
+	if !pending || v.ns.Partition != "" || len(v.errs) > 0 {
+		close(asked)
+		return asked
+	}
+	go func() {
+		defer close(asked)
+		v.asked, v.notWritable = time.Now(), v.ns.Client.Writable(ctx)
+	}()
+	return asked
+}
+
+// writable is why the NetScaler may not be written.
+func (v *visit) writable(ctx context.Context) error {
+	if time.Since(v.asked) < lookKept {
+		return v.notWritable
+	}
+	return v.ns.Client.Writable(ctx)
 }
 
 // suggest names, beside each service group that does not exist, the one that is

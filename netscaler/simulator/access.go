@@ -4,8 +4,10 @@ import (
 	"cmp"
 	"errors"
 	"fmt"
+	"maps"
 	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 )
 
@@ -31,6 +33,7 @@ type binding struct {
 
 // policy allows or denies commands.
 type policy struct {
+	spec    string
 	deny    bool
 	matches func(line string) bool
 }
@@ -38,16 +41,20 @@ type policy struct {
 // builtinPolicies are those that every appliance has, and those of partitions.
 // They are told apart by what can be asked for by NITRO here.
 var builtinPolicies = map[string]*policy{
-	"superuser": {matches: func(string) bool { return true }},
+	"superuser": {spec: ".*", matches: func(string) bool { return true }},
 	"sysadmin":  administers, "network": administers, "partition-admin": administers, "partition-network": administers,
 	"operator": operates, "partition-operator": operates,
-	"read-only": {matches: reads}, "partition-read-only": {matches: reads},
+	"read-only": {spec: readOnlySpec, matches: reads}, "partition-read-only": {spec: readOnlySpec, matches: reads},
 }
 
 var (
-	administers = &policy{matches: func(line string) bool { return !concernsUsers.MatchString(line) }}
-	operates    = &policy{matches: func(line string) bool { return reads(line) || switches.MatchString(line) }}
+	administers = &policy{spec: `^(?!.*(system|ns partition)).*`, matches: func(line string) bool { return !concernsUsers.MatchString(line) }}
+	operates    = &policy{spec: readOnlySpec + `|(^(enable|disable) (server|service|serviceGroup).*)`, matches: func(line string) bool { return reads(line) || switches.MatchString(line) }}
 )
+
+// readOnlySpec is the pattern of read-only on an appliance.
+const readOnlySpec = `(^man.*)|(^show\s+(?!system)(?!configstatus)(?!ns ns\.conf)(?!ns savedconfig)(?!ns runningConfig)` +
+	`(?!gslb runningConfig)(?!audit messages)(?!techsupport).*)|(^stat.*)`
 
 var (
 	concernsUsers = regexp.MustCompile(`^\S+ +(system|ns partition)\b`)
@@ -104,6 +111,54 @@ func (s *Simulator) authorized(user, line string) *failure {
 		return nil
 	}
 	return fail(codeNotAuthorized, line)
+}
+
+// showUsers lists users without their passwords, as NITRO does.
+func showUsers(x *exec, q *query, l *listing) *failure {
+	return named(slices.Sorted(maps.Keys(x.access.users)), func(name string) string { return name }, q, func(name string) {
+		l.begin()
+		l.text("username", name)
+		l.end()
+	})
+}
+
+func showPolicies(x *exec, q *query, l *listing) *failure {
+	all := maps.Clone(builtinPolicies)
+	maps.Copy(all, x.access.policies)
+	return named(slices.Sorted(maps.Keys(all)), func(name string) string { return name }, q, func(name string) {
+		l.begin()
+		l.text("policyname", name)
+		l.text("action", map[bool]string{true: "DENY", false: "ALLOW"}[all[name].deny])
+		l.text("cmdspec", all[name].spec)
+		l.end()
+	})
+}
+
+// boundTo lists the command policies of a user or a group.
+func boundTo(key string, accounts func(*Simulator) map[string]*account) func(x *exec, q *query, l *listing) *failure {
+	return func(x *exec, q *query, l *listing) *failure {
+		all := accounts(x.Simulator)
+		return named(slices.Sorted(maps.Keys(all)), func(name string) string { return name }, q, func(name string) {
+			for _, b := range all[name].bound {
+				l.begin()
+				l.text(key, name)
+				l.text("policyname", b.policy)
+				l.text("priority", strconv.Itoa(b.priority))
+				l.end()
+			}
+		})
+	}
+}
+
+func showGroupsOfUser(x *exec, q *query, l *listing) *failure {
+	return named(slices.Sorted(maps.Keys(x.access.users)), func(name string) string { return name }, q, func(name string) {
+		for _, group := range x.access.users[name].groups {
+			l.begin()
+			l.text("username", name)
+			l.text("groupname", group)
+			l.end()
+		}
+	})
 }
 
 func (s *Simulator) policy(name string) *policy {
@@ -265,7 +320,7 @@ func (s *Simulator) setPolicy(it item) *failure {
 				"write it without back-references, and look ahead only between parts of an alternative", err)}
 	}
 	s.access.grow()
-	s.access.policies[it.get("policyname")] = &policy{deny: it.get("action") == "DENY", matches: matches}
+	s.access.policies[it.get("policyname")] = &policy{spec: it.get("cmdspec"), deny: it.get("action") == "DENY", matches: matches}
 	return nil
 }
 

@@ -80,7 +80,16 @@ var configTypes = map[string]*resource{
 		key: "partitionname", shows: "show ns partition", show: showPartitions,
 		add: addPartition, actions: map[string]*command{"switch": switchPartition},
 	},
-	"systemsession": {key: "sid", shows: "show system session", show: showSessions},
+	"systemuser":      {key: "username", shows: "show system user", show: showUsers},
+	"systemcmdpolicy": {key: "policyname", shows: "show system cmdPolicy", show: showPolicies},
+	"systemuser_systemcmdpolicy_binding": {
+		key: "username", binding: true, shows: "show system user", show: boundTo("username", func(s *Simulator) map[string]*account { return s.access.users }),
+	},
+	"systemgroup_systemcmdpolicy_binding": {
+		key: "groupname", binding: true, shows: "show system group", show: boundTo("groupname", func(s *Simulator) map[string]*account { return s.access.groups }),
+	},
+	"systemuser_systemgroup_binding": {key: "username", binding: true, shows: "show system user", show: showGroupsOfUser},
+	"systemsession":                  {key: "sid", shows: "show system session", show: showSessions},
 }
 
 // statTypes are those under /nitro/v1/stat.

@@ -35,9 +35,17 @@ const (
 	small = 2 << 20
 )
 
+// garbage is how much the heap may grow until garbage is collected, in percent of what
+// lived then. Go's own 100 would let a limit be reached by garbage alone while a large
+// plan is made; this costs hardly more time.
+const garbage = 75
+
 // Limit makes the garbage collector keep the process within its memory limit,
 // which is GOMEMLIMIT's, or else the usual one.
 func Limit() {
+	if os.Getenv("GOGC") == "" {
+		debug.SetGCPercent(garbage)
+	}
 	if os.Getenv("GOMEMLIMIT") == "" {
 		debug.SetMemoryLimit(usual)
 	}

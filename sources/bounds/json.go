@@ -22,18 +22,21 @@ const (
 type Decoder struct {
 	*json.Decoder
 	Memory
-	parts Cost // handed out one by one so far
+	text  *scanner // that it reads
+	parts Cost     // handed out one by one so far
 }
 
 // NewDecoder decodes one JSON value. What follows it is an error.
 func NewDecoder(r io.Reader, shape *Shape) *Decoder {
-	return &Decoder{Decoder: json.NewDecoder(&scanner{r: r, root: shape, shape: shape})}
+	return newDecoder(&scanner{r: r, root: shape, shape: shape})
 }
 
 // NewSequence decodes JSON values, one after the other.
 func NewSequence(r io.Reader, shape *Shape) *Decoder {
-	return &Decoder{Decoder: json.NewDecoder(&scanner{r: r, root: shape, shape: shape, sequence: true})}
+	return newDecoder(&scanner{r: r, root: shape, shape: shape, sequence: true})
 }
+
+func newDecoder(s *scanner) *Decoder { return &Decoder{Decoder: json.NewDecoder(s), text: s} }
 
 // state is what a scanner expects next.
 type state byte
@@ -62,9 +65,15 @@ type scanner struct {
 	sequence bool
 
 	buffer []byte
+	in     []byte // of buffer, what is to be scanned
+	last   error  // after in
 	out    []byte // to be passed on, from at
 	at     int
 	err    error // after out
+	passed int64
+	// paused: it is in a list of rows, before the next or the end, so that no more of it
+	// is passed on than is asked for.
+	paused bool
 
 	state  state
 	frames []frame
@@ -85,14 +94,12 @@ type frame struct {
 
 func (s *scanner) Read(p []byte) (int, error) {
 	for s.at == len(s.out) && s.err == nil {
-		if s.buffer == nil {
-			s.buffer = make([]byte, 32<<10)
-			s.frames = make([]frame, 0, 16)
-		}
-		n, err := s.r.Read(s.buffer)
 		s.out, s.at = s.out[:0], 0
-		if s.err = s.scan(s.buffer[:n]); s.err == nil && err != nil {
-			s.err = s.end(err)
+		if len(s.in) == 0 && s.last == nil {
+			s.fill()
+		}
+		if s.err = s.scan(); s.err == nil && len(s.in) == 0 && s.last != nil {
+			s.err = s.end(s.last)
 		}
 	}
 	if s.at == len(s.out) {
@@ -100,7 +107,24 @@ func (s *scanner) Read(p []byte) (int, error) {
 	}
 	n := copy(p, s.out[s.at:])
 	s.at += n
+	s.passed += int64(n)
 	return n, nil
+}
+
+// fill reads more text, after what is left of the last. It is false where none comes,
+// or none fits.
+func (s *scanner) fill() bool {
+	if s.buffer == nil {
+		s.buffer = make([]byte, 64<<10)
+		s.frames = make([]frame, 0, 16)
+	}
+	left := copy(s.buffer, s.in)
+	if s.in = s.buffer[:left]; s.last != nil || left == len(s.buffer) {
+		return false
+	}
+	n, err := s.r.Read(s.buffer[left:])
+	s.in, s.last = s.buffer[:left+n], err
+	return n > 0
 }
 
 // end is the error at the end of the text. Whether that is complete the decoder
@@ -112,8 +136,11 @@ func (s *scanner) end(err error) error {
 	return err
 }
 
-func (s *scanner) scan(p []byte) error {
-	for i := 0; i < len(p); {
+// scan takes what is in, or so much of it that it pauses.
+func (s *scanner) scan() error {
+	p, i := s.in, 0
+	defer func() { s.in = p[i:] }()
+	for s.paused = false; i < len(p) && !s.paused; {
 		if s.state == inString {
 			n, err := s.text(p[i:])
 			if err != nil {
@@ -135,6 +162,7 @@ func (s *scanner) scan(p []byte) error {
 			if err := s.endWord(); err != nil {
 				return err
 			}
+			continue
 		}
 		i++
 		if s.state != inEscape && s.state != inHex && (c == ' ' || c == '\t' || c == '\n' || c == '\r') {
@@ -261,6 +289,7 @@ func (s *scanner) value(c byte) error {
 		if c == '{' {
 			s.state = atFirstName
 		}
+		s.paused = c == '[' && s.shape != nil && s.shape.rows
 	case c == '"':
 		s.state, s.named, s.length = inString, false, 0
 		s.pass(c)
@@ -313,6 +342,7 @@ func (s *scanner) ended() {
 		s.state = atComma
 		if top := s.frames[n-1].shape; top != nil && (s.frames[n-1].object && top.walk || !s.frames[n-1].object && top.walkList) {
 			s.Cost = Cost{}
+			s.paused = top.rows && !s.frames[n-1].object
 		}
 		return
 	}

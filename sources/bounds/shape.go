@@ -20,6 +20,7 @@ type Shape struct {
 	// parts of a list; so that only one of them is in memory, but for what is kept.
 	walk     bool
 	walkList bool
+	rows     bool  // the parts of a list are read by [Rows]
 	exact    bool  // names must be in lower case
 	cost     int64 // of being there, beside its text
 }

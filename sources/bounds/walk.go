@@ -32,6 +32,20 @@ func (d *Decoder) Object(field func(name string) error) error {
 // List walks through a list that is read part by part, which part does. Anything
 // else, also null, is a [*Mismatch], and is passed over.
 func (d *Decoder) List(part func() error) error {
+	if err := d.enter(); err != nil {
+		return err
+	}
+	for d.More() {
+		if err := d.one(part); err != nil {
+			return err
+		}
+	}
+	_, err := d.next()
+	return err
+}
+
+// enter begins a list.
+func (d *Decoder) enter() error {
 	switch start, err := d.next(); {
 	case err != nil:
 		return err
@@ -43,13 +57,7 @@ func (d *Decoder) List(part func() error) error {
 	case start != json.Delim('['):
 		return unexpected(start, '[')
 	}
-	for d.More() {
-		if err := d.one(part); err != nil {
-			return err
-		}
-	}
-	_, err := d.next()
-	return err
+	return nil
 }
 
 // one counts a part that is handed out.

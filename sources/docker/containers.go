@@ -218,7 +218,8 @@ func (all *containers) answer(a *sources.Finding, q Query, p published) {
 	for _, c := range list {
 		name := containerName(c)
 		if why := notServing(c); why != "" {
-			a.Leave(name, why)
+			addr, _, _, _ := containerAddr(c, q.Port, p) // none of one that has stopped
+			a.LeaveAt(addr, name, why)
 			continue
 		}
 		unread := ""
@@ -233,7 +234,7 @@ func (all *containers) answer(a *sources.Finding, q Query, p published) {
 		case why != "":
 			a.Leave(name, why)
 		default:
-			a.Add(sources.Endpoint{Addr: addr, Protocol: protocol, Uncertain: cmp.Or(uncertain(c), unread), Origin: name})
+			a.Add(sources.Endpoint{Addr: addr, Protocol: protocol, Uncertain: cmp.Or(uncertain(c), unread), Origin: name, Facts: sources.Excerpt(c.Status)})
 		}
 	}
 }

@@ -35,6 +35,7 @@ import (
 	"golang.org/x/sync/singleflight"
 
 	"nitrox/sources"
+	"nitrox/sources/bounds"
 	"nitrox/sources/textfile"
 )
 
@@ -103,7 +104,7 @@ func (s *Source) Poll(ctx context.Context, queries []Query, fresh bool) ([]sourc
 	path := string(s.config.Path)
 	apps, written, err := read(path)
 	if age := time.Since(written); s.config.MaxAge > 0 && !written.IsZero() && age > s.config.MaxAge {
-		return nil, fmt.Errorf("%s: last written %v ago, longer than max_age %v", path, age.Round(cmp.Or(s.config.MaxAge/100, 1)), s.config.MaxAge)
+		return nil, fmt.Errorf("%s: last written %v ago, longer than max_age %v; see why it is not written any more, or raise max_age", path, age.Round(cmp.Or(s.config.MaxAge/100, 1)), s.config.MaxAge)
 	}
 	var place *textfile.Error
 	if errors.As(err, &place) && place.Line > 0 {
@@ -131,6 +132,10 @@ func (s *Source) Poll(ctx context.Context, queries []Query, fresh bool) ([]sourc
 // have in one file is read once for all that ask at a time.
 var reading singleflight.Group
 
+// turns are taken to read a file: of hundreds that are large, not all are in memory at
+// once. One on a drive that hangs holds up the others for no longer than its turn.
+var turns = bounds.NewTurns(4, 2*time.Second)
+
 // file is one that was read.
 type file struct {
 	apps    map[string]sources.Answer
@@ -141,6 +146,11 @@ type file struct {
 // written. Errors about the file itself name it.
 func read(path string) (map[string]sources.Answer, time.Time, error) {
 	v, err, _ := reading.Do(path, func() (any, error) {
+		end, err := turns.Take(context.Background()) // it is read for all that ask
+		if err != nil {
+			return nil, err
+		}
+		defer end()
 		data, written, err := load(path)
 		if err != nil {
 			return file{written: written}, err

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/netip"
 	"path/filepath"
+	"slices"
 	"strconv"
 
 	"nitrox/sources"
@@ -105,14 +106,14 @@ func (f reader) add(app string, line int, entries node, endpoint func(node) (sou
 		f.put(app, line, nil, fmt.Errorf("found %v, expected a list of endpoints", entries.kind))
 		return
 	}
-	var endpoints []sources.Endpoint
+	endpoints := slices.Grow([]sources.Endpoint(nil), len(entries.items))
 	var first error
 	bad := 0
 	type identity struct {
 		addr     netip.AddrPort
 		protocol sources.Protocol
 	}
-	at := make(map[identity]int)
+	at := make(map[identity]int, len(entries.items))
 	for i, entry := range entries.items {
 		e, err := endpoint(entry)
 		if err != nil {
@@ -127,7 +128,7 @@ func (f reader) add(app string, line int, entries node, endpoint func(node) (sou
 			continue
 		}
 		at[id] = len(endpoints)
-		e.Origin = fmt.Sprintf("%s:%d", f.name, entry.line)
+		e.Origin = f.name + ":" + strconv.Itoa(entry.line)
 		endpoints = append(endpoints, e)
 	}
 	if bad > 1 {

@@ -181,7 +181,7 @@ func (c *Client) read(ctx context.Context, method string, u *url.URL, body []byt
 	if response.StatusCode != http.StatusOK && (body == nil || response.StatusCode != http.StatusCreated) {
 		refused := httpapi.NewStatusError(response, messageOf)
 		if refused.Code == http.StatusUnauthorized {
-			refused.Err = fmt.Errorf("%w (the credentials are missing, expired or another cluster's: %s)", refused.Err, c.renew())
+			refused.Err = fmt.Errorf("%w (the credentials are missing, expired or another cluster's: %s)", refused.Err, c.Renew())
 		}
 		return refused
 	}
@@ -203,8 +203,8 @@ func messageOf(body []byte) string {
 	return status.Message
 }
 
-// renew says where to get credentials that the API server takes.
-func (c *Client) renew() string {
+// Renew says where to get credentials that the API server takes.
+func (c *Client) Renew() string {
 	if c.kubeconfig == nil {
 		return "mount the token of a service account of this cluster into the pod"
 	}

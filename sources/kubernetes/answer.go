@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/netip"
 	"slices"
+	"strings"
 
 	"k8s.io/apimachinery/pkg/labels"
 
@@ -80,7 +81,36 @@ func (a *answering) addPod(e endpoint, at netip.AddrPort, uncertain string) {
 	if e.node != "" {
 		origin += " on node " + e.node
 	}
-	a.Add(sources.Endpoint{Addr: at, Uncertain: uncertain, Origin: origin})
+	facts := a.nodeFacts(e.node)
+	if a.pods != nil {
+		facts = cmp.Or(readySince(a.pods.pods[e.uid].Status.Conditions), facts)
+	}
+	a.Add(sources.Endpoint{Addr: at, Uncertain: uncertain, Origin: origin, Facts: facts})
+}
+
+// nodeFacts say since when a node is ready or not, as far as it was read.
+func (a *answering) nodeFacts(name string) string {
+	if since := readySince(a.nodes.nodes[name].Status.Conditions); since != "" {
+		return "node " + name + " " + since
+	}
+	return ""
+}
+
+// leave leaves out an endpoint that would be at its own address or at its node's.
+func (a *answering) leave(e endpoint, why string) {
+	var at netip.AddrPort
+	switch a.query.address() {
+	case PodIP:
+		at = netip.AddrPortFrom(e.addr, e.port)
+	case NodePort:
+		if addr, err := a.nodes.nodes[e.node].address(a.types, a.family); err == nil {
+			at = netip.AddrPortFrom(addr, a.port.NodePort)
+		}
+	}
+	if n, ok := a.nodes.nodes[e.node]; ok && n.ready() != "True" {
+		why = strings.TrimSuffix(why+"; "+a.nodeFacts(e.node), "; ")
+	}
+	a.LeaveAt(at, e.String(), why)
 }
 
 // podIPs answers with the addresses of pods.

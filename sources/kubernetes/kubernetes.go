@@ -35,7 +35,6 @@ import (
 	"k8s.io/apimachinery/pkg/labels"
 
 	"nitrox/sources"
-	"nitrox/sources/httpapi"
 	"nitrox/sources/kubeapi"
 	"nitrox/sources/textfile"
 	"nitrox/sources/trust"
@@ -109,7 +108,7 @@ func (s *Source) Poll(ctx context.Context, queries []Query, fresh bool) ([]sourc
 	}
 	answers, err := s.poll(ctx, c, queries, fresh)
 	if err != nil {
-		return nil, fmt.Errorf("%s: %w", c.Host(), trust.Explain(err, httpapi.Keys("the kubeconfig's certificate-authority", "the kubeconfig's tls-server-name")))
+		return nil, fmt.Errorf("%s: %w", c.Host(), trust.Explain(err, kubeapi.Keys()))
 	}
 	return answers, nil
 }

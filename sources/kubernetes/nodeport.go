@@ -1,6 +1,7 @@
 package kubernetes
 
 import (
+	"cmp"
 	"fmt"
 	"maps"
 	"net/netip"
@@ -49,7 +50,7 @@ func (a *answering) nodePorts() {
 		if !ok {
 			continue
 		}
-		e := sources.Endpoint{Addr: netip.AddrPortFrom(addr, a.port.NodePort), Uncertain: uncertain, Origin: origin(name, pods[name])}
+		e := sources.Endpoint{Addr: netip.AddrPortFrom(addr, a.port.NodePort), Uncertain: uncertain, Origin: origin(name, pods[name]), Facts: a.nodeFacts(name)}
 		if uncertain == "" {
 			e.Weight = a.weight(pods[name])
 		}
@@ -103,7 +104,12 @@ func (a *answering) nodePortsOfPods(ready []endpoint) {
 // left out or a doubt.
 func (a *answering) node(name string, pods int) (addr netip.Addr, uncertain string, ok bool) {
 	left := func(why string) (netip.Addr, string, bool) {
-		a.Leave(origin(name, pods), why)
+		at, err := a.nodes.nodes[name].address(a.types, a.family)
+		if err != nil || a.query.address() != NodePort {
+			a.Leave(origin(name, pods), why)
+		} else {
+			a.LeaveAt(netip.AddrPortFrom(at, a.port.NodePort), origin(name, pods), why)
+		}
 		return netip.Addr{}, "", false
 	}
 	if err := a.nodes.bad[name]; err != nil {
@@ -136,22 +142,27 @@ func (a *answering) node(name string, pods int) (addr netip.Addr, uncertain stri
 	case "Unknown":
 		uncertain = unheard(name)
 	default:
-		return left("the node is not ready")
+		return left("the node is " + cmp.Or(readySince(n.Status.Conditions), "not ready"))
 	}
+	addr, err := n.address(a.types, a.family)
+	if err != nil {
+		a.doubt("node %s: %w of type %s%s", name, err, join(a.types), n.others(a.family))
+		return netip.Addr{}, "", false
+	}
+	return addr, uncertain, true
+}
+
+// address is the node's first of the types and the family.
+func (n node) address(types []AddressType, family string) (netip.Addr, error) {
 	var candidates []string
-	for _, wanted := range a.types {
+	for _, wanted := range types {
 		for _, at := range n.Status.Addresses {
 			if at.Type == string(wanted) {
 				candidates = append(candidates, at.Address)
 			}
 		}
 	}
-	addr, err := firstOf(candidates, a.family)
-	if err != nil {
-		a.doubt("node %s: %w of type %s%s", name, err, join(a.types), n.others(a.family))
-		return netip.Addr{}, "", false
-	}
-	return addr, uncertain, true
+	return firstOf(candidates, family)
 }
 
 // others is the end of a sentence that says what address of a family the node has

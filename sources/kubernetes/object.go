@@ -125,11 +125,8 @@ type node struct {
 			Type    string `json:"type" proto:"1"`
 			Address string `json:"address" proto:"2"`
 		} `json:"addresses" proto:"5"`
-		Conditions []struct {
-			Type   string `json:"type" proto:"1"`
-			Status string `json:"status" proto:"2"`
-		} `json:"conditions" proto:"4"`
-		NodeInfo struct {
+		Conditions []observed `json:"conditions" proto:"4"`
+		NodeInfo   struct {
 			KubeletVersion string `json:"kubeletVersion" proto:"7"`
 		} `json:"nodeInfo" proto:"7"`
 	} `json:"status" proto:"3"`
@@ -148,7 +145,33 @@ type pod struct {
 		HostIPs []struct {
 			IP string `json:"ip" proto:"1"`
 		} `json:"hostIPs" proto:"16"`
+		Conditions []observed `json:"conditions" proto:"2"`
 	} `json:"status" proto:"3"`
+}
+
+// observed is a condition of a node or a pod.
+type observed struct {
+	Type   string    `json:"type" proto:"1"`
+	Status string    `json:"status" proto:"2"`
+	Since  timestamp `json:"lastTransitionTime" proto:"4"`
+}
+
+// timestamp is a time as JSON has it; "": none. In Protocol Buffers it is a message.
+type timestamp string
+
+// readySince says in words since when one that has the conditions is ready, or is
+// not; "": they do not tell.
+func readySince(conditions []observed) string {
+	for _, c := range conditions {
+		if c.Type == "Ready" && c.Since != "" {
+			word, known := map[string]string{"True": "ready", "False": "not ready"}[c.Status]
+			if !known {
+				word = "not heard from"
+			}
+			return word + " since " + sources.Excerpt(string(c.Since))
+		}
+	}
+	return ""
 }
 
 type container struct {

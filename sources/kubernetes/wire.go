@@ -11,6 +11,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"time"
 	"unicode/utf8"
 
 	"google.golang.org/protobuf/encoding/protowire"
@@ -242,6 +243,18 @@ func (w *wire) value(kind protowire.Type, b []byte, v reflect.Value, l layout) (
 			return 0, err
 		}
 		*to = string(text)
+		return n, nil
+	case *timestamp:
+		var t struct {
+			Seconds int `json:"seconds" proto:"1"`
+		}
+		s := reflect.ValueOf(&t).Elem()
+		if err := w.message(text, s, numbered(s.Type())); err != nil {
+			return 0, err
+		}
+		if t.Seconds != 0 {
+			*to = timestamp(time.Unix(int64(t.Seconds), 0).UTC().Format(time.RFC3339))
+		}
 		return n, nil
 	case *map[string]string:
 		if *to == nil {

@@ -30,6 +30,7 @@ type candidate struct {
 	task      string
 	at        place
 	uncertain string
+	facts     string
 }
 
 // find works out the endpoints that a query means. now is Marathon's time, and
@@ -65,7 +66,13 @@ func (a *app) find(q Query, now, elected time.Time) found {
 			v.out = fmt.Sprintf("the app is being scaled down to %d, %s", *a.Instances, strings.ToLower(strings.ReplaceAll(a.KillSelection, "_", " ")))
 		}
 		if v.out != "" {
-			f.Leave(name, v.out)
+			var addr netip.AddrPort // of an agent that is named by its address
+			if at, err := a.place(t, ports, p); err == nil {
+				if host, err := netip.ParseAddr(at.host); err == nil && at.port > 0 && at.port <= 65535 {
+					addr = netip.AddrPortFrom(host.Unmap(), uint16(at.port))
+				}
+			}
+			f.LeaveAt(addr, name, v.out)
 			continue
 		}
 		switch at, err := a.place(t, ports, p); {
@@ -75,7 +82,7 @@ func (a *app) find(q Query, now, elected time.Time) found {
 		case err != nil:
 			f.Doubt(fmt.Errorf("%s: %w", name, err))
 		default:
-			f.candidates = append(f.candidates, candidate{t.ID, at, v.uncertain})
+			f.candidates = append(f.candidates, candidate{t.ID, at, v.uncertain, a.facts(t)})
 		}
 	}
 	if hostless > 0 && len(f.candidates) == 0 {
@@ -114,7 +121,8 @@ func (f found) answer(app string, addresses map[string]netip.Addr, failed map[st
 			f.Doubt(fmt.Errorf("task %s: its port %d is not a port number", c.task, c.at.port))
 			continue
 		}
-		e := sources.Endpoint{Addr: netip.AddrPortFrom(addr, uint16(c.at.port)), Protocol: f.protocol, Weight: f.weight, Uncertain: c.uncertain, Origin: "task " + c.task}
+		e := sources.Endpoint{Addr: netip.AddrPortFrom(addr, uint16(c.at.port)), Protocol: f.protocol, Weight: f.weight,
+			Uncertain: c.uncertain, Origin: "task " + c.task, Facts: c.facts}
 		if e.Weight > 0 {
 			e.Of = 100
 		}

@@ -74,7 +74,7 @@ func TestFailures(t *testing.T) {
 		{"503 too many requests", 503, "Too many concurrent requests", "503 Service Unavailable: Too many concurrent requests"},
 		{"500 of a health actor that timed out", 500, `{"message": "Ask timed out"}`, "500 Internal Server Error: Ask timed out"},
 		{"500 with a good body", 500, list, "500 Internal Server Error: " + list},
-		{"401", 401, `{"message": "Invalid username or password."}`, "401 Unauthorized: Invalid username or password."},
+		{"401", 401, `{"message": "Invalid username or password."}`, "401 Unauthorized: Invalid username or password.; give username and password_file, token_file or service_account_file"},
 		{"403", 403, `{"message": "Not Authorized to perform this action!"}`, "403 Forbidden: Not Authorized to perform this action!"},
 		{"200 with the log-in page of Admin Router", 200, "<!DOCTYPE html>", "the answer cannot be read: invalid character '<' looking for beginning of value"},
 		{"200 with {}", 200, `{}`, `the answer has no "apps"; is this the URL of a Marathon?`},

@@ -3,6 +3,7 @@ package marathon
 import (
 	"cmp"
 	"fmt"
+	"strings"
 	"time"
 
 	"nitrox/sources"
@@ -125,3 +126,21 @@ func (a *app) firstResults() time.Duration {
 }
 
 func seconds(s float64) time.Duration { return time.Duration(s * float64(time.Second)) }
+
+// facts are since when a task has run, and how many health checks it has passed.
+func (a *app) facts(t task) string {
+	alive := 0
+	for _, r := range t.HealthCheckResults {
+		if r != nil && r.Alive {
+			alive++
+		}
+	}
+	var all []string
+	if t.StartedAt != "" {
+		all = append(all, "running since "+sources.Excerpt(t.StartedAt))
+	}
+	if n := len(a.HealthChecks); n > 0 {
+		all = append(all, fmt.Sprintf("%d of %s healthy", alive, sources.Count(n, "health check")))
+	}
+	return strings.Join(all, ", ")
+}

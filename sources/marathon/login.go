@@ -36,6 +36,19 @@ func (c credentials) given() bool {
 	return c.config.Username != "" || c.config.TokenFile != "" || c.dcos != nil
 }
 
+// renew says how to be known to Marathon.
+func (c credentials) renew() string {
+	switch {
+	case c.config.Username != "":
+		return "correct username, or what is in password_file"
+	case c.config.TokenFile != "":
+		return "write a token that is valid into token_file"
+	case c.dcos != nil:
+		return "allow the service account to use this Marathon"
+	}
+	return "give username and password_file, token_file or service_account_file"
+}
+
 // renewable says whether a new token can be had for one that is refused.
 func (c credentials) renewable() bool { return c.dcos != nil }
 

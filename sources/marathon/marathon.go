@@ -224,6 +224,8 @@ func (s *Source) list(ctx context.Context, c *client, snap *snapshot, filter str
 		case http.StatusOK:
 		case http.StatusNotFound:
 			return fmt.Errorf("%w; no Marathon answers GET %s/v2/apps like this: correct its URL", httpapi.NewStatusError(resp), snap.from)
+		case http.StatusUnauthorized:
+			return fmt.Errorf("%w; %s", httpapi.NewStatusError(resp), c.auth.renew())
 		default:
 			return httpapi.NewStatusError(resp)
 		}

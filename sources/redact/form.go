@@ -89,10 +89,12 @@ func (v *view) secrets(deep int) (found []span) {
 	if deep == 0 {
 		return found
 	}
-	for word := range runs(v.text, 4, code) {
-		if slices.ContainsFunc(decoded(v.text[word.from:word.to]), func(text string) bool { return shows(text, deep-1) }) {
-			padding := len(v.text) - word.to - len(strings.TrimLeft(v.text[word.to:], "="))
-			found = append(found, span{v.place(word.from), v.place(word.to + padding)})
+	for word := range runs(v.text, &code, leastCode) {
+		if says(v.text[word.from:word.to], deep-1) {
+			for word.to < len(v.text) && v.text[word.to] == '=' {
+				word.to++
+			}
+			found = append(found, span{v.place(word.from), v.place(word.to)})
 		}
 	}
 	return found
@@ -101,74 +103,98 @@ func (v *view) secrets(deep int) (found []span) {
 // encodings is how often a secret may have been encoded, one around the other.
 const encodings = 2
 
-// shows says whether there is a secret in what a word says.
-func shows(text string, deep int) bool {
-	return slices.ContainsFunc(views(view{text: text, decoded: true}), func(v view) bool { return len(v.secrets(deep)) > 0 })
+// shows says whether there is a secret in what a word says. Almost always there is
+// nothing in it that could be one, which is seen at once: every text that is printed
+// comes here, and of a large installation there are 100,000 in a pass.
+func shows(text []byte, deep int) bool {
+	if dull(text, deep) {
+		return false
+	}
+	return slices.ContainsFunc(views(view{text: string(text), decoded: true}), func(v view) bool { return len(v.secrets(deep)) > 0 })
 }
 
-const hexadecimals = "0123456789ABCDEFabcdef"
+// dull: there are neither escapes in the text nor words that may be encoded, and no
+// secret begins in it.
+func dull(text []byte, deep int) bool {
+	letters := 0
+	for i, c := range text {
+		if letters++; !code[c] {
+			letters = 0
+		}
+		if letters == leastCode && deep > 0 || strings.IndexByte(escapes, c) >= 0 ||
+			i+1 < len(text) && known.begins[c][text[i+1]] || i+1 == len(text) && len(known.byFirst[c]) > 0 {
+			return false
+		}
+	}
+	return true
+}
 
 // code are the letters of words that may be base64 or hexadecimal, and digits those
-// of the latter.
-var (
-	code   = letterSet(hexadecimals + "GHIJKLMNOPQRSTUVWXYZghijklmnopqrstuvwxyz+/_-")
-	digits = letterSet(hexadecimals)
+// that are hexadecimal alone. Shorter ones say nothing.
+var code, digits = letter("+/_-ghijklmnopqrstuvwxyzGHIJKLMNOPQRSTUVWXYZ" + hexDigits), letter(hexDigits)
+
+const (
+	hexDigits              = "0123456789abcdefABCDEF"
+	leastCode, leastDigits = 4, 8
 )
 
-func letterSet(letters string) *[256]bool {
-	var set [256]bool
-	for _, letter := range []byte(letters) {
-		set[letter] = true
+func letter(all string) (is [256]bool) {
+	for _, c := range []byte(all) {
+		is[c] = true
 	}
-	return &set
+	return is
 }
 
-// runs are the parts of a text that consist of letters of a set, at least so many.
-// Every line of every report is looked at: a regular expression takes ten times as
-// long.
-func runs(text string, least int, set *[256]bool) iter.Seq[span] {
+// runs are where there are at least so many of some letters in a row.
+func runs(text string, letters *[256]bool, least int) iter.Seq[span] {
 	return func(yield func(span) bool) {
-		for from := 0; from < len(text); from++ {
-			to := from
-			for to < len(text) && set[text[to]] {
-				to++
+		from := 0
+		for i := range len(text) + 1 {
+			if i < len(text) && letters[text[i]] {
+				continue
 			}
-			if to-from >= least && !yield(span{from, to}) {
+			if i-from >= least && !yield(span{from, i}) {
 				return
 			}
-			from = to
+			from = i + 1
 		}
 	}
 }
 
-// standard has the letters of base64 for URLs in the other alphabet.
-var standard = strings.NewReplacer("-", "+", "_", "/")
-
-// decoded is what a word may say. Where its code begins is not known: what stands
-// before it may be of the same letters.
-func decoded(word string) (all []string) {
-	word = standard.Replace(word)
+// says says whether there is a secret in what a word may say. Where its code begins is
+// not known: what stands before it may be of the same letters.
+func says(word string, deep int) bool {
+	var room, plain [128]byte
+	letters := append(room[:0], word...)
+	for i, c := range letters { // base64 for URLs has these two others
+		switch c {
+		case '-':
+			letters[i] = '+'
+		case '_':
+			letters[i] = '/'
+		}
+	}
 	for from := range min(4, len(word)-3) {
-		text := word[from:]
+		text := letters[from:]
 		if len(text)%4 == 1 {
 			text = text[:len(text)-1] // half a byte
 		}
-		if plain, err := base64.RawStdEncoding.DecodeString(text); err == nil {
-			all = append(all, string(plain))
+		if said, err := base64.RawStdEncoding.AppendDecode(plain[:0], text); err == nil && shows(said, deep) {
+			return true
 		}
 		if len(word) < 8 {
 			break
 		}
 	}
-	for run := range runs(word, 8, digits) {
+	for run := range runs(word, &digits, leastDigits) {
 		for from := range 2 {
-			text := word[run.from+from : run.to]
-			if plain, err := hex.DecodeString(text[:len(text)&^1]); err == nil {
-				all = append(all, string(plain))
+			text := letters[run.from+from : run.to]
+			if said, err := hex.AppendDecode(plain[:0], text[:len(text)&^1]); err == nil && shows(said, deep) {
+				return true
 			}
 		}
 	}
-	return all
+	return false
 }
 
 // hide puts [Hidden] in the place of every secret in text.

@@ -281,7 +281,7 @@ func (f Fixture) isPart(a sources.Answer) error {
 func byAddr(endpoints []sources.Endpoint) []sources.Endpoint {
 	sorted := slices.Clone(endpoints)
 	for i := range sorted {
-		sorted[i].Origin = ""
+		sorted[i].Origin, sorted[i].Facts = "", ""
 	}
 	slices.SortFunc(sorted, func(a, b sources.Endpoint) int { return a.Addr.Compare(b.Addr) })
 	return sorted

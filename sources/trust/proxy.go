@@ -50,3 +50,17 @@ func Via(base string) string {
 
 // named is a proxy without its username and password.
 func named(proxy *url.URL) string { return proxy.Scheme + "://" + proxy.Host }
+
+// Proxy is the proxy, without username and password, that a transport uses for a
+// request; "" if there is none, or it is no transport of our making.
+func Proxy(t http.RoundTripper, r *http.Request) string {
+	own, ok := t.(*http.Transport)
+	if !ok || own.Proxy == nil {
+		return ""
+	}
+	proxy, err := own.Proxy(r)
+	if err != nil || proxy == nil {
+		return ""
+	}
+	return named(proxy)
+}

@@ -111,6 +111,7 @@ func (d *decoder) app(n *yaml.Node, i int, defs *definitions) (sync.App, bool) {
 	}
 	app := sync.App{
 		Name:       k.Name,
+		At:         fmt.Sprintf("%s:%d", d.file, n.Line),
 		Group:      k.ServiceGroup,
 		NetScalers: d.targets(o, k, defs),
 		Policy: sync.Policy{

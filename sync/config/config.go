@@ -23,6 +23,8 @@ type Mapping struct {
 	Sources    map[string]sync.Source
 	// Apps are in the order of the file.
 	Apps []sync.App
+	// Digest is the SHA-256 of the file, in hexadecimal.
+	Digest string
 	// Warnings are what is legal and unwise, such as http:// beyond loopback.
 	Warnings []Problem
 	// Advice is what validate warns of beside: it is common, and may be meant.
@@ -52,17 +54,24 @@ type NetScaler struct {
 // be; nothing is contacted. If anything is wrong the error is [Problems], and
 // there is no mapping.
 func Load(file string, kinds []sources.Kind, lookup func(string) (string, bool)) (*Mapping, error) {
+	m, problems := Draft(file, kinds, lookup)
+	if len(problems) > 0 {
+		return nil, problems
+	}
+	return m, nil
+}
+
+// Draft is what can be made of a mapping file that may have problems: to be looked
+// at, never to be run. Whatever a problem is about may be missing from it, or empty.
+func Draft(file string, kinds []sources.Kind, lookup func(string) (string, bool)) (*Mapping, Problems) {
 	d := &decoder{file: file, dir: filepath.Dir(file), lookup: lookup, hidden: map[*yaml.Node][]hidden{}}
 	m := &Mapping{}
 	if root := d.document(); root != nil {
 		d.mapping(root, kinds, m)
 	}
-	if len(d.problems) > 0 {
-		return nil, Problems(inOrder(d.problems))
-	}
-	m.Warnings = inOrder(d.warnings)
+	m.Warnings, m.Digest = inOrder(d.warnings), d.digest
 	m.Advice, m.Files = inOrder(d.advice), inOrder(m.Files)
-	return m, nil
+	return m, inOrder(d.problems)
 }
 
 // fileKeys are the keys of the mapping file itself.

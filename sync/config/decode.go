@@ -18,6 +18,7 @@ import (
 type decoder struct {
 	file   string
 	dir    string // relative paths begin here
+	digest string // of the file
 	lookup func(string) (string, bool)
 	// hidden has, for nodes whose text held variables, what no message may
 	// show.

@@ -84,10 +84,13 @@ apps: [{name: shop%s%s, create: {service_type: HTTP%s, vserver: {ip: 192.0.2.5, 
 			return nil, err
 		}
 		for name, s := range m.Sources {
-			s.Poll, s.Watch = nil, nil // functions cannot be compared
+			s.Poll, s.Watch, s.Examine = nil, nil, nil // functions cannot be compared
 			m.Sources[name] = s
 		}
-		m.Advice = nil // it has the place in the file
+		m.Advice, m.Digest = nil, "" // these and the next have the place in the file, or are of its text
+		for i := range m.Apps {
+			m.Apps[i].At = ""
+		}
 		return m, nil
 	}
 	value := regexp.MustCompile("^`([^`$]+)`$")

@@ -2,6 +2,7 @@ package config
 
 import (
 	"bytes"
+	"crypto/sha256"
 	"errors"
 	"fmt"
 	"io"
@@ -29,6 +30,7 @@ func (d *decoder) document() *yaml.Node {
 		d.add(0, 0, err.Error())
 		return nil
 	}
+	d.digest = fmt.Sprintf("%x", sha256.Sum256(content))
 	if content, err = textfile.Plain(content); err == nil {
 		err = textfile.Visible(content)
 	}

@@ -99,14 +99,5 @@ func (s *state) ready(now time.Time) error {
 
 // named are the NetScalers and sources that the mapping's apps use, sorted.
 func (s *state) named() (netscalers, sources []string) {
-	n, f := map[string]bool{}, map[string]bool{}
-	for _, a := range s.Apps {
-		for _, name := range a.NetScalers {
-			n[name] = true
-		}
-		for _, from := range a.From {
-			f[from.Source] = true
-		}
-	}
-	return slices.Sorted(maps.Keys(n)), slices.Sorted(maps.Keys(f))
+	return slices.Sorted(maps.Keys(s.mapping.netscalers)), slices.Sorted(maps.Keys(s.mapping.sources))
 }

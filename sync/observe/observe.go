@@ -46,7 +46,9 @@ type Observer struct {
 // never changed once they are in it.
 type state struct {
 	Options
-	born       time.Time // or since when this replica leads, or stands by
+	mapping    names               // that of Apps
+	unwell     map[sync.Place]bool // apps that failed, or that no pass has looked at yet
+	born       time.Time           // or since when this replica leads, or stands by
 	standby    bool
 	edition    int // how many times what the page shows has changed
 	apps       map[sync.Place]app
@@ -61,6 +63,12 @@ type state struct {
 	summary         string
 	success         time.Time // when nothing had failed anywhere
 	counts          counts
+}
+
+// names are what a mapping has. They are never changed.
+type names struct {
+	places              map[sync.Place]bool
+	sources, netscalers map[string]bool
 }
 
 // health is how a source or a NetScaler fared.
@@ -80,7 +88,7 @@ type stream struct {
 
 // New observes the passes of a loop that begins now.
 func New(o Options) *Observer {
-	return &Observer{
+	observer := &Observer{
 		state: state{
 			Options: o, born: time.Now(), apps: map[sync.Place]app{}, sources: map[string]health{},
 			netscalers: map[string]health{}, streams: map[string]stream{}, counts: newCounts(),
@@ -88,6 +96,8 @@ func New(o Options) *Observer {
 		news:  make(chan struct{}, 1),
 		files: metricsFiles{before: map[string]map[string]*dto.MetricFamily{}},
 	}
+	observer.state.prune()
+	return observer
 }
 
 // Reload says that the mapping has other apps now. What is not in it any more
@@ -100,8 +110,7 @@ func (o *Observer) Reload(apps []sync.App) {
 	o.state.prune()
 }
 
-// prune forgets what is not in the mapping: a pass over an older one may have
-// had more.
+// prune forgets what is not in the mapping.
 func (s *state) prune() {
 	places, sources, netscalers := map[sync.Place]bool{}, map[string]bool{}, map[string]bool{}
 	for _, a := range s.Apps {
@@ -112,6 +121,7 @@ func (s *state) prune() {
 			sources[from.Source] = true
 		}
 	}
+	s.mapping = names{places, sources, netscalers}
 	maps.DeleteFunc(s.apps, func(p sync.Place, _ app) bool { return !places[p] })
 	maps.DeleteFunc(s.sources, func(name string, _ health) bool { return !sources[name] })
 	maps.DeleteFunc(s.streams, func(name string, _ stream) bool { return !sources[name] })
@@ -121,6 +131,19 @@ func (s *state) prune() {
 			delete(s.counts.calls, c)
 			s.counts.latency.DeleteLabelValues(c.netscaler)
 		}
+	}
+	s.unwell = map[sync.Place]bool{}
+	for p := range places {
+		s.note(p)
+	}
+}
+
+// note notes how the app at a place is, so that nobody need look at all of them.
+func (s *state) note(p sync.Place) {
+	if a := s.apps[p]; a.Status == sync.Failed || a.Status == unknown {
+		s.unwell[p] = true
+	} else {
+		delete(s.unwell, p)
 	}
 }
 
@@ -133,7 +156,8 @@ func (o *Observer) Begin(at time.Time) {
 }
 
 // Record takes what a pass found and did, and when it ended. A pass over some
-// of the apps leaves what is known of the others.
+// of the apps leaves what is known of the others; of what is not in the mapping any
+// more it takes nothing.
 func (o *Observer) Record(r sync.Result, at time.Time) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
@@ -146,19 +170,26 @@ func (o *Observer) Record(r sync.Result, at time.Time) {
 	}
 	for _, outcome := range r.Outcomes {
 		p := sync.Place{App: outcome.App.Name, NetScaler: outcome.NetScaler}
-		s.apps[p] = s.apps[p].after(outcome, harmed[p], at)
+		if s.mapping.places[p] {
+			s.apps[p] = s.apps[p].after(outcome, harmed[p], at)
+			s.note(p)
+		}
 	}
 	for name, err := range r.Sources {
-		s.sources[name] = s.sources[name].after(err, at)
+		if s.mapping.sources[name] {
+			s.sources[name] = s.sources[name].after(err, at)
+		}
 	}
 	for name, err := range r.NetScalers {
+		if !s.mapping.netscalers[name] {
+			continue
+		}
 		h := s.netscalers[name].after(err, at)
 		if !r.DryRun && slices.Contains(r.Saved, name) {
 			h.Saved = at
 		}
 		s.netscalers[name] = h
 	}
-	s.prune()
 	s.edition++
 	s.finished, s.took, s.phases, s.dryRun, s.summary = at, r.Took, r.Phases, r.DryRun, r.Summary()
 	if s.allOK() {
@@ -189,6 +220,7 @@ func (o *Observer) StandBy(yes bool) {
 	s.standby, s.born = yes, time.Now()
 	for p, a := range s.apps {
 		s.apps[p] = a.forgotten()
+		s.note(p)
 	}
 	for _, all := range []map[string]health{s.sources, s.netscalers} {
 		for name, h := range all {
@@ -206,7 +238,7 @@ func (o *Observer) StandBy(yes bool) {
 func (o *Observer) Stream(source string, up bool) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	if s, known := o.state.streams[source]; !known || s.Up != up {
+	if s, known := o.state.streams[source]; (!known || s.Up != up) && o.state.mapping.sources[source] {
 		o.state.streams[source] = stream{up, time.Now()}
 		o.state.edition++
 	}
@@ -216,6 +248,9 @@ func (o *Observer) Stream(source string, up bool) {
 func (o *Observer) Call(name string, c netscaler.CallInfo) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
+	if !o.state.mapping.netscalers[name] {
+		return // a client that is being closed
+	}
 	o.state.counts.calls[call{name, c.Kind, c.Outcome}]++
 	o.state.counts.latency.WithLabelValues(name).Observe(c.Took.Seconds())
 }
@@ -246,10 +281,8 @@ func (o *Observer) snapshot() state {
 // allOK: all apps of the mapping were looked at and none failed, and neither did
 // a source or a NetScaler. A held removal is not a failure.
 func (s *state) allOK() bool {
-	for _, a := range s.list() {
-		if a.Status == sync.Failed || a.Status == unknown {
-			return false
-		}
+	if len(s.unwell) > 0 {
+		return false
 	}
 	for _, all := range []map[string]health{s.sources, s.netscalers} {
 		for _, h := range all {

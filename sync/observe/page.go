@@ -263,6 +263,7 @@ func boxOf(name string, h health) box {
 
 var pageTemplate = template.Must(template.New("page.html").Funcs(template.FuncMap{
 	"plural": sync.Count,
+	"short":  sync.Short,
 	"ago":    func(now, at time.Time) string { return sync.Short(max(0, now.Sub(at).Round(time.Second))) + " ago" },
 	"since":  func(now, at time.Time) string { return sync.Short(max(0, now.Sub(at).Round(time.Second))) },
 	"stamp":  func(at time.Time) string { return at.UTC().Format("2006-01-02 15:04:05 UTC") },

@@ -33,8 +33,10 @@ func (o *Observer) Notify(ctx context.Context, log *slog.Logger) {
 
 // status is a line about how things are.
 func (o *Observer) status() string {
-	if s := o.snapshot(); !s.standby {
-		return sync.OneLine(s.summary)
+	o.mu.RLock()
+	defer o.mu.RUnlock()
+	if !o.state.standby {
+		return sync.OneLine(o.state.summary)
 	}
 	return "standing by: another replica leads"
 }

@@ -62,6 +62,9 @@ func TestExamples(t *testing.T) {
 		t.Fatalf("the test needs two nodes with pods, not %v", truth)
 	}
 	n.inStep("sg-account", truth)
+	if code, told := n.run("doctor"); code != 0 || !strings.Contains(told, "rights: the account may list all that is needed") {
+		t.Errorf("doctor: exit code %d\n%s", code, told)
+	}
 
 	for _, rule := range []struct{ path, role, right, names string }{
 		{"/apis/rbac.authorization.k8s.io/v1/namespaces/shop/roles/nitrox", "", "services", `list services in namespace shop: 403 Forbidden: services "account" is forbidden: User "system:serviceaccount:nitrox:nitrox" cannot list resource "services"`},
@@ -103,6 +106,9 @@ func TestExamples(t *testing.T) {
 			t.Errorf("without the right to list %s it is not said %q:\n%s", rule.right, rule.names, output)
 		}
 		n.holds("sg-account", truth, output)
+		if code, told := n.run("doctor"); !strings.Contains(told, "the account may not list "+rule.right) || code != 1 {
+			t.Errorf("doctor without the right to list %s: exit code %d\n%s", rule.right, code, told)
+		}
 		c.apply(kustomization(t, filepath.Join(examples, "base")))
 		until(t, "the right to list "+rule.right, 10*time.Second, func() bool {
 			code, _ := n.run("sync")

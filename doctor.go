@@ -1,0 +1,134 @@
+package main
+
+import (
+	"cmp"
+	"errors"
+	"fmt"
+	"log/slog"
+	"maps"
+	"net/url"
+	"os"
+	"slices"
+
+	"github.com/urfave/cli/v2"
+
+	"nitrox/netscaler"
+	"nitrox/sources"
+	"nitrox/sources/all"
+	"nitrox/sources/examine"
+	"nitrox/sync"
+	"nitrox/sync/config"
+	"nitrox/sync/doctor"
+)
+
+// doctor tells what is wrong with a set-up, all of it at once. It writes nothing.
+func (p *program) doctor(c *cli.Context) error {
+	output := c.String("output")
+	if output != "text" && output != "json" {
+		return unknown("output", output, []string{"text", "json"})
+	}
+	file := p.file(c)
+	for _, name := range config.PasswordVariables(file) {
+		_ = os.Unsetenv(name) // as in job.open
+	}
+	m, problems := config.Draft(file, all.Kinds, p.lookup)
+	report := doctor.Report{{Name: "mapping " + file, Checks: mappingChecks(m, problems)}}
+	if checks := p.proxies(); len(checks) > 0 {
+		report = append(report, doctor.Section{Name: "environment", Checks: checks})
+	}
+	ctx, stop := untilHungUp(c.Context)
+	defer stop()
+	options := doctor.Options{Watch: c.Bool("watch"), Remarks: map[string]*doctor.Remarks{}}
+	report = append(report, doctor.Examine(ctx, examined(m, options), options)...)
+	if report.Failed() {
+		p.code = sync.ExitFailed
+	}
+	report = report.Redacted()
+	if output == "json" {
+		return report.JSON(p.stdout)
+	}
+	return report.Text(p.stdout)
+}
+
+// mappingChecks are what the mapping by itself, and the files that it names, are
+// said to be.
+func mappingChecks(m *config.Mapping, problems config.Problems) (all []examine.Check) {
+	for _, problem := range problems {
+		all = append(all, examine.Fail(lineOf(problem), errors.New(problem.Message), "correct the mapping"))
+	}
+	if len(problems) == 0 {
+		all = append(all, examine.Fine("file",
+			fmt.Sprintf("apps: %d, sources: %d, NetScalers: %d", len(m.Apps), len(m.Sources), len(m.NetScalers))))
+	} else {
+		all = append(all, examine.Not("what the mapping says there", "of these problems"))
+	}
+	said := map[string]bool{}
+	for _, w := range slices.Concat(m.Warnings, m.Advice) {
+		said[w.Message] = true
+		all = append(all, examine.Bad(examine.Warning, lineOf(w), errors.New(w.Message), "see docs/mapping.md"))
+	}
+	for _, name := range slices.Sorted(maps.Keys(m.NetScalers)) { // also of one that is this machine
+		file := sources.Path(m.NetScalers[name].Config.Password.File())
+		if err := sources.OpenToOthers(file); err != nil && !said["password_file: "+err.Error()] {
+			all = append(all, examine.Bad(examine.Warning, "password_file of "+name, err, ""))
+		}
+	}
+	return all
+}
+
+func lineOf(p config.Problem) string {
+	if p.Line == 0 {
+		return "file"
+	}
+	return fmt.Sprintf("line %d:%d", p.Line, p.Column)
+}
+
+// proxies are those that the environment names, and who is reached without them.
+func (p *program) proxies() (all []examine.Check) {
+	for _, name := range []string{"HTTPS_PROXY", "https_proxy", "HTTP_PROXY", "http_proxy"} {
+		text, _ := p.lookup(name)
+		if text == "" {
+			continue
+		}
+		seen := "is not a URL"
+		if u, err := url.Parse(text); err == nil && u.Host != "" { // which may have a password
+			seen = "is " + u.Scheme + "://" + u.Host
+		}
+		upper, _ := p.lookup("NO_PROXY")
+		lower, _ := p.lookup("no_proxy")
+		seen += ", for all hosts but this machine"
+		if without := cmp.Or(upper, lower); without != "" {
+			seen += " and " + without
+		}
+		all = append(all, examine.Check{Subject: "proxy " + name, State: examine.Note, Seen: seen})
+	}
+	return all
+}
+
+// examined is what can be examined of a mapping: of one with problems, the rest.
+func examined(m *config.Mapping, o doctor.Options) *sync.Syncer {
+	s := &sync.Syncer{Sources: map[string]sync.Source{}, NetScalers: map[string]*sync.NetScaler{}}
+	for name, source := range m.Sources {
+		if source.Poll != nil {
+			s.Sources[name] = source
+		}
+	}
+	for name, n := range m.NetScalers {
+		o.Remarks[name] = &doctor.Remarks{}
+		n.Config.ReadOnly, n.Config.Log = true, slog.New(o.Remarks[name])
+		if client, err := netscaler.Open(n.Config); err == nil { // else it is a problem of the mapping
+			s.NetScalers[name] = &sync.NetScaler{Client: client, Partition: n.Config.Partition, Save: n.Save}
+		}
+	}
+	for _, app := range m.Apps {
+		app.NetScalers = slices.DeleteFunc(slices.Clone(app.NetScalers), func(name string) bool { return s.NetScalers[name] == nil })
+		app.From = slices.DeleteFunc(slices.Clone(app.From), func(f sync.From) bool {
+			checker, ok := f.Query.(sources.Checker)
+			return s.Sources[f.Source].Poll == nil || ok && checker.Check() != nil
+		})
+		if app.Name != "" && app.Group != "" {
+			s.Apps = append(s.Apps, app)
+		}
+	}
+	return s
+}
