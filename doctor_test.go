@@ -118,7 +118,7 @@ func (c *control) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		group, kind = "discovery.k8s.io/v1", "EndpointSliceList"
 	}
 	name, named := strings.CutPrefix(r.URL.Query().Get("fieldSelector"), "metadata.name=")
-	items := slices.DeleteFunc(slices.Clone(c.objects[resource]), func(o string) bool { return named && !strings.Contains(o, `"name": "`+name+`", "namespace"`) })
+	items := slices.DeleteFunc(slices.Clone(c.objects[resource]), func(o string) bool { return named && !strings.HasPrefix(o, `{"metadata": {"name": "`+name+`"`) })
 	fmt.Fprintf(w, `{"kind": %q, "apiVersion": %q, "metadata": {"resourceVersion": "7"}, "items": [%s]}`, kind, group, strings.Join(items, ","))
 }
 
