@@ -67,7 +67,11 @@ func (s *site) once(t testing.TB, command string) cost {
 func (s *site) watching(t testing.TB) *process {
 	t.Helper()
 	p := start(t, binary, nil, "sync", "--config", filepath.Join(s.dir, "nitrox.yaml"), "--loop", "10m", "--watch")
-	s.quiet(t, 5*time.Second) // it looks at everything again once the stream is connected
+	// It looks at everything again once the stream is connected, and before that
+	// rests for as long as the first pass took.
+	for spent := time.Duration(-1); p.spent()-spent > 50*time.Millisecond; s.quiet(t, 6*time.Second) {
+		spent = p.spent()
+	}
 	return p
 }
 
