@@ -97,7 +97,7 @@ the mean.`,
 			address                string
 		}{{10, 10, 10, "pod_ip"}, {1000, 100, 500, "pod_ip"}, {10, 10, 20, "node_port"}, {1000, 100, 5000, "node_port"}} {
 			all = append(all, line{[]string{fmt.Sprintf("%d × %d", c.groups, c.members), c.address, fmt.Sprint(c.nodes)}, func(t testing.TB) []float64 {
-				e := newSite(t, install(c.groups, c.groups, c.members, c.nodes), c.groups, c.address, latency).events(t, 20)
+				e := newSite(t, install(c.groups, c.groups, c.members, c.nodes), c.groups, c.address, latency).events(t, 20, 6*time.Second)
 				return []float64{e.took[len(e.took)/2].Seconds(), e.took[len(e.took)-1].Seconds(), float64(e.ns.calls), e.ns.bytes() / kB,
 					float64(e.api.calls), e.api.bytes() / kB, e.cpu.Seconds()}
 			}})

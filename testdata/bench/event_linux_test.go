@@ -64,12 +64,12 @@ func (s *site) once(t testing.TB, command string) cost {
 }
 
 // watching starts a loop, and returns when all is quiet.
-func (s *site) watching(t testing.TB) *process {
+func (s *site) watching(t testing.TB, rest time.Duration) *process {
 	t.Helper()
 	p := start(t, binary, nil, "sync", "--config", filepath.Join(s.dir, "nitrox.yaml"), "--loop", "10m", "--watch")
 	// It looks at everything again once the stream is connected, and before that
 	// rests for as long as the first pass took.
-	for spent := time.Duration(-1); p.spent()-spent > 50*time.Millisecond; s.quiet(t, 6*time.Second) {
+	for spent := time.Duration(-time.Second); p.spent()-spent > 50*time.Millisecond; s.quiet(t, rest) {
 		spent = p.spent()
 	}
 	return p
@@ -110,9 +110,9 @@ type events struct {
 	cpu     time.Duration   // of one
 }
 
-func (s *site) events(t testing.TB, n int) (e events) {
+func (s *site) events(t testing.TB, n int, rest time.Duration) (e events) {
 	t.Helper()
-	p := s.watching(t)
+	p := s.watching(t, rest)
 	cpu := p.spent()
 	for i := range n {
 		app := i * 7 % s.apps
@@ -136,7 +136,7 @@ func most(a, b cost) cost {
 // burst makes an event of another app each tenth of a second.
 func (s *site) burst(t testing.TB, n int) (ns, api cost, cpu time.Duration) {
 	t.Helper()
-	p := s.watching(t)
+	p := s.watching(t, 6*time.Second)
 	cpu = p.spent()
 	ns, api = s.ns.since(cost{}), s.api.since(cost{})
 	tick := time.NewTicker(100 * time.Millisecond)
