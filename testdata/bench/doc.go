@@ -3,7 +3,7 @@
 //
 //	go test ./testdata/bench                                                  that it stays small: seconds
 //	go test ./testdata/bench -run Benchmarks -v -timeout 60m -full -write     all figures, and the document (make bench)
-//	go test ./testdata/bench -run Benchmarks -v -full -only '^An event'       some of them, only printed
+//	go test ./testdata/bench -run Benchmarks -v -full -only '^An event'       some of them, printed
 //
 // What runs is the binary, as a process of its own; simulated NetScalers and cluster
 // managers are in the test's process, so that their work is not counted. Beside each

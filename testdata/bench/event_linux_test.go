@@ -66,7 +66,7 @@ func (s *site) once(t testing.TB, command string) cost {
 // watching starts a loop, and returns when all is quiet.
 func (s *site) watching(t testing.TB, rest time.Duration) *process {
 	t.Helper()
-	p := start(t, binary, nil, "sync", "--config", filepath.Join(s.dir, "nitrox.yaml"), "--loop", "10m", "--watch")
+	p := start(t, binary, nil, "sync", "--config", filepath.Join(s.dir, "nitrox.yaml"), "--loop", "10m", "--watch", "--listen", "127.0.0.1:0")
 	// It looks at everything again once the stream is connected, and before that
 	// rests for as long as the first pass took.
 	for spent := time.Duration(-time.Second); p.spent()-spent > 50*time.Millisecond; s.quiet(t, rest) {

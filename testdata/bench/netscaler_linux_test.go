@@ -130,6 +130,42 @@ func (w work) pass(t testing.TB, latency time.Duration) (c cost, bodies [][]byte
 	return c, d.bodies
 }
 
+// fleet measures a pass over several NetScalers with groups of their own.
+func fleet(t testing.TB, netscalers, groups, members int, refuse bool) []float64 {
+	t.Helper()
+	dir := t.TempDir()
+	var entries, apps strings.Builder
+	var doors []*door
+	for n := range netscalers {
+		var conf strings.Builder
+		for g := range groups {
+			fmt.Fprintf(&conf, "add serviceGroup sg-%d HTTP\n", n*groups+g)
+			for m := range members {
+				fmt.Fprintf(&conf, "bind serviceGroup sg-%d %s 80\n", n*groups+g, address(n*groups+g, m))
+			}
+			fmt.Fprintf(&apps, "  - {name: app-%d, netscaler: edge-%d, service_group: sg-%d, from: [{source: file-0, app: app-%d}]}\n", n*groups+g, n, n*groups+g, n*groups+g)
+		}
+		sim := simulator.New(simulator.Options{Users: map[string]string{"nitrox": "secret"}})
+		if err := sim.Load(strings.NewReader(conf.String())); err != nil {
+			t.Fatal(err)
+		}
+		d := open(t, sim)
+		if refuse {
+			d.Close()
+		}
+		doors = append(doors, d)
+		fmt.Fprintf(&entries, "  edge-%d: {url: %q}\n", n, d.URL)
+	}
+	mapping(t, dir, "", "0s", netscalers*groups, members, func(int) (int, int) { return 0, members }) // for its file
+	write(t, dir, "nitrox.yaml", fmt.Sprintf("netscalers:\n%ssources:\n  file-0: {file: {path: endpoints-0.json}}\napps:\n%s", entries.String(), apps.String()))
+	p := start(t, binary, nil, "sync", "--config", filepath.Join(dir, "nitrox.yaml"))
+	c := p.ends(map[bool]int{true: 1}[refuse])
+	for _, d := range doors {
+		c.calls += int(d.requests.Load())
+	}
+	return []float64{float64(c.calls), c.cpu.Seconds(), float64(c.peak) / mB, c.took.Seconds()}
+}
+
 // limit is the memory that more than 100,000 members need (docs/limits.md).
 func (w work) limit() []string {
 	if w.groups*w.members > 100_000 {

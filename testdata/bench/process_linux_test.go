@@ -51,6 +51,7 @@ func TestMain(m *testing.M) {
 }
 
 func said(err error) int {
+	time.Sleep(20 * time.Millisecond) // else nobody has seen how much memory it took
 	if err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		return 1
@@ -124,7 +125,13 @@ func (p *process) watch() {
 // end waits for the end, which must be in order.
 func (p *process) end() cost {
 	p.t.Helper()
-	if err := <-p.ended; err != nil {
+	return p.ends(0)
+}
+
+// ends waits for the end, with an exit code.
+func (p *process) ends(code int) cost {
+	p.t.Helper()
+	if err := <-p.ended; p.ProcessState.ExitCode() != code {
 		p.t.Fatalf("%s: %v\n%.5000s", p.Args, err, p.output.String())
 	}
 	return cost{cpu: p.ProcessState.UserTime() + p.ProcessState.SystemTime(), took: time.Since(p.began), peak: p.peak.Load()}
