@@ -35,7 +35,7 @@ func TestCosts(t *testing.T) {
 	}
 	t.Run("events", func(t *testing.T) {
 		t.Parallel()
-		e := newSite(t, install(300, 300, 100, 300), 300, "node_port", latency).events(t, 3, 2*time.Second)
+		e := newSite(t, install(300, 300, 100, 300), 300, "node_port", latency).events(t, 2, 1500*time.Millisecond)
 		t.Logf("NITRO %d calls, %.0f kB; API server %d requests, %.0f kB", e.ns.calls, e.ns.bytes()/kB, e.api.calls, e.api.bytes()/kB)
 		if e.ns.calls > 6 || e.ns.bytes() > 100*kB {
 			t.Errorf("an event costs %d NITRO calls and %.0f bytes; at most 5, a save, and 100 kB", e.ns.calls, e.ns.bytes())

@@ -221,7 +221,7 @@ func exponent(sizes []int, values []float64) float64 {
 		a, b := math.Log(float64(sizes[i])), math.Log(v)
 		x, y, xx, xy, n = x+a, y+b, xx+a*a, xy+a*b, n+1
 	}
-	return (n*xy - x*y) / (n*xx - x*x)
+	return max(0, (n*xy-x*y)/(n*xx-x*x)) // not -0
 }
 
 // TestBenchmarks measures everything, and prints it as the document has it.

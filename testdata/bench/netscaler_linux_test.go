@@ -220,7 +220,7 @@ type row struct {
 const sample = 2000
 
 // byMember measures the script: it does the work for as many groups as have a sample of
-// the writes, at least a tenth, and the whole is in proportion to that.
+// the writes, and the whole is in proportion to that.
 func (w work) byMember(t testing.TB) (c cost) {
 	t.Helper()
 	writes, groups := 0, 0
@@ -234,9 +234,13 @@ func (w work) byMember(t testing.TB) (c cost) {
 	dir, d, _ := p.prepare(t, 0)
 	c = start(t, os.Args[0], []string{role + "=script"}, d.URL, dir, w.drain).end().moved(d.since(cost{}))
 	part := float64(groups) / float64(w.groups)
-	rest := func(n float64) float64 { return n / part }
-	c.calls, c.sent, c.received = int(rest(float64(c.calls-3)))+3, int64(rest(float64(c.sent))), int64(rest(float64(c.received)))
-	c.cpu = time.Duration(rest(float64(c.cpu)))
+	once := 2 // log-in, log-out
+	if w.saves {
+		once++
+	}
+	whole := func(n int64) int64 { return int64(float64(n) / part) }
+	c.calls, c.sent, c.received = int(whole(int64(c.calls-once)))+once, whole(c.sent), whole(c.received)
+	c.cpu = time.Duration(whole(int64(c.cpu)))
 	return c
 }
 
