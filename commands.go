@@ -85,6 +85,12 @@ func (p *program) app() *cli.App {
 			Action: p.validate,
 		},
 		{
+			Name: "init", Usage: "write a first mapping from what exists: service groups, and the services that have their members; only reads",
+			ArgsUsage: "[-- OLD OPTIONS]",
+			Flags:     initFlags(),
+			Action:    p.propose,
+		},
+		{
 			Name: "doctor", Usage: "look at all that a run needs, and say what is wrong and what to do about it; change nothing",
 			Description: "Exit codes: 0, a run would have what it needs; 1, something failed.",
 			Flags: []cli.Flag{

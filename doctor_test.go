@@ -494,6 +494,10 @@ var brokenSetups = []struct {
 	{name: "the addresses are outside of only", want: "host app cache, lab app cart, prod app account", breaks: func(s *setup) { s.edit("10.0.0.0/16", "10.0.1.0/24") }},
 	{name: "the account may not list", want: "prod rights", breaks: func(s *setup) { s.control.forbid = []string{"list endpointslices.*"} }},
 	{name: "the account may not list nodes", want: "", warn: "prod rights", breaks: func(s *setup) { s.control.forbid = []string{"list nodes"} }},
+	{name: "the account may not create events", warn: "prod events", breaks: func(s *setup) {
+		s.edit("kubeconfig: kubeconfig", "kubeconfig: kubeconfig, events: true")
+		s.control.forbid = []string{"create events.*"}
+	}},
 	{name: "the account may not watch", warn: "prod rights for --watch", breaks: func(s *setup) { s.control.forbid = []string{"watch .*"} }},
 	{name: "the account may not watch, which is needed", want: "prod rights for --watch", breaks: func(s *setup) {
 		s.control.forbid = []string{"watch .*"}

@@ -148,6 +148,9 @@ func optionsFirst(a *cli.App, args []string) []string {
 	}
 	var options, arguments []string
 	for i := 2; i < len(args); i++ {
+		if args[i] == "--" { // what follows are arguments, whatever it looks like
+			return slices.Concat(args[:2], options, []string{"--"}, arguments, args[i+1:])
+		}
 		name := strings.TrimLeft(args[i], "-")
 		if name == args[i] {
 			arguments = append(arguments, args[i])

@@ -22,6 +22,7 @@ func (j *job) tell(ctx context.Context, r sync.Result) {
 		log = slog.New(slog.DiscardHandler)
 	}
 	news := j.chronicle.Log(ctx, log, r, time.Now())
+	j.herald.Tell(r, time.Now())
 	if j.options.String("output") != "text" {
 		news = !r.Quiet()
 	}

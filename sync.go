@@ -37,6 +37,7 @@ type job struct {
 	// terse: on a terminal the report of a single run says what the log would.
 	terse     bool
 	chronicle sync.Chronicle
+	herald    sync.Herald
 	warned    []config.Problem // the warnings about the mapping that was loaded last
 	run       string           // its ID
 	passes    atomic.Int32     // begun so far
@@ -83,6 +84,8 @@ func (j *job) do() (err error) {
 	if j.log, err = logger(c, &watched{Writer: j.line.over(p.stderr), lost: j.logLost}, j.terse); err != nil {
 		return err
 	}
+	j.herald.Log = j.log
+	defer j.herald.Close()
 	remarks, err := logger(c, j.line.over(p.stderr), true)
 	if err != nil {
 		return err

@@ -14,6 +14,7 @@ import (
 	"fmt"
 	"net/netip"
 	"reflect"
+	"time"
 
 	"nitrox/sources/examine"
 	"nitrox/sources/nearest"
@@ -145,12 +146,61 @@ type Watcher[Q any] interface {
 	Watch(ctx context.Context, queries []Q, changed func(which []int)) error
 }
 
+// Listed is something that a mapping could ask a source for.
+type Listed struct {
+	// Query is a value of the source's type of queries.
+	Query any
+	// Name is what people call it, and Port the port where it has several. Of those
+	// that have both in common the first is the usual way to ask.
+	Name, Port string
+	// At tells apart where endpoints are ("nodes", "pods"): those of one source that
+	// are at the same have the same networks.
+	At string
+	// Nodes are addresses at which there may be endpoints one day.
+	Nodes []netip.Addr
+}
+
+// Lister is implemented by sources that can tell all that they have, for somebody
+// who writes a mapping.
+type Lister interface {
+	List(ctx context.Context) ([]Listed, error)
+}
+
 // Examiner is implemented by sources of which more can be looked at than whether a
 // poll succeeds: the way there, the rights. Examine writes nothing; unless the
 // source is reachable, a poll is not worth trying.
 type Examiner[Q any] interface {
 	Examine(ctx context.Context, queries []Q) (checks []examine.Check, reachable bool)
 }
+
+// Teller is implemented by sources that have a place where those who run an app read
+// what became of it.
+type Teller[Q any] interface {
+	// Audience names those who would read news of a query, who must not read of the
+	// endpoints of other audiences; "": nobody.
+	Audience(query Q) string
+	// Tell writes the news down, as far as they are not too many. It stops when ctx
+	// ends, and is not called twice at a time.
+	Tell(ctx context.Context, news []News[Q]) error
+}
+
+// News is what became of an app that has a query.
+type News[Q any] struct {
+	Query Q
+	Kind  NewsKind
+	Text  string // fit to print
+	At    time.Time
+}
+
+// NewsKind is one word for what became of an app.
+type NewsKind string
+
+// The kinds of news. All but the first are of trouble.
+const (
+	MembersChanged NewsKind = "MembersChanged"
+	RemovalsHeld   NewsKind = "RemovalsHeld"
+	SyncFailed     NewsKind = "SyncFailed"
+)
 
 // Checker is implemented by queries and configurations that can be wrong in
 // ways their types do not tell. Check contacts nothing.
@@ -205,9 +255,14 @@ type Opened struct {
 	Poll func(ctx context.Context, queries []any, fresh bool) ([]Answer, error)
 	// Watch is as in [Watcher], with such queries; nil if the source cannot.
 	Watch func(ctx context.Context, queries []any, changed func(which []int)) error
+	// List is as in [Lister]; nil if the source cannot.
+	List func(ctx context.Context) ([]Listed, error)
 	// Examine is as in [Examiner], with such queries; nil if there is no more to
 	// look at.
 	Examine func(ctx context.Context, queries []any) (checks []examine.Check, reachable bool)
+	// Audience and Tell are as in [Teller], with such queries; nil if the source cannot.
+	Audience func(query any) string
+	Tell     func(ctx context.Context, news []News[any]) error
 }
 
 // Define describes a kind of source whose configuration is a C.
@@ -240,9 +295,22 @@ func Define[C, Q any, S Source[Q]](name string, open func(C) (S, error)) Kind {
 					return w.Watch(ctx, typed(queries), changed)
 				}
 			}
+			if l, ok := any(s).(Lister); ok {
+				o.List = l.List
+			}
 			if e, ok := any(s).(Examiner[Q]); ok {
 				o.Examine = func(ctx context.Context, queries []any) ([]examine.Check, bool) {
 					return e.Examine(ctx, typed(queries))
+				}
+			}
+			if t, ok := any(s).(Teller[Q]); ok {
+				o.Audience = func(query any) string { return t.Audience(query.(Q)) }
+				o.Tell = func(ctx context.Context, news []News[any]) error {
+					all := make([]News[Q], len(news))
+					for i, n := range news {
+						all[i] = News[Q]{n.Query.(Q), n.Kind, n.Text, n.At}
+					}
+					return t.Tell(ctx, all)
 				}
 			}
 			return o, nil

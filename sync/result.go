@@ -57,6 +57,8 @@ type Result struct {
 	DryRun bool
 	Took   time.Duration
 	Phases Phases
+
+	by *Syncer // that made it
 }
 
 // Run tells a pass from all others, and what it went by.

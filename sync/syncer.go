@@ -130,7 +130,7 @@ func (s *Syncer) pass(ctx context.Context, part *Part, apply bool) Result {
 	s.identify(ctx, visits, part)
 	s.claimedTwice(visits)
 	result := func(outcomes []*Outcome, visits []*visit, polls polls) Result {
-		r := Result{Sources: polls.errors(), NetScalers: map[string]error{}, DryRun: !apply, Phases: Phases{Poll: polls.took()}}
+		r := Result{Sources: polls.errors(), NetScalers: map[string]error{}, DryRun: !apply, Phases: Phases{Poll: polls.took()}, by: s}
 		r.Run = run
 		for _, o := range outcomes {
 			traced := *o

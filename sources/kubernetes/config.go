@@ -35,6 +35,8 @@ type Config struct {
 	// IncludeExcludedNodes binds nodes also if their labels exclude them from load
 	// balancers outside the cluster, for clusters whose every node has that label.
 	IncludeExcludedNodes bool `yaml:"include_excluded_nodes"`
+	// Events writes an Event on a service when members change, are held or fail.
+	Events bool `yaml:"events"`
 }
 
 // AddressType is a type of node address that is an IP address. Kubernetes has

@@ -27,8 +27,8 @@ func (r right) String() string {
 	return fmt.Sprintf("%s %s%s", r.verb, r.resource, query{namespace: r.namespace}.in())
 }
 
-// needs are the rights to answer the queries, and to watch for changes.
-func needs(queries []Query) (all []right) {
+// needs are the rights to answer the queries, to watch for changes, and to tell of them.
+func (s *Source) needs(queries []Query) (all []right) {
 	names, byNode, byPod := namesOf(queries), false, map[string]bool{}
 	for _, q := range queries {
 		byNode = byNode || q.address() == NodePort || q.address() == HostPort
@@ -45,6 +45,9 @@ func needs(queries []Query) (all []right) {
 		}
 		if byPod[namespace] {
 			all = append(all, right{"list", pods, namespace})
+		}
+		if s.config.Events {
+			all = append(all, right{"create", events, namespace})
 		}
 	}
 	if byNode {
@@ -68,13 +71,12 @@ func (s *Source) Examine(ctx context.Context, queries []Query) (checks []examine
 	if checks = append(checks, way...); !reachable {
 		return checks, false
 	}
-	rights, known := examineRights(ctx, c, queries)
+	rights, known := examineRights(ctx, c, queries, s.needs(queries))
 	return append(checks, rights...), known
 }
 
 // examineRights asks for each right. known: the API server knows who asks.
-func examineRights(ctx context.Context, c *client, queries []Query) (all []examine.Check, known bool) {
-	needed := needs(queries)
+func examineRights(ctx context.Context, c *client, queries []Query, needed []right) (all []examine.Check, known bool) {
 	// And two that Nitrox never needs.
 	asked := append(slices.Clone(needed),
 		right{"*", resource{apiVersion: "*/v1", plural: "*"}, ""}, right{"get", resource{plural: "secrets"}, ""})
@@ -94,13 +96,15 @@ func examineRights(ctx context.Context, c *client, queries []Query) (all []exami
 				Remedy: "compare those of the account with the roles below", Copy: roles(needed)}}, true
 		}
 	}
-	var lacks, unwatched []string
+	var lacks, unwatched, untold []string
 	byPods := false
 	for i, r := range needed {
 		switch {
 		case has[i]:
 		case r.verb == "watch":
 			unwatched = append(unwatched, r.String())
+		case r.verb == "create":
+			untold = append(untold, r.String())
 		case r.resource == nodes && podsInstead(ctx, c, queries):
 			byPods = true
 		default:
@@ -123,6 +127,10 @@ func examineRights(ctx context.Context, c *client, queries []Query) (all []exami
 	if len(unwatched) > 0 {
 		all = append(all, examine.Check{Subject: examine.Watching, State: examine.Warning,
 			Seen: "the account may not " + strings.Join(unwatched, ", "), Remedy: "give it the verb watch, or do without --watch"})
+	}
+	if len(untold) > 0 {
+		all = append(all, examine.Check{Subject: "events", State: examine.Warning,
+			Seen: "the account may not " + strings.Join(untold, ", "), Remedy: "give it the roles below, or remove events from the source"})
 	}
 	if has[len(needed)] || has[len(needed)+1] {
 		more := "read secrets"

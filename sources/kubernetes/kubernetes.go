@@ -24,7 +24,7 @@
 //     the others.
 //
 // The account needs the verb list on what is listed, and no other verb. To watch
-// it needs the verb watch, too.
+// it needs the verb watch, too; to write Events, create on these.
 package kubernetes
 
 import (
@@ -32,6 +32,7 @@ import (
 	"fmt"
 	"sync"
 
+	"golang.org/x/time/rate"
 	"k8s.io/apimachinery/pkg/labels"
 
 	"nitrox/sources"
@@ -40,16 +41,18 @@ import (
 	"nitrox/sources/trust"
 )
 
-// Source is a cluster. It implements [sources.Source] and
-// [sources.Watcher].
+// Source is a cluster. It implements [sources.Source], [sources.Watcher] and
+// [sources.Teller].
 type Source struct {
 	config   Config
 	selector labels.Selector // of nodes
 	maxBody  int64
 	cluster  kubeapi.Cluster
 
-	mu     sync.Mutex
-	client *client
+	mu      sync.Mutex
+	client  *client
+	records map[key]*record // of what was told of services
+	all     *rate.Limiter   // of Events
 }
 
 // Open makes a source of a cluster, and contacts nothing.
@@ -62,6 +65,7 @@ func Open(config Config) (*Source, error) {
 		return nil, err
 	}
 	return &Source{config: config, selector: selector, maxBody: maxBody,
+		records: map[key]*record{}, all: rate.NewLimiter(rate.Every(nextInAll), mostInAll),
 		cluster: kubeapi.Cluster{Kubeconfig: config.Kubeconfig, Context: config.Context, CertificateSHA256: config.CertificateSHA256}}, nil
 }
 
@@ -132,6 +136,7 @@ func (s *Source) poll(ctx context.Context, c *client, queries []Query, fresh boo
 		}
 		want.all = want.all || needs[i].all
 	}
+	s.identify(v, queries)
 	// Nodes and pods are read after what refers to them: one that is missing
 	// is really gone.
 	known := c.nodesOf(ctx, queries, needs, want, fresh)

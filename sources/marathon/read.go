@@ -24,6 +24,9 @@ type list struct {
 	nameless error
 }
 
+// among says whether an app is one of those wanted; nil: all are.
+func among(wanted map[string]bool, id string) bool { return wanted == nil || wanted[id] }
+
 func newList() *list { return &list{apps: make(map[string]*app), odd: make(map[string]error)} }
 
 // appShape is what is wanted of an app, whose tasks are read one by one: some
@@ -77,7 +80,7 @@ func readApps(d *bounds.Decoder, wanted map[string]bool) (*list, error) {
 			l.nameless = fmt.Errorf("an app in Marathon's list cannot be read: %w", wrong)
 		case a.ID == "":
 			l.nameless = errors.New("an app in Marathon's list has no id")
-		case !wanted[a.ID]:
+		case !among(wanted, a.ID):
 			l.others = append(l.others, a.ID)
 		case wrong != nil:
 			l.odd[a.ID] = fmt.Errorf("it cannot be read: %w", wrong)
@@ -118,7 +121,7 @@ func readApp(d *bounds.Decoder, wanted map[string]bool, kept int64) (a *app, siz
 		tasks := []task{}
 		err := d.List(func() error {
 			var t task
-			if err := odd(d.Decode(&t)); err != nil || a.ID != "" && !wanted[a.ID] {
+			if err := odd(d.Decode(&t)); err != nil || a.ID != "" && !among(wanted, a.ID) {
 				return err
 			}
 			tasks = append(tasks, t)

@@ -171,9 +171,17 @@ func find(n *yaml.Node, key string) *yaml.Node {
 	return nil
 }
 
+// Named says whether an app, and its service group, may have these names.
+func Named(app, group string) bool { return printable(app) && groupName.MatchString(group) }
+
+// printable are names that a terminal, a log or a flag does not garble.
+func printable(text string) bool {
+	return text != "" && strings.TrimSpace(text) == text && !strings.ContainsFunc(text, unicode.IsControl)
+}
+
 // name refuses names that a terminal, a log or a flag would garble.
 func (d *decoder) name(n *yaml.Node, text, of string) bool {
-	if text == "" || strings.TrimSpace(text) != text || strings.ContainsFunc(text, unicode.IsControl) {
+	if !printable(text) {
 		d.problem(n, "%s cannot be the name of %s: it must not be empty, begin or end with a space, or contain control characters", quote(n.Value), of)
 		return false
 	}

@@ -74,6 +74,27 @@ func Draft(file string, kinds []sources.Kind, lookup func(string) (string, bool)
 	return m, inOrder(d.problems)
 }
 
+// Begin reads the beginning of a mapping that has no apps yet: NetScalers, if there
+// are any, and sources. Problems are said to be in file; a relative path is taken
+// from dir.
+func Begin(file, dir string, text []byte, kinds []sources.Kind, lookup func(string) (string, bool)) (*Mapping, error) {
+	d := &decoder{file: file, dir: dir, lookup: lookup, hidden: map[*yaml.Node][]hidden{}}
+	m := &Mapping{}
+	var keys fileKeys
+	if root := d.text(text); root != nil && d.object(root, "the mapping", &keys) != nil {
+		if keys.NetScalers != nil {
+			d.netscalers(keys.NetScalers, m)
+		}
+		d.sources(keys.Sources, kinds, m)
+	}
+	if len(d.problems) > 0 {
+		return nil, Problems(inOrder(d.problems))
+	}
+	m.Warnings, m.Files = inOrder(d.warnings), inOrder(m.Files)
+	m.common()
+	return m, nil
+}
+
 // fileKeys are the keys of the mapping file itself.
 type fileKeys struct {
 	NetScalers *yaml.Node   `yaml:"netscalers"`

@@ -194,6 +194,11 @@ func PasswordVariables(file string) (names []string) {
 	if err != nil {
 		return nil // which loading it says
 	}
+	return PasswordVariablesIn(text)
+}
+
+// PasswordVariablesIn are those of a mapping's text.
+func PasswordVariablesIn(text []byte) (names []string) {
 	for _, found := range passwordVariable.FindAllSubmatch(text, -1) {
 		names = append(names, string(found[1]))
 	}

@@ -31,7 +31,13 @@ func (d *decoder) document() *yaml.Node {
 		return nil
 	}
 	d.digest = fmt.Sprintf("%x", sha256.Sum256(content))
-	if content, err = textfile.Plain(content); err == nil {
+	return d.text(content)
+}
+
+// text does the same for what a file says.
+func (d *decoder) text(content []byte) *yaml.Node {
+	content, err := textfile.Plain(content)
+	if err == nil {
 		err = textfile.Visible(content)
 	}
 	if err != nil {

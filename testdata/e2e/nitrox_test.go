@@ -26,6 +26,7 @@ import (
 type nitrox struct {
 	t       *testing.T
 	sim     *simulator.Simulator
+	url     string // of the NetScaler
 	mapping string
 }
 
@@ -41,6 +42,7 @@ func newNitrox(t *testing.T, l *lab, sources string, apps map[string]string) *ni
 		mapping: filepath.Join(l.dir, "nitrox.yaml")}
 	server := httptest.NewServer(n.sim)
 	t.Cleanup(server.Close)
+	n.url = server.URL
 
 	secret := filepath.Join(l.dir, "password")
 	yaml := fmt.Sprintf("netscalers:\n  edge: {url: %q, username: nitrox, password_file: %q}\n", server.URL, secret)
@@ -93,6 +95,33 @@ func (n *nitrox) sync(code int) string {
 		n.t.Fatalf("nitrox sync: exit %d, want %d\n%s", got, code, output)
 	}
 	return output
+}
+
+// proposes has init write a mapping by what the groups hold now, after a pass: it is
+// right, it has all groups, and there is nothing left to do.
+func (n *nitrox) proposes(docker string, groups ...string) {
+	n.t.Helper()
+	first := *n
+	first.mapping = filepath.Join(filepath.Dir(n.mapping), "first.yaml")
+	if err := os.RemoveAll(first.mapping); err != nil {
+		n.t.Fatal(err)
+	}
+	cmd := exec.Command(binaries.nitrox, "init", "--netscaler", n.url, "--user", "nitrox", "--password-file", "password", "--docker", docker, "--out", first.mapping)
+	cmd.Env = []string{"HOME=" + filepath.Dir(n.mapping)}
+	if out, err := cmd.CombinedOutput(); err != nil {
+		n.t.Fatalf("nitrox init: %v\n%s", err, out)
+	}
+	text := read(n.t, first.mapping)
+	for _, g := range groups {
+		if !strings.Contains(text, "- name: "+g+"\n    only: [") {
+			n.t.Errorf("init did not match %s:\n%s", g, text)
+		}
+	}
+	for _, args := range [][]string{{"validate"}, {"plan", "--exit-code"}} {
+		if code, output := first.run(args...); code != 0 {
+			n.t.Errorf("nitrox %s: exit %d\n%s\n%s", strings.Join(args, " "), code, output, text)
+		}
+	}
 }
 
 // members are the addresses that the NetScaler would send requests to.

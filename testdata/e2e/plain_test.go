@@ -70,6 +70,9 @@ func TestEngine(t *testing.T) {
 	e.docker("run", "--detach", "--label", "com.citrix.lb.appname=other", "--publish", "80", "web:1")
 	inStep(4, 0)
 
+	step(t, "a mapping by what is there now")
+	n.proposes(e.tcp(2375), "local", "remote")
+
 	step(t, "scale to 6")
 	start(2)
 	inStep(6, 0)

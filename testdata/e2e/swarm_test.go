@@ -65,6 +65,8 @@ func TestSwarm(t *testing.T) {
 	if got := len(n.members("host")); got != 4 {
 		t.Fatalf("host: %d members of 4 replicas", got)
 	}
+	step(t, "a mapping by what is there now")
+	n.proposes(manager.tcp(2375), "host", "mesh", "global", "labelled", "emptied", "brief")
 
 	for _, tasks := range []int{6, 2} {
 		step(t, "scale to %d", tasks)

@@ -132,6 +132,29 @@ func (n *nitrox) inStep(group string, truth map[netip.AddrPort]int) string {
 	return output
 }
 
+// proposes has init write a mapping by what the group holds now, after a pass: it is
+// right, it asks for the entry, and there is nothing left to do.
+func (n *nitrox) proposes(group, entry string) {
+	n.t.Helper()
+	first := *n
+	first.mapping = filepath.Join(n.dir, "first.yaml")
+	cmd := exec.Command(binaries.nitrox, "init", "--netscaler", n.url, "--user", "nitrox", "--password-file", "password",
+		"--kubernetes", "{kubeconfig: prod.kubeconfig}", "--out", first.mapping)
+	cmd.Env = []string{"HOME=" + n.dir, "PATH=" + os.Getenv("PATH")}
+	if out, err := cmd.CombinedOutput(); err != nil {
+		n.t.Fatalf("nitrox init: %v\n%s", err, out)
+	}
+	text := read(n.t, first.mapping)
+	if !strings.Contains(text, "- name: "+group+"\n    only: [192.0.2.0/24]\n    from:\n      - "+entry+"\n") {
+		n.t.Errorf("init did not match %s with %s:\n%s", group, entry, text)
+	}
+	for _, args := range [][]string{{"validate"}, {"plan", "--exit-code"}} {
+		if code, output := first.run(args...); code != 0 {
+			n.t.Errorf("nitrox %s: exit %d\n%s\n%s", strings.Join(args, " "), code, output, text)
+		}
+	}
+}
+
 func (n *nitrox) holds(group string, truth map[netip.AddrPort]int, output string) {
 	n.t.Helper()
 	got, want := sorted(n.members(group)), sorted(truth)

@@ -61,6 +61,9 @@ func TestLifeOfAnApp(t *testing.T) {
 			}
 		}
 	})
+	step("a mapping by what is there now", func() {
+		n.proposes("sg-account", "{source: kubernetes, service: shop/account, port: http}")
+	})
 	step("six pods: the third node joins", func() {
 		c.deployment("shop", app, 6, "web:1")
 		c.reach("shop", app, 6, "web:1", "n3")
