@@ -61,8 +61,8 @@ fields. The script logs in, reads each group, writes each member, saves, and log
 the NetScaler are what passes the network, both ways. More than 100,000 members are given
 ` + "`GOMEMLIMIT=1536MiB`" + `.`,
 	labels: []string{"groups × members", "pass"},
-	columns: []column{{"calls", "%.0f"}, {"MB", "%.2f"}, {"CPU s", "%.2f"}, {"peak MB", "%.0f"}, {"calls at 25 ms", "%.0f"}, {"s at 25 ms", "%.1f"},
-		{"floor: CPU s", "%.2f"}, {"peak MB", "%.0f"}, {"script: calls", "%.0f"}, {"MB", "%.2f"}, {"CPU s", "%.2f"}, {"s at 25 ms", "%.0f"}},
+	columns: []column{{"calls", "%.0f"}, {"MB", "%.2f"}, {"CPU s", "%.2f"}, {"peak MB", "%.0f"}, {"calls at 25 ms", "%.0f"},
+		{"s at 25 ms", "%.1f"}, {"floor: CPU s", "%.2f"}, {"peak MB", "%.0f"}, {"script: calls", "%.0f"}, {"MB", "%.2f"}, {"CPU s", "%.2f"}, {"s at 25 ms", "%.0f"}},
 	lines: func() (all []line) {
 		for _, size := range [][2]int{{10, 10}, {100, 10}, {100, 100}, {1000, 10}, {1000, 100}, {5000, 10}, {5000, 100}} {
 			kinds := works(size[0], size[1])
@@ -111,7 +111,8 @@ the mean.`,
 		for _, c := range []struct {
 			groups, members, nodes int
 			address                string
-		}{{10, 10, 10, "pod_ip"}, {1000, 100, 500, "pod_ip"}, {10, 10, 20, "node_port"}, {1000, 100, 5000, "node_port"}, {20_000, 1, 100, "pod_ip"}} {
+		}{{10, 10, 10, "pod_ip"}, {1000, 100, 500, "pod_ip"}, {10, 10, 20, "node_port"}, {1000, 100, 5000, "node_port"},
+			{10_000, 10, 500, "pod_ip"}} {
 			all = append(all, line{[]string{fmt.Sprintf("%d × %d", c.groups, c.members), c.address, fmt.Sprint(c.nodes)}, func(t testing.TB) []float64 {
 				e := newSite(t, install(c.groups, c.groups, c.members, c.nodes), c.groups, c.address, latency).events(t, 20, 6*time.Second)
 				return []float64{e.took[len(e.took)/2].Seconds(), e.took[len(e.took)-1].Seconds(), float64(e.ns.calls), e.ns.bytes() / kB,
@@ -124,7 +125,8 @@ the mean.`,
 
 var eventsMany = table{
 	title:   "200 events in 20 seconds",
-	text:    `Each is a pod of another of 5,000 apps with 20 pods each on 5,000 nodes; 25 ms a NITRO call. Until all are bound and saved.`,
+	text:    `Each is a pod of another of 5,000 apps with 20 pods each on 5,000 nodes; 25 ms a NITRO call. Until
+all are bound and saved.`,
 	labels:  []string{"bound are"},
 	columns: []column{{"API requests", "%.0f"}, {"MB", "%.2f"}, {"NITRO calls", "%.0f"}, {"MB", "%.2f"}, {"CPU s", "%.2f"}},
 	lines: func() (all []line) {

@@ -151,7 +151,8 @@ func (p *process) spent() time.Duration {
 	p.t.Helper()
 	stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", p.Process.Pid))
 	if err != nil {
-		p.t.Fatalf("%v\n%.5000s", err, p.output.String())
+		<-p.ended
+		p.t.Fatalf("it has ended: %v\n%.5000s", err, p.output.String())
 	}
 	_, rest, _ := bytes.Cut(stat, []byte(") "))
 	fields := strings.Fields(string(rest))
