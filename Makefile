@@ -1,9 +1,7 @@
 # Everything here needs Go and make, and nothing else but where it says so.
-.PHONY: build demo image dist test check fmt vet lint e2e bench bench-parts fuzz chaos vuln
+.PHONY: build demo image dist test quick check fmt vet lint e2e bench bench-parts fuzz chaos vuln
 
 VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null)
-# The race detector needs a C compiler: used where there is one, required by check.
-RACE ?= $(shell command -v $$(go env CC) >/dev/null 2>&1 && echo -race)
 TOOL := go tool -modfile=testdata/tools/go.mod
 
 build: ## one static binary, bin/nitrox
@@ -28,17 +26,24 @@ dist: ## archives for all platforms, their contents and checksums, in dist/; bui
 demo: build ## the whole story on a simulated NetScaler: 5 seconds, once it is built
 	bin/nitrox demo
 
-test: ## hermetic; several minutes on two cores
-	go test $(RACE) -timeout 30m ./...
-	go test -timeout 40m ./testdata/faults ./testdata/bench
+# Tests that run other programs wait more than they work: more at a time than there are
+# cores. What vet says is said by check.
+TEST := go test -vet=off -parallel 8 -timeout 30m
+
+test: ## all that is hermetic
+	$(TEST) ./...
+	$(TEST) ./testdata/faults ./testdata/bench
+
+quick: ## in half a minute: no faults one by one, no large answers, few processes
+	$(TEST) -short ./...
 
 CHAOSTIME ?= 2m
 SEED ?= 0
 chaos: ## faults, an operator and failing sources at random for CHAOSTIME, from SEED (0: any; what fails prints its own)
 	go test -count=1 -timeout 0 -v -run Walk ./testdata/faults -walk $(CHAOSTIME) -seed $(SEED)
 
-check: fmt vet lint ## what a change must pass
-	$(MAKE) test RACE=-race
+check: fmt vet lint ## with the race detector, which needs a C compiler; what it tells no more about, test alone runs
+	$(TEST) -race ./...
 
 fmt:
 	@files=$$(gofmt -l $$(git ls-files --cached --others --exclude-standard '*.go')); \
@@ -78,9 +83,14 @@ vuln: build ## known vulnerabilities in what the binary calls; needs vuln.go.dev
 
 FUZZTIME ?= 20s
 fuzz: ## every fuzz target for FUZZTIME
-	@for package in $$(go list ./...); do \
-		for target in $$(go test -list '^Fuzz' $$package | grep '^Fuzz'); do \
-			echo "$$package $$target"; \
-			go test -run '^$$' -fuzz "^$$target\$$" -fuzztime $(FUZZTIME) $$package || exit 1; \
+	@set -e; found=$$(go env GOCACHE)/fuzz; binary=$$PWD/bin/fuzz.test; \
+	folders=$$(git grep -l '^func Fuzz' -- '*_test.go'); \
+	for folder in $$(dirname $$folders | sort -u); do \
+		go test -c -vet=off -fuzz . -o $$binary ./$$folder; \
+		targets=$$(cd $$folder; $$binary -test.list '^Fuzz'); \
+		for target in $$targets; do \
+			echo "$$folder $$target"; \
+			(cd $$folder; $$binary -test.run '^$$' -test.fuzz "^$$target\$$" -test.fuzztime $(FUZZTIME) \
+				-test.fuzzcachedir $$found/nitrox/$$folder); \
 		done; \
 	done

@@ -1,3 +1,5 @@
+//go:build !race
+
 package main
 
 import (
@@ -16,10 +18,8 @@ import (
 // A file that has no end is refused, and one that nobody writes to holds up
 // nothing, whatever it stands for. The address space is too small for the first.
 func TestEndlessFiles(t *testing.T) {
-	binary := filepath.Join(t.TempDir(), "nitrox")
-	if out, err := exec.Command("go", "build", "-o", binary, ".").CombinedOutput(); err != nil {
-		t.Fatalf("%v\n%s", err, out)
-	}
+	thorough(t)
+	binary := released(t)
 	pipe := filepath.Join(t.TempDir(), "pipe")
 	if err := syscall.Mkfifo(pipe, 0o600); err != nil {
 		t.Fatal(err)

@@ -26,6 +26,7 @@ func TestExplain(t *testing.T) {
 	for _, file := range cases {
 		name := strings.TrimSuffix(filepath.Base(file), ".txtar")
 		t.Run(name, func(t *testing.T) {
+			t.Parallel()
 			c := txtar.Parse([]byte(readFile(t, file)))
 			got := explained(t, c)
 			for i, line := range strings.Split(got, "\n") {
@@ -64,14 +65,8 @@ func explained(t *testing.T, c *txtar.Archive) (got string) {
 			t.Fatal(err)
 		}
 	}
-	home, err := os.Getwd()
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Chdir(dir)
-	defer t.Chdir(home)
-	sim := simulator.New(simulator.Options{})
-	if err := sim.Load(strings.NewReader(readFile(t, "ns.conf"))); err != nil {
+	sim := simulator.New(simulator.Options{Users: map[string]string{"nsroot": password}})
+	if err := sim.Load(strings.NewReader(readFile(t, filepath.Join(dir, "ns.conf")))); err != nil {
 		t.Fatal(err)
 	}
 	edge := httptest.NewServer(sim)
@@ -82,20 +77,20 @@ func explained(t *testing.T, c *txtar.Archive) (got string) {
 	}))
 	defer api.Close()
 	kubeconfig := fmt.Sprintf("{kind: Config, apiVersion: v1, contexts: [{name: prod, context: {cluster: prod}}], clusters: [{name: prod, cluster: {server: %q}}]}", api.URL)
-	if err := os.WriteFile("kubeconfig", []byte(kubeconfig), 0o600); err != nil {
+	if err := os.WriteFile(filepath.Join(dir, "kubeconfig"), []byte(kubeconfig), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	env := map[string]string{"NETSCALER": edge.URL, "MARATHON": api.URL, "NS_USER": "nsroot", "NS_PASSWORD": "nsroot"}
+	env := []string{"NETSCALER=" + edge.URL, "MARATHON=" + api.URL, "NS_USER=nsroot", "NS_PASSWORD=" + password}
 	for line := range strings.Lines(string(c.Comment)) {
 		words := strings.Fields(line)
 		switch {
 		case len(words) == 3 && words[0] == "mv":
-			if err := os.Rename(words[1], words[2]); err != nil {
+			if err := os.Rename(filepath.Join(dir, words[1]), filepath.Join(dir, words[2])); err != nil {
 				t.Fatal(err)
 			}
 		case len(words) > 1 && words[0] == "nitrox":
 			sim.ResetCalls()
-			code, out, log := nitrox(t, t.Context(), env, words[1:]...)
+			code, out, log := spawned(t, dir, env, words[1:]...)
 			for _, call := range sim.Calls() {
 				if words[1] != "sync" && call.Method != http.MethodGet && call.Type != "login" && call.Type != "logout" {
 					t.Errorf("%s writes: %s %s", line, call.Method, call.Type)

@@ -1,11 +1,11 @@
+//go:build !race
+
 package main
 
 import (
 	"fmt"
 	"net/http"
 	"net/http/httptest"
-	"os/exec"
-	"path/filepath"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -28,11 +28,8 @@ func (c counted) Write(p []byte) (int, error) {
 // Ten apps of a swarm of 5,000 services with ten tasks each cost what ten apps
 // are; one that is not there costs a list of services more, and no memory.
 func TestFewOfManyServices(t *testing.T) {
+	thorough(t)
 	const services, tasks, nodes = 5000, 10, 500
-	binary := filepath.Join(t.TempDir(), "nitrox")
-	if out, err := exec.Command("go", "build", "-o", binary, ".").CombinedOutput(); err != nil {
-		t.Fatalf("%v\n%s", err, out)
-	}
 	spec := `"ContainerSpec":{"Image":"registry.example/web@sha256:6c3c624b58dbbcd3c0dd82b4c53f04194d1247c6eebdaab7c610cf7d66709b3b","Env":["A=1","B=2","C=3"],` +
 		`"Args":["` + strings.Repeat("x", 600) + `"]}`
 	d := &dockertest.Daemon{Swarm: "active/manager"}
@@ -75,7 +72,7 @@ func TestFewOfManyServices(t *testing.T) {
 			}
 			l.write("nitrox.yaml", fmt.Sprintf("netscalers: {edge: {url: %q}}\nsources: {swarm: {docker: {host: %q}}}\napps:\n%s",
 				edge.URL, "tcp://"+server.Listener.Addr().String(), apps.String()))
-			most, out := l.run(binary)
+			most, out := l.run()
 			t.Logf("%d MiB resident, %d KiB read in %d requests", most, bytes.Load()>>10, requests.Load())
 			if most > 60 || bytes.Load() > c.mostRead {
 				t.Errorf("%d MiB resident, %d KiB read; at most 60 and %d", most, bytes.Load()>>10, c.mostRead>>10)

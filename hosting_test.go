@@ -184,6 +184,7 @@ func TestSystemdServiceTellsHowTheLoopGoes(t *testing.T) {
 // What make dist builds depends on the source alone: not on the folder, the
 // dates of files, the umask or the time zone.
 func TestDistributionIsReproducible(t *testing.T) {
+	thorough(t)
 	elsewhere := filepath.Join(t.TempDir(), "another", "folder")
 	err := filepath.WalkDir(".", func(path string, d fs.DirEntry, err error) error {
 		switch {

@@ -37,8 +37,34 @@ import (
 
 var update = flag.Bool("update", false, "rewrite the expected outputs of scripts and documents")
 
+// thorough is for what takes long, and tells no more under the race detector, mostly since
+// it runs other programs: only make test runs it.
+func thorough(t *testing.T) {
+	t.Helper()
+	if underRace || testing.Short() {
+		t.Skip("left to make test")
+	}
+}
+
+// leftBehind are the folders that are removed after the last test.
+var leftBehind []string
+
+type suite struct{ *testing.M }
+
+func (s suite) Run() int {
+	defer func() {
+		for _, dir := range leftBehind {
+			os.RemoveAll(dir)
+		}
+	}()
+	return s.M.Run()
+}
+
 func TestMain(m *testing.M) {
-	testscript.Main(m, map[string]func(){"nitrox": func() {
+	if _, set := os.LookupEnv("GORACE"); !set { // else each process waits for a second before it ends
+		os.Setenv("GORACE", "atexit_sleep_ms=20")
+	}
+	testscript.Main(suite{m}, map[string]func(){"nitrox": func() {
 		os.Exit(mainWith(guard(os.Stdout), guard(os.Stderr)))
 	}})
 }
@@ -102,6 +128,7 @@ func TestScripts(t *testing.T) {
 			env.Setenv("NS_USER", "nitrox")
 			env.Setenv("NS_PASSWORD", password)
 			env.Setenv("PASSWORD", password)
+			env.Setenv("GORACE", os.Getenv("GORACE"))
 			return nil
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
@@ -200,6 +227,21 @@ func nitrox(t *testing.T, ctx context.Context, env map[string]string, args ...st
 		}
 	}
 	return code, out.String(), log.String()
+}
+
+// spawned runs a command line as a process, in a folder: many can at a time, which in
+// process the flags forbid that package cli shares between commands.
+func spawned(t *testing.T, dir string, env []string, args ...string) (code int, stdout, stderr string) {
+	t.Helper()
+	var out, log bytes.Buffer
+	cmd := exec.Command("nitrox", args...)
+	cmd.Dir, cmd.Stdout, cmd.Stderr = dir, &out, &log
+	cmd.Env = append([]string{"HOME=" + dir, "GORACE=" + os.Getenv("GORACE")}, env...)
+	var exit *exec.ExitError
+	if err := cmd.Run(); err != nil && !errors.As(err, &exit) {
+		t.Fatal(err)
+	}
+	return cmd.ProcessState.ExitCode(), out.String(), log.String()
 }
 
 func TestEveryExampleLoads(t *testing.T) {

@@ -1,3 +1,5 @@
+//go:build !race
+
 package main
 
 import (
@@ -15,6 +17,7 @@ import (
 	"regexp"
 	"strconv"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -85,10 +88,7 @@ const (
 // What a source or a NetScaler sends takes no more memory than the process may
 // have, and the app of another source is served in the same pass.
 func TestHostileAnswers(t *testing.T) {
-	binary := filepath.Join(t.TempDir(), "nitrox")
-	if out, err := exec.Command("go", "build", "-o", binary, ".").CombinedOutput(); err != nil {
-		t.Fatalf("%v\n%s", err, out)
-	}
+	thorough(t)
 	for name, c := range map[string]struct {
 		kind        string
 		head, again string
@@ -127,7 +127,7 @@ func TestHostileAnswers(t *testing.T) {
 		"all at once, what fits them all the same": {"all", `{"apps":[{"id":"/web","tasks":[]}`, `,{"id":"/web","tasks":[{"id":"a"},{"id":"b"}]}`},
 	} {
 		for _, zipped := range []bool{false, true} {
-			if zipped && (c.kind == "file" || testing.Short()) {
+			if zipped && (c.kind == "file") {
 				continue
 			}
 			t.Run(fmt.Sprintf("%s, zipped %v", name, zipped), func(t *testing.T) {
@@ -135,7 +135,7 @@ func TestHostileAnswers(t *testing.T) {
 				if c.kind == "file" {
 					l.write("bad.json", c.head+c.again)
 				}
-				most, out := l.run(binary)
+				most, out := l.run()
 				t.Logf("%d MiB", most)
 				if most > mostMemory {
 					t.Errorf("%d MiB resident:\n%s", most, out)
@@ -153,10 +153,7 @@ func TestHostileAnswers(t *testing.T) {
 
 // What large installations send is served, within the same memory.
 func TestLargeAnswers(t *testing.T) {
-	binary := filepath.Join(t.TempDir(), "nitrox")
-	if out, err := exec.Command("go", "build", "-o", binary, ".").CombinedOutput(); err != nil {
-		t.Fatalf("%v\n%s", err, out)
-	}
+	thorough(t)
 	list := func(head string, n int, entry func(i int) string, tail string) string {
 		var b strings.Builder
 		b.WriteString(head)
@@ -255,7 +252,7 @@ func TestLargeAnswers(t *testing.T) {
 					}
 				}
 			}, "--dry-run")
-			most, out := l.run(binary)
+			most, out := l.run()
 			t.Logf("%d MiB", most)
 			if most > mostMemory {
 				t.Errorf("%d MiB resident", most)
@@ -269,10 +266,7 @@ func TestLargeAnswers(t *testing.T) {
 
 // A large change takes memory in proportion, with the limit that the examples set.
 func TestLargeChanges(t *testing.T) {
-	binary := filepath.Join(t.TempDir(), "nitrox")
-	if out, err := exec.Command("go", "build", "-o", binary, ".").CombinedOutput(); err != nil {
-		t.Fatalf("%v\n%s", err, out)
-	}
+	thorough(t)
 	const members, most = 20_000, 110 // MiB; 100,000 take 300
 	for name, autoscale := range map[string]string{"calls": "", "lists": " -autoscale API"} {
 		t.Run(name, func(t *testing.T) {
@@ -295,13 +289,37 @@ netscalers: {edge: {url: %q}}
 sources: {lab: {file: {path: big.json}}}
 apps: [{name: big, netscaler: edge, service_group: big, wait_up: 0s, drain: 0s, from: [{source: lab, app: big}]}]
 `, server.URL))
-			got, out := l.run(binary)
+			got, out := l.run()
 			t.Logf("%d MiB", got)
 			if got > most || !strings.Contains(out, "done: 20000 bound, 20000 unbound") {
 				t.Errorf("%d MiB resident:\n%.3000s", got, out)
 			}
 		})
 	}
+}
+
+// build builds the binary as it is released, once for all tests.
+var build = sync.OnceValues(func() (string, error) {
+	dir, err := os.MkdirTemp("", "nitrox")
+	if err != nil {
+		return "", err
+	}
+	leftBehind = append(leftBehind, dir)
+	cmd := exec.Command("go", "build", "-trimpath", "-ldflags", "-s -w", "-o", dir, ".")
+	cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
+	if out, err := cmd.CombinedOutput(); err != nil {
+		return "", fmt.Errorf("build the binary: %w\n%s", err, out)
+	}
+	return filepath.Join(dir, "nitrox"), nil
+})
+
+func released(t *testing.T) string {
+	t.Helper()
+	binary, err := build()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return binary
 }
 
 type hostileLab struct {
@@ -374,10 +392,10 @@ func (l *hostileLab) write(name, text string) {
 }
 
 // run makes one pass, and returns how much memory was resident at the most, in MiB.
-func (l *hostileLab) run(binary string) (most int, out string) {
+func (l *hostileLab) run() (most int, out string) {
 	l.t.Helper()
 	var output bytes.Buffer
-	cmd := exec.Command(binary, append([]string{"sync", "--config", filepath.Join(l.dir, "nitrox.yaml")}, l.how...)...)
+	cmd := exec.Command(released(l.t), append([]string{"sync", "--config", filepath.Join(l.dir, "nitrox.yaml")}, l.how...)...)
 	cmd.Env = append(os.Environ(), "NS_USER=nitrox", "NS_PASSWORD=secret", "GOMEMLIMIT="+l.limit)
 	cmd.Stdout, cmd.Stderr = &output, &output
 	if err := cmd.Start(); err != nil {

@@ -67,6 +67,7 @@ func until(t *testing.T, lines *bufio.Scanner, text string) {
 // Who presses Ctrl-C is told what is being waited for, and that a second one
 // ends it.
 func TestCtrlC(t *testing.T) {
+	t.Parallel()
 	const ctrlC, hint = "\x03", "finishing the write under way; Ctrl-C again stops at once"
 	for command, hint := range map[string]string{"sync": hint, "plan": "logging out; Ctrl-C again stops at once"} {
 		t.Run("once in "+command, func(t *testing.T) {
@@ -106,6 +107,7 @@ func TestCtrlC(t *testing.T) {
 
 // A terminal that is closed ends a single run and a loop in order.
 func TestTerminalThatIsClosed(t *testing.T) {
+	t.Parallel()
 	t.Run("a single run", func(t *testing.T) {
 		p := newProcess(t, "sync")
 		called := make(chan struct{})
@@ -143,6 +145,7 @@ func TestTerminalThatIsClosed(t *testing.T) {
 
 // Any other SIGHUP has a loop read its mapping file again, on a terminal too.
 func TestHangUpIsAReload(t *testing.T) {
+	t.Parallel()
 	t.Run("on a terminal", func(t *testing.T) {
 		p := newProcess(t, "sync", "--loop", "1h")
 		_, seen := p.onTerminal()
@@ -173,6 +176,7 @@ func TestHangUpIsAReload(t *testing.T) {
 
 // nohup is stronger than the terminal.
 func TestRunUnderNohupOutlivesItsTerminal(t *testing.T) {
+	t.Parallel()
 	p := newProcess(t, "sync")
 	p.cmd.Args = append([]string{"sh", "-c", `trap "" HUP; exec "$@"`, "sh"}, p.cmd.Args...)
 	p.cmd.Path = "/bin/sh"

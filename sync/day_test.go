@@ -21,6 +21,9 @@ import (
 // streams, the NetScaler's answers and its sessions. Nothing grows, there is
 // never a second session, and in the end all is as it should be.
 func TestADayOfFailuresLeavesNothingBehind(t *testing.T) {
+	if testing.Short() {
+		t.Skip("left to make test")
+	}
 	bubble(t, func(t *testing.T) {
 		var mu stdsync.Mutex
 		source := rand.New(rand.NewPCG(1, 2))

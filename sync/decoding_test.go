@@ -1,4 +1,4 @@
-//go:build unix
+//go:build unix && !race
 
 package sync_test
 
@@ -10,6 +10,9 @@ import (
 // A pass with nothing to change costs less of the processor than encoding/json takes to
 // decode what it reads.
 func TestUnchangedPassCostsLessThanDecoding(t *testing.T) {
+	if testing.Short() {
+		t.Skip("left to make test")
+	}
 	pass, floor, _ := unchanged(t, 250)
 	least := func(do func()) time.Duration {
 		best := time.Hour

@@ -37,3 +37,6 @@ func ClaimedTwice(s *Syncer) {
 
 // Left is what a pass says that is done with a NetScaler.
 func (p *Part) Left(netscaler string, r Result) { p.left(netscaler, r) }
+
+// Serves says whether a pass serves an app on a NetScaler.
+func (p *Part) Serves(app, netscaler string) bool { return p.serves(app, netscaler) }

@@ -69,7 +69,7 @@ func (p *pace) pass(took func(string, int) time.Duration) func(context.Context, 
 		on, began := map[string]map[string]bool{}, time.Now()
 		for _, app := range p.Syncer.Apps {
 			for _, name := range app.NetScalers {
-				if (part.Apps == nil || slices.Contains(part.Apps, app.Name)) && (part.NetScalers == nil || slices.Contains(part.NetScalers, name)) {
+				if (part.Apps == nil || slices.Contains(part.Apps, app.Name)) && part.Serves(app.Name, name) {
 					if on[name] == nil {
 						on[name] = map[string]bool{}
 					}

@@ -131,7 +131,7 @@ func (d *schedule) begin(now time.Time, interval time.Duration) *Part {
 			l.owed = true
 		}
 	}
-	part := &Part{scope: d.scope, turns: map[string]string{}}
+	part := &Part{scope: d.scope, turns: map[string]string{}, places: map[Place]bool{}}
 	apps := map[string]bool{}
 	idle := d.idle()
 	owed := slices.ContainsFunc(idle, func(n string) bool { return d.lanes[n].mayPay(now) })
@@ -150,7 +150,7 @@ func (d *schedule) begin(now time.Time, interval time.Duration) *Part {
 		part.NetScalers = append(part.NetScalers, netscaler)
 		part.turns[netscaler] = d.appliance(netscaler)
 		for _, app := range l.taken {
-			apps[app] = true
+			apps[app], part.places[Place{app, netscaler}] = true, true
 		}
 	}
 	if len(part.NetScalers) == 0 && (!all || len(d.lanes) > 0) {
@@ -158,7 +158,7 @@ func (d *schedule) begin(now time.Time, interval time.Duration) *Part {
 	}
 	clear(d.whole)
 	if part.Apps = d.scope.inOrder(apps); len(part.NetScalers) == len(d.lanes) && (owed || all) {
-		part.Apps, part.NetScalers = d.scope.selected, nil
+		part.Apps, part.NetScalers, part.places = d.scope.selected, nil, nil
 	}
 	slices.Sort(part.NetScalers)
 	return part

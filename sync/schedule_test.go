@@ -3,6 +3,7 @@ package sync
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -42,6 +43,8 @@ func TestTheSchedule(t *testing.T) {
 			want: "0 all, 9250 a@edge, 9550 b@core"},
 		"one on both, of which one is busy": {script: "100 left edge, 100 left core, 9000 hint a, 9300 hint c, 20000 left edge, 20010 left core",
 			want: "0 all, 9250 a@edge, 9550 c@core, 20250 c@edge, 60000 b c@core"},
+		"one on both, on one of which it rests": {script: "100 left edge, 100 left core, 9000 hint c, 9300 left edge, 14250 left core, 14300 hint c, 14300 hint b, 14600 left edge, 14600 left core",
+			want: "0 all, 9250 c@core edge, 14550 b c@core edge but c@core, 19250 c@core, 60000 a c@edge"},
 		"a NetScaler that hangs in a pass of all": {script: "100 left core, 9000 hint b, 9300 left core, 10000 hint c, 70000 left edge",
 			want: "0 all, 9250 b@core, 10250 c@core, 70000 a c@edge"},
 		"one that hangs at the interval": {script: "100 left core, 61000 left core, 70000 left edge",
@@ -93,6 +96,13 @@ func TestTheSchedule(t *testing.T) {
 						what := "all"
 						if part.NetScalers != nil {
 							what = strings.Join(part.Apps, " ") + "@" + strings.Join(part.NetScalers, " ")
+							for _, app := range apps {
+								for _, name := range app.NetScalers {
+									if slices.Contains(part.Apps, app.Name) && part.on(name) && !part.serves(app.Name, name) {
+										what += " but " + app.Name + "@" + name
+									}
+								}
+							}
 						}
 						got = append(got, fmt.Sprintf("%d %s", next.Sub(start).Milliseconds(), what))
 					}

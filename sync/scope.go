@@ -13,14 +13,20 @@ type Part struct {
 	// NetScalers are the names of those that are served; nil: all of the apps.
 	NetScalers []string
 
-	scope *scope                              // of the loop that makes the pass; nil: there is none
-	turns map[string]string                   // the appliance that each NetScaler was taken for when the loop began it
-	left  func(netscaler string, what Result) // called when the pass is done with a NetScaler; nil: never
+	places map[Place]bool                      // the apps on the NetScalers, of a loop's pass; nil: each on each
+	scope  *scope                              // of the loop that makes the pass; nil: there is none
+	turns  map[string]string                   // the appliance that each NetScaler was taken for when the loop began it
+	left   func(netscaler string, what Result) // called when the pass is done with a NetScaler; nil: never
 }
 
 // on says whether the pass serves a NetScaler.
 func (p *Part) on(netscaler string) bool {
 	return p == nil || p.NetScalers == nil || slices.Contains(p.NetScalers, netscaler)
+}
+
+// serves says whether the pass serves an app on a NetScaler.
+func (p *Part) serves(app, netscaler string) bool {
+	return p.on(netscaler) && (p == nil || p.places == nil || p.places[Place{app, netscaler}])
 }
 
 // loops says whether the pass is a loop's that serves a NetScaler, in this pass or

@@ -111,7 +111,7 @@ func (s *Syncer) pass(ctx context.Context, part *Part, apply bool) Result {
 	var outcomes []*Outcome
 	for _, app := range apps {
 		for _, name := range app.NetScalers {
-			if !part.on(name) {
+			if !part.serves(app.Name, name) {
 				continue
 			}
 			v := visits[name]

@@ -222,9 +222,9 @@ func (s *cluster) readServices(ctx context.Context, c *connection, filter client
 		if _, named := s.byName[item.Spec.Name]; named {
 			s.byName[item.Spec.Name] = item.ID
 		}
-		if _, known := s.services[item.ID]; !known { // by another filter
-			for _, label := range s.labelsOf(item.Spec.Labels) {
-				s.byLabel[label] = append(s.byLabel[label], item.ID)
+		for _, label := range s.labelsOf(item.Spec.Labels) {
+			if ids := s.byLabel[label]; !slices.Contains(ids, item.ID) { // another filter may have given it
+				s.byLabel[label] = append(ids, item.ID)
 			}
 		}
 		s.services[item.ID] = item

@@ -288,6 +288,46 @@ func TestAMissingNodeIsLookedForOnce(t *testing.T) {
 	}
 }
 
+// What is asked for by several requests may change between them.
+func TestServicesThatChangeBetweenTwoRequests(t *testing.T) {
+	web, n1 := service("web", port(80, 8080, "ingress")).edit("Spec.Labels", object{"y": "1"}), node("n1", "10.0.0.1")
+	v2 := service("web-v2", port(80, 8081, "ingress"))
+	tasks := []object{n1, task("web", 1, "n1"), task("web-v2", 1, "n1")}
+	one, two := "10.0.0.1:8080 node worker-n1, 1 task", "10.0.0.1:8081 node worker-n1, 1 task"
+	again := web.edit("ID", "another", "Endpoint.Ports", []object{port(80, 8090, "ingress")})
+	for name, c := range map[string]struct {
+		before, after []object
+		after1        string // the path, and how many requests there were before
+		queries       []docker.Query
+		want          [][]string
+	}{
+		"a label more": {append(tasks, web, v2.edit("Spec.Labels", object{"x": "1"})), append(tasks, web, v2.edit("Spec.Labels", object{"x": "1", "y": "1"})),
+			"/services 1", []docker.Query{{Label: "x=1"}, {Label: "y=1"}}, [][]string{{two}, {one, two}}},
+		"the same name, another ID, by name": {append(tasks, web), []object{n1, again, task("web", 1, "n1").edit("ServiceID", "another")},
+			"/tasks 1", []docker.Query{{Service: "web"}}, [][]string{{"10.0.0.1:8090 node worker-n1, 1 task"}}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			before, after := swarm(t, c.before...), swarm(t, c.after...)
+			asked := make(map[string]int)
+			changed := false
+			url := serve(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+				now := before
+				if changed {
+					now = after
+				}
+				now.ServeHTTP(w, r)
+				if _, path, ok := strings.Cut(r.URL.Path[1:], "/"); ok {
+					asked["/"+path]++
+					changed = changed || fmt.Sprintf("/%s %d", path, asked["/"+path]) == c.after1
+				}
+			}))
+			for i, answer := range poll(t, docker.Config{Host: url, Kind: docker.Swarm}, c.queries...) {
+				check(t, answer, c.want[i]...)
+			}
+		})
+	}
+}
+
 // Objects that do not tell whose they are could be any app's.
 func TestListsThatCannotBeTold(t *testing.T) {
 	web := []string{text(t, service("web", port(80, 8080, "ingress")))}

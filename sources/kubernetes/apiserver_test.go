@@ -70,8 +70,7 @@ func (a *apiserver) put(objects ...manifest) {
 	for _, o := range objects {
 		a.version++
 		plural := plurals[o["kind"]]
-		a.objects[plural] = append(a.objects[plural], o)
-		a.record("ADDED", o)
+		a.objects[plural] = append(a.objects[plural], a.record("ADDED", o))
 	}
 }
 

@@ -101,5 +101,9 @@ func TestWhatIsWantedIsWhatIsRead(t *testing.T) {
 		}
 		poll("an event", s, map[string]int{"endpointslices": 1, "services": 1, "nodes": 0}, 2, queries[which[0]])
 	}
+	for i := 100; i < 120; i++ {
+		a.change(slice(i, 1))
+		w.hinted(t, "one of several slices")
+	}
 	poll("events of several apps", s, map[string]int{"endpointslices": 20, "services": 20, "nodes": 0}, 1+20, queries[100:120]...)
 }

@@ -405,6 +405,23 @@ func TestLargeClusters(t *testing.T) {
 			poll(t, api, s, account, false, 100, 1+1+100)
 		})
 	})
+	t.Run("many do, whose labels are those of others", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			api := big(100)
+			for i, o := range api.objects["nodes"] {
+				o.but(label(hostname, name((i+1)%size)))
+			}
+			api.objects["nodes"][size-50].but(label(hostname, name(size-60))) // two have one
+			s := inProcess(t, api, Config{})
+			poll(t, api, s, account, false, 100, 1+1+1) // the last is not among those that are found
+			answer := ask(t, s, account)
+			for i := size - 100; i < size; i++ {
+				if want := address(i) + ":31080 x1 node " + name(i) + ", 1 pod"; !strings.Contains(told(answer), want) {
+					t.Errorf("no %s", want)
+				}
+			}
+		})
+	})
 	t.Run("more than a page do", func(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			api := big(700)

@@ -14,9 +14,9 @@
 //   - Where few services or nodes of many are wanted, only those are read: services
 //     by name, nodes by label or name, whatever is cheapest. A small page tells how
 //     many there are.
-//   - While a watch tells of nodes, a poll of some services reads none that have not
-//     changed. Else all nodes of a large cluster, if all are wanted, are kept for a
-//     minute.
+//   - While a watch tells of nodes, a poll of services that it has hinted at reads none
+//     of theirs that have not changed. Else all nodes of a large cluster, if all are
+//     wanted, are kept for a minute.
 //   - Pods are listed, a request for each service, for address host_port, and for
 //     node_port where the account may not list nodes.
 //   - Where a list of all services is too large or too slow, they are read by name.

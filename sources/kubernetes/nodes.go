@@ -51,13 +51,19 @@ func (v nodeView) add(items []node, bad []misread) {
 	}
 }
 
+// has says whether a node is known to be there, though perhaps not how it is.
+func (v nodeView) has(name string) bool {
+	_, ok := v.nodes[name]
+	_, bad := v.bad[name]
+	return ok || bad
+}
+
 // lacks are the names of which nothing is known. One that no node can have, which
 // somebody may have written into a slice, is of none.
 func (v nodeView) lacks(names map[string]bool) []string {
 	var missing []string
 	for name := range names {
-		_, ok := v.nodes[name]
-		if _, bad := v.bad[name]; !ok && !bad && len(validation.IsDNS1123Subdomain(name)) == 0 {
+		if !v.has(name) && len(validation.IsDNS1123Subdomain(name)) == 0 {
 			missing = append(missing, name)
 		}
 	}

@@ -3,11 +3,10 @@ package kubernetes
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"net/http"
 	"net/http/httptest"
-	"os"
-	"os/exec"
 	"path"
 	"reflect"
 	"regexp"
@@ -48,19 +47,6 @@ func serialized(object runtime.Object) []byte {
 
 // onlyJSON makes the API servers of the tests answer in JSON, as some proxies do.
 const onlyJSON = "NITROX_TEST_ONLY_JSON"
-
-// TestInJSON: all tests of the package hold in the other form, too.
-func TestInJSON(t *testing.T) {
-	if os.Getenv(onlyJSON) != "" {
-		t.Skip("they are being run")
-	}
-	t.Parallel()
-	cmd := exec.CommandContext(t.Context(), os.Args[0], "-test.count=1")
-	cmd.Env = append(os.Environ(), onlyJSON+"=1")
-	if out, err := cmd.CombinedOutput(); err != nil {
-		t.Errorf("%v\n%s", err, out)
-	}
-}
 
 // TestNumbers: the fields have the numbers that Kubernetes gives them.
 func TestNumbers(t *testing.T) {
@@ -378,6 +364,43 @@ func readAlike[T any](t *testing.T, r resource, list runtime.Object, kind *metav
 	}
 	if !reflect.DeepEqual(pages[0], pages[1]) {
 		t.Errorf("JSON:     %+v\nprotobuf: %+v", pages[0], pages[1])
+	}
+}
+
+// TestMergedMessages: where a message has a field again, that is merged with the first,
+// replaces it, or is one more, as Protocol Buffers have it.
+func TestMergedMessages(t *testing.T) {
+	for seed := range int64(100) {
+		fill := filler(seed)
+		merged[slice](t, fill, &discoveryv1.EndpointSlice{}, &discoveryv1.EndpointSlice{})
+		merged[service](t, fill, &corev1.Service{}, &corev1.Service{})
+		merged[node](t, fill, &corev1.Node{}, &corev1.Node{})
+		merged[pod](t, fill, &corev1.Pod{}, &corev1.Pod{})
+	}
+}
+
+// merged reads two objects as one, as the API does and as a source does.
+func merged[T any](t *testing.T, fill *randfill.Filler, a, b interface {
+	Marshal() ([]byte, error)
+	Unmarshal([]byte) error
+}) {
+	t.Helper()
+	fill.Fill(a)
+	fill.Fill(b)
+	text, err := a.Marshal()
+	second, wrong := b.Marshal()
+	text = append(text, second...)
+	if err = errors.Join(err, wrong, a.Unmarshal(second)); err != nil {
+		t.Fatal(err)
+	}
+	var want, got T
+	whole, err := json.Marshal(a)
+	if err != nil {
+		t.Fatal(err)
+	}
+	wrong, err = json.Unmarshal(whole, &want), (&wire{}).unmarshal(text, &got)
+	if (wrong == nil) != (err == nil) || err == nil && !reflect.DeepEqual(got, want) {
+		t.Errorf("got  %+v, error %v\nwant %+v, error %v", got, err, want, wrong)
 	}
 }
 

@@ -74,8 +74,8 @@ func (s *Source) watch(ctx context.Context, c *client, queries []Query, give fun
 		}
 	}
 	hint := func(which []int) {
-		if known != nil && (which == nil || len(which) > 0) {
-			known.hint()
+		if known != nil {
+			known.hint(queries, which)
 		}
 		give(which)
 	}
@@ -96,7 +96,10 @@ func (s *Source) watch(ctx context.Context, c *client, queries []Query, give fun
 					hint(which)
 				}
 			})
-			c.watched.CompareAndSwap(w.nodes, nil)
+			if w.nodes != nil {
+				c.keepNodes(nodeView{}) // what a list had before may be older than what was told
+				c.watched.CompareAndSwap(w.nodes, nil)
+			}
 			return cmp.Or(err, errAgain)
 		})
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"math"
 	"slices"
 	"strconv"
 	"sync"
@@ -20,40 +21,30 @@ const silence = 2 * time.Minute
 // changed since. While that lives and leaves nothing out, this is how they are, and
 // polls about some of the services need not read them.
 type watchedNodes struct {
-	queries  map[string][]int // the indexes of those watched for, by what they are
-	services int              // how many services these are of
-	labels   map[string]bool  // by which these choose nodes
-	from     string           // the version of the list
+	queries map[string][]int // the indexes of those watched for, by what they are
+	labels  map[string]bool  // by which these choose nodes
+	from    string           // the version of the list
 
 	mu       sync.Mutex
 	nodes    map[string]node
-	versions map[string]uint64 // since when they are so, or that of the list
-	missed   map[string]bool   // of these a list has shown what the stream had not told
-	version  uint64            // how far the stream has come
-	heard    time.Time         // when it gave the last sign of life
-	broken   bool              // it has told what makes no sense, or may have left something out
-	needs    map[string]wanted // what the last answers depended on, by query
-	hinted   bool              // since the last poll
-	read     time.Time         // when nodes were last read without regard to this
+	versions map[string]uint64    // since when they are so, or that of the list
+	missed   map[string]uint64    // of these lists have shown what the stream had not told, as of this version
+	version  uint64               // how far the stream has come
+	heard    time.Time            // when it gave the last sign of life
+	broken   bool                 // it has told what makes no sense, or may have left something out
+	needs    map[string]wanted    // what the last answers depended on, by query
+	hinted   map[string]bool      // services hinted at since they were polled last
+	trusting map[string]time.Time // services, and since when all their polls have gone by this
 	memory   bounds.Memory
 	size     int64
 }
 
 func (q Query) identity() string { return fmt.Sprintf("%v", q) }
 
-// servicesOf is how many services are asked for.
-func servicesOf(queries []Query) int {
-	all := map[string]bool{}
-	for _, q := range queries {
-		all[q.Service] = true
-	}
-	return len(all)
-}
-
 // watchNodes lists the nodes.
 func (s *Source) watchNodes(ctx context.Context, c *client, queries []Query) (*watchedNodes, error) {
-	w := &watchedNodes{queries: map[string][]int{}, services: servicesOf(queries), labels: map[string]bool{}, nodes: map[string]node{},
-		versions: map[string]uint64{}, missed: map[string]bool{}, heard: time.Now(), needs: map[string]wanted{}, read: time.Now()}
+	w := &watchedNodes{queries: map[string][]int{}, labels: map[string]bool{}, nodes: map[string]node{}, versions: map[string]uint64{},
+		missed: map[string]uint64{}, heard: time.Now(), needs: map[string]wanted{}, hinted: map[string]bool{}, trusting: map[string]time.Time{}}
 	for i, q := range queries {
 		w.queries[q.identity()] = append(w.queries[q.identity()], i)
 		p, err := s.policy(q)
@@ -79,7 +70,7 @@ func (s *Source) watchNodes(ctx context.Context, c *client, queries []Query) (*w
 		}
 	}
 	for _, b := range p.bad {
-		w.missed[b.meta.Name] = true
+		w.missed[b.meta.Name] = 0
 	}
 	return w, nil
 }
@@ -87,14 +78,17 @@ func (s *Source) watchNodes(ctx context.Context, c *client, queries []Query) (*w
 // set is called with the lock held, but at the beginning.
 func (w *watchedNodes) set(n node, version uint64) error {
 	name := n.Metadata.Name
-	w.size += bounds.Size(n) - bounds.Size(w.nodes[name])
+	w.forget(name)
+	w.size += bounds.Size(n)
 	w.nodes[name], w.versions[name] = n, version
 	return w.memory.Keep(w.size)
 }
 
 // forget is called with the lock held.
 func (w *watchedNodes) forget(name string) {
-	w.size -= bounds.Size(w.nodes[name])
+	if n, ok := w.nodes[name]; ok {
+		w.size -= bounds.Size(n)
+	}
 	delete(w.nodes, name)
 	delete(w.versions, name)
 }
@@ -121,7 +115,10 @@ func (w *watchedNodes) told(kind string, object json.RawMessage) ([]int, error) 
 		return nil, nil
 	}
 	before, ok := w.nodes[name]
-	changed := !ok || w.missed[name]
+	shown, missed := w.missed[name]
+	if missed && version < shown && kind != deleted {
+		return w.concerned(name), nil // it is late: lists have shown what comes after
+	}
 	delete(w.missed, name)
 	if kind == deleted {
 		w.forget(name)
@@ -130,7 +127,7 @@ func (w *watchedNodes) told(kind string, object json.RawMessage) ([]int, error) 
 	if err := w.set(n, version); err != nil {
 		return nil, err
 	}
-	if !changed && n.same(before, w.labels) {
+	if ok && !missed && n.same(before, w.labels) {
 		return none, nil
 	}
 	return w.concerned(name), nil
@@ -158,44 +155,85 @@ func (w *watchedNodes) unsure() {
 }
 
 // take notes what queries need, and gives of the nodes that they want together those
-// that need not be read. That is none if the poll is of all services: then it is
+// that need not be read: those of services that were hinted at. A poll of others may be
 // the interval's, which owes nothing to what was told, so that an event that is lost
-// costs no more than one interval. Only if it follows a hint, all may be concerned
-// by that.
-func (w *watchedNodes) take(queries []Query, needs []wanted, want wanted, fresh bool) (view nodeView, some bool) {
+// costs no more than one interval. A service that is hinted at all the time has no such
+// poll, and its nodes are read once in a while.
+func (w *watchedNodes) take(queries []Query, needs []wanted, want wanted, fresh bool) nodeView {
 	w.mu.Lock()
 	defer w.mu.Unlock()
+	fresh = fresh || w.broken || time.Since(w.heard) > silence
+	view := nodeView{nodes: w.nodes, whole: len(w.missed) == 0}
 	for i, q := range queries {
 		w.needs[q.identity()] = needs[i]
+		from, trusted := w.trusting[q.Service]
+		switch {
+		case fresh || !w.hinted[q.Service] || trusted && time.Since(from) > keepNodes:
+			w.hinted[q.Service] = false // for another query of it, too
+			for name := range needs[i].names {
+				want.names[name] = true
+			}
+			view.whole = view.whole && !needs[i].all
+		case !trusted:
+			w.trusting[q.Service] = time.Now()
+		}
 	}
-	event := servicesOf(queries) < w.services || w.hinted && time.Since(w.read) < keepNodes
-	w.hinted = false
-	if fresh || !event || w.broken || time.Since(w.heard) > silence {
-		return nodeView{}, false
+	for _, q := range queries {
+		if !w.hinted[q.Service] {
+			delete(w.trusting, q.Service)
+		}
 	}
-	return nodeView{nodes: w.nodes, whole: len(w.missed) == 0}.only(want), true
+	for _, q := range queries {
+		delete(w.hinted, q.Service)
+	}
+	return view.only(want)
 }
 
 // correct compares with nodes that were read. Of one that is another, without a
-// word from the stream yet, nothing is known here until there is.
+// word from the stream yet, nothing is known here until there is; of one that both
+// have not, none is missing.
 func (w *watchedNodes) correct(v nodeView) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	w.read = time.Now()
-	for name, before := range w.nodes {
-		now, ok := v.nodes[name]
-		if w.versions[name] < v.version && (ok && !now.same(before, w.labels) || !ok && v.whole) {
-			w.forget(name)
-			w.missed[name] = true
+	for name, version := range w.missed {
+		if v.whole && !v.has(name) && version <= v.version {
+			delete(w.missed, name)
+		}
+	}
+	miss := func(name string, version uint64) {
+		w.forget(name)
+		w.missed[name] = max(w.missed[name], version)
+	}
+	for name, now := range v.nodes {
+		version, err := strconv.ParseUint(now.Metadata.ResourceVersion, 10, 64)
+		w.broken = w.broken || err != nil
+		if before, ok := w.nodes[name]; !ok || version > w.versions[name] && !now.same(before, w.labels) {
+			miss(name, version)
+		}
+	}
+	for name, version := range w.versions {
+		if version < v.version && (v.whole && !v.has(name) || v.bad[name] != nil) {
+			miss(name, v.version)
+		}
+	}
+	for name := range v.bad {
+		if _, ok := w.nodes[name]; !ok {
+			miss(name, v.version)
 		}
 	}
 }
 
-// hint notes that a poll is to come because of an event.
-func (w *watchedNodes) hint() {
+// hint notes that a poll is to come because of an event, of which of the queries
+// watched for.
+func (w *watchedNodes) hint(queries []Query, which []int) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	w.hinted = true
+	for _, i := range which {
+		w.hinted[queries[i].Service] = true
+	}
+	for i := 0; which == nil && i < len(queries); i++ {
+		w.hinted[queries[i].Service] = true
+	}
 }
 
 // nodesOf reads the nodes that queries want together, if it must; needs are those
@@ -210,10 +248,12 @@ func (c *client) nodesOf(ctx context.Context, queries []Query, needs []wanted, w
 		}
 		return v
 	}
-	view, told := w.take(queries, needs, want, fresh)
-	v := readNodes(ctx, c, want, view)
-	if !told && v.err == nil {
-		w.correct(v)
+	kept := w.take(queries, needs, want, fresh)
+	v := readNodes(ctx, c, want, kept)
+	if v.err == nil && v.version < math.MaxUint64 { // something was read
+		read := v
+		read.whole = v.whole && !kept.whole
+		w.correct(read)
 	}
 	return v
 }

@@ -59,7 +59,10 @@ func TestNodesThatAreWatchedAreNotRead(t *testing.T) {
 	}
 	all := told(ask(t, serve(t, cluster(shop()...), Config{}), account)) + "\n" + cart
 	expect("all, after the hint of the connection", all, 0, false, both...)
-	expect("one", cart, 0, false, both[1])
+	a.change(aService("shop/cart"))
+	w.hinted(t, "a service")
+	expect("one, after an event", cart, 0, false, both[1])
+	expect("one, of its own accord", cart, 1, false, both[1])
 	expect("one, afresh", cart, 1, true, both[1])
 	expect("all, of its own accord", all, 1, false, both...)
 
@@ -69,7 +72,12 @@ func TestNodesThatAreWatchedAreNotRead(t *testing.T) {
 	expect("one of which a node has changed", moved, 0, false, both[1])
 	a.change(aNode("n3", "192.0.2.3"))
 	w.hinted(t, "the address that it had")
-	expect("all, after an event", all, 0, false, both...)
+	expect("all, after an event of one", all, 1, false, both...)
+	a.change(aNode("n2", "192.0.2.22"))
+	w.hinted(t, "another address of a node that both are on")
+	a.change(aNode("n2", "192.0.2.2"))
+	w.hinted(t, "the address that it had")
+	expect("all, after an event of both", all, 0, false, both...)
 
 	// A pod that is not ready may be so because its node has just gone silent.
 	a.change(aSlice("shop/cart", aPod("c1", "10.244.2.9", "n2").but(unready), aPod("c2", "10.244.3.9", "n3")))
@@ -137,6 +145,13 @@ func reaches(t *testing.T, s *Source, version uint64) {
 	t.Fatalf("the stream does not reach version %d", version)
 }
 
+// hinted makes the next poll of a service that of an event.
+func hinted(s *Source, services ...any) {
+	for _, q := range services {
+		s.client.watched.Load().hint([]Query{q.(Query)}, nil)
+	}
+}
+
 func version(v any) option { return with("metadata.resourceVersion", v) }
 
 // TestAWatchThatProvesNothing: after events that cannot be all that happened, or
@@ -174,6 +189,7 @@ func TestAWatchThatProvesNothing(t *testing.T) {
 			script <- c.event
 			script <- happened("MODIFIED", aNode("n1", "192.0.2.11", version("99999")))
 			reaches(t, source, 99999)
+			hinted(source, both[1])
 			const cart = "192.0.2.2:31080 x1 node n2, 1 pod\n192.0.2.3:31080 x1 node n3, 1 pod\n"
 			if got, asked := nodesAsked(t, a, s, false, both[1]); got != cart || len(asked) != c.reads {
 				t.Errorf("asked %q, want %d requests; got\n%s", asked, c.reads, got)
@@ -205,17 +221,102 @@ func TestALostEventCostsOneInterval(t *testing.T) {
 	changed := aNode("n3", "192.0.2.33")
 	a.change(changed)
 	a.drop("nodes", func(o manifest) bool { return o.meta()["name"] == "n2" })
+	hinted(source, both[1])
 	expect("before the interval", cart, 0, both[1])
 	const now = "192.0.2.33:31080 x1 node n3, 1 pod\n- node n2, 1 pod: gone\n"
 	expect("the interval's", now, 1, both...)
+	hinted(source, both[1])
 	expect("after it", now, 1, both[1])
+	hinted(source, both[1])
 	expect("all nodes", now, 1, Query{Service: "shop/cart", Nodes: AllNodes}, both[1])
 	script <- happened("DELETED", aNode("n2", "192.0.2.2", version(fmt.Sprint(a.version))))
 	script <- happened("MODIFIED", changed.but(version(fmt.Sprint(a.version+1))))
 	reaches(t, source, uint64(a.version+1))
+	hinted(source, both[1])
 	expect("when it is told", now, 1, both[1]) // of a node that is not there only its name can tell
 	w.stop()
 	w.error(t)
+}
+
+// TestALateStream: what lists have shown does not come back as it was before, and
+// what they have shown anew is not gone again, because the stream does not know it yet.
+func TestALateStream(t *testing.T) {
+	t.Parallel()
+	a := cluster(duo()...)
+	script := scripted(a)
+	source := serve(t, a, Config{})
+	s := openedAs(t, source)
+	w := watchingFor(t, s, both...)
+	w.hinted(t, "connected")
+	nodesAsked(t, a, s, false, both...)
+	all := Query{Service: "shop/cart", Nodes: AllNodes}
+	expect := func(what, want string, requests int, queries ...any) {
+		t.Helper()
+		if len(queries) == 1 {
+			hinted(source, queries...)
+		}
+		text, asked := nodesAsked(t, a, s, false, queries...)
+		var hosts []string
+		for line := range strings.Lines(text) {
+			if host, _, ok := strings.Cut(strings.TrimPrefix(line, "192.0.2."), ":31080"); ok && !slices.Contains(hosts, host) {
+				hosts = append(hosts, host)
+			}
+		}
+		if got := strings.Join(hosts, " "); got != want || len(asked) != requests {
+			t.Errorf("%s: asked %q, want %d requests; got %s, want %s", what, asked, requests, got, want)
+		}
+	}
+	expect("before", "1 2 3", 0, all)
+	tell := func(kind string, n manifest, at int) {
+		script <- happened(kind, n.but(version(fmt.Sprint(at))))
+		reaches(t, source, uint64(at))
+	}
+	a.change(aNode("n3", "192.0.2.32"))
+	from := a.version
+	a.change(aNode("n3", "192.0.2.33"))
+	a.put(aNode("n4", "192.0.2.4"))
+	expect("the interval's", "1 2 4 33", 1, both[0], all)
+	expect("after it", "1 2 4 33", 1, all)
+	tell("MODIFIED", aNode("n3", "192.0.2.32"), from)
+	expect("when the stream tells what was between", "1 2 4 33", 1, all)
+	tell("MODIFIED", aNode("n3", "192.0.2.33"), from+1)
+	expect("when it has told of one node", "1 2 4 33", 1, all)
+	tell("ADDED", aNode("n4", "192.0.2.4"), from+2)
+	expect("when it has told of both", "1 2 4 33", 0, all)
+
+	a.put(aNode("n5", "192.0.2.5"))
+	expect("the interval's, of one more", "1 2 4 5 33", 1, both[0], all)
+	a.drop("nodes", func(o manifest) bool { return o.meta()["name"] == "n5" })
+	expect("when that is gone", "1 2 4 33", 1, all)
+	expect("the interval's then", "1 2 4 33", 1, both[0], all)
+	expect("when both have it no more", "1 2 4 33", 0, all)
+	w.stop()
+	w.error(t)
+}
+
+// TestNothingOlderThanWasTold is used once a watch has ended: of a large cluster nodes
+// are kept that were read before it began.
+func TestNothingOlderThanWasTold(t *testing.T) {
+	t.Parallel()
+	a := cluster(duo()...)
+	for i := range pageSize {
+		a.put(aNode(fmt.Sprintf("other-%d", i), fmt.Sprintf("198.51.%d.%d", i/250, i%250+1)))
+	}
+	s := opened(t, serving(t, a))
+	all := []any{both[0], Query{Service: "shop/cart", Nodes: AllNodes}}
+	nodesAsked(t, a, s, false, all...)
+	w := watchingFor(t, s, all...)
+	w.hinted(t, "connected")
+	a.change(aNode("n3", "192.0.2.33"))
+	w.hinted(t, "another address")
+	for _, what := range []string{"while it is watched", "after that"} {
+		if got, asked := nodesAsked(t, a, s, false, all[1]); !strings.Contains(got, "192.0.2.33:31080") || strings.Contains(got, "192.0.2.3:31080") {
+			t.Errorf("%s, asked %q: %.100s…", what, asked, got)
+		}
+		if w.stop(); what == "while it is watched" {
+			w.error(t)
+		}
+	}
 }
 
 // TestHintsSayOfWhichQueries an event is.
@@ -344,6 +445,8 @@ func TestAStreamThatSaysNothingProvesNothing(t *testing.T) {
 		source.client.watched.Store(known)
 		s := openedAs(t, source)
 		for _, requests := range []int{0, 0, 1, 1} {
+			hinted(source, both[1])
+			clear(known.trusting) // as polls of the interval do
 			if _, asked := nodesAsked(t, a, s, false, both[1]); len(asked) != requests {
 				t.Errorf("asked %q, want %d requests", asked, requests)
 			}
@@ -352,8 +455,16 @@ func TestAStreamThatSaysNothingProvesNothing(t *testing.T) {
 		if _, err := known.told(bookmark, json.RawMessage(`{"metadata": {"resourceVersion": "99999"}}`)); err != nil {
 			t.Fatal(err)
 		}
-		if _, asked := nodesAsked(t, a, s, false, both[1]); len(asked) != 0 {
-			t.Errorf("asked %q after a bookmark", asked)
+		// What is hinted at all the time has no poll of the interval.
+		for i, requests := range []int{0, 0, 0, 1, 0, 0, 0, 1} {
+			hinted(source, both[1])
+			if _, asked := nodesAsked(t, a, s, false, both[1]); len(asked) != requests {
+				t.Errorf("asked %q at poll %d, want %d requests", asked, i, requests)
+			}
+			time.Sleep(keepNodes * 2 / 5)
+			if _, err := known.told(bookmark, json.RawMessage(`{"metadata": {"resourceVersion": "99999"}}`)); err != nil {
+				t.Fatal(err)
+			}
 		}
 	})
 }

@@ -18,8 +18,8 @@ type change struct {
 	object  manifest
 }
 
-// record is called with the lock held.
-func (a *apiserver) record(kind string, o manifest) {
+// record is called with the lock held, and returns the object in its new version.
+func (a *apiserver) record(kind string, o manifest) manifest {
 	o = maps.Clone(o)
 	o["metadata"] = maps.Clone(o.meta())
 	o.meta()["resourceVersion"] = strconv.Itoa(a.version)
@@ -28,6 +28,7 @@ func (a *apiserver) record(kind string, o manifest) {
 		close(a.news)
 		a.news = nil
 	}
+	return o
 }
 
 // change replaces an object by one of the same name.
@@ -39,9 +40,8 @@ func (a *apiserver) change(o manifest) {
 	i := slices.IndexFunc(all, func(old manifest) bool {
 		return old.meta()["name"] == o.meta()["name"] && old.meta()["namespace"] == o.meta()["namespace"]
 	})
-	all[i] = o
+	all[i] = a.record("MODIFIED", o)
 	a.objects[plurals[o["kind"]]] = all
-	a.record("MODIFIED", o)
 }
 
 // compact makes the API server forget what it could report.

@@ -1,6 +1,7 @@
 package marathon_test
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -9,6 +10,7 @@ import (
 	"strings"
 	"testing"
 
+	"nitrox/sources"
 	"nitrox/sources/marathon"
 	"nitrox/sources/marathon/marathontest"
 )
@@ -106,5 +108,25 @@ func TestFewApps(t *testing.T) {
 	}
 	if want := []string{"/v2/apps ", "/v2/apps /shop/web", "/v2/apps /shop/web/apo", "/v2/pods/shop/web/apo "}; !slices.Equal(slices.Sorted(slices.Values(w.asked)), want) {
 		t.Errorf("asked %q, want %q", w.asked, want)
+	}
+}
+
+// One app that is there twice does not stand for another that cannot be read.
+func TestAnAppTwiceIsNotTwo(t *testing.T) {
+	definitions := []string{webApp}
+	for i := range 20 {
+		definitions = append(definitions, strings.Replace(webApp, "/shop/web", fmt.Sprintf("/lab/app-%d", i), 1))
+	}
+	c := deployed(t, marathontest.Options{}, definitions...)
+	s := opened(t, marathon.Config{URLs: []string{"http://marathon.test:8080"}}, func(s *marathon.Source) { s.Transport = c.Transport() })
+	poll(t, s, marathon.Query{App: "/shop/web"}, marathon.Query{App: "/lab/app-1"})
+	c.Raw(`{"id": "/shop/web", "tasks": []}`)
+	c.Raw(`{"id": ["/shop/cart"], "tasks": []}`)
+	answers := poll(t, s, marathon.Query{App: "/shop/web"}, marathon.Query{App: "/shop/cart"})
+	if d := answers[0].Doubt(); d == nil || !strings.HasSuffix(d.Error(), "it is in Marathon's list twice") {
+		t.Errorf("the one: %v", d)
+	}
+	if d := answers[1].Doubt(); d == nil || errors.Is(d, sources.ErrAbsent) || !strings.Contains(d.Error(), "an app in Marathon's list cannot be read") {
+		t.Errorf("the other: %v", d)
 	}
 }

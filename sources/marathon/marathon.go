@@ -193,7 +193,8 @@ func (s *Source) ask(ctx context.Context, c *client, base *url.URL, wanted map[s
 			maps.Copy(some.apps, one.apps)
 			maps.Copy(some.odd, one.odd)
 		}
-		if len(some.apps)+len(some.odd) == len(wanted) {
+		missing := func(id string) bool { return some.apps[id] == nil && some.odd[id] == nil }
+		if !slices.ContainsFunc(slices.Collect(maps.Keys(wanted)), missing) {
 			snap.list = some
 			return snap, nil
 		}

@@ -143,8 +143,8 @@ all are bound and saved.`,
 var sourcesTable = table{
 	title: "A source",
 	text: "`nitrox plan`" + ` of apps whose groups have no members yet, which prints all of them, or
-` + "`nitrox sync`" + ` of groups that are in step. Docker and Marathon have ten tasks of each app. Kubernetes:
-node ports are bound, and the MB of nodes, services and slices are given apart.`,
+` + "`nitrox sync`" + ` of groups that are in step. Docker and Marathon have ten tasks of each app. Of
+Kubernetes node ports are bound, and the MB of nodes, services and slices are given apart.`,
 	labels:  []string{"source", "apps", "of"},
 	columns: []column{{"requests", "%.0f"}, {"MB", "%.2f"}, {"nodes MB", "%.2f"}, {"services MB", "%.2f"}, {"slices MB", "%.2f"}, {"CPU s", "%.2f"}, {"peak MB", "%.0f"}},
 	lines: func() (all []line) {

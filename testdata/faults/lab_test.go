@@ -26,7 +26,9 @@ func TestMain(m *testing.M) {
 		panic(err)
 	}
 	binary = filepath.Join(dir, "nitrox")
-	if out, err := exec.Command("go", "build", "-o", binary, "nitrox").CombinedOutput(); err != nil {
+	build := exec.Command("go", "build", "-trimpath", "-ldflags", "-s -w", "-o", binary, "nitrox")
+	build.Env = append(os.Environ(), "CGO_ENABLED=0") // as it is released; linked with C it takes half as long again to start
+	if out, err := build.CombinedOutput(); err != nil {
 		fmt.Fprintf(os.Stderr, "build the binary: %v\n%s", err, out)
 		os.Exit(1)
 	}
