@@ -57,12 +57,12 @@ a hundredth or all of them and has others instead (1 %, everything), has none (f
 tenth too many, which drain. Nitrox waits for new members to come UP (` + "`wait_up`" + `) where others go.
 The floor is a process that fetches the same answers and decodes them with encoding/json into five
 fields. The script logs in, reads each group, writes each member, saves, and logs out; of more than
-2,000 writes it does a part, and the rest is in proportion. Its time at 25 ms is calls × 25 ms. MB of
-the NetScaler are what passes the network, both ways. More than 100,000 members are given
+2,000 writes it does a part, and the rest is in proportion. Its time (s) is calls × 25 ms. MB are
+what passes the network, both ways. More than 100,000 members are given
 ` + "`GOMEMLIMIT=1536MiB`" + `.`,
 	labels: []string{"groups × members", "pass"},
-	columns: []column{{"calls", "%.0f"}, {"MB", "%.2f"}, {"CPU s", "%.2f"}, {"peak MB", "%.0f"}, {"calls at 25 ms", "%.0f"},
-		{"s at 25 ms", "%.1f"}, {"floor: CPU s", "%.2f"}, {"peak MB", "%.0f"}, {"script: calls", "%.0f"}, {"MB", "%.2f"}, {"CPU s", "%.2f"}, {"s at 25 ms", "%.0f"}},
+	columns: []column{{"calls", "%.0f"}, {"MB", "%.2f"}, {"CPU s", "%.2f"}, {"peak MB", "%.0f"}, {"at 25 ms: calls", "%.0f"},
+		{"s", "%.1f"}, {"floor: CPU s", "%.2f"}, {"peak MB", "%.0f"}, {"script: calls", "%.0f"}, {"MB", "%.2f"}, {"CPU s", "%.2f"}, {"s", "%.0f"}},
 	lines: func() (all []line) {
 		for _, size := range [][2]int{{10, 10}, {100, 10}, {100, 100}, {1000, 10}, {1000, 100}, {5000, 10}, {5000, 100}} {
 			kinds := works(size[0], size[1])
