@@ -1,5 +1,5 @@
 # Everything here needs Go and make, and nothing else but where it says so.
-.PHONY: build demo image dist test quick check fmt vet lint e2e bench fuzz chaos vuln
+.PHONY: build demo image dist test quick check fmt vet lint e2e bench bench-parts fuzz chaos vuln
 
 VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null)
 TOOL := go tool -modfile=testdata/tools/go.mod
@@ -32,7 +32,7 @@ TEST := go test -vet=off -parallel 8 -timeout 30m
 
 test: ## all that is hermetic
 	$(TEST) ./...
-	$(TEST) ./testdata/faults
+	$(TEST) ./testdata/faults ./testdata/bench
 
 quick: ## in half a minute: no faults one by one, no large answers, few processes
 	$(TEST) -short ./...
@@ -50,11 +50,11 @@ fmt:
 	if [ -n "$$files" ]; then echo "not gofmt-clean: $$files"; exit 1; fi
 
 vet:
-	go vet ./... ./testdata/faults
+	go vet ./... ./testdata/faults ./testdata/bench
 	go vet -tags e2e $(E2E)
 
 lint:
-	$(TOOL) staticcheck ./... ./testdata/faults
+	$(TOOL) staticcheck ./... ./testdata/faults ./testdata/bench
 	$(TOOL) staticcheck -tags e2e $(E2E)
 	@dead=$$($(TOOL) deadcode -test ./...) && if [ -n "$$dead" ]; then echo "$$dead"; exit 1; fi
 
@@ -67,8 +67,11 @@ e2e: ## real Docker engines, a real Kubernetes control plane, a real browser (wh
 	go test -tags e2e -count=1 -timeout 30m ./testdata/kubernetes/
 	go test -tags e2e -count=1 -run 'InABrowser|WithoutScripts' ./sync/observe/
 
+bench: ## what passes, events and sources cost, beside a floor and a script: printed, and written to docs/benchmarks.md (some 15 minutes)
+	go test -count=1 -timeout 60m -v -run Benchmarks ./testdata/bench -full -write
+
 EVENTS ?= 200
-bench: ## costs as counts and ratios; and from an event to a bound member, on real clusters (some 45 minutes)
+bench-parts: ## benchmarks of packages; and from an event to a bound member, on real clusters (some 45 minutes)
 	go test -run '^$$' -bench . -benchmem ./...
 	go test -tags e2e -count=1 -timeout 90m -v -run Latency ./testdata/latency/ ./testdata/e2e/ ./testdata/kubernetes/ -events $(EVENTS)
 

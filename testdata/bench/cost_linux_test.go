@@ -1,0 +1,56 @@
+package bench
+
+import (
+	"testing"
+	"time"
+)
+
+// TestCosts holds what the figures are about, with margins: that the work of a pass is
+// in few calls, and that an event and a few apps cost what they change, not what there
+// is. Time is not in it.
+func TestCosts(t *testing.T) {
+	for _, c := range []struct {
+		work
+		calls int // at the most
+		times int // calls of the script, at least, as a multiple
+	}{
+		{works(300, 10)[0], 3, 100},
+		{works(300, 10)[1], 10, 40},
+		{works(100, 10)[2], 20, 50},
+		{works(100, 10)[3], 20, 50},
+		{works(100, 10)[4], 12, 15},
+	} {
+		t.Run(c.what, func(t *testing.T) {
+			t.Parallel()
+			n, answers := c.pass(t, 0)
+			f, s := floorOf(t, answers), c.byMember(t)
+			t.Logf("%d calls, %.0f kB; floor %.0f kB; script %d calls, %.0f kB", n.calls, n.bytes()/kB, f.bytes()/kB, s.calls, s.bytes()/kB)
+			if n.calls > c.calls || s.calls < c.times*n.calls {
+				t.Errorf("%d calls, of the script %d", n.calls, s.calls)
+			}
+			if c.what == "unchanged" && n.bytes() > 1.1*f.bytes() {
+				t.Errorf("%.0f bytes, the floor has %.0f", n.bytes(), f.bytes())
+			}
+		})
+	}
+	t.Run("events", func(t *testing.T) {
+		t.Parallel()
+		e := newSite(t, install(300, 300, 100, 300), 300, "node_port", latency).events(t, 2, 1500*time.Millisecond)
+		t.Logf("NITRO %d calls, %.0f kB; API server %d requests, %.0f kB", e.ns.calls, e.ns.bytes()/kB, e.api.calls, e.api.bytes()/kB)
+		if e.ns.calls > 6 || e.ns.bytes() > 100*kB {
+			t.Errorf("an event costs %d NITRO calls and %.0f bytes; at most 5, a save, and 100 kB", e.ns.calls, e.ns.bytes())
+		}
+		if e.api.calls > 4 || e.api.bytes() > 200*kB {
+			t.Errorf("an event costs %d requests and %.0f bytes; at most 4 and 200 kB", e.api.calls, e.api.bytes())
+		}
+	})
+	t.Run("few apps of a cluster", func(t *testing.T) {
+		t.Parallel()
+		i := install(2000, 100, 10, 500)
+		c := planKubernetes(t, i, 20)
+		t.Logf("%d requests, %.0f kB: %v", c.calls, c.bytes()/kB, i.sent)
+		if i.sent["services"] > 100*kB || i.sent["endpointslices"] > 100*kB || i.sent["nodes"] > 200*12*kB {
+			t.Errorf("read are %v", i.sent)
+		}
+	})
+}

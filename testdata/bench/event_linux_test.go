@@ -1,0 +1,155 @@
+package bench
+
+import (
+	"fmt"
+	"net/netip"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"nitrox/netscaler/simulator"
+)
+
+// site is a cluster, and a NetScaler that is in step with it.
+type site struct {
+	*installation
+	address string // which of an endpoint is bound
+	apps    int    // the first of the services
+	api, ns *door
+	sim     *simulator.Simulator
+	dir     string
+}
+
+// newSite has apps of the first services.
+func newSite(t testing.TB, i *installation, apps int, address string, latency time.Duration) *site {
+	t.Helper()
+	s := &site{installation: i, address: address, apps: apps, dir: t.TempDir()}
+	s.sim = simulator.New(simulator.Options{Users: map[string]string{"nitrox": "secret"}, ReadLatency: latency, WriteLatency: latency})
+	var conf, list strings.Builder
+	for n := range apps {
+		fmt.Fprintf(&conf, "add serviceGroup sg-%d HTTP\n", n)
+		for k := range i.pods {
+			at := s.member(n, k, 0)
+			fmt.Fprintf(&conf, "bind serviceGroup sg-%d %s %d\n", n, at.Addr(), at.Port())
+		}
+		fmt.Fprintf(&list, "  - {name: app-%d, service_group: sg-%d, from: [{source: prod, service: shop/app-%d, port: http, address: %s}]}\n", n, n, n, address)
+	}
+	if err := s.sim.Load(strings.NewReader(conf.String())); err != nil {
+		t.Fatal(err)
+	}
+	s.api, s.ns = open(t, i), open(t, s.sim)
+	kubeconfig(t, s.dir, s.api.URL)
+	write(t, s.dir, "nitrox.yaml", fmt.Sprintf("netscalers: {edge: {url: %q}}\nsources: {prod: {kubernetes: {kubeconfig: kubeconfig}}}\n"+
+		"defaults: {drain: 0s, max_remove: 100%%, only: [10.0.0.0/8]}\napps:\n%s", s.ns.URL, list.String()))
+	return s
+}
+
+// member is what is bound for a pod of a service of which the first have been replaced.
+func (s *site) member(n, k, replaced int) netip.AddrPort {
+	e := s.slice(n, replaced).Endpoints[k]
+	if s.address == "pod_ip" {
+		return netip.AddrPortFrom(netip.MustParseAddr(e.Addresses[0]), 8080)
+	}
+	var on int
+	fmt.Sscanf(*e.NodeName, "node-%d", &on)
+	return netip.AddrPortFrom(netip.MustParseAddr(nodeIP(on)), nodePort(n))
+}
+
+// once runs one command, which ends in order.
+func (s *site) once(t testing.TB, command string) cost {
+	t.Helper()
+	return start(t, binary, nil, command, "--config", filepath.Join(s.dir, "nitrox.yaml")).end()
+}
+
+// watching starts a loop, and returns when all is quiet.
+func (s *site) watching(t testing.TB, rest time.Duration) *process {
+	t.Helper()
+	p := start(t, binary, nil, "sync", "--config", filepath.Join(s.dir, "nitrox.yaml"), "--loop", "10m", "--watch", "--listen", "127.0.0.1:0")
+	// It looks at everything again once the stream is connected, and before that
+	// rests for as long as the first pass took.
+	for spent := time.Duration(-time.Second); p.spent()-spent > 50*time.Millisecond; s.quiet(t, rest) {
+		spent = p.spent()
+	}
+	return p
+}
+
+// quiet waits until nobody has asked anything for a while.
+func (s *site) quiet(t testing.TB, d time.Duration) {
+	t.Helper()
+	last, since, end := int64(-1), time.Now(), time.Now().Add(2*time.Minute)
+	for time.Since(since) < d || s.ns.requests.Load() == 0 {
+		if now := s.api.sent.Load() + s.ns.sent.Load() + s.api.received.Load() + s.ns.received.Load(); now != last {
+			last, since = now, time.Now()
+		}
+		if time.Now().After(end) {
+			t.Fatal("it is never quiet")
+		}
+		time.Sleep(10 * time.Millisecond)
+	}
+}
+
+// bound waits until an address is a member, and says when that was.
+func (s *site) bound(t testing.TB, p *process, n int, addr netip.AddrPort) time.Time {
+	t.Helper()
+	for end := time.Now().Add(time.Minute); ; time.Sleep(time.Millisecond) {
+		if slices.ContainsFunc(s.sim.Members(fmt.Sprint("sg-", n)), func(m simulator.Member) bool { return m.Addr == addr && m.State == "ENABLED" }) {
+			return time.Now()
+		}
+		if time.Now().After(end) {
+			t.Fatalf("%v is not bound:\n%.5000s", addr, p.output.String())
+		}
+	}
+}
+
+// events are what some that come one by one took, each.
+type events struct {
+	took    []time.Duration // sorted
+	ns, api cost            // of the one that took most
+	cpu     time.Duration   // of one
+}
+
+func (s *site) events(t testing.TB, n int, rest time.Duration) (e events) {
+	t.Helper()
+	p := s.watching(t, rest)
+	cpu := p.spent()
+	for i := range n {
+		app := i * 7 % s.apps
+		ns, api := s.ns.since(cost{}), s.api.since(cost{})
+		began := time.Now()
+		s.move(app, 1)
+		e.took = append(e.took, s.bound(t, p, app, s.member(app, 0, 1)).Sub(began))
+		s.quiet(t, 1100*time.Millisecond)
+		e.ns, e.api = most(e.ns, s.ns.since(ns)), most(e.api, s.api.since(api))
+	}
+	e.cpu = (p.spent() - cpu) / time.Duration(n)
+	p.stop()
+	slices.Sort(e.took)
+	return e
+}
+
+func most(a, b cost) cost {
+	return cost{calls: max(a.calls, b.calls), sent: max(a.sent, b.sent), received: max(a.received, b.received)}
+}
+
+// burst makes an event of another app each tenth of a second.
+func (s *site) burst(t testing.TB, n int) (ns, api cost, cpu time.Duration) {
+	t.Helper()
+	p := s.watching(t, 6*time.Second)
+	cpu = p.spent()
+	ns, api = s.ns.since(cost{}), s.api.since(cost{})
+	tick := time.NewTicker(100 * time.Millisecond)
+	defer tick.Stop()
+	for i := range n {
+		<-tick.C
+		s.move(i*7%s.apps, 1)
+	}
+	for i := range n {
+		s.bound(t, p, i*7%s.apps, s.member(i*7%s.apps, 0, 1))
+	}
+	s.quiet(t, 2*time.Second)
+	ns, api, cpu = s.ns.since(ns), s.api.since(api), p.spent()-cpu
+	p.stop()
+	return ns, api, cpu
+}
