@@ -132,7 +132,6 @@ add serviceGroup sg-cart HTTP
 // What init writes is right, and the plan that follows from it has only what its
 // comments say.
 func TestInit(t *testing.T) {
-	t.Parallel()
 	s := newInitSite(t, initConf)
 	env := map[string]string{"NS_PASSWORD": "nsroot"}
 	out := filepath.Join(s.dir, "nitrox.yaml")
@@ -241,7 +240,6 @@ func FuzzInitNames(f *testing.F) {
 
 // What the old Nitrox was given becomes a mapping; a password is in none.
 func TestInitFromAppInfo(t *testing.T) {
-	t.Parallel()
 	const info = `{"appkey": "com.citrix.lb.appname", "apps": [
 		{"name": "AccountService", "lb_ip": "10.220.73.122", "lb_port": "80"},
 		{"name": "/shop/cart", "sg_name": "sg-cart", "lb_name": "lb-cart", "x\n- y": 1}, {"name": "a\nb"}]}`
@@ -313,7 +311,6 @@ func TestInitFromAppInfo(t *testing.T) {
 
 // What cannot be done says what to do.
 func TestInitRefuses(t *testing.T) {
-	t.Parallel()
 	s := newInitSite(t, "add serviceGroup sg-vms HTTP\n")
 	env := map[string]string{"NS_PASSWORD": "nsroot"}
 	edge := []string{"--netscaler", s.edge, "--user", "nsroot"}

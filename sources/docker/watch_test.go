@@ -16,6 +16,7 @@ import (
 	"runtime"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -448,7 +449,8 @@ func TestAnEventTellsWhichQueriesItIsAbout(t *testing.T) {
 // services, is read on, and is not asked for each.
 func TestQuestionsDoNotPileUp(t *testing.T) {
 	const events = 20_000
-	asked, heap := 0, func() (n uint64) {
+	var asked atomic.Int64
+	heap := func() (n uint64) {
 		var m runtime.MemStats
 		runtime.GC()
 		runtime.ReadMemStats(&m)
@@ -459,7 +461,7 @@ func TestQuestionsDoNotPileUp(t *testing.T) {
 		w.Header().Set("Api-Version", "1.41")
 		switch {
 		case strings.HasSuffix(r.URL.Path, "/services"):
-			asked++
+			asked.Add(1)
 			<-r.Context().Done()
 		case strings.HasSuffix(r.URL.Path, "/events"):
 			w.Header().Set("Content-Type", "application/json")
@@ -478,8 +480,8 @@ func TestQuestionsDoNotPileUp(t *testing.T) {
 		got := told(t, s, func(string) {}, []docker.Query{{Label: "a=b"}, {Service: "web"}}, "", "")
 		// A question that is not answered in time, and too many, may be of any label.
 		want := append(again("all"), hint{16 * time.Second, "[0]"}, hint{17 * time.Second, "[0]"}, hint{19 * time.Second, "[0]"})
-		if asked != 1 || !slices.Equal(got[0], want) || !slices.Equal(got[1], []hint{{6 * time.Second, "[0]"}}) || got[2] != nil {
-			t.Errorf("asked %d times, told %v", asked, got)
+		if asked.Load() != 1 || !slices.Equal(got[0], want) || !slices.Equal(got[1], []hint{{6 * time.Second, "[0]"}}) || got[2] != nil {
+			t.Errorf("asked %d times, told %v", asked.Load(), got)
 		}
 	}, docker.Swarm, h)
 	if after > before+4<<20 {
