@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -162,6 +163,7 @@ func TestNoHintIsLost(outer *testing.T) {
 			var calls, hints int
 			var began time.Time
 			given, told := map[int]time.Time{}, map[int]time.Time{} // the last, by query; -1: of any
+			var giving sync.Mutex                                   // of given, until both have ended
 			var busy bool
 			start := time.Now()
 			err := stream.Hints(func(which []int) {
@@ -174,7 +176,10 @@ func TestNoHintIsLost(outer *testing.T) {
 					if which == nil || slices.Contains(which, i) {
 						told[i] = began
 					}
-					if g := given[i]; slices.Contains(which, i) && g.IsZero() {
+					giving.Lock()
+					g := given[i]
+					giving.Unlock()
+					if slices.Contains(which, i) && g.IsZero() {
 						t.Errorf("told of %v, and nothing was of %d", which, i)
 					}
 				}
@@ -190,12 +195,14 @@ func TestNoHintIsLost(outer *testing.T) {
 				for n, gap := range gaps {
 					time.Sleep(gap)
 					total += gap
+					giving.Lock()
 					for _, i := range of[n] {
 						given[i] = time.Now()
 					}
 					if of[n] == nil {
 						given[-1] = time.Now()
 					}
+					giving.Unlock()
 					if of[n] == nil || len(of[n]) > 0 {
 						hints++
 					}
