@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -235,11 +236,11 @@ func TestAnEventCostsWhatItChanges(t *testing.T) {
 				apps = append(apps, sync.App{Name: name, Policy: atOnce})
 			}
 			s := newSite(t, players{"prod": st.play}, apps...)
-			asked := 0
+			var asked atomic.Int64
 			src := s.Sources["prod"]
 			poll := src.Poll
 			src.Poll = func(ctx context.Context, queries []any, fresh bool) ([]sources.Answer, error) {
-				asked += len(queries)
+				asked.Add(int64(len(queries)))
 				return poll(ctx, queries, fresh)
 			}
 			s.Sources["prod"] = src
@@ -249,12 +250,12 @@ func TestAnEventCostsWhatItChanges(t *testing.T) {
 			go func() {
 				time.Sleep(10 * time.Minute)
 				s.sims["edge"].ResetCalls()
-				asked = 0
+				asked.Store(0)
 				st.set("app-7", known(hosts(2, 11)))
 				hint("app-7")
 				time.Sleep(time.Minute)
 				s.expect("sg-app-7", bound(2, 11))
-				costs = append(costs, fmt.Sprintf("%d queries, calls %v", asked, kinds(s.sims["edge"].Calls())))
+				costs = append(costs, fmt.Sprintf("%d queries, calls %v", asked.Load(), kinds(s.sims["edge"].Calls())))
 			}()
 			r.during(15 * time.Minute)
 			if last := r.passes[len(r.passes)-1]; strings.Join(last.apps, " ") != "app-7" {
