@@ -506,7 +506,7 @@ var brokenSetups = []struct {
 	{name: "the account may do everything", warn: "prod rights", breaks: func(s *setup) { s.control.wide = true }},
 	{name: "the token has expired", want: "prod log-in", breaks: func(s *setup) { s.control.expired = true }},
 	{name: "the context does not exist", want: "prod kubeconfig", breaks: func(s *setup) { s.edit("kubeconfig: kubeconfig", "kubeconfig: kubeconfig, context: prd") }},
-	{name: "the kubeconfig's command is not installed", want: "prod log-in", breaks: func(s *setup) { s.plugin("eks-of-nobody") }},
+	{name: "the kubeconfig's command is not installed", want: "prod log-in", breaks: func(s *setup) { s.plugin("absent-plugin") }},
 	{name: "the kubeconfig's command fails", want: "prod log-in", breaks: func(s *setup) { s.plugin("false") }},
 	{name: "the kubeconfig's command prints no credentials", want: "prod log-in", breaks: func(s *setup) { s.plugin("true") }},
 	{name: "Marathon's token file is empty, and its authority missing", want: "dcos files", breaks: func(s *setup) {
