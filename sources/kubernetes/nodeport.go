@@ -43,7 +43,9 @@ func (a *answering) nodePorts() {
 		}
 	}
 	a.Endpoints = slices.Grow(a.Endpoints, len(pods))
-	for _, name := range slices.Sorted(maps.Keys(pods)) {
+	names := slices.AppendSeq(make([]string, 0, len(pods)), maps.Keys(pods))
+	slices.Sort(names)
+	for _, name := range names {
 		addr, uncertain, ok := a.node(name, pods[name])
 		if !ok {
 			continue
@@ -152,7 +154,7 @@ func (a *answering) node(name string, pods int) (addr netip.Addr, uncertain stri
 
 // address is the node's first of the types and the family.
 func (n node) address(types []AddressType, family string) (netip.Addr, error) {
-	var candidates []string
+	candidates := make([]string, 0, 4)
 	for _, wanted := range types {
 		for _, at := range n.Status.Addresses {
 			if at.Type == string(wanted) {

@@ -131,7 +131,7 @@ func (t *target) collect(own []slice) error {
 				return fmt.Errorf("has an endpoint %q in EndpointSlice %s, which is not an %s address",
 					sources.Excerpt(raw.Addresses[0]), sl.Metadata.Name, t.family)
 			}
-			e := endpoint{addr: addr, node: raw.NodeName, zone: raw.Zone, name: addr.String(), uid: "",
+			e := endpoint{addr: addr, node: raw.NodeName, zone: raw.Zone,
 				ready:       raw.Conditions.Ready == nil || *raw.Conditions.Ready,
 				terminating: raw.Conditions.Terminating != nil && *raw.Conditions.Terminating}
 			e.serving = e.ready // what old API servers leave open
@@ -140,6 +140,8 @@ func (t *target) collect(own []slice) error {
 			}
 			if raw.TargetRef.Kind == "Pod" && raw.TargetRef.UID != "" {
 				e.name, e.uid = raw.TargetRef.Name, raw.TargetRef.UID
+			} else {
+				e.name = addr.String()
 			}
 			id := cmp.Or(e.uid, e.name)
 			if at < 0 {
