@@ -34,14 +34,14 @@ func (f *Finding) Doubt(err error) { f.Doubts = append(f.Doubts, err) }
 // endpoints with one address and protocol the most certain counts, and of those the heaviest;
 // of several doubts the first is told.
 func (f *Finding) Answer() Answer {
-	endpoints := slices.SortedFunc(slices.Values(f.Endpoints), func(a, b Endpoint) int {
+	slices.SortFunc(f.Endpoints, func(a, b Endpoint) int {
 		return cmp.Or(a.Addr.Compare(b.Addr), cmp.Compare(a.Protocol, b.Protocol), cmp.Compare(a.Uncertain, b.Uncertain),
 			cmp.Compare(b.Weight, a.Weight), cmp.Compare(a.Origin, b.Origin))
 	})
-	endpoints = slices.CompactFunc(endpoints, func(a, b Endpoint) bool { return a.Addr == b.Addr && a.Protocol == b.Protocol })
+	f.Endpoints = slices.CompactFunc(f.Endpoints, func(a, b Endpoint) bool { return a.Addr == b.Addr && a.Protocol == b.Protocol })
 	doubt := errors.Join(f.Doubts...)
 	if len(f.Doubts) > 1 {
 		doubt = fmt.Errorf("%w (and %d more)", f.Doubts[0], len(f.Doubts)-1)
 	}
-	return NewAnswer(endpoints, f.LeftOut, doubt)
+	return NewAnswer(f.Endpoints, f.LeftOut, doubt)
 }

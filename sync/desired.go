@@ -151,7 +151,10 @@ func merge(all []Endpoint) []Endpoint {
 			one[last].Order = e.Order
 		}
 	}
-	return slices.Clone(one) // which is all that is kept
+	if len(one) < len(all) {
+		one = slices.Clone(one) // which is all that is kept
+	}
+	return one
 }
 
 // scale brings weights above 100, the NetScaler's maximum, back in proportion.

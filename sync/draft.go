@@ -42,7 +42,10 @@ func (v *visit) plan(ctx context.Context, outcomes []*Outcome, groups netscaler.
 		plans[i] = guard(d.proposal, d.App.Policy)
 	}
 	plans = heldIfCollapsed(drafts, plans, v.silent)
-	inUse := v.serversInUse(plans)
+	var inUse map[string]bool // by no plan, if none unbinds anything
+	if slices.ContainsFunc(plans, unbinds) {
+		inUse = v.serversInUse(plans)
+	}
 	for i, d := range drafts {
 		d.Plan = cleaned(plans[i], d.App.Policy, inUse)
 		d.Notes = d.notes(d.Plan)
@@ -53,6 +56,10 @@ func (v *visit) plan(ctx context.Context, outcomes []*Outcome, groups netscaler.
 			d.Notes = append(d.Notes, v.unknownOwn()...)
 		}
 	}
+}
+
+func unbinds(p Plan) bool {
+	return slices.ContainsFunc(p.Changes, func(c netscaler.Change) bool { return c.Op == netscaler.Unbind })
 }
 
 // begin takes down what is wanted and what was read.

@@ -46,9 +46,9 @@ const (
 // Diff compares what is desired with what is actual. Its result depends on its
 // arguments alone, and not on their order.
 func Diff(group string, want Desired, actual []netscaler.Member, p Policy) Plan {
-	wanted := make(map[netip.AddrPort]Endpoint, len(want.Endpoints))
-	for _, e := range want.Endpoints {
-		wanted[e.Addr] = e
+	wanted := make(map[netip.AddrPort]*Endpoint, len(want.Endpoints))
+	for i, e := range want.Endpoints {
+		wanted[e.Addr] = &want.Endpoints[i]
 	}
 	if !slices.IsSortedFunc(actual, byAddr) {
 		actual = slices.SortedFunc(slices.Values(actual), byAddr)
@@ -59,7 +59,7 @@ func Diff(group string, want Desired, actual []netscaler.Member, p Policy) Plan 
 		plan.Changes = append(plan.Changes, netscaler.Change{Op: op, Group: group, Member: m, Why: why})
 		return &plan.Changes[len(plan.Changes)-1]
 	}
-	set := func(m netscaler.Member, e Endpoint) {
+	set := func(m netscaler.Member, e *Endpoint) {
 		is := m.Settings()
 		if e.Weight != 0 {
 			m.Weight = e.Weight
@@ -133,7 +133,7 @@ func Diff(group string, want Desired, actual []netscaler.Member, p Policy) Plan 
 
 // many is about how many changes there will be, and members that are kept: as they are
 // the largest part of a large plan, it is not grown to that bit by bit.
-func many(wanted map[netip.AddrPort]Endpoint, actual []netscaler.Member, p Policy, doubt error) (changes, kept int) {
+func many(wanted map[netip.AddrPort]*Endpoint, actual []netscaler.Member, p Policy, doubt error) (changes, kept int) {
 	come, gone := len(wanted), 0
 	for _, m := range actual {
 		_, stays := wanted[m.Addr]

@@ -132,6 +132,7 @@ func (s *Syncer) pass(ctx context.Context, part *Part, apply bool) Result {
 	result := func(outcomes []*Outcome, visits []*visit, polls polls) Result {
 		r := Result{Sources: polls.errors(), NetScalers: map[string]error{}, DryRun: !apply, Phases: Phases{Poll: polls.took()}, by: s}
 		r.Run = run
+		r.Outcomes = slices.Grow(r.Outcomes, len(outcomes))
 		for _, o := range outcomes {
 			traced := *o
 			traced.Node = s.NetScalers[o.NetScaler].Client.Node()

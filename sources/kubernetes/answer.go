@@ -58,8 +58,11 @@ func (t *target) answer(p policy, nodes nodeView) sources.Answer {
 // misses doubts an answer without endpoints if there are pods that can serve: an
 // entry that wants none of their nodes must at least want one that there is.
 func (a *answering) misses() {
+	if len(a.Endpoints) > 0 || len(a.Doubts) > 0 {
+		return
+	}
 	n := len(a.usable())
-	if n == 0 || len(a.Endpoints) > 0 || len(a.Doubts) > 0 {
+	if n == 0 {
 		return
 	}
 	why := a.chooseNone()
@@ -142,7 +145,9 @@ func unheard(node string) string {
 // the kubelet of a node is silent, the node controller declares its pods not
 // ready. The others are left out.
 func (a *answering) split() (ready, unsure []endpoint) {
-	ready = a.usable()
+	if ready = a.usable(); len(ready) == len(a.endpoints) {
+		return ready, nil
+	}
 	chosen := map[identity]bool{}
 	for _, e := range ready {
 		chosen[e.identity()] = true
@@ -164,6 +169,9 @@ func (a *answering) split() (ready, unsure []endpoint) {
 // freeze doubts the answer if half of the nodes that run the app's pods are out
 // of sight: that is the control plane's trouble rather than theirs.
 func (a *answering) freeze() {
+	if !slices.ContainsFunc(a.endpoints, func(e endpoint) bool { return a.nodes.unknown(e.node) }) {
+		return
+	}
 	running, silent := map[string]bool{}, 0
 	for _, e := range a.endpoints {
 		if e.node != "" && !e.terminating && !running[e.node] && a.nodes.nodes[e.node].down() == "" {

@@ -3,8 +3,12 @@ package kubernetes
 import (
 	"fmt"
 	"net/http/httptest"
+	"runtime"
+	"slices"
 	"strings"
 	"testing"
+
+	"k8s.io/apimachinery/pkg/labels"
 
 	"nitrox/sources"
 )
@@ -437,5 +441,47 @@ func TestAnswer(t *testing.T) {
 				t.Errorf("got\n%s\nwant\n%s", got, want)
 			}
 		})
+	}
+}
+
+// TestAnAnswerTakesLittleMemory: a pass makes thousands of them, beside all that is
+// kept of the last one.
+func TestAnAnswerTakesLittleMemory(t *testing.T) {
+	const apps, pods = 100, 20
+	v, yes, no := newView(), true, false
+	known := nodeView{nodes: map[string]node{}, bad: map[string]error{}, whole: true}
+	for i := range apps {
+		sv := &service{}
+		sv.Spec.Type, sv.Spec.ClusterIP, sv.Spec.Ports = "NodePort", "172.20.0.1", []servicePort{{Port: 80, NodePort: 30080}}
+		k := key{"shop", fmt.Sprint("app-", i)}
+		sl := slice{AddressType: "IPv4", Ports: []slicePort{{Port: 8080}}}
+		sl.Endpoints = slices.Grow(sl.Endpoints, pods)[:pods]
+		for j := range pods {
+			e := &sl.Endpoints[j]
+			e.Addresses, e.NodeName = []string{fmt.Sprintf("10.0.%d.%d", i, j)}, fmt.Sprint("n", i*pods+j)
+			e.Conditions.Ready, e.Conditions.Serving, e.Conditions.Terminating = &yes, &yes, &no
+			n := node{}
+			n.Metadata.Name, n.Status.Conditions = e.NodeName, []observed{{Type: "Ready", Status: "True"}}
+			n.Status.Addresses = slices.Grow(n.Status.Addresses, 1)[:1]
+			n.Status.Addresses[0].Type, n.Status.Addresses[0].Address = "InternalIP", fmt.Sprintf("198.51.%d.%d", i, j)
+			known.nodes[e.NodeName] = n
+		}
+		v.services[k], v.slices[k] = sv, []slice{sl}
+	}
+	p := policy{types: Config{}.addressTypes(), selector: labels.Everything()}
+	var before, after runtime.MemStats
+	runtime.ReadMemStats(&before)
+	for i := range apps {
+		target, err := v.target(Query{Service: fmt.Sprint("shop/app-", i)})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if a := target.answer(p, known); len(a.Endpoints) != pods || a.Doubt() != nil {
+			t.Fatal(told(a))
+		}
+	}
+	runtime.ReadMemStats(&after)
+	if took := (after.TotalAlloc - before.TotalAlloc) / apps / pods; took > 1000 {
+		t.Errorf("%d bytes for each endpoint", took)
 	}
 }

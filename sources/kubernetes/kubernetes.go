@@ -137,6 +137,7 @@ func (s *Source) poll(ctx context.Context, c *client, queries []Query, fresh boo
 		want.all = want.all || needs[i].all
 	}
 	s.identify(v, queries)
+	v.slices = nil // targets have what is wanted of them; it is half of the memory that a poll takes
 	// Nodes and pods are read after what refers to them: one that is missing
 	// is really gone.
 	known := c.nodesOf(ctx, queries, needs, want, fresh)
@@ -147,6 +148,7 @@ func (s *Source) poll(ctx context.Context, c *client, queries []Query, fresh boo
 	answers := make([]sources.Answer, len(queries))
 	virtual := v.virtual()
 	for i, t := range targets {
+		targets[i] = nil // the answer takes its place
 		if doubts[i] != nil {
 			answers[i] = sources.Doubtful(doubts[i])
 			continue

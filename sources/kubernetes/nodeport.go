@@ -19,33 +19,33 @@ func (a *answering) nodePorts() {
 		a.nodePortsOfPods(ready)
 		return
 	}
-	pods := map[string]int{}
-	names := map[string]bool{}
-	type backend struct {
-		node string
-		at   netip.AddrPort
-	}
-	counted := map[backend]bool{} // for kube-proxy two with one address and port are one
-	for _, e := range ready {
+	pods := make(map[string]int, len(ready)) // by node
+	counted := map[string]bool{}             // for kube-proxy two with one address and port are one; they follow each other
+	for i, e := range ready {
+		if i > 0 && ready[i-1].identity().at != e.identity().at {
+			clear(counted)
+		}
 		if e.node != "" {
-			if at := (backend{e.node, e.identity().at}); !counted[at] {
-				counted[at] = true
+			if !counted[e.node] {
+				counted[e.node] = true
 				pods[e.node]++
 			}
-			names[e.node] = true
 		} else if !a.allNodes() {
 			a.doubt("%v does not say which node it is on; for such a service use address: pod_ip or nodes: all", e)
 		}
 	}
 	for _, e := range unsure {
-		names[e.node] = true
+		pods[e.node] += 0
 	}
 	if a.allNodes() && len(ready) > 0 {
 		for name := range a.nodes.nodes {
-			names[name] = true
+			pods[name] += 0
 		}
 	}
-	for _, name := range slices.Sorted(maps.Keys(names)) {
+	a.Endpoints = slices.Grow(a.Endpoints, len(pods))
+	names := slices.AppendSeq(make([]string, 0, len(pods)), maps.Keys(pods))
+	slices.Sort(names)
+	for _, name := range names {
 		addr, uncertain, ok := a.node(name, pods[name])
 		if !ok {
 			continue
@@ -154,7 +154,7 @@ func (a *answering) node(name string, pods int) (addr netip.Addr, uncertain stri
 
 // address is the node's first of the types and the family.
 func (n node) address(types []AddressType, family string) (netip.Addr, error) {
-	var candidates []string
+	candidates := make([]string, 0, 4)
 	for _, wanted := range types {
 		for _, at := range n.Status.Addresses {
 			if at.Type == string(wanted) {

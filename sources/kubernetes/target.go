@@ -111,7 +111,11 @@ func (v *view) target(q Query) (*target, error) {
 // collect reads the endpoints of slices. One that is being moved from slice to
 // slice is in both for a while.
 func (t *target) collect(own []slice) error {
-	found := map[identity]endpoint{}
+	size := 0
+	for _, sl := range own {
+		size += len(sl.Endpoints)
+	}
+	t.endpoints = make([]endpoint, 0, size)
 	portless, ported := map[string]endpoint{}, map[string]bool{} // by UID or address
 	for _, sl := range own {
 		at := slices.IndexFunc(sl.Ports, func(p slicePort) bool {
@@ -127,7 +131,7 @@ func (t *target) collect(own []slice) error {
 				return fmt.Errorf("has an endpoint %q in EndpointSlice %s, which is not an %s address",
 					sources.Excerpt(raw.Addresses[0]), sl.Metadata.Name, t.family)
 			}
-			e := endpoint{addr: addr, node: raw.NodeName, zone: raw.Zone, name: addr.String(), uid: "",
+			e := endpoint{addr: addr, node: raw.NodeName, zone: raw.Zone,
 				ready:       raw.Conditions.Ready == nil || *raw.Conditions.Ready,
 				terminating: raw.Conditions.Terminating != nil && *raw.Conditions.Terminating}
 			e.serving = e.ready // what old API servers leave open
@@ -136,6 +140,8 @@ func (t *target) collect(own []slice) error {
 			}
 			if raw.TargetRef.Kind == "Pod" && raw.TargetRef.UID != "" {
 				e.name, e.uid = raw.TargetRef.Name, raw.TargetRef.UID
+			} else {
+				e.name = addr.String()
 			}
 			id := cmp.Or(e.uid, e.name)
 			if at < 0 {
@@ -143,14 +149,14 @@ func (t *target) collect(own []slice) error {
 				continue
 			}
 			e.port = sl.Ports[at].Port
-			ported[id] = true
+			if len(own) > 1 {
+				ported[id] = true
+			}
 			if e.port == 0 && t.query.address() == NodePort {
 				t.leave(e, "its EndpointSlice gives its port no number") // and kube-proxy passes over it
 				continue
 			}
-			if old, twice := found[e.identity()]; !twice || e.better(old) {
-				found[e.identity()] = e
-			}
+			t.endpoints = append(t.endpoints, e)
 			for _, more := range raw.Addresses[1:] {
 				t.leave(e, fmt.Sprintf("its further address %s: of an endpoint only the first counts", sources.Excerpt(more)))
 			}
@@ -161,19 +167,20 @@ func (t *target) collect(own []slice) error {
 			t.leave(e, "without the port "+t.port.String())
 		}
 	}
-	for _, e := range found {
-		t.endpoints = append(t.endpoints, e)
-	}
 	slices.SortFunc(t.endpoints, func(a, b endpoint) int {
-		return cmp.Or(a.addr.Compare(b.addr), cmp.Compare(a.port, b.port), cmp.Compare(a.name, b.name), cmp.Compare(a.uid, b.uid))
+		if c := cmp.Or(a.addr.Compare(b.addr), cmp.Compare(a.port, b.port), cmp.Compare(a.uid, b.uid)); c != 0 {
+			return c
+		}
+		return b.value(a)
 	})
+	t.endpoints = slices.CompactFunc(t.endpoints, func(a, b endpoint) bool { return a.identity() == b.identity() })
 	return nil
 }
 
-// better says which of two copies of an endpoint counts, in whatever order they
+// value says which of two copies of an endpoint counts, in whatever order they
 // come: the one that gets traffic before one that gets it only if there is no
 // other, and of two alike the one that tells more.
-func (e endpoint) better(old endpoint) bool {
+func (e endpoint) value(other endpoint) int {
 	rank := func(e endpoint) int {
 		switch {
 		case e.ready && !e.terminating && e.serving:
@@ -187,8 +194,8 @@ func (e endpoint) better(old endpoint) bool {
 		}
 		return 0
 	}
-	return cmp.Or(cmp.Compare(rank(e), rank(old)), cmp.Compare(e.node, old.node), cmp.Compare(e.zone, old.zone),
-		cmp.Compare(e.name, old.name)) > 0
+	return cmp.Or(cmp.Compare(rank(e), rank(other)), cmp.Compare(e.node, other.node), cmp.Compare(e.zone, other.zone),
+		cmp.Compare(e.name, other.name))
 }
 
 func (t *target) leave(what fmt.Stringer, why string) {
@@ -267,8 +274,10 @@ func (t *target) serves(e endpoint) bool {
 // proxy terminating endpoints).
 func (t *target) usable() []endpoint {
 	var ready, last []endpoint
-	for _, e := range t.endpoints {
+	for i, e := range t.endpoints {
 		switch {
+		case len(ready) == i && t.serves(e): // as long as all do, they are not copied
+			ready = t.endpoints[: i+1 : i+1]
 		case t.serves(e):
 			ready = append(ready, e)
 		case e.serving && e.terminating:

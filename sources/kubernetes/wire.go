@@ -201,7 +201,11 @@ func (w *wire) message(b []byte, v reflect.Value, l layout) error {
 			return err
 		}
 		w.path = append(w.path, field.name)
-		n, err := w.value(kind, b, v.Field(field.index), field.inner)
+		to := v.Field(field.index)
+		if to.Kind() == reflect.Slice && to.IsNil() {
+			to.Grow(alike(number, kind, b))
+		}
+		n, err := w.value(kind, b, to, field.inner)
 		if err != nil {
 			return err
 		}
@@ -209,6 +213,26 @@ func (w *wire) message(b []byte, v reflect.Value, l layout) error {
 		b = b[n:]
 	}
 	return nil
+}
+
+// usualSize is how many endpoints a controller puts into a slice.
+const usualSize = 100
+
+// alike is how many fields of a number follow each other, as those of a list do, of
+// which the first has its value at the beginning of b; at most the usual size.
+func alike(number protowire.Number, kind protowire.Type, b []byte) int {
+	for count := 1; count < usualSize; count++ {
+		n := protowire.ConsumeFieldValue(number, kind, b)
+		if n < 0 {
+			return count
+		}
+		next, k, m := protowire.ConsumeTag(b[n:])
+		if m < 0 || next != number || k != kind {
+			return count
+		}
+		b = b[n+m:]
+	}
+	return usualSize
 }
 
 // value decodes what a field has at the beginning of b, and returns how much that

@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 
 	"nitrox/sources"
 
@@ -132,17 +133,28 @@ func keys(into []any) (order []string, fields map[string]reflect.Value) {
 	fields = map[string]reflect.Value{}
 	for _, s := range into {
 		v := reflect.ValueOf(s).Elem()
-		for _, f := range reflect.VisibleFields(v.Type()) {
-			if tag := f.Tag.Get("yaml"); tag != "" {
-				if _, twice := fields[tag]; twice {
-					panic("config: two fields of " + v.Type().String() + " and its neighbours are called " + tag)
-				}
-				order = append(order, tag)
-				fields[tag] = v.FieldByIndex(f.Index)
+		for _, f := range fieldsOf(v.Type()) {
+			tag := f.Tag.Get("yaml")
+			if _, twice := fields[tag]; twice {
+				panic("config: two fields of " + v.Type().String() + " and its neighbours are called " + tag)
 			}
+			order = append(order, tag)
+			fields[tag] = v.FieldByIndex(f.Index)
 		}
 	}
 	return order, fields
+}
+
+// visible are the fields of structs that have keys, by type: each app asks for them.
+var visible sync.Map
+
+func fieldsOf(t reflect.Type) []reflect.StructField {
+	if known, ok := visible.Load(t); ok {
+		return known.([]reflect.StructField)
+	}
+	fields := slices.DeleteFunc(reflect.VisibleFields(t), func(f reflect.StructField) bool { return f.Tag.Get("yaml") == "" })
+	visible.Store(t, fields)
+	return fields
 }
 
 // missing is a problem with a key that o does not have. It is not reported for an
