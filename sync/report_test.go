@@ -68,7 +68,7 @@ func everything(dryRun bool) sync.Result {
 			Draining:  []netscaler.Member{draining},
 			Disabled:  []netscaler.Member{member("10.0.0.5:80", netscaler.Disabled), member("10.0.0.6:80", netscaler.DisabledAbove)},
 			NotOurs:   []netscaler.Member{{Server: "db", NotOurs: "domain name db.example.com"}},
-			Uncertain: []sync.Endpoint{{Endpoint: sources.Endpoint{Addr: addr("10.0.0.4:80"), Uncertain: "no health result"}}},
+			Uncertain: []sync.Endpoint{{Addr: addr("10.0.0.4:80"), Uncertain: "no health result"}},
 		},
 	}
 	shop.Notes = []string{"worth knowing\nunbind everything, it says"}
