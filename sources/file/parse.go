@@ -68,8 +68,9 @@ func (f reader) plain(root node) error {
 	if apps.kind != object {
 		return fmt.Errorf(`line %d: "apps" is %v, not an object`, apps.line, apps.kind)
 	}
-	for _, p := range apps.pairs {
+	for i, p := range apps.pairs {
 		f.add(p.key, p.line, p.value, plainEndpoint)
+		apps.pairs[i].value = node{} // its endpoints take its place in memory
 	}
 	return nil
 }
@@ -101,7 +102,7 @@ func (f reader) consul(item node) error {
 
 // add reads the endpoints of one app. Good entries are endpoints even if there
 // are bad ones beside them: these may be bound, and the doubt keeps all others.
-func (f reader) add(app string, line int, entries node, endpoint func(node) (sources.Endpoint, error)) {
+func (f reader) add(app string, line int32, entries node, endpoint func(node) (sources.Endpoint, error)) {
 	if entries.kind != list {
 		f.put(app, line, nil, fmt.Errorf("found %v, expected a list of endpoints", entries.kind))
 		return
@@ -113,7 +114,8 @@ func (f reader) add(app string, line int, entries node, endpoint func(node) (sou
 		addr     netip.AddrPort
 		protocol sources.Protocol
 	}
-	at := make(map[identity]int, len(entries.items))
+	var at map[identity]int // nil as long as addresses ascend, so that none is there twice
+	origin, where := "", int32(0)
 	for i, entry := range entries.items {
 		e, err := endpoint(entry)
 		if err != nil {
@@ -122,13 +124,25 @@ func (f reader) add(app string, line int, entries node, endpoint func(node) (sou
 			}
 			continue
 		}
+		n := len(endpoints)
+		if at == nil && n > 0 && endpoints[n-1].Addr.Compare(e.Addr) >= 0 {
+			at = make(map[identity]int, len(entries.items))
+			for i, e := range endpoints {
+				at[identity{e.Addr, e.Protocol}] = i
+			}
+		}
 		id := identity{e.Addr, e.Protocol}
 		if before, ok := at[id]; ok {
 			endpoints[before].Weight = max(endpoints[before].Weight, e.Weight)
 			continue
 		}
-		at[id] = len(endpoints)
-		e.Origin = f.name + ":" + strconv.Itoa(entry.line)
+		if at != nil {
+			at[id] = n
+		}
+		if entry.line != where { // else it is one text
+			origin, where = f.name+":"+strconv.Itoa(int(entry.line)), entry.line
+		}
+		e.Origin = origin
 		endpoints = append(endpoints, e)
 	}
 	if bad > 1 {
@@ -147,7 +161,7 @@ func (f reader) add(app string, line int, entries node, endpoint func(node) (sou
 
 // put keeps the answer for an app. Of an app that is listed twice neither list
 // is the whole truth.
-func (f reader) put(app string, line int, endpoints []sources.Endpoint, err error) {
+func (f reader) put(app string, line int32, endpoints []sources.Endpoint, err error) {
 	if _, twice := f.apps[app]; twice {
 		endpoints, err = nil, errors.New("the app is listed twice")
 	}
