@@ -1,9 +1,9 @@
 package file
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
-	"net/netip"
 	"path/filepath"
 	"slices"
 	"strconv"
@@ -110,11 +110,6 @@ func (f reader) add(app string, line int32, entries node, endpoint func(node) (s
 	endpoints := slices.Grow([]sources.Endpoint(nil), len(entries.items))
 	var first error
 	bad := 0
-	type identity struct {
-		addr     netip.AddrPort
-		protocol sources.Protocol
-	}
-	var at map[identity]int // nil as long as addresses ascend, so that none is there twice
 	origin, where := "", int32(0)
 	for i, entry := range entries.items {
 		e, err := endpoint(entry)
@@ -123,21 +118,6 @@ func (f reader) add(app string, line int32, entries node, endpoint func(node) (s
 				line, first = entry.line, fmt.Errorf("endpoint %d: %w", i+1, err)
 			}
 			continue
-		}
-		n := len(endpoints)
-		if at == nil && n > 0 && endpoints[n-1].Addr.Compare(e.Addr) >= 0 {
-			at = make(map[identity]int, len(entries.items))
-			for i, e := range endpoints {
-				at[identity{e.Addr, e.Protocol}] = i
-			}
-		}
-		id := identity{e.Addr, e.Protocol}
-		if before, ok := at[id]; ok {
-			endpoints[before].Weight = max(endpoints[before].Weight, e.Weight)
-			continue
-		}
-		if at != nil {
-			at[id] = n
 		}
 		if entry.line != where { // else it is one text
 			origin, where = f.name+":"+strconv.Itoa(int(entry.line)), entry.line
@@ -148,6 +128,7 @@ func (f reader) add(app string, line int32, entries node, endpoint func(node) (s
 	if bad > 1 {
 		first = fmt.Errorf("%w (and %d more that cannot be used)", first, bad-1)
 	}
+	endpoints = merge(endpoints)
 	// Weights are parts of the heaviest.
 	most := 0
 	for _, e := range endpoints {
@@ -157,6 +138,23 @@ func (f reader) add(app string, line int32, entries node, endpoint func(node) (s
 		endpoints[i].Of = most
 	}
 	f.put(app, line, endpoints, first)
+}
+
+// merge sorts endpoints, as whoever compares them wants them, and makes one of those
+// that are there twice.
+func merge(endpoints []sources.Endpoint) []sources.Endpoint {
+	slices.SortStableFunc(endpoints, func(a, b sources.Endpoint) int {
+		return cmp.Or(a.Addr.Compare(b.Addr), cmp.Compare(a.Protocol, b.Protocol))
+	})
+	one := endpoints[:0]
+	for _, e := range endpoints {
+		if last := len(one) - 1; last >= 0 && one[last].Addr == e.Addr && one[last].Protocol == e.Protocol {
+			one[last].Weight = max(one[last].Weight, e.Weight)
+		} else {
+			one = append(one, e)
+		}
+	}
+	return one
 }
 
 // put keeps the answer for an app. Of an app that is listed twice neither list
