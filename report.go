@@ -15,7 +15,9 @@ import (
 // tell makes a pass known: in the report, the log, the metrics and the exit code.
 // In a loop, one without news is not reported.
 func (j *job) tell(ctx context.Context, r sync.Result) {
-	j.observer.Record(r, time.Now())
+	if j.options.IsSet("loop") || j.options.String("metrics-file") != "" { // else nobody sees it
+		j.observer.Record(r, time.Now())
+	}
 	j.code = r.Exit(j.options.Bool("exit-code"))
 	log := j.log
 	if j.terse {

@@ -32,6 +32,8 @@ type Endpoint struct {
 	// that may give up a part of what the mapping gives the entry, and take none
 	// of what it gives to others. 0: Weight is a count of what is there.
 	Of int
+	// Order is the priority that whoever asks gives it; sources leave it 0.
+	Order int
 	// Uncertain says why the endpoint's health is not known. Such an endpoint
 	// is kept if it is bound and never added. Empty: it is ready.
 	Uncertain string

@@ -31,8 +31,13 @@ func cleaned(plan Plan, p Policy, inUse map[string]bool) Plan {
 }
 
 // serversInUse are the servers that members use which the visit has read and the
-// plans leave bound, in whichever group, and those that the plans will bind.
+// plans leave bound, in whichever group, and those that the plans will bind. Of plans
+// that unbind nothing, which remove no server, they are not looked up.
 func (v *visit) serversInUse(plans []Plan) map[string]bool {
+	unbinds := func(c netscaler.Change) bool { return c.Op == netscaler.Unbind }
+	if !slices.ContainsFunc(plans, func(p Plan) bool { return slices.ContainsFunc(p.Changes, unbinds) }) {
+		return nil
+	}
 	inUse := map[string]bool{}
 	for _, o := range v.outcomes {
 		plans = append(plans, o.Plan)

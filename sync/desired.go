@@ -10,11 +10,8 @@ import (
 	"nitrox/sources"
 )
 
-// Endpoint is what should be bound at one address.
-type Endpoint struct {
-	sources.Endpoint
-	Order int // as in [From]
-}
+// Endpoint is what should be bound at one address, with the order of [From].
+type Endpoint = sources.Endpoint
 
 // Desired is what should be bound for an app. The zero Desired is in doubt: only
 // [Union] makes one that is the whole truth.
@@ -56,8 +53,12 @@ func Union(from []From, answers []sources.Answer, p Policy) Desired {
 	for _, answer := range answers {
 		given += len(answer.Endpoints)
 	}
-	all := make([]Endpoint, 0, given)
+	var all []Endpoint
 	unit := unit(answers)
+	asIs := len(from) == 1 && len(answers) == 1 && settled(from[0], answers[0].Endpoints, unit)
+	if !asIs {
+		all = make([]Endpoint, 0, given)
+	}
 	for i, f := range from {
 		var answer sources.Answer // of no answer, a doubt
 		if i < len(answers) {
@@ -66,16 +67,37 @@ func Union(from []From, answers []sources.Answer, p Policy) Desired {
 		if doubt := answer.Doubt(); doubt != nil && !(p.AbsentIsEmpty && errors.Is(doubt, sources.ErrAbsent)) {
 			doubts = append(doubts, fmt.Errorf("source %s: %w", f.Source, doubt))
 		}
-		for _, e := range answer.Endpoints {
-			if why := unfit(e.Addr, p, answer.Virtual); why != "" {
-				doubts = append(doubts, fmt.Errorf("source %s: %v cannot be bound: %s", f.Source, e.Addr, why))
-				continue
+		for j, e := range answer.Endpoints {
+			why := unfit(e.Addr, p, answer.Virtual)
+			if asIs && why != "" {
+				asIs, all = false, slices.Clone(answer.Endpoints[:j])
 			}
-			e.Weight = product(e, f.Weight, unit)
-			all = append(all, Endpoint{e, f.Order})
+			switch {
+			case why != "":
+				doubts = append(doubts, fmt.Errorf("source %s: %v cannot be bound: %s", f.Source, e.Addr, why))
+			case !asIs:
+				e.Weight, e.Order = product(e, f.Weight, unit), f.Order
+				all = append(all, e)
+			}
 		}
 	}
-	return Desired{Endpoints: scale(merge(all)), whole: len(doubts) == 0, doubt: errors.Join(doubts...)}
+	if asIs {
+		all = answers[0].Endpoints
+	} else {
+		all = scale(merge(all))
+	}
+	return Desired{Endpoints: all, whole: len(doubts) == 0, doubt: errors.Join(doubts...)}
+}
+
+// settled: the endpoints of the only entry are wanted as they are. Those of most apps
+// are, and need not be copied.
+func settled(f From, endpoints []Endpoint, unit int) bool {
+	for i, e := range endpoints {
+		if e.Weight > 100 || e.Weight != product(e, f.Weight, unit) || i > 0 && endpoints[i-1].Addr.Compare(e.Addr) >= 0 {
+			return false
+		}
+	}
+	return f.Order == 0
 }
 
 // confirmed is what two answers to one query say together: what either has is

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
+	"reflect"
 	"slices"
 	"strings"
 	"testing"
@@ -73,7 +74,15 @@ func TestUnion(t *testing.T) {
 			if c.from == nil {
 				c.from = make([]sync.From, len(c.answers))
 			}
+			var before []sources.Answer
+			for _, a := range c.answers {
+				a.Endpoints = slices.Clone(a.Endpoints)
+				before = append(before, a)
+			}
 			d := sync.Union(c.from, c.answers, c.policy)
+			if !reflect.DeepEqual(c.answers, before) {
+				t.Errorf("it changed the answers to %v", c.answers)
+			}
 			var got []string
 			for _, e := range d.Endpoints {
 				s := fmt.Sprintf("%v %d", e.Addr, e.Weight)
@@ -92,6 +101,20 @@ func TestUnion(t *testing.T) {
 				t.Errorf("doubt\n got %s\nwant %s", doubt, c.doubt)
 			}
 		})
+	}
+}
+
+// 100,000 endpoints are a lot of memory to have twice.
+func TestAnAnswerThatIsWantedAsItIsIsNotCopied(t *testing.T) {
+	endpoints := []sources.Endpoint{{Addr: addr("10.0.0.1:80")}, {Addr: addr("10.0.0.2:80"), Weight: 3}}
+	one, policy := make([]sync.From, 1), sync.Policy{}
+	if got := sync.Union(one, []sources.Answer{known(endpoints)}, policy).Endpoints; &got[0] != &endpoints[0] || len(got) != 2 {
+		t.Errorf("it is copied: %v", got)
+	}
+	mixed := []sources.Endpoint{{Addr: addr("10.0.0.1:80")}, {Addr: addr("127.0.0.1:80")}, {Addr: addr("127.0.0.2:80")}, {Addr: addr("192.168.0.1:80")}}
+	got := sync.Union(one, []sources.Answer{known(mixed)}, policy)
+	if len(got.Endpoints) != 2 || got.Endpoints[0].Addr != mixed[0].Addr || got.Endpoints[1].Addr != mixed[3].Addr || got.Doubt() == nil {
+		t.Errorf("with two that cannot be bound it is %v, %v", got.Endpoints, got.Doubt())
 	}
 }
 

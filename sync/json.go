@@ -1,8 +1,10 @@
 package sync
 
 import (
+	"bytes"
 	"encoding/json"
 	"io"
+	"strings"
 	"time"
 
 	"nitrox/netscaler"
@@ -154,9 +156,6 @@ func jsonAbout(w io.Writer, r Result, about string) error {
 		h.Saved, h.WouldSave = !r.DryRun, r.DryRun
 		out.NetScalers[name] = h
 	}
-	for _, o := range r.Outcomes {
-		out.Apps = append(out.Apps, jsonOutcome(o, about))
-	}
 	for _, t := range r.Troubles() {
 		apps := t.Apps()
 		if apps == nil {
@@ -164,10 +163,37 @@ func jsonAbout(w io.Writer, r Result, about string) error {
 		}
 		out.Troubles = append(out.Troubles, jsonTrouble{t.Of, t.Name, t.What, t.Cause, t.Held, t.Members, apps})
 	}
-	e := json.NewEncoder(w)
-	e.SetIndent("", "  ")
+	var b bytes.Buffer
+	e := json.NewEncoder(&b)
 	e.SetEscapeHTML(false)
-	return e.Encode(out)
+	e.SetIndent("", "  ")
+	if err := e.Encode(out); err != nil {
+		return err
+	}
+	// The apps are most of the object, and in memory one at a time. Only its own keys
+	// follow a line break and two blanks.
+	before, after, _ := strings.Cut(b.String(), "\n  \"apps\": [")
+	if _, err := io.WriteString(w, before+"\n  \"apps\": ["); err != nil {
+		return err
+	}
+	e.SetIndent("    ", "  ")
+	for i, o := range r.Outcomes {
+		if b.Reset(); i > 0 {
+			b.WriteByte(',')
+		}
+		b.WriteString("\n    ")
+		if err := e.Encode(jsonOutcome(o, about)); err != nil {
+			return err
+		}
+		if _, err := w.Write(bytes.TrimSuffix(b.Bytes(), []byte("\n"))); err != nil {
+			return err
+		}
+	}
+	if len(r.Outcomes) > 0 {
+		after = "\n  " + after
+	}
+	_, err := io.WriteString(w, after)
+	return err
 }
 
 func jsonOutcome(o Outcome, about string) jsonApp {

@@ -46,14 +46,10 @@ const (
 // Diff compares what is desired with what is actual. Its result depends on its
 // arguments alone, and not on their order.
 func Diff(group string, want Desired, actual []netscaler.Member, p Policy) Plan {
-	wanted := make(map[netip.AddrPort]*Endpoint, len(want.Endpoints))
-	for i, e := range want.Endpoints {
-		wanted[e.Addr] = &want.Endpoints[i]
-	}
 	if !slices.IsSortedFunc(actual, byAddr) {
 		actual = slices.SortedFunc(slices.Values(actual), byAddr)
 	}
-	changes, kept := many(wanted, actual, p, want.Doubt())
+	changes, kept := many(want, actual, p)
 	plan := Plan{Changes: make([]netscaler.Change, 0, changes)}
 	change := func(op netscaler.Op, m netscaler.Member, why string) *netscaler.Change {
 		plan.Changes = append(plan.Changes, netscaler.Change{Op: op, Group: group, Member: m, Why: why})
@@ -72,15 +68,18 @@ func Diff(group string, want Desired, actual []netscaler.Member, p Policy) Plan 
 		}
 	}
 	doubt := want.Doubt()
-	bound := make(map[netip.AddrPort]bool, len(actual))
+	bound := make([]bool, len(want.Endpoints))
 	for i, m := range actual {
-		// A member that is not ours and has a desired address already serves it.
-		bound[m.Addr] = true
+		at, isWanted := want.at(m.Addr)
+		var e *Endpoint
+		if isWanted {
+			// A member that is not ours and has a desired address already serves it.
+			e, bound[at] = &want.Endpoints[at], true
+		}
 		if m.NotOurs != "" || !inside(m.Addr.Addr(), p.Only) {
 			plan.NotOurs = append(plan.NotOurs, m)
 			continue
 		}
-		e, isWanted := wanted[m.Addr]
 		certain := isWanted && e.Uncertain == ""
 		// The rows of the table in doc.go.
 		switch {
@@ -118,9 +117,9 @@ func Diff(group string, want Desired, actual []netscaler.Member, p Policy) Plan 
 			plan.Draining = append(plan.Draining, m)
 		}
 	}
-	for _, e := range want.Endpoints {
+	for i, e := range want.Endpoints {
 		switch {
-		case bound[e.Addr]:
+		case bound[i]:
 		case e.Uncertain != "":
 			plan.Uncertain = append(plan.Uncertain, e)
 		default:
@@ -131,12 +130,17 @@ func Diff(group string, want Desired, actual []netscaler.Member, p Policy) Plan 
 	return plan
 }
 
+// at finds the endpoint with an address.
+func (d Desired) at(addr netip.AddrPort) (int, bool) {
+	return slices.BinarySearchFunc(d.Endpoints, addr, func(e Endpoint, addr netip.AddrPort) int { return e.Addr.Compare(addr) })
+}
+
 // many is about how many changes there will be, and members that are kept: as they are
 // the largest part of a large plan, it is not grown to that bit by bit.
-func many(wanted map[netip.AddrPort]*Endpoint, actual []netscaler.Member, p Policy, doubt error) (changes, kept int) {
-	come, gone := len(wanted), 0
+func many(want Desired, actual []netscaler.Member, p Policy) (changes, kept int) {
+	come, gone, doubt := len(want.Endpoints), 0, want.Doubt()
 	for _, m := range actual {
-		_, stays := wanted[m.Addr]
+		_, stays := want.at(m.Addr)
 		switch ours := m.NotOurs == "" && inside(m.Addr.Addr(), p.Only); {
 		case stays:
 			come--

@@ -3,6 +3,7 @@ package sync_test
 import (
 	"bytes"
 	"context"
+	"encoding/json"
 	"errors"
 	"flag"
 	"fmt"
@@ -68,7 +69,7 @@ func everything(dryRun bool) sync.Result {
 			Draining:  []netscaler.Member{draining},
 			Disabled:  []netscaler.Member{member("10.0.0.5:80", netscaler.Disabled), member("10.0.0.6:80", netscaler.DisabledAbove)},
 			NotOurs:   []netscaler.Member{{Server: "db", NotOurs: "domain name db.example.com"}},
-			Uncertain: []sync.Endpoint{{Endpoint: sources.Endpoint{Addr: addr("10.0.0.4:80"), Uncertain: "no health result"}}},
+			Uncertain: []sync.Endpoint{{Addr: addr("10.0.0.4:80"), Uncertain: "no health result"}},
 		},
 	}
 	shop.Notes = []string{"worth knowing\nunbind everything, it says"}
@@ -165,6 +166,36 @@ func TestReports(t *testing.T) {
 }
 
 // A thousand apps in step are one line, and the one that is not is seen.
+// The apps of a JSON report are in memory one at a time, and are one object all the same.
+func TestJSONIsWrittenAppByApp(t *testing.T) {
+	for _, apps := range []int{0, 1, 100} {
+		var all bytes.Buffer
+		most := 0
+		w := writerFunc(func(p []byte) (int, error) {
+			most = max(most, len(p))
+			return all.Write(p)
+		})
+		if err := sync.JSON(w, sync.Result{Outcomes: make([]sync.Outcome, apps)}); err != nil {
+			t.Fatal(err)
+		}
+		var got struct{ Apps []any }
+		if err := json.Unmarshal(all.Bytes(), &got); err != nil || len(got.Apps) != apps {
+			t.Errorf("%d apps: %v, %d of them in\n%s", apps, err, len(got.Apps), all.String())
+		}
+		var again bytes.Buffer
+		if err := json.Indent(&again, all.Bytes(), "", "  "); err != nil || again.String() != all.String() {
+			t.Errorf("%d apps: not indented as it should be (%v):\n%s", apps, err, all.String())
+		}
+		if apps == 100 && most > all.Len()/20 {
+			t.Errorf("%d bytes of %d are written at once", most, all.Len())
+		}
+	}
+}
+
+type writerFunc func([]byte) (int, error)
+
+func (f writerFunc) Write(p []byte) (int, error) { return f(p) }
+
 func TestManyAppsInStepAreCountedNotListed(t *testing.T) {
 	r := sync.Result{DryRun: true}
 	for i := range 1000 {

@@ -38,7 +38,7 @@ const (
 // garbage is how much the heap may grow until garbage is collected, in percent of what
 // lived then. Go's own 100 would let a limit be reached by garbage alone while a large
 // plan is made; this costs hardly more time.
-const garbage = 75
+const garbage = 60
 
 // Limit makes the garbage collector keep the process within its memory limit,
 // which is GOMEMLIMIT's, or else the usual one.

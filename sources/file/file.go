@@ -21,6 +21,7 @@
 package file
 
 import (
+	"bytes"
 	"cmp"
 	"context"
 	"errors"
@@ -181,9 +182,11 @@ func load(path string) (text []byte, written time.Time, err error) {
 	if err != nil {
 		return nil, written, err
 	}
-	data, err := io.ReadAll(io.LimitReader(f, maxSize+1))
-	if err == nil && len(data) > maxSize {
+	var data bytes.Buffer
+	data.Grow(int(min(info.Size(), maxSize)) + bytes.MinRead)
+	_, err = data.ReadFrom(io.LimitReader(f, maxSize+1))
+	if err == nil && data.Len() > maxSize {
 		err = fmt.Errorf("larger than %d MiB", maxSize>>20)
 	}
-	return data, info.ModTime(), err
+	return data.Bytes(), info.ModTime(), err
 }

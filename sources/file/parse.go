@@ -1,9 +1,9 @@
 package file
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
-	"net/netip"
 	"path/filepath"
 	"slices"
 	"strconv"
@@ -68,8 +68,9 @@ func (f reader) plain(root node) error {
 	if apps.kind != object {
 		return fmt.Errorf(`line %d: "apps" is %v, not an object`, apps.line, apps.kind)
 	}
-	for _, p := range apps.pairs {
+	for i, p := range apps.pairs {
 		f.add(p.key, p.line, p.value, plainEndpoint)
+		apps.pairs[i].value = node{} // its endpoints take its place in memory
 	}
 	return nil
 }
@@ -101,7 +102,7 @@ func (f reader) consul(item node) error {
 
 // add reads the endpoints of one app. Good entries are endpoints even if there
 // are bad ones beside them: these may be bound, and the doubt keeps all others.
-func (f reader) add(app string, line int, entries node, endpoint func(node) (sources.Endpoint, error)) {
+func (f reader) add(app string, line int32, entries node, endpoint func(node) (sources.Endpoint, error)) {
 	if entries.kind != list {
 		f.put(app, line, nil, fmt.Errorf("found %v, expected a list of endpoints", entries.kind))
 		return
@@ -109,11 +110,7 @@ func (f reader) add(app string, line int, entries node, endpoint func(node) (sou
 	endpoints := slices.Grow([]sources.Endpoint(nil), len(entries.items))
 	var first error
 	bad := 0
-	type identity struct {
-		addr     netip.AddrPort
-		protocol sources.Protocol
-	}
-	at := make(map[identity]int, len(entries.items))
+	origin, where := "", int32(0)
 	for i, entry := range entries.items {
 		e, err := endpoint(entry)
 		if err != nil {
@@ -122,18 +119,16 @@ func (f reader) add(app string, line int, entries node, endpoint func(node) (sou
 			}
 			continue
 		}
-		id := identity{e.Addr, e.Protocol}
-		if before, ok := at[id]; ok {
-			endpoints[before].Weight = max(endpoints[before].Weight, e.Weight)
-			continue
+		if entry.line != where { // else it is one text
+			origin, where = f.name+":"+strconv.Itoa(int(entry.line)), entry.line
 		}
-		at[id] = len(endpoints)
-		e.Origin = f.name + ":" + strconv.Itoa(entry.line)
+		e.Origin = origin
 		endpoints = append(endpoints, e)
 	}
 	if bad > 1 {
 		first = fmt.Errorf("%w (and %d more that cannot be used)", first, bad-1)
 	}
+	endpoints = merge(endpoints)
 	// Weights are parts of the heaviest.
 	most := 0
 	for _, e := range endpoints {
@@ -145,9 +140,26 @@ func (f reader) add(app string, line int, entries node, endpoint func(node) (sou
 	f.put(app, line, endpoints, first)
 }
 
+// merge sorts endpoints, as whoever compares them wants them, and makes one of those
+// that are there twice.
+func merge(endpoints []sources.Endpoint) []sources.Endpoint {
+	slices.SortStableFunc(endpoints, func(a, b sources.Endpoint) int {
+		return cmp.Or(a.Addr.Compare(b.Addr), cmp.Compare(a.Protocol, b.Protocol))
+	})
+	one := endpoints[:0]
+	for _, e := range endpoints {
+		if last := len(one) - 1; last >= 0 && one[last].Addr == e.Addr && one[last].Protocol == e.Protocol {
+			one[last].Weight = max(one[last].Weight, e.Weight)
+		} else {
+			one = append(one, e)
+		}
+	}
+	return one
+}
+
 // put keeps the answer for an app. Of an app that is listed twice neither list
 // is the whole truth.
-func (f reader) put(app string, line int, endpoints []sources.Endpoint, err error) {
+func (f reader) put(app string, line int32, endpoints []sources.Endpoint, err error) {
 	if _, twice := f.apps[app]; twice {
 		endpoints, err = nil, errors.New("the app is listed twice")
 	}

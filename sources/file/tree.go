@@ -18,20 +18,25 @@ import (
 // node is a value of a JSON or YAML file. Unlike a Go map it keeps a key that
 // is there twice, which must not be taken for either of the two.
 type node struct {
-	line  int
-	kind  kind
-	text  string // of a scalar, as written but for quotes
+	*parts        // of a list or a map
+	text   string // of a scalar, as written but for quotes
+	line   int32
+	kind   kind
+}
+
+// parts are apart, since most nodes are scalars.
+type parts struct {
 	items []node // of a list
 	pairs []pair // of a map
 }
 
 type pair struct {
-	line  int
+	line  int32
 	key   string
 	value node
 }
 
-type kind int
+type kind uint8
 
 const (
 	null kind = iota
@@ -87,9 +92,12 @@ func parseTree(data []byte) (node, error) {
 	return parseYAML(data)
 }
 
+// perNode is the memory that a node takes: lists grow by copying.
+var perNode = int64(2*reflect.TypeFor[pair]().Size() + reflect.TypeFor[parts]().Size())
+
 func parseJSON(data []byte) (node, error) {
 	// Offsets only grow, so lines are counted once.
-	line, seen := 1, 0
+	line, seen := int32(1), 0
 	d := json.NewDecoder(bytes.NewReader(data))
 	d.UseNumber()
 	var memory bounds.Memory
@@ -103,7 +111,7 @@ func parseJSON(data []byte) (node, error) {
 			return nil, syntax.JSON(data, err)
 		}
 		at := int(d.InputOffset())
-		line += bytes.Count(data[seen:at], []byte{'\n'})
+		line += int32(bytes.Count(data[seen:at], []byte{'\n'}))
 		seen = at
 		return t, nil
 	}
@@ -115,7 +123,7 @@ func parseJSON(data []byte) (node, error) {
 		n := node{line: line}
 		switch t := t.(type) {
 		case json.Delim:
-			n.kind = object
+			n.kind, n.parts = object, &parts{}
 			if t == '[' {
 				n.kind = list
 			}
@@ -135,8 +143,7 @@ func parseJSON(data []byte) (node, error) {
 				if err != nil {
 					return node{}, err
 				}
-				// Lists grow by copying.
-				if taken += 2*int64(reflect.TypeFor[pair]().Size()) + int64(len(key)+len(v.text)); memory.Keep(taken) != nil {
+				if taken += perNode + int64(len(key)+len(v.text)); memory.Keep(taken) != nil {
 					return node{}, fmt.Errorf("line %d: %w", line, errMany)
 				}
 				if n.kind == object {
@@ -148,6 +155,9 @@ func parseJSON(data []byte) (node, error) {
 			_, err := next() // the closing delimiter
 			return n, err
 		case nil:
+			return n, nil
+		case string:
+			n.kind, n.text = scalar, t
 			return n, nil
 		default:
 			n.kind, n.text = scalar, fmt.Sprint(t)
@@ -204,14 +214,14 @@ func fromYAML(y *yaml.Node, depth int) (node, error) {
 	if depth > maxDepth {
 		return node{}, errDeep
 	}
-	n := node{line: y.Line}
+	n := node{line: int32(y.Line)}
 	switch y.Kind {
 	case yaml.ScalarNode:
 		if y.Tag != "!!null" {
 			n.kind, n.text = scalar, y.Value
 		}
 	case yaml.SequenceNode:
-		n.kind = list
+		n.kind, n.parts = list, &parts{}
 		for _, item := range y.Content {
 			v, err := fromYAML(item, depth+1)
 			if err != nil {
@@ -220,7 +230,7 @@ func fromYAML(y *yaml.Node, depth int) (node, error) {
 			n.items = append(n.items, v)
 		}
 	case yaml.MappingNode:
-		n.kind = object
+		n.kind, n.parts = object, &parts{}
 		for i := 0; i+1 < len(y.Content); i += 2 {
 			key := y.Content[i]
 			if key.Kind != yaml.ScalarNode {
@@ -230,7 +240,7 @@ func fromYAML(y *yaml.Node, depth int) (node, error) {
 			if err != nil {
 				return node{}, err
 			}
-			n.pairs = append(n.pairs, pair{key.Line, key.Value, v})
+			n.pairs = append(n.pairs, pair{int32(key.Line), key.Value, v})
 		}
 	default:
 		return node{}, fmt.Errorf("line %d: anchors and aliases are not supported in a file of endpoints", y.Line)

@@ -44,6 +44,14 @@ func TestCosts(t *testing.T) {
 			t.Errorf("an event costs %d requests and %.0f bytes; at most 4 and 200 kB", e.api.calls, e.api.bytes())
 		}
 	})
+	t.Run("memory", func(t *testing.T) {
+		t.Parallel()
+		n, _ := works(1000, 100)[0].pass(t, 0)
+		t.Logf("%d calls, %.0f MB", n.calls, float64(n.peak)/mB)
+		if n.peak > 85*mB { // 60 to 68
+			t.Errorf("an unchanged pass over 100,000 members takes %.0f MB", float64(n.peak)/mB)
+		}
+	})
 	t.Run("few apps of a cluster", func(t *testing.T) {
 		t.Parallel()
 		i := install(2000, 100, 10, 500)
