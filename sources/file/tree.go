@@ -10,6 +10,7 @@ import (
 
 	"gopkg.in/yaml.v3"
 
+	"nitrox/sources"
 	"nitrox/sources/bounds"
 	"nitrox/sources/textfile"
 	"nitrox/sources/textfile/syntax"
@@ -92,8 +93,9 @@ func parseTree(data []byte) (node, error) {
 	return parseYAML(data)
 }
 
-// perNode is the memory that a node takes: lists grow by copying.
-var perNode = int64(2*reflect.TypeFor[pair]().Size() + reflect.TypeFor[parts]().Size())
+// perNode is the memory that a node takes, since lists grow by copying, and the endpoint
+// that is made of it.
+var perNode = int64(2*reflect.TypeFor[pair]().Size() + reflect.TypeFor[sources.Endpoint]().Size())
 
 func parseJSON(data []byte) (node, error) {
 	// Offsets only grow, so lines are counted once.
