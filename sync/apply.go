@@ -224,8 +224,10 @@ func (v *visit) do(ctx context.Context, outcomes []*Outcome, op netscaler.Op) {
 	errs := v.resolve(context.WithoutCancel(ctx), op, changes, v.ns.Client.Do(ctx, op, changes))
 	for i, d := range all {
 		d.Err, d.Took = v.once(errs[i]), time.Since(began)
-		if errors.Is(d.Err, netscaler.ErrStopped) { // perhaps halfway
-			d.Err, v.ns.unsaved = stopped(ctx), true
+		if errors.Is(d.Err, netscaler.ErrStopped) {
+			d.Err = stopped(ctx)
+			// Of a mark and a state, one may have been set.
+			v.ns.unsaved = v.ns.unsaved || op == netscaler.Drain || op == netscaler.Enable
 		}
 		// What holds after it was sent may be ours, also if the answer was that
 		// it was there already: an answer before may have been lost.
