@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"maps"
 	"net/netip"
 	"slices"
 	"strings"
@@ -27,11 +26,11 @@ var errNotTold = fmt.Errorf("no answer within %v", toTell)
 type Herald struct {
 	Log *slog.Logger
 
-	said map[Place]map[string]time.Time // troubles of apps, and when each was last told
+	said map[Place]recent // troubles of apps, and when each was last told
 
 	mu      stdsync.Mutex
 	waiting map[teller][]sources.News[any] // while that is being told something
-	warned  map[string]time.Time           // sources, and when it was logged that one could not be told
+	warned  recent                         // sources, and when it was logged that one could not be told
 	calls   stdsync.WaitGroup
 }
 
@@ -67,7 +66,7 @@ func (h *Herald) Tell(r Result, at time.Time) {
 		h.mu.Lock()
 		before, busy := h.waiting[to]
 		if h.waiting == nil {
-			h.waiting, h.warned = map[teller][]sources.News[any]{}, map[string]time.Time{}
+			h.waiting, h.warned = map[teller][]sources.News[any]{}, recent{}
 		}
 		h.waiting[to] = append(before, news...)
 		h.mu.Unlock()
@@ -79,20 +78,14 @@ func (h *Herald) Tell(r Result, at time.Time) {
 
 // fresh: the trouble of an app was not told within the last hour.
 func (h *Herald) fresh(p Place, trouble string, at time.Time) bool {
-	said := h.said[p]
-	maps.DeleteFunc(said, func(_ string, told time.Time) bool { return at.Sub(told) >= stillAfter })
-	if _, told := said[trouble]; told {
-		return false
+	if h.said == nil {
+		h.said = map[Place]recent{}
 	}
-	if said == nil {
-		if h.said == nil {
-			h.said = map[Place]map[string]time.Time{}
-		}
-		said = map[string]time.Time{}
-		h.said[p] = said
+	if h.said[p] == nil {
+		h.said[p] = recent{}
 	}
-	said[trouble] = at
-	return true
+	h.said[p].forget(at)
+	return h.said[p].fresh(trouble, at)
 }
 
 // teller is a source as one mapping has it: another may give its name to another cluster.
@@ -117,10 +110,7 @@ func (h *Herald) deliver(to teller) {
 		err := to.of.Sources[to.name].Tell(ctx, news)
 		cancel()
 		h.mu.Lock()
-		warn := err != nil && time.Since(h.warned[to.name]) >= stillAfter
-		if warn {
-			h.warned[to.name] = time.Now()
-		}
+		warn := err != nil && h.warned.fresh(to.name, time.Now())
 		h.mu.Unlock()
 		if warn {
 			h.Log.Warn("the source could not be told what became of its apps", "source", to.name, "error", text(err))

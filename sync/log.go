@@ -26,7 +26,7 @@ const (
 // over. Its zero value is of no pass yet.
 type Chronicle struct {
 	troubles map[string]*episode
-	notes    map[string]time.Time        // when each, or a change that failed, was last logged
+	notes    recent                      // when each, or a change that failed, was last logged
 	swept    time.Time                   // when those of the last hour were sorted out
 	gists    map[Place][sha256.Size]byte // how each app was found
 }
@@ -50,11 +50,11 @@ type episode struct {
 func (c *Chronicle) Log(ctx context.Context, log *slog.Logger, r Result, at time.Time) (news bool) {
 	news = c.troubles == nil // the first pass
 	if news {
-		c.troubles, c.notes, c.gists = map[string]*episode{}, map[string]time.Time{}, map[Place][sha256.Size]byte{}
+		c.troubles, c.notes, c.gists = map[string]*episode{}, recent{}, map[Place][sha256.Size]byte{}
 	}
 	if at.Sub(c.swept) >= stillAfter { // not in each pass: there may be one for each app
 		c.swept = at
-		maps.DeleteFunc(c.notes, func(_ string, logged time.Time) bool { return at.Sub(logged) >= stillAfter })
+		c.notes.forget(at)
 	}
 	run := r.Run.attrs()
 	for _, o := range r.Outcomes {
@@ -67,7 +67,7 @@ func (c *Chronicle) Log(ctx context.Context, log *slog.Logger, r Result, at time
 			case d.Made():
 				news = true
 				log.InfoContext(ctx, kinds[d.Op].done, attrs...)
-			case d.Took > 0 && c.fresh(fmt.Sprintln(o.place(), d.Op, Subject(*d.Change), steady(text(d.Err))), at):
+			case d.Took > 0 && c.notes.fresh(fmt.Sprintln(o.place(), d.Op, Subject(*d.Change), steady(text(d.Err))), at):
 				// What it means for the app its trouble says.
 				log.InfoContext(ctx, "change failed", append(attrs, "error", text(d.Err))...)
 			}
@@ -258,21 +258,29 @@ var number = regexp.MustCompile(`([0-9]+(\.[0-9]+)?(ns|µs|ms|s|m|h)?)+`)
 // something took, and when.
 func steady(text string) string { return number.ReplaceAllLiteralString(text, "#") }
 
-// fresh says whether something was not logged within the last hour, and notes that it
+// recent is what was said, and when it last was.
+type recent map[string]time.Time
+
+// fresh says whether something was not said within the last hour, and notes that it
 // is now.
-func (c *Chronicle) fresh(what string, at time.Time) bool {
-	if logged, said := c.notes[what]; said && at.Sub(logged) < stillAfter {
+func (r recent) fresh(what string, at time.Time) bool {
+	if said, known := r[what]; known && at.Sub(said) < stillAfter {
 		return false
 	}
-	c.notes[what] = at
+	r[what] = at
 	return true
+}
+
+// forget drops what was said longer ago.
+func (r recent) forget(at time.Time) {
+	maps.DeleteFunc(r, func(_ string, said time.Time) bool { return at.Sub(said) >= stillAfter })
 }
 
 // logNotes logs the notes that were not logged within the last hour.
 func (c *Chronicle) logNotes(ctx context.Context, log *slog.Logger, r Result, at time.Time) {
 	for _, o := range r.Outcomes {
 		for _, note := range o.Notes {
-			if !c.fresh(fmt.Sprintln(o.place(), note), at) {
+			if !c.notes.fresh(fmt.Sprintln(o.place(), note), at) {
 				continue
 			}
 			log.InfoContext(ctx, "note", append(o.attrs(), "note", OneLine(note))...)
