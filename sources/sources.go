@@ -265,6 +265,8 @@ type Opened struct {
 	// Audience and Tell are as in [Teller], with such queries; nil if the source cannot.
 	Audience func(query any) string
 	Tell     func(ctx context.Context, news []News[any]) error
+	// Discoverer is nil if no app can opt in.
+	Discoverer
 }
 
 // Define describes a kind of source whose configuration is a C.
@@ -304,6 +306,9 @@ func Define[C, Q any, S Source[Q]](name string, open func(C) (S, error)) Kind {
 				o.Examine = func(ctx context.Context, queries []any) ([]examine.Check, bool) {
 					return e.Examine(ctx, typed(queries))
 				}
+			}
+			if d, ok := any(s).(Discoverer); ok {
+				o.Discoverer = d
 			}
 			if t, ok := any(s).(Teller[Q]); ok {
 				o.Audience = func(query any) string { return t.Audience(query.(Q)) }

@@ -1,0 +1,75 @@
+package sources
+
+import "context"
+
+// SettingPrefix begins the names of the labels and annotations with which the owner of
+// an object says how its endpoints are served: "nitrox.io/port".
+const SettingPrefix = "nitrox.io/"
+
+// Selection chooses objects of a cluster manager by what their owners wrote on them.
+type Selection struct {
+	// Select is a label selector, in the cluster manager's own syntax.
+	Select string
+	// Namespaces are those that objects are taken from, Kubernetes' own or the paths of
+	// Marathon's groups, without slashes at their ends; nil: all.
+	Namespaces []string
+}
+
+// Found is an object that a selection chose.
+type Found struct {
+	// Namespace and Name are what only the cluster manager's own rights decide: no owner
+	// of another namespace can make an object that has both. Where there are no
+	// namespaces, it is "".
+	Namespace, Name string
+	// What it is called by people: "service shop/web".
+	What string
+	// Settings are what its owner wrote, by the names that follow [SettingPrefix].
+	Settings map[string]string
+	// Ports are those that it has, in its order, each as a query takes it: its name, or
+	// its number, with the protocol where there are several of one number.
+	Ports []Port
+	// Query asks for the endpoints at a port, which need not be one of Ports, of the sort
+	// of address that the owner asks for; "": the source's usual one. An error is about
+	// the setting that a [KeyError] names. The value is of the source's type of queries.
+	Query func(port Port, address string) (any, error)
+	// Doubt is why nothing more is known of the object than who it is, such as two
+	// settings that contradict each other; nil: all is known.
+	Doubt error
+}
+
+// Findings are all objects that a selection chose, or why it is not known which they
+// are. The zero value is a doubt: only [NewFindings] makes one that is the whole truth.
+type Findings struct {
+	found []Found
+	whole bool
+	doubt error
+}
+
+// NewFindings are those of a source that has read all there is to read, if doubt is nil.
+func NewFindings(found []Found, doubt error) Findings {
+	return Findings{found: found, whole: doubt == nil, doubt: doubt}
+}
+
+// All are the objects; an error says why it is not known which they are.
+func (f Findings) All() ([]Found, error) {
+	if f.whole {
+		return f.found, nil
+	}
+	if f.doubt == nil {
+		return nil, errNoAnswer
+	}
+	return nil, f.doubt
+}
+
+// Discoverer is implemented by sources in which apps can opt in to being served.
+type Discoverer interface {
+	// CheckSelection says what is wrong with a selection, as a [Checker] does, by the
+	// keys select and namespaces. It contacts nothing.
+	CheckSelection(Selection) error
+	// Discover answers all selections from one read: findings[i] is for selections[i].
+	// An error means that nothing is known of any. It may be called concurrently.
+	Discover(ctx context.Context, selections []Selection) ([]Findings, error)
+	// WatchFound calls changed once it is connected and then on any possible change of
+	// the findings, never twice at a time. It returns as a [Watcher] does.
+	WatchFound(ctx context.Context, selections []Selection, changed func()) error
+}
