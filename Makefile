@@ -1,5 +1,5 @@
 # Everything here needs Go and make, and nothing else but where it says so.
-.PHONY: build demo image dist test quick check fmt vet lint e2e bench bench-parts fuzz chaos vuln
+.PHONY: build demo image dist test sweep quick check fmt vet lint e2e bench bench-parts fuzz chaos vuln
 
 VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null)
 TOOL := go tool -modfile=testdata/tools/go.mod
@@ -30,10 +30,15 @@ demo: build ## the whole story on a simulated NetScaler: 5 seconds, once it is b
 # cores. What vet says is said by check.
 TEST := go test -vet=off -parallel 8 -timeout 30m
 
+# One fault in six; which, TURN says. CI takes turns, so that all are made in six commits.
+TURN ?= 0
 test: ## all that is hermetic
 	$(TEST) ./...
 	$(TEST) ./testdata/bench
-	$(TEST) -parallel 4 ./testdata/faults # by itself: its faults are a matter of time
+	$(TEST) -parallel 4 ./testdata/faults -share 6 -turn $$(( $(TURN) % 6 )) # by itself: its faults are a matter of time
+
+sweep: ## every fault at every call of every kind of pass: some five minutes
+	$(TEST) -count=1 -parallel 4 ./testdata/faults
 
 quick: ## in half a minute: no faults one by one, no large answers, few processes
 	$(TEST) -short ./...

@@ -9,6 +9,8 @@ import (
 	"strings"
 	"testing"
 	"unicode"
+
+	"nitrox/sources/sourcetest"
 )
 
 // docs/mapping.schema.json is what the program prints, and every mapping among the
@@ -46,7 +48,7 @@ func TestSchema(t *testing.T) {
 
 // The shells complete commands, options, their values, and files.
 func TestCompletion(t *testing.T) {
-	thorough(t)
+	sourcetest.Thorough(t)
 	for shell, script := range map[string]string{
 		"bash": `source docs/release/nitrox.bash
 try() { COMP_WORDS=("$@"); COMP_CWORD=$(($# - 1)); COMPREPLY=(); _nitrox 2>/dev/null; echo "${COMPREPLY[*]}"; }

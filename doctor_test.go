@@ -27,6 +27,7 @@ import (
 	"nitrox/sources/docker/dockertest"
 	"nitrox/sources/marathon/marathontest"
 	"nitrox/sources/redact/redacttest"
+	"nitrox/sources/sourcetest"
 	"nitrox/sources/trust/trusttest"
 )
 
@@ -670,9 +671,7 @@ const doctorGolden = "testdata/doctor.golden"
 
 // What is told of each broken set-up is in one file; -update rewrites it.
 func TestDoctorNamesTheCause(t *testing.T) {
-	if testing.Short() {
-		t.Skip("left to make test")
-	}
+	sourcetest.Thorough(t)
 	told := make([]string, len(brokenSetups))
 	for i, b := range brokenSetups { // one by one: package cli has flags that all commands share
 		t.Run(b.name, func(t *testing.T) {

@@ -13,12 +13,13 @@ import (
 	"testing"
 
 	"nitrox/netscaler/simulator"
+	"nitrox/sources/sourcetest"
 )
 
 // A file that has no end is refused, and one that nobody writes to holds up
 // nothing, whatever it stands for. The address space is too small for the first.
 func TestEndlessFiles(t *testing.T) {
-	thorough(t)
+	sourcetest.Thorough(t)
 	binary := released(t)
 	pipe := filepath.Join(t.TempDir(), "pipe")
 	if err := syscall.Mkfifo(pipe, 0o600); err != nil {

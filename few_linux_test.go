@@ -12,6 +12,7 @@ import (
 
 	"nitrox/netscaler/simulator"
 	"nitrox/sources/docker/dockertest"
+	"nitrox/sources/sourcetest"
 )
 
 // counted counts the bytes of answers.
@@ -28,7 +29,8 @@ func (c counted) Write(p []byte) (int, error) {
 // Ten apps of a swarm of 5,000 services with ten tasks each cost what ten apps
 // are; one that is not there costs a list of services more, and no memory.
 func TestFewOfManyServices(t *testing.T) {
-	thorough(t)
+	sourcetest.Thorough(t)
+	t.Parallel()
 	const services, tasks, nodes = 5000, 10, 500
 	spec := `"ContainerSpec":{"Image":"registry.example/web@sha256:6c3c624b58dbbcd3c0dd82b4c53f04194d1247c6eebdaab7c610cf7d66709b3b","Env":["A=1","B=2","C=3"],` +
 		`"Args":["` + strings.Repeat("x", 600) + `"]}`
@@ -70,7 +72,7 @@ func TestFewOfManyServices(t *testing.T) {
 				l.sim.AddGroup(fmt.Sprintf("sg-%d", i))
 				fmt.Fprintf(&apps, "  - {name: app-%d, service_group: sg-%d, from: [{source: swarm, %s, port: 80}]}\n", i, i, c.from(i))
 			}
-			l.write("nitrox.yaml", fmt.Sprintf("netscalers: {edge: {url: %q}}\nsources: {swarm: {docker: {host: %q}}}\napps:\n%s",
+			l.write("nitrox.yaml", fmt.Sprintf("netscalers: {edge: {url: %q}}\nsources: {swarm: {docker: {host: %q, timeout: 2m}}}\napps:\n%s",
 				edge.URL, "tcp://"+server.Listener.Addr().String(), apps.String()))
 			most, out := l.run()
 			t.Logf("%d MiB resident, %d KiB read in %d requests", most, bytes.Load()>>10, requests.Load())

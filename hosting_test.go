@@ -30,6 +30,7 @@ import (
 	"gopkg.in/yaml.v3"
 
 	"nitrox/netscaler/simulator"
+	"nitrox/sources/sourcetest"
 )
 
 // tool is where a program is that not every machine has. Without it the test is
@@ -184,7 +185,7 @@ func TestSystemdServiceTellsHowTheLoopGoes(t *testing.T) {
 // What make dist builds depends on the source alone: not on the folder, the
 // dates of files, the umask or the time zone.
 func TestDistributionIsReproducible(t *testing.T) {
-	thorough(t)
+	sourcetest.Thorough(t)
 	elsewhere := filepath.Join(t.TempDir(), "another", "folder")
 	err := filepath.WalkDir(".", func(path string, d fs.DirEntry, err error) error {
 		switch {

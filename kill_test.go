@@ -16,6 +16,7 @@ import (
 	"testing"
 
 	"nitrox/netscaler/simulator"
+	"nitrox/sources/sourcetest"
 )
 
 // What a run finds: in sg-shop two members to bind (7, 8), one to weigh (1), two
@@ -60,7 +61,7 @@ func TestKilledAtAnyCallTheNextRunsConverge(t *testing.T) {
 	calls := 0
 	for _, applied := range []bool{false, true} {
 		for n := 1; calls == 0 || n <= calls; n++ {
-			if (testing.Short() || underRace) && n%6 != 0 && calls > 0 {
+			if (testing.Short() || sourcetest.UnderRace) && n%6 != 0 && calls > 0 {
 				continue
 			}
 			if calls == 0 { // how many calls there are

@@ -37,15 +37,6 @@ import (
 
 var update = flag.Bool("update", false, "rewrite the expected outputs of scripts and documents")
 
-// thorough is for what takes long, and tells no more under the race detector, mostly since
-// it runs other programs: only make test runs it.
-func thorough(t *testing.T) {
-	t.Helper()
-	if underRace || testing.Short() {
-		t.Skip("left to make test")
-	}
-}
-
 // leftBehind are the folders that are removed after the last test.
 var leftBehind []string
 

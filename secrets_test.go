@@ -22,6 +22,7 @@ import (
 
 	"nitrox/netscaler/simulator"
 	"nitrox/sources/redact/redacttest"
+	"nitrox/sources/sourcetest"
 )
 
 // parrot answers a request with all that it was sent, as error pages of proxies
@@ -100,10 +101,11 @@ func TestSecretsAreNeverPrinted(t *testing.T) {
 	)
 	for _, form := range []string{"json", "html", "raw", "ok", "elsewhere", "unasked", "status", "keys", "base64 in lines"} {
 		for _, loggedIn := range []bool{false, true} {
-			if (underRace || testing.Short()) && (form != "raw" || !loggedIn) {
+			if (sourcetest.UnderRace || testing.Short()) && (form != "raw" || !loggedIn) {
 				continue
 			}
 			t.Run(fmt.Sprintf("%s, logged in %v", form, loggedIn), func(t *testing.T) {
+				t.Parallel()
 				dir := t.TempDir()
 				sim := simulator.New(simulator.Options{Users: map[string]string{"nitrox": password}})
 				var session atomic.Value

@@ -5,14 +5,14 @@ package sync_test
 import (
 	"testing"
 	"time"
+
+	"nitrox/sources/sourcetest"
 )
 
 // A pass with nothing to change costs less of the processor than encoding/json takes to
 // decode what it reads.
 func TestUnchangedPassCostsLessThanDecoding(t *testing.T) {
-	if testing.Short() {
-		t.Skip("left to make test")
-	}
+	sourcetest.Thorough(t)
 	pass, floor, _ := unchanged(t, 250)
 	least := func(do func()) time.Duration {
 		best := time.Hour

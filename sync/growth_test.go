@@ -15,6 +15,7 @@ import (
 
 	"nitrox/netscaler"
 	"nitrox/netscaler/simulator"
+	"nitrox/sources/sourcetest"
 	"nitrox/sync"
 	"nitrox/sync/observe"
 )
@@ -22,9 +23,7 @@ import (
 // The work of a pass grows with what it is about, and not with its square: 16
 // times as much takes about 16 times the processor's time, and never 256 times.
 func TestWorkGrowsInProportion(t *testing.T) {
-	if testing.Short() {
-		t.Skip("left to make test")
-	}
+	sourcetest.Thorough(t)
 	const few, times = 2000, 16
 	address := func(i int) netip.AddrPort {
 		return netip.AddrPortFrom(netip.AddrFrom4([4]byte{10, byte(i >> 16), byte(i >> 8), byte(i)}), 80)
@@ -117,9 +116,7 @@ func least(t *testing.T, do func()) time.Duration {
 // What an event costs that concerns one app does not depend on how many there are: the
 // pass, its log, and what is observed of it.
 func TestAnEventCostsTheSameAmongManyApps(t *testing.T) {
-	if testing.Short() {
-		t.Skip("left to make test")
-	}
+	sourcetest.Thorough(t)
 	const few, times = 1000, 20
 	for name, prepare := range map[string]func(t *testing.T, s *sync.Syncer, all, one sync.Result) func(){
 		"its pass": func(t *testing.T, s *sync.Syncer, _, _ sync.Result) func() {

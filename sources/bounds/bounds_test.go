@@ -14,6 +14,8 @@ import (
 	"strings"
 	"testing"
 	"testing/iotest"
+
+	"nitrox/sources/sourcetest"
 )
 
 type thing struct {
@@ -105,6 +107,7 @@ func (r *repeated) Read(p []byte) (int, error) {
 }
 
 func TestWhatNeverEnds(t *testing.T) {
+	sourcetest.Thorough(t)
 	const small = 64 << 20 // of the text
 	for name, c := range map[string]struct {
 		text io.Reader
@@ -137,6 +140,7 @@ func TestWhatNeverEnds(t *testing.T) {
 
 // What is dropped costs nothing, however large it is.
 func TestWhatNobodyWants(t *testing.T) {
+	sourcetest.Thorough(t)
 	junk := `"junk":[` + strings.Repeat(`{"a":[1,2,3]},`, 100_000) + `0]`
 	text := `[` + strings.Repeat(`{`+junk+`,"name":"a"},`, 5) + `{}]`
 	if all, err := decode(strings.NewReader(text)); err != nil || len(all) != 6 || all[4].Name != "a" {

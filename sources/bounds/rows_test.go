@@ -10,6 +10,8 @@ import (
 	"strings"
 	"testing"
 	"testing/iotest"
+
+	"nitrox/sources/sourcetest"
 )
 
 type line struct {
@@ -131,6 +133,7 @@ func TestUsualRowsCostNothing(t *testing.T) {
 }
 
 func TestRowsThatNeverEnd(t *testing.T) {
+	sourcetest.Thorough(t)
 	for name, c := range map[string]struct {
 		text io.Reader
 		want string

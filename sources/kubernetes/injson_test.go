@@ -6,6 +6,8 @@ import (
 	"os"
 	"os/exec"
 	"testing"
+
+	"nitrox/sources/sourcetest"
 )
 
 // TestInJSON: all tests of the package hold in the other form, too.
@@ -13,9 +15,7 @@ func TestInJSON(t *testing.T) {
 	if os.Getenv(onlyJSON) != "" {
 		t.Skip("they are being run")
 	}
-	if testing.Short() {
-		t.Skip("left to make test")
-	}
+	sourcetest.Thorough(t)
 	t.Parallel()
 	cmd := exec.CommandContext(t.Context(), os.Args[0], "-test.count=1")
 	cmd.Env = append(os.Environ(), onlyJSON+"=1")

@@ -24,6 +24,7 @@ import (
 	"sigs.k8s.io/randfill"
 
 	"nitrox/sources"
+	"nitrox/sources/sourcetest"
 )
 
 // inProtobuf is a list as an API server writes it in protobuf. One that has what
@@ -295,6 +296,7 @@ func TestContentTypes(t *testing.T) {
 // FuzzForms: the same objects are read alike in both forms, whatever they have,
 // and give the same answers.
 func FuzzForms(f *testing.F) {
+	sourcetest.Thorough(f)
 	for seed := range int64(200) {
 		f.Add(seed)
 	}

@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"nitrox/sources"
+	"nitrox/sources/sourcetest"
 )
 
 // duo are two services: account on n1 and n2, cart on n2 and n3.
@@ -359,6 +360,7 @@ func TestHintsSayOfWhichQueries(t *testing.T) {
 // TestHostileStreams: whatever comes on a stream ends it with a word, and is not
 // kept.
 func TestHostileStreams(t *testing.T) {
+	sourcetest.Thorough(t)
 	t.Parallel()
 	large := func(i int) string {
 		return happened("ADDED", aNode(fmt.Sprintf("n%d", i), "192.0.2.9", version(fmt.Sprint(99000+i)), label("note", strings.Repeat("x", 1<<20))))

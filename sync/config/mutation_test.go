@@ -9,12 +9,14 @@ import (
 	"gopkg.in/yaml.v3"
 
 	"nitrox/sources/all"
+	"nitrox/sources/sourcetest"
 	"nitrox/sync/config"
 )
 
 // Whatever is left out of the example that has every key, or stands there instead of
 // a value, the schema takes what Load takes.
 func TestTheSchemaTakesWhatLoadTakes(t *testing.T) {
+	sourcetest.Thorough(t)
 	t.Parallel()
 	text, err := os.ReadFile("../../examples/mapping.yaml")
 	if err != nil {

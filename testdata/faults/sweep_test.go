@@ -11,15 +11,24 @@ import (
 	"testing"
 )
 
-var only = flag.String("case", "", "only the cases whose name matches; with -v their history is shown")
+var (
+	only  = flag.String("case", "", "only the cases whose name matches; with -v their history is shown")
+	share = flag.Int("share", 1, "only one case in so many")
+	turn  = flag.Int("turn", 0, "which of these: one more is the next case of each")
+)
 
-// TestOneFault makes every fault happen at every call of every kind of pass.
+// TestOneFault makes every fault happen at every call of every kind of pass, or at each
+// of a share of them: in as many turns all are made.
 func TestOneFault(t *testing.T) {
 	pattern := regexp.MustCompile(*only)
 	var busy, idle []func()
+	n := 0
 	for _, s := range scenarios() {
 		found := newFindings()
-		all := slices.DeleteFunc(s.cases(s.clean(t)), func(c trial) bool { return !pattern.MatchString(c.name()) })
+		all := slices.DeleteFunc(s.cases(s.clean(t)), func(c trial) bool {
+			n++
+			return !pattern.MatchString(c.name()) || (n-1-*turn)%*share != 0
+		})
 		t.Logf("%s: %d cases", s.name, len(all))
 		for _, c := range all {
 			run := func() { c.try(t, found) }

@@ -1,0 +1,12 @@
+package sourcetest
+
+import "testing"
+
+// Thorough leaves a test that takes long, and of which the race detector tells nothing
+// new, to make test.
+func Thorough(t testing.TB) {
+	t.Helper()
+	if UnderRace || testing.Short() {
+		t.Skip("left to make test")
+	}
+}
