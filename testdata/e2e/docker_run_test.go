@@ -8,6 +8,7 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"maps"
@@ -87,8 +88,8 @@ func TestDockerRun(t *testing.T) {
 	var edge atomic.Pointer[simulator.Simulator]
 	serve(443, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { edge.Load().ServeHTTP(w, r) }))
 	found := discovery{}
-	addresses := []string{"192.0.2.10", l.host(1).String(), "192.0.2.0/24", l.subnet.String(), "192.0.2.21", one.addr.String(), "192.0.2.22", two.addr.String(),
-		"discovery.example.com", serve(8443, &found)}
+	addresses := []string{"192.0.2.10", l.host(1).String(), "192.0.2.0/24", l.subnet.String(),
+		"192.0.2.21", one.addr.String(), "192.0.2.22", two.addr.String(), "discovery.example.com", serve(8443, &found)}
 	here := strings.NewReplacer(addresses...)
 	slices.Reverse(addresses)
 	documented := strings.NewReplacer(addresses...)
@@ -103,6 +104,12 @@ func TestDockerRun(t *testing.T) {
 		blocks = blocks[1:]
 		return here.Replace(block)
 	}
+	place := func(file, text string, mode os.FileMode) {
+		t.Helper()
+		if err := errors.Join(os.MkdirAll(filepath.Dir(file), 0o755), os.WriteFile(file, []byte(text), mode)); err != nil {
+			t.Fatal(err)
+		}
+	}
 	// begin makes a NetScaler without members, and writes the mapping that follows and the
 	// other files into a folder.
 	begin := func() (n *nitrox, folder string) {
@@ -110,26 +117,20 @@ func TestDockerRun(t *testing.T) {
 		n = &nitrox{t: t, sim: simulator.New(simulator.Options{Users: map[string]string{"nitrox": password}})}
 		n.sim.AddGroup("sg-shop")
 		edge.Store(n.sim)
-		folder, err := os.MkdirTemp(l.dir, "folder")
-		if err != nil {
-			t.Fatal(err)
-		}
+		folder = filepath.Join(l.dir, fmt.Sprint("folder", len(blocks)))
 		n.mapping = filepath.Join(folder, "nitrox.yaml")
-		for name, text := range map[string]string{"nitrox.yaml": next("yaml"), "ns-ca.pem": read(t, filepath.Join(l.dir, "ca.pem")), "ns-password": password + "\n"} {
-			if err := os.WriteFile(filepath.Join(folder, name), []byte(text), 0o644); err != nil {
-				t.Fatal(err)
-			}
-		}
-		if err := os.Chmod(folder, 0o755); err != nil {
-			t.Fatal(err)
-		}
+		place(n.mapping, next("yaml"), 0o644)
+		place(filepath.Join(folder, "ns-ca.pem"), read(t, filepath.Join(l.dir, "ca.pem")), 0o644)
+		place(filepath.Join(folder, "ns-password"), password+"\n", 0o644)
 		return n, folder
 	}
 	// plans types the block that follows, which plans; and then with sync.
 	plans := func(n *nitrox, folder string, want truth, as ...string) {
 		t.Helper()
 		block := next("sh")
+		began := time.Now()
 		got := one.types(folder, block, as...)
+		t.Logf("planned in %v", time.Since(began))
 		if len(blocks) > 0 && blocks[0][1] == "text" {
 			blanks := regexp.MustCompile(" +")
 			shown := documented.Replace(next("text"))
@@ -161,11 +162,7 @@ func TestDockerRun(t *testing.T) {
 	two.docker("save", "--output", filepath.Join(l.dir, "nitrox-v1.2.3-image.tar"), "nitrox")
 	began := time.Now()
 	one.types(l.dir, next("sh"))
-	if got := one.docker("image", "inspect", "--format", "{{.Size}} {{.Config.User}}", "nitrox"); !strings.HasSuffix(got[0], " 65532:65532") {
-		t.Errorf("the image's size and user: %s", got[0])
-	} else {
-		t.Logf("the image's size and user: %s", got[0])
-	}
+	t.Logf("loaded in %v: %s bytes", time.Since(began), one.docker("image", "inspect", "--format", "{{.Size}}", "nitrox")[0])
 	private := next("sh")
 
 	step(t, "an engine")
@@ -173,12 +170,12 @@ func TestDockerRun(t *testing.T) {
 	n, folder := begin()
 	one.types(folder, private)
 	plans(n, folder, want)
-	t.Logf("from docker load to a sync: %v, of which the containers of the app took a part", time.Since(began))
 
 	step(t, "as a service")
 	one.types(folder, next("sh"))
-	if got, want := one.docker("inspect", "--format", "{{.HostConfig.ReadonlyRootfs}} {{.HostConfig.CapDrop}} {{.HostConfig.SecurityOpt}} {{.Config.User}} {{.HostConfig.GroupAdd}}",
-		"nitrox")[0], "true [ALL] [no-new-privileges] 65532:65532 ["+one.socketGroup()+"]"; got != want {
+	const as = "{{with .HostConfig}}{{.ReadonlyRootfs}} {{.CapDrop}} {{.SecurityOpt}} {{.GroupAdd}}{{end}} {{.Config.User}}"
+	rights := "true [ALL] [no-new-privileges] [" + one.socketGroup() + "] 65532:65532"
+	if got, want := one.docker("inspect", "--format", as, "nitrox")[0], rights; got != want {
 		t.Errorf("it runs as %s, want %s", got, want)
 	}
 	follows := func(name string, count int) {
@@ -206,7 +203,8 @@ func TestDockerRun(t *testing.T) {
 
 	step(t, "a swarm manager")
 	one.docker("swarm", "init", "--advertise-addr", one.addr.String())
-	two.docker("swarm", "join", "--token", one.docker("swarm", "join-token", "--quiet", "worker")[0], netip.AddrPortFrom(one.addr, 2377).String())
+	token := one.docker("swarm", "join-token", "--quiet", "worker")[0]
+	two.docker("swarm", "join", "--token", token, netip.AddrPortFrom(one.addr, 2377).String())
 	s := swarm{engines: engines}
 	s.create("shop", "--mode", "global", "--publish", "mode=host,published=8090,target=80")
 	s.settled(t, "shop", 2)
@@ -220,27 +218,24 @@ func TestDockerRun(t *testing.T) {
 	want = shops(two, "shop-1")
 	n, folder = begin()
 	machine := filepath.Join(l.dir, "machine")
-	if err := os.Mkdir(machine, 0o700); err != nil {
-		t.Fatal(err)
-	}
 	clientCert, clientKey := issue("client", l.host(1))
 	for name, from := range map[string]string{"ca.pem": filepath.Join(l.dir, "ca.pem"), "cert.pem": clientCert, "key.pem": clientKey} {
-		write(t, filepath.Join(machine, name), read(t, from)) // 0600
+		place(filepath.Join(machine, name), read(t, from), 0o600)
 	}
+	must(t, "chmod", "0700", machine)
 	must(t, "chown", "--recursive", "1000", machine)
-	if err := os.Remove(filepath.Join(folder, "ns-password")); err != nil {
-		t.Fatal(err)
-	}
-	tools := filepath.Join(l.dir, "tools")
-	if err := os.Mkdir(tools, 0o755); err != nil {
-		t.Fatal(err)
-	}
-	command := fmt.Sprintf("#!/bin/sh\n[ \"$*\" = 'env edge-1' ] || exit 1\ncat <<'END'\nexport DOCKER_TLS_VERIFY=\"1\"\nexport DOCKER_HOST=\"tcp://%v:2376\"\n"+
-		"export DOCKER_CERT_PATH=%q\nexport DOCKER_MACHINE_NAME=\"edge-1\"\n# Run this command to configure your shell: \n# eval $(docker-machine env edge-1)\nEND\n",
-		two.addr, machine)
-	if err := os.WriteFile(filepath.Join(tools, "docker-machine"), []byte(command), 0o755); err != nil {
-		t.Fatal(err)
-	}
+	must(t, "rm", filepath.Join(folder, "ns-password"))
+	place(filepath.Join(l.dir, "tools", "docker-machine"), fmt.Sprintf(`#!/bin/sh
+[ "$*" = "env edge-1" ] || exit 1
+cat <<'END'
+export DOCKER_TLS_VERIFY="1"
+export DOCKER_HOST="tcp://%v:2376"
+export DOCKER_CERT_PATH=%q
+export DOCKER_MACHINE_NAME="edge-1"
+# Run this command to configure your shell: 
+# eval $(docker-machine env edge-1)
+END
+`, two.addr, machine), 0o755)
 	plans(n, folder, want, "--setgid", one.socketGroup(), "--setuid", "1000")
 
 	step(t, "a classic Swarm")
@@ -256,21 +251,20 @@ func TestDockerRun(t *testing.T) {
 		}
 		return nil
 	})
-	one.types(l.dir, fmt.Sprintf("cp ca.pem /etc/docker/; cp node1.pem /etc/docker/server.pem; cp node1-key.pem /etc/docker/server-key.pem\n%s", next("sh")))
+	const copies = "cp ca.pem /etc/docker; cp node1.pem /etc/docker/server.pem; cp node1-key.pem /etc/docker/server-key.pem\n"
+	one.types(l.dir, copies+next("sh"))
 	copied := next("sh")
 	withKey := func(folder string) {
 		t.Helper()
 		for name, from := range map[string]string{"ca.pem": "ca.pem", "cert.pem": "client.pem", "key.pem": "client-key.pem"} {
-			if err := os.WriteFile(filepath.Join(folder, name), []byte(read(t, filepath.Join(l.dir, from))), 0o644); err != nil {
-				t.Fatal(err)
-			}
+			place(filepath.Join(folder, name), read(t, filepath.Join(l.dir, from)), 0o644)
 		}
 		one.types(folder, private+copied)
 	}
 	n, folder = begin()
 	withKey(folder)
 	eventually(t, time.Minute, "two healthy engines", func() error {
-		out, err := one.try(folder, fmt.Sprintf("docker --host tcp://%v:3376 --tlsverify --tlscacert ca.pem --tlscert cert.pem --tlskey key.pem info", one.addr))
+		out, err := one.try(folder, fmt.Sprintf("DOCKER_CERT_PATH=. docker --tlsverify --host tcp://%v:3376 info", one.addr))
 		if err == nil && strings.Count(out, "Status: Healthy") != 2 {
 			err = fmt.Errorf("not yet:\n%s", out)
 		}
@@ -305,7 +299,8 @@ func (e *engine) try(folder, block string, as ...string) (string, error) {
 	defer cancel()
 	args := append([]string{"--target", fmt.Sprint(e.process.Process.Pid), "--mount", "--net", "--uts", "--pid"}, as...)
 	cmd := exec.CommandContext(ctx, "nsenter", append(args, "bash", "-euc", fmt.Sprintf("cd %q\n%s", folder, block))...)
-	cmd.Env = append(os.Environ(), "DOCKER_CONFIG="+filepath.Join(e.lab.dir, "cli"), "PATH="+filepath.Join(e.lab.dir, "tools")+":"+os.Getenv("PATH"))
+	cmd.Env = append(os.Environ(), "DOCKER_CONFIG="+filepath.Join(e.lab.dir, "cli"),
+		"PATH="+filepath.Join(e.lab.dir, "tools")+":"+os.Getenv("PATH"))
 	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
 	cmd.Stdin = strings.NewReader(password + "\n") // for the block that asks for it
 	var out bytes.Buffer
