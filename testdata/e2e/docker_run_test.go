@@ -124,10 +124,11 @@ func TestDockerRun(t *testing.T) {
 		place(filepath.Join(folder, "ns-password"), password+"\n", 0o644)
 		return n, folder
 	}
-	// plans types the block that follows, which plans; and then with sync.
-	plans := func(n *nitrox, folder string, want truth, as ...string) {
+	// plans types the block that follows, which plans, and then with sync, which it returns.
+	plans := func(n *nitrox, folder string, want truth, as ...string) (sync string) {
 		t.Helper()
 		block := next("sh")
+		sync = strings.Replace(block, "nitrox plan", "nitrox sync", 1)
 		began := time.Now()
 		got := one.types(folder, block, as...)
 		t.Logf("planned in %v", time.Since(began))
@@ -141,18 +142,18 @@ func TestDockerRun(t *testing.T) {
 		if len(n.members("sg-shop")) != 0 {
 			t.Fatal("the plan has made changes")
 		}
-		n.holds(map[string]truth{"sg-shop": want}, one.types(folder, strings.Replace(block, "nitrox plan", "nitrox sync", 1), as...))
+		n.holds(map[string]truth{"sg-shop": want}, one.types(folder, sync, as...))
 		if left := n.sim.Sessions(); left != 0 {
 			t.Errorf("%d sessions are left on the NetScaler", left)
 		}
+		return sync
 	}
 	// shops starts containers of the app at the ports from 8081.
-	shops := func(e *engine, names ...string) truth {
+	shops := func(e *engine, names ...string) {
 		t.Helper()
 		for _, name := range names {
 			e.docker("run", "--detach", "--restart", "always", "--name", name, "--label", shop, "--publish", "808"+name[len(name)-1:]+":80", "web:1")
 		}
-		return e.well(len(names))
 	}
 
 	step(t, "the image: built on one engine, loaded into another")
@@ -166,7 +167,8 @@ func TestDockerRun(t *testing.T) {
 	private := next("sh")
 
 	step(t, "an engine")
-	want := shops(one, "shop-1", "shop-2")
+	shops(one, "shop-1", "shop-2")
+	want := one.well(2)
 	n, folder := begin()
 	one.types(folder, private)
 	plans(n, folder, want)
@@ -215,7 +217,8 @@ func TestDockerRun(t *testing.T) {
 	one.docker("swarm", "leave", "--force")
 
 	step(t, "docker-machine")
-	want = shops(two, "shop-1")
+	shops(two, "shop-1")
+	want = two.well(1)
 	n, folder = begin()
 	machine := filepath.Join(l.dir, "machine")
 	clientCert, clientKey := issue("client", l.host(1))
@@ -277,10 +280,18 @@ END
 	step(t, "virtual machines")
 	n, folder = begin()
 	withKey(folder)
-	plans(n, folder, want)
+	again := plans(n, folder, want)
 	if len(blocks) > 0 {
 		t.Errorf("blocks that nobody has typed: %q", blocks)
 	}
+	two.stop()
+	shops(one, "shop-2")
+	maps.Copy(want, one.well(2))
+	out, err := one.try(folder, again)
+	if err == nil {
+		t.Errorf("an engine is lost, and the exit code does not say so:\n%s", out)
+	}
+	n.holds(map[string]truth{"sg-shop": want}, out)
 }
 
 // types types a block into a shell of the node, as root or as options of nsenter say,
