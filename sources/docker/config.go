@@ -203,6 +203,8 @@ func parseAddress(text string) (address, error) {
 		return address{text: text, network: "unix", path: rest, url: &url.URL{Scheme: "unix"}}, nil
 	case "ssh":
 		return address{}, errors.New("ssh:// would start a program for each connection, which Nitrox does not do; forward the socket with ssh -L and give that, or use tcp:// with TLS")
+	case "token", "nodes", "file", "consul", "etcd", "zk":
+		return address{}, fmt.Errorf("%s:// is where the manager of a classic Swarm finds its engines; give the manager's own address, such as tcp://10.0.0.5:3376", scheme)
 	case "tcp", "http", "https":
 		u, err := url.Parse(text)
 		switch {

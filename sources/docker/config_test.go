@@ -20,6 +20,7 @@ func TestConfig(t *testing.T) {
 		"no scheme":           {docker.Config{Host: "10.0.0.5:2375"}, `host: "10.0.0.5:2375" does not begin with unix://`},
 		"ssh":                 {docker.Config{Host: "ssh://10.0.0.5"}, "host: ssh:// would start a program"},
 		"npipe":               {docker.Config{Host: "npipe:////./pipe/docker"}, "host: npipe:// is not supported"},
+		"a classic discovery": {docker.Config{Host: "token://hunter22"}, "host: token:// is where the manager of a classic Swarm finds its engines; give the manager's own address"},
 		"a secret in a query": {docker.Config{Host: "http://10.0.0.5?token=hunter22"}, `host: the URL of 10.0.0.5 has more than a host, a port and a path; remove the rest`},
 		"no port":             {docker.Config{Host: "tcp://10.0.0.5"}, `host: "tcp://10.0.0.5" has no port; Docker's are 2376 with TLS and 2375 without`},
 		"no host":             {docker.Config{Host: "tcp://:2375"}, "host: this is not a URL like tcp://10.0.0.5:2376"},
