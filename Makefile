@@ -34,6 +34,7 @@ test: ## all that is hermetic
 	$(TEST) ./...
 	$(TEST) ./testdata/bench
 	$(TEST) -parallel 4 ./testdata/faults # by itself: its faults are a matter of time
+	cd testdata/observe && $(TEST) .      # a module of its own, as it has Prometheus's engine
 
 quick: ## in half a minute: no faults one by one, no large answers, few processes
 	$(TEST) -short ./...
@@ -57,6 +58,7 @@ fmt:
 vet:
 	go vet ./... ./testdata/faults ./testdata/bench
 	go vet -tags e2e $(E2E)
+	cd testdata/observe && go vet .
 
 lint:
 	$(TOOL) staticcheck ./... ./testdata/faults ./testdata/bench

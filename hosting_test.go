@@ -240,7 +240,7 @@ func TestDistributionIsReproducible(t *testing.T) {
 	dir := t.TempDir()
 	files := unpack(t, built[0][name+".tar.gz"], dir)
 	for _, want := range []string{"LICENSE", "LICENSES-of-dependencies.txt", "README.md", "CHANGELOG.md", "nitrox",
-		"man/nitrox.1", "completion/nitrox.bash", "completion/_nitrox", "completion/nitrox.fish", "docs/mapping.md", "examples/quickstart/nitrox.yaml"} {
+		"man/nitrox.1", "completion/nitrox.bash", "completion/_nitrox", "completion/nitrox.fish", "docs/mapping.md", "examples/quickstart/nitrox.yaml", "deploy/observe/rules.yaml"} {
 		if !slices.Contains(files, name+"/"+want) {
 			t.Errorf("%s is not in the archive", want)
 		}
