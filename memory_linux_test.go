@@ -264,7 +264,7 @@ func TestLargeAnswers(t *testing.T) {
 	}
 }
 
-// A large change takes memory in proportion, with the limit that the examples set.
+// A large change takes memory in proportion, with the limit for a container of 512 MiB.
 func TestLargeChanges(t *testing.T) {
 	thorough(t)
 	const members, most = 20_000, 110 // MiB; 100,000 take 300
