@@ -8,8 +8,13 @@ import (
 	"testing"
 
 	"github.com/grafana/grafana-foundation-sdk/go/cog"
-	"github.com/grafana/grafana-foundation-sdk/go/cog/plugins"
+	"github.com/grafana/grafana-foundation-sdk/go/cog/variants"
 	grafana "github.com/grafana/grafana-foundation-sdk/go/dashboard"
+	"github.com/grafana/grafana-foundation-sdk/go/prometheus"
+	"github.com/grafana/grafana-foundation-sdk/go/stat"
+	"github.com/grafana/grafana-foundation-sdk/go/statetimeline"
+	"github.com/grafana/grafana-foundation-sdk/go/table"
+	"github.com/grafana/grafana-foundation-sdk/go/timeseries"
 )
 
 // dashboard holds the dashboard to Grafana's model, and what it asks to what was served.
@@ -18,7 +23,13 @@ func dashboard(t *testing.T, made map[string]state) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	plugins.RegisterDefaultPlugins() // else what is in a panel is taken as it is
+	kinds := map[string]bool{}
+	known := cog.NewRuntime() // what it does not know is taken as it is; to know everything takes half a minute to compile
+	known.RegisterDataqueryVariant(prometheus.VariantConfig())
+	for _, kind := range []variants.PanelcfgConfig{stat.VariantConfig(), statetimeline.VariantConfig(), table.VariantConfig(), timeseries.VariantConfig()} {
+		known.RegisterPanelcfgVariant(kind)
+		kinds[kind.Identifier] = true
+	}
 	var strict grafana.Dashboard
 	err = strict.UnmarshalJSONStrict(text)
 	if problems, ok := err.(cog.BuildErrors); !ok && err != nil || len(problems) > 0 { // without any it is no nil error
@@ -28,6 +39,7 @@ func dashboard(t *testing.T, made map[string]state) {
 	var d struct {
 		Panels []struct {
 			ID                 int
+			Type               string
 			Title, Description string
 			Datasource         source
 			GridPos            struct{ X, Y, W, H int }
@@ -59,6 +71,9 @@ func dashboard(t *testing.T, made map[string]state) {
 			t.Errorf("%s: its ID %d is not its own, or it says or asks nothing", p.Title, p.ID)
 		}
 		ids[p.ID] = true
+		if !kinds[p.Type] {
+			t.Errorf("%s: panels of the type %s are not checked", p.Title, p.Type)
+		}
 		for x := p.GridPos.X; x < p.GridPos.X+p.GridPos.W; x++ {
 			for y := p.GridPos.Y; y < p.GridPos.Y+p.GridPos.H; y++ {
 				if at := [2]int{x, y}; cells[at] != "" || x >= 24 || y >= 22 {
