@@ -144,7 +144,7 @@ func (s *Syncer) pass(ctx context.Context, part *Part, apply bool) Result {
 			if v.saved {
 				r.Saved = append(r.Saved, v.name)
 			}
-			if v.ns.Save && v.ns.unsaved {
+			if v.unsaved {
 				r.Unsaved = append(r.Unsaved, v.name)
 			}
 			maps.Copy(r.Sources, v.confirmErrs)
