@@ -36,6 +36,7 @@ test: ## all that is hermetic
 	$(TEST) ./...
 	$(TEST) ./testdata/bench
 	$(TEST) -parallel 4 ./testdata/faults -share 6 -turn $$(( $(TURN) % 6 )) # by itself: its faults are a matter of time
+	cd testdata/observe && $(TEST) .      # a module of its own, as it has Prometheus's engine
 
 sweep: ## every fault at every call of every kind of pass: some five minutes
 	$(TEST) -count=1 -parallel 4 ./testdata/faults
@@ -62,6 +63,7 @@ fmt:
 vet:
 	go vet ./... ./testdata/faults ./testdata/bench
 	go vet -tags e2e $(E2E)
+	cd testdata/observe && go vet .
 
 lint:
 	$(TOOL) staticcheck ./... ./testdata/faults ./testdata/bench

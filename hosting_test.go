@@ -9,6 +9,7 @@ import (
 	"encoding/base64"
 	"encoding/hex"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"io/fs"
@@ -182,6 +183,37 @@ func TestSystemdServiceTellsHowTheLoopGoes(t *testing.T) {
 	}
 }
 
+// The examples allow the memory of the row of the measurements that docs/limits.md says
+// they serve, and that leaves room.
+func TestExamplesAllowTheMemoryThatWasMeasured(t *testing.T) {
+	row := regexp.MustCompile(`(?m)^\| 1000 × 20 \| 1000 \| (\d+)M \| (\d+) \| \S+ \| (\d+) \| \S+ \| (\d+) \|`).FindStringSubmatch(readFile(t, "docs/benchmarks.md"))
+	if row == nil {
+		t.Fatal("docs/benchmarks.md has no peaks of 1,000 apps of 20 members")
+	}
+	allowed, err := strconv.Atoi(row[1])
+	for _, text := range row[2:] {
+		peak, err2 := strconv.Atoi(text)
+		if err := errors.Join(err, err2); err != nil || peak*1_000_000 > allowed<<20*8/10 {
+			t.Errorf("%d MB of %d MiB: %v", peak, allowed, err)
+		}
+	}
+	limits := 0
+	err = filepath.WalkDir("examples", func(path string, d fs.DirEntry, err error) error {
+		if err != nil || d.IsDir() {
+			return err
+		}
+		for _, m := range regexp.MustCompile(`(?:limits: \{memory: |MemoryMax=|"mem": )(\w+)`).FindAllStringSubmatch(readFile(t, path), -1) {
+			if limits++; strings.TrimRight(m[1], "Mi") != row[1] {
+				t.Errorf("%s allows %s, and not %sM", path, m[1], row[1])
+			}
+		}
+		return nil
+	})
+	if err != nil || limits != 8 {
+		t.Errorf("%d limits: %v", limits, err)
+	}
+}
+
 // What make dist builds depends on the source alone: not on the folder, the
 // dates of files, the umask or the time zone.
 func TestDistributionIsReproducible(t *testing.T) {
@@ -241,7 +273,7 @@ func TestDistributionIsReproducible(t *testing.T) {
 	dir := t.TempDir()
 	files := unpack(t, built[0][name+".tar.gz"], dir)
 	for _, want := range []string{"LICENSE", "LICENSES-of-dependencies.txt", "README.md", "CHANGELOG.md", "nitrox",
-		"man/nitrox.1", "completion/nitrox.bash", "completion/_nitrox", "completion/nitrox.fish", "docs/mapping.md", "examples/quickstart/nitrox.yaml"} {
+		"man/nitrox.1", "completion/nitrox.bash", "completion/_nitrox", "completion/nitrox.fish", "docs/mapping.md", "examples/quickstart/nitrox.yaml", "deploy/observe/rules.yaml"} {
 		if !slices.Contains(files, name+"/"+want) {
 			t.Errorf("%s is not in the archive", want)
 		}

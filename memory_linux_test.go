@@ -269,7 +269,7 @@ func TestLargeAnswers(t *testing.T) {
 	}
 }
 
-// A large change takes memory in proportion, with the limit that the examples set.
+// A large change takes memory in proportion, with the limit for a container of 512 MiB.
 func TestLargeChanges(t *testing.T) {
 	sourcetest.Thorough(t)
 	t.Parallel()

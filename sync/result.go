@@ -53,10 +53,12 @@ type Result struct {
 	Sources, NetScalers map[string]error
 	// Saved names the NetScalers whose configuration was saved or, in a dry
 	// run, would be.
-	Saved  []string
-	DryRun bool
-	Took   time.Duration
-	Phases Phases
+	Saved []string
+	// Unsaved names those with changes that are to be saved, and are not yet.
+	Unsaved []string
+	DryRun  bool
+	Took    time.Duration
+	Phases  Phases
 
 	by *Syncer // that made it
 }
@@ -81,6 +83,7 @@ func (r Result) without(netscalers map[string]bool) Result {
 	r.NetScalers = maps.Clone(r.NetScalers)
 	maps.DeleteFunc(r.NetScalers, func(name string, _ error) bool { return netscalers[name] })
 	r.Saved = slices.DeleteFunc(slices.Clone(r.Saved), func(name string) bool { return netscalers[name] })
+	r.Unsaved = slices.DeleteFunc(slices.Clone(r.Unsaved), func(name string) bool { return netscalers[name] })
 	return r
 }
 

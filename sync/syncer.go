@@ -144,6 +144,9 @@ func (s *Syncer) pass(ctx context.Context, part *Part, apply bool) Result {
 			if v.saved {
 				r.Saved = append(r.Saved, v.name)
 			}
+			if v.unsaved {
+				r.Unsaved = append(r.Unsaved, v.name)
+			}
 			maps.Copy(r.Sources, v.confirmErrs)
 		}
 		slices.Sort(r.Saved)

@@ -21,6 +21,7 @@ type visit struct {
 	outcomes []*Outcome // in the order of the mapping
 	errs     []error    // what concerns the whole NetScaler
 	saved    bool
+	unsaved  bool // there are changes that are still to be saved
 	phases   Phases
 	// confirmErrs are the errors of second polls, by source.
 	confirmErrs map[string]error
@@ -138,6 +139,7 @@ func (v *visit) run(ctx context.Context, all polls, apply bool) {
 			v.saved = true
 		}
 	}
+	v.unsaved = v.ns.Save && v.ns.unsaved // another visit may follow while this pass still makes others
 }
 
 // askWritable asks beforehand whether the NetScaler may be written, if there is something

@@ -29,6 +29,7 @@ var documents = map[string]string{
 	"CHANGELOG.md":             "CHANGELOG.md",
 	"docs":                     "docs",
 	"examples":                 "examples",
+	"deploy":                   "deploy",
 	"docs/release/nitrox.1":    "man/nitrox.1",
 	"docs/release/nitrox.bash": "completion/nitrox.bash",
 	"docs/release/_nitrox":     "completion/_nitrox",

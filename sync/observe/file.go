@@ -115,8 +115,7 @@ func goOn(now []*dto.MetricFamily, before map[string]*dto.MetricFamily) []*dto.M
 				*family.Metric[i].Counter.Value += was.GetCounter().GetValue()
 			case family.GetType() == dto.MetricType_HISTOGRAM:
 				addHistogram(family.Metric[i].Histogram, was.GetHistogram())
-			case strings.HasSuffix(family.GetName(), "last_success_timestamp_seconds"),
-				strings.HasSuffix(family.GetName(), "last_save_timestamp_seconds"):
+			case strings.HasSuffix(family.GetName(), "_timestamp_seconds") && family.GetName() != "nitrox_last_pass_timestamp_seconds":
 				*family.Metric[i].Gauge.Value = max(family.Metric[i].Gauge.GetValue(), was.GetGauge().GetValue())
 			}
 		}

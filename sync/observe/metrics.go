@@ -52,6 +52,8 @@ var (
 		"When the NetScaler could last be used; 0: never.", "netscaler")
 	netscalerSave = describe("netscaler_last_save_timestamp_seconds",
 		"When the configuration of the NetScaler was last saved; 0: never.", "netscaler")
+	netscalerOwed = describe("netscaler_last_unsaved_timestamp_seconds",
+		"When a pass last left changes on the NetScaler that are to be saved, and were not yet; 0: never.", "netscaler")
 
 	passesTotal  = describe("passes_total", "Passes by result: ok, held or failed.", "result")
 	changesTotal = describe("changes_total",
@@ -168,6 +170,7 @@ func (c collector) Collect(ch chan<- prometheus.Metric) {
 		}
 		gauge(netscalerOK, unix(h.OK), name)
 		gauge(netscalerSave, unix(h.Saved), name)
+		gauge(netscalerOwed, unix(h.Owed), name)
 	}
 	for _, name := range sources {
 		h := s.sources[name]

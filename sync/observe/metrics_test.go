@@ -12,6 +12,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus/testutil/promlint"
 
+	"nitrox/netscaler/simulator"
 	"nitrox/sync"
 	"nitrox/sync/observe"
 )
@@ -118,6 +119,46 @@ func TestTheMetricsFileGoesOnFromRunToRun(t *testing.T) {
 		if info, err := os.Stat(file); err != nil || info.Mode() != 0o644 {
 			t.Errorf("%v %v", info.Mode(), err)
 		}
+		s.close()
+	})
+}
+
+// What a reboot of the NetScaler would lose is told until it is saved, also by runs
+// that know nothing of the one that made it.
+func TestChangesThatAreNotSavedAreTold(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		file := filepath.Join(t.TempDir(), "nitrox.prom")
+		s := newSite(t, sync.App{Name: "shop"})
+		run := func(saved, unsaved string) {
+			t.Helper()
+			s.pass()
+			if err := s.WriteMetricsFile(file); err != nil {
+				t.Fatal(err)
+			}
+			text, err := os.ReadFile(file)
+			if err != nil {
+				t.Fatal(err)
+			}
+			has(t, string(text), `nitrox_netscaler_last_save_timestamp_seconds{netscaler="edge"} `+saved+"\n",
+				`nitrox_netscaler_last_unsaved_timestamp_seconds{netscaler="edge"} `+unsaved+"\n")
+		}
+		s.say("prod", "shop", 1)
+		run("9.466848e+08", "0")
+		time.Sleep(time.Minute)
+		s.say("prod", "shop", 1, 2)
+		run("9.466848e+08", "9.4668486e+08") // save_every
+		time.Sleep(time.Hour)
+		s.sims["edge"].SetFault(simulator.Fault{Type: "nsconfig", Action: "save", Code: 1})
+		run("9.466848e+08", "9.4668846e+08")
+
+		time.Sleep(time.Minute)
+		s.Observer = observe.New(observe.Options{Apps: s.Apps})
+		s.NetScalers["edge"].Save = false // a run that has nothing to save
+		run("9.466848e+08", "9.4668846e+08")
+		s.NetScalers["edge"].Save = true
+		s.sims["edge"].ClearFaults()
+		time.Sleep(time.Minute)
+		run("9.4668858e+08", "9.4668846e+08")
 		s.close()
 	})
 }

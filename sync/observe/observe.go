@@ -78,6 +78,7 @@ type health struct {
 	Since time.Time // since when it is as it is: OK, or failing
 	OK    time.Time // when it last was OK
 	Saved time.Time // the last save of a NetScaler
+	Owed  time.Time // when a pass last left changes on it that are to be saved
 }
 
 // stream is whether the events of a source arrive.
@@ -188,6 +189,9 @@ func (o *Observer) Record(r sync.Result, at time.Time) {
 		if !r.DryRun && slices.Contains(r.Saved, name) {
 			h.Saved = at
 		}
+		if slices.Contains(r.Unsaved, name) {
+			h.Owed = at
+		}
 		s.netscalers[name] = h
 	}
 	s.edition++
@@ -224,7 +228,7 @@ func (o *Observer) StandBy(yes bool) {
 	}
 	for _, all := range []map[string]health{s.sources, s.netscalers} {
 		for name, h := range all {
-			all[name] = health{OK: h.OK, Saved: h.Saved}
+			all[name] = health{OK: h.OK, Saved: h.Saved, Owed: h.Owed}
 		}
 	}
 	clear(s.streams)

@@ -52,6 +52,16 @@ func TestCosts(t *testing.T) {
 			t.Errorf("an unchanged pass over 100,000 members takes %.0f MB", float64(n.peak)/mB)
 		}
 	})
+	t.Run("memory of a container", func(t *testing.T) {
+		t.Parallel()
+		s := sizes[1]
+		replaced, inStep := s.runs(t)
+		peak := max(replaced.peak, inStep.peak)
+		t.Logf("%s: %.0f MB", s.labels(), float64(peak)/mB)
+		if allowed := int64(s.mem) << 20; peak > allowed*3/4 { // half of it
+			t.Errorf("%s: %.0f MB are too near to %.0f", s.labels(), float64(peak)/mB, float64(allowed)/mB)
+		}
+	})
 	t.Run("few apps of a cluster", func(t *testing.T) {
 		t.Parallel()
 		i := install(2000, 100, 10, 500)

@@ -48,7 +48,7 @@ const (
 // latency is what a call takes where calls are slow.
 const latency = 25 * time.Millisecond
 
-var tables = []table{netscalers, many, eventsOne, eventsMany, sourcesTable, growth}
+var tables = []table{netscalers, many, eventsOne, eventsMany, sourcesTable, memory, growth}
 
 var netscalers = table{
 	title: "A pass",
@@ -172,6 +172,27 @@ Kubernetes node ports are bound, and the MB of nodes, services and slices are gi
 					return []float64{float64(p.calls), p.bytes() / mB, none, none, none, p.cpu.Seconds(), float64(p.peak) / mB}
 				}})
 			}
+		}
+		return all
+	}(),
+}
+
+var memory = table{
+	title: "Memory",
+	text: `What to give a container, of which GOMEMLIMIT is three quarters; of 256M that is what it is when it
+is not set. All pods of a Kubernetes cluster have been replaced, so that each member has to be bound
+at another node's port: a run that does so, the run after it, and a loop with ` + "`--watch`" + ` and
+` + "`--listen`" + ` that does so and goes on for ten passes, each after an event and a look at the page.`,
+	labels: []string{"apps × members", "nodes", "container"},
+	columns: []column{{"run, all replaced: peak MB", "%.0f"}, {"CPU s", "%.2f"}, {"run, in step: peak MB", "%.0f"}, {"CPU s", "%.2f"},
+		{"loop: peak MB", "%.0f"}, {"CPU s a pass", "%.2f"}},
+	lines: func() (all []line) {
+		for _, s := range sizes {
+			all = append(all, line{s.labels(), func(t testing.TB) []float64 {
+				replaced, inStep := s.runs(t)
+				peak, pass := s.loop(t)
+				return []float64{float64(replaced.peak) / mB, replaced.cpu.Seconds(), float64(inStep.peak) / mB, inStep.cpu.Seconds(), float64(peak) / mB, pass.Seconds()}
+			}})
 		}
 		return all
 	}(),
