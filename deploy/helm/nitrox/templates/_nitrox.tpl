@@ -11,7 +11,7 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" | 
 {{- end }}
 
 {{- define "nitrox.mapping" -}}
-{{- if kindIs "string" .Values.mapping }}{{ .Values.mapping }}{{ else }}{{ toYaml .Values.mapping }}{{ end }}
+{{- if kindIs "map" .Values.mapping }}{{ toYaml .Values.mapping }}{{ else }}{{ .Values.mapping | default "" }}{{ end }}
 {{- end }}
 
 {{- /* What is not in a tenant's namespace alone: no other release has this name. */ -}}
@@ -46,7 +46,7 @@ the same, and a test compares the two.
 {{- end -}}
 {{- $here := dict -}}
 {{- range $name, $source := $mapping.sources -}}
-  {{- if hasKey $source "kubernetes" -}}
+  {{- if and (kindIs "map" $source) (hasKey $source "kubernetes") -}}
     {{- $config := $source.kubernetes | default dict -}}
     {{- if not (or $config.kubeconfig $config.context) -}}{{- $_ := set $here $name $config -}}{{- end -}}
   {{- end -}}
@@ -54,26 +54,26 @@ the same, and a test compares the two.
 {{- $wanted := list -}}
 {{- range $app := $mapping.apps -}}
   {{- range $from := $app.from -}}
-    {{- $address := $from.address | default "node_port" -}}
-    {{- $namespace := regexFind "^[a-z0-9-]+" (toString $from.service) -}}
-    {{- if and (hasKey $here $from.source) (not $namespace) -}}
-      {{- fail (printf "\n\nmapping: app %v: service %v does not begin with a namespace: write it as namespace/name." $app.name $from.service) -}}
+    {{- $service := toString $from.service -}}
+    {{- if and (hasKey $here (toString $from.source)) (not (regexMatch "^[a-z0-9-]+/." $service)) -}}
+      {{- fail (printf "\n\nmapping: app %v: service %s is not a namespace and a name: write it like shop/account." $app.name $service) -}}
     {{- end -}}
-    {{- $wanted = append $wanted (dict "source" $from.source "namespace" $namespace "address" $address) -}}
+    {{- $wanted = append $wanted (dict "source" $from.source "namespace" (splitList "/" $service | first) "address" ($from.address | default "node_port")) -}}
   {{- end -}}
 {{- end -}}
 {{- range $entry := $mapping.discover -}}
-  {{- range $namespace := $entry.namespaces | default (list "*") -}}
-    {{- $wanted = append $wanted (dict "source" $entry.source "namespace" $namespace "address" "node_port") -}}
+  {{- range $entry.namespaces | default (list "*") -}}
+    {{- $wanted = append $wanted (dict "source" $entry.source "namespace" . "address" "node_port") -}}
   {{- end -}}
 {{- end -}}
 {{- range $wanted -}}
-  {{- if hasKey $here .source -}}
+  {{- $config := get $here (toString .source) -}}
+  {{- if hasKey $here (toString .source) -}}
     {{- $needs := get $namespaces .namespace | default (dict "pods" $more.pods "events" $more.events) -}}
     {{- if ne .address "load_balancer" -}}{{- $_ := set $needs "slices" true -}}{{- end -}}
     {{- if eq .address "host_port" -}}{{- $_ := set $needs "pods" true -}}{{- end -}}
     {{- if has .address (list "node_port" "host_port") -}}{{- $nodes = true -}}{{- end -}}
-    {{- if eq (get $here .source).events true -}}{{- $_ := set $needs "events" true -}}{{- end -}}
+    {{- if eq (lower (toString $config.events)) "true" -}}{{- $_ := set $needs "events" true -}}{{- end -}}
     {{- $_ := set $namespaces .namespace $needs -}}
   {{- end -}}
 {{- end -}}
