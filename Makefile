@@ -64,8 +64,9 @@ lint:
 # What runs real components: Docker engines, a Kubernetes control plane, a browser.
 E2E := ./testdata/e2e/ ./testdata/kubernetes/ ./testdata/latency/ ./sync/observe/
 
-e2e: ## real Docker engines, a real Kubernetes control plane, a real browser (what is missing skips, and fails in CI)
+e2e: ## Helm's own engine, real Docker engines, a real Kubernetes control plane, a real browser (what is missing skips, and fails in CI)
 	sh testdata/e2e/install.sh
+	go test -C testdata/helm -count=1 .
 	go test -tags e2e -count=1 -timeout 20m ./testdata/e2e/
 	go test -tags e2e -count=1 -timeout 30m ./testdata/kubernetes/
 	go test -tags e2e -count=1 -run 'InABrowser|WithoutScripts' ./sync/observe/

@@ -110,6 +110,11 @@ func (r *release) build(targets []string, imageOnly bool) error {
 			return err
 		}
 	}
+	if !imageOnly {
+		if err := r.chart(); err != nil {
+			return err
+		}
+	}
 	return os.WriteFile(filepath.Join(r.out, "SHA256SUMS"), []byte(r.sums), 0o644)
 }
 

@@ -15,6 +15,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"reflect"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -22,6 +23,7 @@ import (
 	"gopkg.in/yaml.v3"
 	"helm.sh/helm/v4/pkg/chart/common"
 	"helm.sh/helm/v4/pkg/chart/common/util"
+	v2 "helm.sh/helm/v4/pkg/chart/v2"
 	"helm.sh/helm/v4/pkg/chart/v2/lint"
 	"helm.sh/helm/v4/pkg/chart/v2/lint/support"
 	"helm.sh/helm/v4/pkg/chart/v2/loader"
@@ -48,6 +50,10 @@ func template(t *testing.T, values object) (objects, notes string, err error) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	return render(chart, values)
+}
+
+func render(chart *v2.Chart, values object) (objects, notes string, err error) {
 	release := common.ReleaseOptions{Name: "nitrox", Namespace: "nitrox", Revision: 1, IsInstall: true}
 	all, err := util.ToRenderValues(chart, values, release, common.DefaultCapabilities)
 	if err != nil {
@@ -162,7 +168,8 @@ func TestAsTheExamples(t *testing.T) {
 		if g, w := comparable(t, got), comparable(t, want); !slices.Equal(g, w) {
 			for i := range max(len(g), len(w)) {
 				if i >= len(g) || i >= len(w) || g[i] != w[i] {
-					t.Fatalf("%s: the chart has\n%s\nand the examples have\n%s", mode, strings.Join(g[min(i, len(g)):], ""), strings.Join(w[min(i, len(w)):], ""))
+					t.Fatalf("%s: the chart has\n%s\nand the examples have\n%s", mode,
+						strings.Join(g[min(i, len(g)):], ""), strings.Join(w[min(i, len(w)):], ""))
 				}
 			}
 		}
@@ -184,8 +191,8 @@ func comparable(t *testing.T, objects []object) (texts []string) {
 		}
 		lines := slices.DeleteFunc(strings.SplitAfter(string(text), "\n"), func(line string) bool {
 			line = strings.TrimSpace(line)
-			return line == "app: nitrox" || strings.HasPrefix(line, "app.kubernetes.io/name: nitrox") || line == "app.kubernetes.io/instance: nitrox" ||
-				line == "imagePullPolicy: IfNotPresent" || line == "type: RollingUpdate" // both are the API's default
+			return slices.Contains([]string{"app: nitrox", "app.kubernetes.io/name: nitrox", "app.kubernetes.io/instance: nitrox",
+				"imagePullPolicy: IfNotPresent", "type: RollingUpdate"}, line) // the last two are the API's defaults
 		})
 		texts = append(texts, strings.Join(lines, ""))
 	}
@@ -261,7 +268,8 @@ users: [{name: u, user: {token: secret}}], contexts: [{name: c, context: {cluste
 		`{name: a, from: [{source: here, service: shop/a, address: pod_ip}]}`,
 		`{name: a, from: [{source: here, service: shop/a, address: load_balancer}]}`,
 		`{name: a, from: [{source: here, service: shop/a, address: host_port}]}`,
-		`{name: a, from: [{source: here, service: shop/a}, {source: here, service: bank/a, address: load_balancer}]}, {name: b, from: [{source: here, service: bank/b, address: host_port}]}`,
+		`{name: a, from: [{source: here, service: shop/a}, {source: here, service: bank/a, address: load_balancer}]},
+{name: b, from: [{source: here, service: bank/b, address: host_port}]}`,
 		`{name: a, from: [{source: lab, app: shop/a}, {source: here, service: bank/a, address: pod_ip}]}`,
 		`{name: a, from: [{source: here, service: shop/a, address: load_balancer}, {source: here, service: shop/b, address: pod_ip}]}`,
 	} {
@@ -304,7 +312,9 @@ users: [{name: u, user: {token: secret}}], contexts: [{name: c, context: {cluste
 // What concerns other clusters needs no rights in this one, and no token.
 func TestRightsOnlyWhereTheyAreUsed(t *testing.T) {
 	const app = `{name: a, from: [{source: here, service: shop/a}]}`
-	list := func(what, group, namespace string) string { return "list [" + what + "] of [" + group + "] in " + namespace + " <nil>" }
+	list := func(what, group, namespace string) string {
+		return "list [" + what + "] of [" + group + "] in " + namespace + " <nil>"
+	}
 	some := func(namespaces ...string) (all []string) {
 		for _, n := range namespaces {
 			all = append(all, list("services", "", n), list("endpointslices", "discovery.k8s.io", n))
@@ -321,10 +331,13 @@ func TestRightsOnlyWhereTheyAreUsed(t *testing.T) {
 		{"another context", object{"mapping": mapping(app, "context: prod")}, nil, false},
 		{"no such source", object{"mapping": mapping(`{name: a, from: [{source: lab, app: a}]}`, "")}, nil, false},
 		{"a null", object{"mapping": strings.Replace(mapping(app, ""), "{}", "", 1)}, append(some("shop"), list("nodes", "", "")), true},
-		{"discovered", object{"mapping": mapping("]\ndiscover: [{source: here, select: a=b, namespaces: [bank, shop]}", "")}, append(some("shop", "bank"), list("nodes", "", "")), true},
-		{"discovered anywhere", object{"mapping": mapping("]\ndiscover: [{source: here, select: a=b}", "")}, append(some(""), list("nodes", "", "")), true},
+		{"discovered", object{"mapping": mapping("]\ndiscover: [{source: here, select: a=b, namespaces: [bank, shop]}", "")},
+			append(some("shop", "bank"), list("nodes", "", "")), true},
+		{"discovered anywhere", object{"mapping": mapping("]\ndiscover: [{source: here, select: a=b}", "")},
+			append(some(""), list("nodes", "", "")), true},
 		{"a ConfigMap", object{"existingConfigMap": "mine", "rights": object{"namespaces": []any{"shop"}}}, some("shop"), true},
-		{"a ConfigMap, all rights", object{"existingConfigMap": "mine", "rights": object{"namespaces": []any{"*"}, "nodes": true, "pods": true, "events": true}},
+		{"a ConfigMap, all rights",
+			object{"existingConfigMap": "mine", "rights": object{"namespaces": []any{"*"}, "nodes": true, "pods": true, "events": true}},
 			append(some(""), list("nodes", "", ""), list("pods", "", ""), "create [events] of [events.k8s.io] in  <nil>"), true},
 		{"a ConfigMap, no rights", object{"existingConfigMap": "mine"}, nil, false},
 	} {
@@ -349,7 +362,9 @@ func TestRightsOnlyWhereTheyAreUsed(t *testing.T) {
 
 // Values that are wrong are refused before anything is installed, with a remedy.
 func TestRefused(t *testing.T) {
-	good := func() object { return object{"mapping": mapping(`{name: a, from: [{source: here, service: shop/a}]}`, "")} }
+	good := func() object {
+		return object{"mapping": mapping(`{name: a, from: [{source: here, service: shop/a}]}`, "")}
+	}
 	var typed object
 	if err := yaml.Unmarshal([]byte(good()["mapping"].(string)), &typed); err != nil {
 		t.Fatal(err)
@@ -375,9 +390,11 @@ func TestRefused(t *testing.T) {
 		{"mapping: 'a: b: c'", "Correct it; nitrox validate --config FILE tells more."},
 		{"mapping: {netscalers: {edge: {password: secret}}}", "at '/mapping/netscalers/edge/password'"},
 		{"mapping: {sources: {a: {kubernete: {}}}}", "additional properties 'kubernete' not allowed"},
-		{"mapping: 'netscalers: {edge: {url: a, username: b}}'", "put the password into a Secret, and write password_file: /etc/netscaler/password."},
+		{"mapping: 'netscalers: {edge: {url: a, username: b}}'",
+			"put the password into a Secret, and write password_file: /etc/netscaler/password."},
 		{"mapping: 'netscalers: {edge: {url: a, password_file: b}}'", "netscaler edge needs username and password_file"},
-		{"mapping: 'sources: {s: {kubernetes: {}}}\napps: [{name: a, from: [{source: s, service: account}]}]'", "app a: service account is not a namespace and a name: write it like shop/account."},
+		{"mapping: 'sources: {s: {kubernetes: {}}}\napps: [{name: a, from: [{source: s, service: account}]}]'",
+			"app a: service account is not a namespace and a name: write it like shop/account."},
 		{"rights: {namespaces: [Shop]}", "at '/rights/namespaces/0'"},
 	} {
 		values := good()
@@ -396,7 +413,8 @@ func TestRefused(t *testing.T) {
 // A mapping gets into the ConfigMap as it is, whatever is in it.
 func TestTheMappingStaysAsItIs(t *testing.T) {
 	base := mapping(`{name: a, from: [{source: here, service: shop/a}]}`, "")
-	for _, text := range []string{base, "   # {{ .Release.Name }}\n" + base, "\n\n" + base, "# \t\" ' \\ ü\n" + base, strings.ReplaceAll(base, "\n", "\r\n"), strings.TrimSpace(base)} {
+	for _, text := range []string{base, "   # {{ .Release.Name }}\n" + base, "\n\n" + base, "# \t\" ' \\ ü\n" + base,
+		strings.ReplaceAll(base, "\n", "\r\n"), strings.TrimSpace(base)} {
 		for _, o := range mustTemplate(t, object{"mapping": text}) {
 			if o["kind"] == "ConfigMap" && o["data"].(object)["nitrox.yaml"] != text {
 				t.Errorf("%q became %q", text, o["data"])
@@ -497,5 +515,55 @@ func TestNotes(t *testing.T) {
 		if strings.Contains(text, "- plan\n") != dry || strings.Contains(text, "- sync\n") == dry {
 			t.Errorf("dryRun: %v, and the command is another:\n%s", dry, text)
 		}
+	}
+}
+
+// A release packs the chart with its version, and the image of the same.
+func TestPackage(t *testing.T) {
+	for version, want := range map[string]string{"v1.2.3": "1.2.3", "v1.2.3-5-g0123abc": "1.2.3-5-g0123abc", "0123456": "0.0.0-g0123456",
+		"12e4567-dirty": "0.0.0-g12e4567-dirty"} {
+		out := t.TempDir()
+		release := exec.Command("go", "run", "./docs/release", "-version", version, "-date", "1790000000", "-targets", "", "-out", out)
+		release.Dir = "../.."
+		if text, err := release.CombinedOutput(); err != nil {
+			t.Fatalf("%v\n%s", err, text)
+		}
+		chart, err := loader.Load(filepath.Join(out, "nitrox-"+want+".tgz"))
+		if err != nil || chart.Metadata.Version != want || chart.Metadata.AppVersion != version || len(chart.Schema) == 0 {
+			t.Fatalf("%s: %v, %+v", version, err, chart.Metadata)
+		}
+		text, _, err := render(chart, object{"mapping": read(t, examples+"/base/nitrox.yaml")})
+		if err != nil || !strings.Contains(text, "image: nitrox:"+version+"\n") {
+			t.Errorf("%s: %v\n%s", version, err, text)
+		}
+	}
+}
+
+// The values that documents and notes set are there.
+func TestDocuments(t *testing.T) {
+	var values object
+	if err := yaml.Unmarshal([]byte(read(t, chartFolder+"/values.yaml")), &values); err != nil {
+		t.Fatal(err)
+	}
+	seen := 0
+	for _, file := range []string{"../../docs/kubernetes.md", chartFolder + "/templates/NOTES.txt", chartFolder + "/templates/_nitrox.tpl"} {
+		text := read(t, file)
+		if _, helm, ok := strings.Cut(text, "\n## Helm\n"); ok {
+			text, _, _ = strings.Cut(helm, "\n## ")
+		}
+		for _, m := range regexp.MustCompile("--set(?:-file)? ([A-Za-z.]+)=|\\| `([A-Za-z.]+)` \\|").FindAllStringSubmatch(text, -1) {
+			var at any = values
+			for key := range strings.SplitSeq(m[1]+m[2], ".") {
+				inner, _ := at.(object)
+				if _, ok := inner[key]; !ok {
+					t.Errorf("%s: there is no value %s", file, m[1]+m[2])
+				}
+				at = inner[key]
+			}
+			seen++
+		}
+	}
+	if seen < 10 {
+		t.Errorf("only %d values are set", seen)
 	}
 }

@@ -41,7 +41,9 @@ the same, and a test compares the two.
 {{- end -}}
 {{- range $name, $netscaler := $mapping.netscalers -}}
   {{- if not (and $netscaler.username $netscaler.password_file) -}}
-    {{- fail (printf "\n\nmapping: netscaler %s needs username and password_file, since pods have neither $NS_USER nor $NS_PASSWORD: put the password into a Secret, and write password_file: /etc/netscaler/password." $name) -}}
+    {{- $why := "needs username and password_file, since pods have neither $NS_USER nor $NS_PASSWORD" -}}
+    {{- $remedy := "put the password into a Secret, and write password_file: /etc/netscaler/password." -}}
+    {{- fail (printf "\n\nmapping: netscaler %s %s: %s" $name $why $remedy) -}}
   {{- end -}}
 {{- end -}}
 {{- $here := dict -}}
@@ -58,7 +60,8 @@ the same, and a test compares the two.
     {{- if and (hasKey $here (toString $from.source)) (not (regexMatch "^[a-z0-9-]+/." $service)) -}}
       {{- fail (printf "\n\nmapping: app %v: service %s is not a namespace and a name: write it like shop/account." $app.name $service) -}}
     {{- end -}}
-    {{- $wanted = append $wanted (dict "source" $from.source "namespace" (splitList "/" $service | first) "address" ($from.address | default "node_port")) -}}
+    {{- $namespace := splitList "/" $service | first -}}
+    {{- $wanted = append $wanted (dict "source" $from.source "namespace" $namespace "address" ($from.address | default "node_port")) -}}
   {{- end -}}
 {{- end -}}
 {{- range $entry := $mapping.discover -}}
@@ -115,7 +118,7 @@ the same, and a test compares the two.
 {{- $loops := ne .Values.mode "cronjob" -}}
 {{- $asks := (include "nitrox.rights" . | fromYaml).asks -}}
 {{- if and .Values.watch (not $loops) -}}
-  {{- fail "\n\nwatch needs mode: loop or replicas, since it only shortens the time to the next pass of a loop: set mode, or remove watch." -}}
+  {{- fail "\n\nwatch needs mode: loop or replicas, since events only shorten the time to the next pass: set mode, or remove watch." -}}
 {{- end -}}
 metadata:
   labels:
