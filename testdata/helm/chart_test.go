@@ -441,9 +441,6 @@ apps: [{name: "1e3", max_remove: 1000000, from: [{source: here, service: shop/a,
 
 // Every value has a default that shows it, and the mapping is checked by its own schema.
 func TestSchema(t *testing.T) {
-	type schema struct {
-		Properties map[string]schema `json:"properties"`
-	}
 	var values, own, mapping object
 	file := chartFolder + "/values.schema.json"
 	for name, into := range map[string]*object{file: &own, "../../docs/mapping.schema.json": &mapping} {
