@@ -51,6 +51,9 @@ func TestChart(t *testing.T) {
 	}
 
 	n := inCluster(c)
+	if code, told := n.run("plan"); code != 0 || !strings.Contains(told, "plan: 2 to bind") || len(n.members("sg-account")) > 0 {
+		t.Errorf("a dry run: exit code %d, %v\n%s", code, n.members("sg-account"), told)
+	}
 	n.inStep("sg-account", truth)
 	if code, told := n.run("doctor"); code != 0 || !strings.Contains(told, "rights: the account may list all that is needed") {
 		t.Errorf("doctor: exit code %d\n%s", code, told)
