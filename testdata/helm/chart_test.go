@@ -395,6 +395,7 @@ func TestRefused(t *testing.T) {
 		{"mapping: 'netscalers: {edge: {url: a, password_file: b}}'", "netscaler edge needs username and password_file"},
 		{"mapping: 'sources: {s: {kubernetes: {}}}\napps: [{name: a, from: [{source: s, service: account}]}]'",
 			"app a: service account is not a namespace and a name: write it like shop/account."},
+		{"mapping: 'include: [teams/*.yaml]'", "put all of them into a ConfigMap of your own, and name it with existingConfigMap."},
 		{"rights: {namespaces: [Shop]}", "at '/rights/namespaces/0'"},
 	} {
 		values := good()

@@ -39,6 +39,10 @@ the same, and a test compares the two.
 {{- else if not (or $mapping .Values.existingConfigMap) -}}
   {{- fail "\n\nThere is no mapping: give it with --set-file mapping=nitrox.yaml, or name a ConfigMap with existingConfigMap." -}}
 {{- end -}}
+{{- if $mapping.include -}}
+  {{- $remedy := "put all of them into a ConfigMap of your own, and name it with existingConfigMap." -}}
+  {{- fail (printf "\n\nmapping: include names files that the chart cannot see: %s" $remedy) -}}
+{{- end -}}
 {{- range $name, $netscaler := $mapping.netscalers -}}
   {{- if not (and $netscaler.username $netscaler.password_file) -}}
     {{- $why := "needs username and password_file, since pods have neither $NS_USER nor $NS_PASSWORD" -}}
