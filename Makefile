@@ -11,17 +11,15 @@ build: ## one static binary, bin/nitrox
 DATE ?= $(shell git log -1 --format=%ct 2>/dev/null || echo 1)
 DOCKER ?= docker
 
-image: build ## nitrox:VERSION and nitrox:latest, from scratch: the binary and its licences, nothing pulled
-	rm -rf bin/image
-	install -D -m 0755 bin/nitrox bin/image/nitrox
-	install -m 0644 LICENSE bin/image/LICENSE
-	go run ./docs/release -terms bin/nitrox > bin/image/LICENSES-of-dependencies.txt
-	touch -d @$(DATE) bin/image/*
-	SOURCE_DATE_EPOCH=$(DATE) $(DOCKER) build --file Dockerfile --tag nitrox:$(VERSION) --tag nitrox:latest \
-		--build-arg VERSION=$(VERSION) --build-arg REVISION=$$(git rev-parse HEAD) bin/image
+RELEASE = go run ./docs/release -version $(VERSION) -revision "$$(git rev-parse HEAD 2>/dev/null)" -date $(DATE)
 
-dist: ## archives for all platforms, their contents and checksums, in dist/; built twice they are the same
-	go run ./docs/release -version $(VERSION) -date $(DATE) -out dist
+image: ## nitrox:VERSION and nitrox:latest in the engine, from scratch: the binary and its licences, nothing pulled
+	$(RELEASE) -image -targets linux/$$(go env GOARCH) -out bin/image
+	$(DOCKER) load --input bin/image/nitrox_$(VERSION)_image.tar
+	$(DOCKER) tag nitrox:$(VERSION) nitrox:latest
+
+dist: ## for all platforms: archives, packages, an image, contents and checksums, in dist/; built twice they are the same
+	$(RELEASE) -out dist
 
 demo: build ## the whole story on a simulated NetScaler: 5 seconds, once it is built
 	bin/nitrox demo
@@ -73,8 +71,9 @@ lint:
 # What runs real components: Docker engines, a Kubernetes control plane, a browser.
 E2E := ./testdata/e2e/ ./testdata/kubernetes/ ./testdata/latency/ ./sync/observe/
 
-e2e: ## real Docker engines, a real Kubernetes control plane, a real browser (what is missing skips, and fails in CI)
+e2e: ## Helm's own engine, real Docker engines, a real Kubernetes control plane, a real browser (what is missing skips, and fails in CI)
 	sh testdata/e2e/install.sh
+	go test -C testdata/helm -count=1 .
 	go test -tags e2e -count=1 -timeout 20m ./testdata/e2e/
 	go test -tags e2e -count=1 -timeout 30m ./testdata/kubernetes/
 	go test -tags e2e -count=1 -run 'InABrowser|WithoutScripts' ./sync/observe/

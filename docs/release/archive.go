@@ -7,6 +7,7 @@ import (
 	"cmp"
 	"compress/gzip"
 	"io/fs"
+	"path"
 	"slices"
 	"time"
 )
@@ -27,13 +28,10 @@ func sorted(files []file) []file {
 // but date is in it.
 func tarball(folder string, date time.Time, files []file) ([]byte, error) {
 	var out bytes.Buffer
-	compressed, err := gzip.NewWriterLevel(&out, gzip.BestCompression)
-	if err != nil {
-		return nil, err
-	}
-	archive := tar.NewWriter(compressed)
+	archive := tar.NewWriter(&out)
 	for _, f := range sorted(files) {
-		err := archive.WriteHeader(&tar.Header{Typeflag: tar.TypeReg, Name: folder + "/" + f.name, Mode: int64(f.mode), Size: int64(len(f.content)), ModTime: date, Format: tar.FormatPAX})
+		name := path.Join(folder, f.name)
+		err := archive.WriteHeader(&tar.Header{Typeflag: tar.TypeReg, Name: name, Mode: int64(f.mode), Size: int64(len(f.content)), ModTime: date, Format: tar.FormatPAX})
 		if err != nil {
 			return nil, err
 		}
@@ -41,10 +39,20 @@ func tarball(folder string, date time.Time, files []file) ([]byte, error) {
 			return nil, err
 		}
 	}
-	if err := archive.Close(); err != nil {
+	err := archive.Close()
+	return out.Bytes(), err
+}
+
+func compressed(content []byte) ([]byte, error) {
+	var out bytes.Buffer
+	w, err := gzip.NewWriterLevel(&out, gzip.BestCompression)
+	if err != nil {
 		return nil, err
 	}
-	err = compressed.Close()
+	if _, err := w.Write(content); err != nil {
+		return nil, err
+	}
+	err = w.Close()
 	return out.Bytes(), err
 }
 

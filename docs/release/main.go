@@ -1,9 +1,10 @@
 // Release builds what is published of a version: an archive for each platform,
-// what is in its binary (CycloneDX), and the checksums of all.
+// what is in its binary (CycloneDX), packages for Debian's and Red Hat's kinds of
+// Linux, an image of all processors that run Linux, and the checksums of all.
 //
 //	go run ./docs/release -version v1.2.3 -date 1790000000 -out dist
 //
-// With -terms it only prints the licences of what is in a binary, for an image.
+// With -image it builds the image only.
 //
 // It is run at the top of the repository. The same source, the same version of
 // Go and the same arguments give the same bytes, wherever and whenever it runs.
@@ -18,6 +19,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 )
@@ -43,38 +45,41 @@ func main() {
 	date := flag.Int64("date", 0, "the date of all files, in `SECONDS` since 1970")
 	out := flag.String("out", "dist", "the `FOLDER` to write to; what is in it is removed")
 	targets := flag.String("targets", "linux/amd64 linux/arm64 darwin/amd64 darwin/arm64 windows/amd64", "the `PLATFORMS`")
-	of := flag.String("terms", "", "only print the licences of what is in this `BINARY`")
+	revision := flag.String("revision", "", "the `COMMIT` that it is built from")
+	imageOnly := flag.Bool("image", false, "only build the image")
 	flag.Parse()
-	if *of != "" && flag.NArg() == 0 {
-		if err := printTerms(*of); err != nil {
-			log.Fatal(err)
-		}
-		return
-	}
 	if *version == "" || *date == 0 || flag.NArg() > 0 {
 		flag.Usage()
 		os.Exit(2)
 	}
-	if err := release(*version, time.Unix(*date, 0).UTC(), *out, strings.Fields(*targets)); err != nil {
+	r := release{*version, *revision, time.Unix(*date, 0).UTC(), *out, ""}
+	if err := r.build(strings.Fields(*targets), *imageOnly); err != nil {
 		log.Fatal(err)
 	}
 }
 
-func release(version string, date time.Time, out string, targets []string) error {
-	if err := os.RemoveAll(out); err != nil {
+// release is what is published of a version.
+type release struct {
+	version, revision string
+	date              time.Time
+	out               string // the folder that it is written to
+	sums              string // what SHA256SUMS has of it so far
+}
+
+func (r *release) build(targets []string, imageOnly bool) error {
+	if err := os.RemoveAll(r.out); err != nil {
 		return err
 	}
-	if err := os.MkdirAll(out, 0o755); err != nil {
+	if err := os.MkdirAll(r.out, 0o755); err != nil {
 		return err
 	}
 	common, err := collect(documents)
 	if err != nil {
 		return err
 	}
-	sums := ""
+	all := image{version: r.version, revision: r.revision, date: r.date}
 	for _, target := range targets {
-		name := "nitrox_" + version + "_" + strings.ReplaceAll(target, "/", "_")
-		binary, err := build(version, target)
+		binary, err := build(r.version, target)
 		if err != nil {
 			return err
 		}
@@ -82,44 +87,80 @@ func release(version string, date time.Time, out string, targets []string) error
 		if err != nil {
 			return err
 		}
-		list, err := bom(version, date, binary, parts)
+		licences := file{"LICENSES-of-dependencies.txt", 0o644, terms(parts)}
+		program := file{"nitrox", 0o755, binary}
+		if strings.HasPrefix(target, "linux/") {
+			at := slices.IndexFunc(common, func(f file) bool { return f.name == "LICENSE" })
+			if err := all.add(target, []file{program, common[at], licences}); err != nil {
+				return err
+			}
+		}
+		if imageOnly {
+			continue
+		}
+		if err := r.platform(target, program, parts, append([]file{licences}, common...)); err != nil {
+			return err
+		}
+	}
+	if len(all.platforms) > 0 {
+		archive, err := all.archive()
 		if err != nil {
 			return err
 		}
-		files := append([]file{{"LICENSES-of-dependencies.txt", 0o644, terms(parts)}}, common...)
-		pack, archive := tarball, name+".tar.gz"
-		if strings.HasPrefix(target, "windows/") {
-			pack, archive = zipfile, name+".zip"
-			files = append(files, file{"nitrox.exe", 0o755, binary})
-		} else {
-			files = append(files, file{"nitrox", 0o755, binary})
+		if err := r.publish("nitrox_"+r.version+"_image.tar", archive); err != nil {
+			return err
 		}
-		packed, err := pack(name, date, files)
-		if err != nil {
-			return fmt.Errorf("%s: %w", archive, err)
-		}
-		for _, f := range []file{{archive, 0o644, packed}, {name + ".cdx.json", 0o644, list}} {
-			if err := os.WriteFile(filepath.Join(out, f.name), f.content, 0o644); err != nil {
-				return err
-			}
-			sums += fmt.Sprintf("%x  %s\n", sha256.Sum256(f.content), f.name)
-		}
-		fmt.Printf("%s: %d KB, of which the binary had %d\n", archive, len(packed)/1000, len(binary)/1000)
 	}
-	return os.WriteFile(filepath.Join(out, "SHA256SUMS"), []byte(sums), 0o644)
+	if !imageOnly {
+		if err := r.chart(); err != nil {
+			return err
+		}
+	}
+	return os.WriteFile(filepath.Join(r.out, "SHA256SUMS"), []byte(r.sums), 0o644)
 }
 
-func printTerms(path string) error {
-	binary, err := os.ReadFile(path)
+// platform publishes what is for one platform only.
+func (r *release) platform(target string, program file, parts []library, files []file) error {
+	name := "nitrox_" + r.version + "_" + strings.ReplaceAll(target, "/", "_")
+	list, err := bom(r.version, r.date, program.content, parts)
 	if err != nil {
 		return err
 	}
-	parts, err := libraries(binary)
+	if err := r.publish(name+".cdx.json", list); err != nil {
+		return err
+	}
+	if strings.HasPrefix(target, "windows/") {
+		program.name += ".exe"
+		packed, err := zipfile(name, r.date, append(files, program))
+		if err != nil {
+			return err
+		}
+		return r.publish(name+".zip", packed)
+	}
+	files = append(files, program)
+	content, err := tarball(name, r.date, files)
 	if err != nil {
 		return err
 	}
-	_, err = os.Stdout.Write(terms(parts))
-	return err
+	packed, err := compressed(content)
+	if err != nil {
+		return err
+	}
+	if err := r.publish(name+".tar.gz", packed); err != nil {
+		return err
+	}
+	processor, linux := strings.CutPrefix(target, "linux/")
+	if !linux {
+		return nil
+	}
+	return r.packages(name, processor, files)
+}
+
+// publish writes a file, and its line of SHA256SUMS.
+func (r *release) publish(name string, content []byte) error {
+	r.sums += fmt.Sprintf("%x  %s\n", sha256.Sum256(content), name)
+	fmt.Printf("%s: %d KB\n", name, len(content)/1000)
+	return os.WriteFile(filepath.Join(r.out, name), content, 0o644)
 }
 
 // build returns the static binary for a platform. For macOS and Windows Go makes

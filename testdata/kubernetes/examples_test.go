@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net"
 	"net/http"
+	"net/netip"
 	"net/url"
 	"os/exec"
 	"path/filepath"
@@ -66,55 +67,13 @@ func TestExamples(t *testing.T) {
 		t.Errorf("doctor: exit code %d\n%s", code, told)
 	}
 
-	for _, rule := range []struct{ path, role, right, names string }{
-		{"/apis/rbac.authorization.k8s.io/v1/namespaces/shop/roles/nitrox", "", "services", `list services in namespace shop: 403 Forbidden: services "account" is forbidden: User "system:serviceaccount:nitrox:nitrox" cannot list resource "services"`},
-		{"/apis/rbac.authorization.k8s.io/v1/namespaces/shop/roles/nitrox", "", "endpointslices", `list endpointslices.discovery.k8s.io in namespace shop: 403 Forbidden: endpointslices.discovery.k8s.io is forbidden: User "system:serviceaccount:nitrox:nitrox" cannot list resource "endpointslices"`},
-		{"/apis/rbac.authorization.k8s.io/v1/clusterroles/nitrox", "", "nodes", `list nodes: 403 Forbidden: nodes is forbidden: User "system:serviceaccount:nitrox:nitrox" cannot list resource "nodes"`},
-	} {
-		var role struct {
-			Rules []struct {
-				APIGroups []string `json:"apiGroups" yaml:"apiGroups"`
-				Resources []string
-				Verbs     []string
-			}
-		}
-		before := c.do(http.MethodGet, rule.path, "", "")
-		if err := yaml.Unmarshal(before, &role); err != nil {
-			t.Fatal(err)
-		}
-		var rest []string
-		for _, r := range role.Rules {
-			if len(r.Resources) != 1 || len(r.Verbs) != 1 {
-				t.Fatalf("the test takes away a rule at a time, and %v is more than a verb and a resource", r)
-			}
-			if r.Resources[0] != rule.right {
-				rest = append(rest, fmt.Sprintf(`{"apiGroups":[%q],"resources":[%q],"verbs":[%q]}`, r.APIGroups[0], r.Resources[0], r.Verbs[0]))
-			}
-		}
-		if len(rest) != len(role.Rules)-1 {
-			t.Fatalf("%s has no rule for %s: %v", rule.path, rule.right, role.Rules)
-		}
-		c.do(http.MethodPatch, rule.path, merge, fmt.Sprintf(`{"rules":[%s]}`, strings.Join(rest, ",")))
-		// The authorizer hears of it a moment later.
-		var output string
-		until(t, "the right to list "+rule.right+" to be missed", 10*time.Second, func() bool {
-			var code int
-			code, output = n.run("sync")
-			return code == 1
-		})
-		if !strings.Contains(output, rule.names) {
-			t.Errorf("without the right to list %s it is not said %q:\n%s", rule.right, rule.names, output)
-		}
-		n.holds("sg-account", truth, output)
-		if code, told := n.run("doctor"); !strings.Contains(told, "the account may not list "+rule.right) || code != 1 {
-			t.Errorf("doctor without the right to list %s: exit code %d\n%s", rule.right, code, told)
-		}
-		c.apply(kustomization(t, filepath.Join(examples, "base")))
-		until(t, "the right to list "+rule.right, 10*time.Second, func() bool {
-			code, _ := n.run("sync")
-			return code == 0
-		})
-	}
+	n.needsEach(c, truth, "/apis/rbac.authorization.k8s.io/v1/namespaces/shop/roles/nitrox", kustomization(t, filepath.Join(examples, "base")), map[string]string{
+		"services":       `list services in namespace shop: 403 Forbidden: services "account" is forbidden: User "system:serviceaccount:nitrox:nitrox" cannot list resource "services"`,
+		"endpointslices": `list endpointslices.discovery.k8s.io in namespace shop: 403 Forbidden: endpointslices.discovery.k8s.io is forbidden: User "system:serviceaccount:nitrox:nitrox" cannot list resource "endpointslices"`,
+	})
+	n.needsEach(c, truth, "/apis/rbac.authorization.k8s.io/v1/clusterroles/nitrox", kustomization(t, filepath.Join(examples, "base")), map[string]string{
+		"nodes": `list nodes: 403 Forbidden: nodes is forbidden: User "system:serviceaccount:nitrox:nitrox" cannot list resource "nodes"`,
+	})
 
 	// Rights to list pods instead of nodes are enough, too.
 	c.do(http.MethodPatch, "/apis/rbac.authorization.k8s.io/v1/clusterroles/nitrox", merge, `{"rules":[]}`)
@@ -129,6 +88,56 @@ func TestExamples(t *testing.T) {
 		return code == 0
 	})
 	n.inStep("sg-account", truth)
+}
+
+// needsEach takes away one rule of a role after the other: without it, nothing is removed
+// and the right is named, also by doctor. Each must be among those that are told, by the
+// resource. What was applied gives it back.
+func (n *nitrox) needsEach(c *cluster, truth map[netip.AddrPort]int, path, applied string, told map[string]string) {
+	n.t.Helper()
+	var role struct {
+		Rules []struct {
+			APIGroups []string `json:"apiGroups" yaml:"apiGroups"`
+			Resources []string
+			Verbs     []string
+		}
+	}
+	if err := yaml.Unmarshal(c.do(http.MethodGet, path, "", ""), &role); err != nil || len(role.Rules) != len(told) {
+		n.t.Fatalf("%s: %v, %d rules instead of %d", path, err, len(role.Rules), len(told))
+	}
+	for i, without := range role.Rules {
+		right := without.Resources[0]
+		names, ok := told[right]
+		if len(without.Resources) != 1 || len(without.Verbs) != 1 || !ok {
+			n.t.Fatalf("%s: the test takes away a rule at a time, and does not know %v", path, without)
+		}
+		var rest []string
+		for j, r := range role.Rules {
+			if j != i {
+				rest = append(rest, fmt.Sprintf(`{"apiGroups":[%q],"resources":[%q],"verbs":[%q]}`, r.APIGroups[0], r.Resources[0], r.Verbs[0]))
+			}
+		}
+		c.do(http.MethodPatch, path, merge, fmt.Sprintf(`{"rules":[%s]}`, strings.Join(rest, ",")))
+		// The authorizer hears of it a moment later.
+		var output string
+		until(n.t, "the right to list "+right+" to be missed", 10*time.Second, func() bool {
+			var code int
+			code, output = n.run("sync")
+			return code == 1
+		})
+		if !strings.Contains(output, names) {
+			n.t.Errorf("without the right to list %s it is not said %q:\n%s", right, names, output)
+		}
+		n.holds("sg-account", truth, output)
+		if code, output := n.run("doctor"); !strings.Contains(output, "the account may not list "+right) || code != 1 {
+			n.t.Errorf("doctor without the right to list %s: exit code %d\n%s", right, code, output)
+		}
+		c.apply(applied)
+		until(n.t, "the right to list "+right, 10*time.Second, func() bool {
+			code, _ := n.run("sync")
+			return code == 0
+		})
+	}
 }
 
 // pass makes the pod of a CronJob's next pass, which the API server refuses if

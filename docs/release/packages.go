@@ -1,0 +1,61 @@
+package main
+
+import (
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"time"
+)
+
+// describe is how git describes a commit after a tag: its number and hash.
+var describe = regexp.MustCompile(`-([0-9]+)-g`)
+
+// packageVersion is a version in the order of dpkg and rpm: "+" is after what
+// precedes it, "~" before. A commit without a tag before it is older than any tag.
+func packageVersion(version string, date time.Time) string {
+	number, tagged := strings.CutPrefix(version, "v")
+	if !tagged {
+		return "0." + date.Format("20060102150405") + "+" + strings.ReplaceAll(version, "-", ".")
+	}
+	return strings.ReplaceAll(describe.ReplaceAllString(number, "+$1.g"), "-", "~")
+}
+
+// packages publishes those for a processor, made of the files of an archive as
+// nfpm.yaml says.
+func (r *release) packages(name, processor string, files []file) error {
+	dir, err := os.MkdirTemp("", "nitrox-release-")
+	if err != nil {
+		return err
+	}
+	defer os.RemoveAll(dir)
+	for _, f := range append(files, file{"netscaler-password", 0o600, nil}) { // the user's to fill in
+		path := filepath.Join(dir, f.name)
+		if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+			return err
+		}
+		if err := os.WriteFile(path, f.content, f.mode); err != nil {
+			return err
+		}
+	}
+	for _, kind := range []string{"deb", "rpm"} {
+		path := filepath.Join(dir, "nitrox."+kind)
+		cmd := exec.Command("go", "tool", "-modfile=testdata/tools/go.mod", "nfpm", "package",
+			"--config", "docs/release/nfpm.yaml", "--packager", kind, "--target", path)
+		cmd.Env = append(os.Environ(), "FILES="+dir, "ARCH="+processor, "VERSION="+packageVersion(r.version, r.date),
+			fmt.Sprintf("SOURCE_DATE_EPOCH=%d", r.date.Unix()))
+		if out, err := cmd.CombinedOutput(); err != nil {
+			return fmt.Errorf("%s for %s: %w\n%s", kind, processor, err, out)
+		}
+		content, err := os.ReadFile(path)
+		if err != nil {
+			return err
+		}
+		if err := r.publish(name+"."+kind, content); err != nil {
+			return err
+		}
+	}
+	return nil
+}
