@@ -20,7 +20,8 @@ import (
 // removes it.
 var dist = sync.OnceValues(func() (string, error) {
 	out := filepath.Join(filepath.Dir(binaries.nitrox), "dist")
-	cmd := exec.Command("go", "run", "./docs/release", "-version", "v1.2.3", "-date", "1790000000", "-targets", "linux/"+runtime.GOARCH, "-out", out)
+	cmd := exec.Command("go", "run", "./docs/release", "-version", "v1.2.3", "-date", "1790000000",
+		"-targets", "linux/"+runtime.GOARCH, "-out", out)
 	cmd.Dir = "../.."
 	text, err := cmd.CombinedOutput()
 	if err != nil {
@@ -127,7 +128,11 @@ nitrox simulator --user nitrox --password secret --config ~/first/ns.conf &
 until (echo > /dev/tcp/127.0.0.1/8088) 2>/dev/null; do sleep 0.1; done
 ` + strings.Replace(installing(t, "What the packages do"), "enable --now", "enable", 1) + `
 [ "$(systemctl is-enabled nitrox.service)" = enabled ]
-mine() { cmp nitrox.yaml /etc/nitrox/nitrox.yaml; [ "$(cat /etc/nitrox/netscaler-password)" = secret ]; [ "$(stat -c %U:%G:%a /etc/nitrox)" = root:nitrox:750 ]; }
+mine() {
+	cmp nitrox.yaml /etc/nitrox/nitrox.yaml
+	[ "$(cat /etc/nitrox/netscaler-password)" = secret ]
+	[ "$(stat -c %U:%G:%a /etc/nitrox)" = root:nitrox:750 ]
+}
 mine
 `
 }
