@@ -60,34 +60,57 @@ func installing(t *testing.T, section string) string {
 	return strings.ReplaceAll(script, "linux_amd64", "linux_"+runtime.GOARCH)
 }
 
-// elsewhere runs a script as root on a copy of this machine, in the folder of the
-// release. Nothing of it is left: what is written goes into memory that ends with
-// it, the network is its own, and so are the processes. There is no systemd: units
-// are enabled, and never start.
+// elsewhere boots a copy of this machine, with its systemd, and runs a script there as
+// root in the folder of the release. Nothing of it is left: what is written goes into
+// memory that ends with it, and its network and processes are its own.
 func elsewhere(t *testing.T, script string) string {
 	t.Helper()
-	root := t.TempDir()
-	const enter = `
-mount -t tmpfs tmpfs "$0"
-mkdir "$0/upper" "$0/work" "$0/root"
-mount -t overlay overlay -o "lowerdir=/,upperdir=$0/upper,workdir=$0/work" "$0/root"
-mount --rbind /dev "$0/root/dev"
-mount -t proc proc "$0/root/proc"
-mkdir "$0/root/dist"
-cp "$1"/* "$0/root/dist"
+	l := newLab(t)
+	write(t, filepath.Join(l.dir, "typed"), "not() { if \"$@\"; then return 1; fi; } # after ! the shell takes no notice of a failure\n"+script)
+	write(t, filepath.Join(l.dir, "typed.service"), `[Service]
+Type=oneshot
+Environment=HOME=/root DEBIAN_FRONTEND=noninteractive
+WorkingDirectory=/dist
+ExecStart=bash -c "bash -eux /out/typed > /out/said 2>&1; echo $? > /out/code"
+ExecStopPost=systemctl poweroff --force --force
+`)
+	const join = `
+cgroup=$(findmnt --noheadings --types cgroup2 --output TARGET | head -1)/$1
+mkdir "$cgroup"
+echo $$ > "$cgroup/cgroup.procs"
+exec unshare --mount --net --pid --ipc --cgroup --fork --kill-child bash -euc "$0" "$2" "$3"`
+	const boot = `
+mkdir "$0/copy"
+mount -t tmpfs tmpfs "$0/copy"
+cd "$0/copy"
+mkdir upper work root
+mount -t overlay overlay -o lowerdir=/,upperdir=upper,workdir=work root
+cd root
+mount --rbind /dev dev
+mount -t proc proc proc
+mount -t sysfs sysfs sys
+mount -t cgroup2 cgroup2 sys/fs/cgroup
+mount -t tmpfs tmpfs run
+mkdir -p dist out old
+cp "$1"/* dist
+cp "$0/typed.service" etc/systemd/system
+mount --bind "$0" out
 ip link set lo up
-exec chroot "$0/root" env -i HOME=/root PATH="$PATH" DEBIAN_FRONTEND=noninteractive bash -euxc "
-not() { if \"\$@\"; then return 1; fi; } # the shell takes no notice when ! makes a command fail
-cd /dist
-$2"`
+pivot_root . old
+umount --lazy old
+exec env -i container=copy PATH="$PATH" /lib/systemd/systemd --system --unit=typed.service`
 	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Minute)
 	defer cancel()
-	out, err := exec.CommandContext(ctx, "unshare", "--mount", "--net", "--pid", "--fork", "--kill-child",
-		"bash", "-euc", enter, root, newDist(t), script).CombinedOutput()
-	if err != nil {
-		t.Fatalf("%v\n%s", err, out)
+	log, err := exec.CommandContext(ctx, "bash", "-euc", join, boot, l.name, l.dir, newDist(t)).CombinedOutput()
+	code, unfinished := os.ReadFile(filepath.Join(l.dir, "code"))
+	if unfinished != nil {
+		t.Fatalf("%v, %v\n%s", err, unfinished, log)
 	}
-	return string(out)
+	said := read(t, filepath.Join(l.dir, "said"))
+	if string(code) != "0\n" {
+		t.Fatalf("exit code %s%s", code, said)
+	}
+	return said
 }
 
 // firstPlan is a part of what the quickstart's plan prints.
@@ -126,8 +149,16 @@ cp ~/first/endpoints.json /etc/nitrox
 chgrp nitrox /etc/nitrox/endpoints.json
 nitrox simulator --user nitrox --password secret --config ~/first/ns.conf &
 until (echo > /dev/tcp/127.0.0.1/8088) 2>/dev/null; do sleep 0.1; done
-` + strings.Replace(installing(t, "What the packages do"), "enable --now", "enable", 1) + `
-[ "$(systemctl is-enabled nitrox.service)" = enabled ]
+` + installing(t, "What the packages do") + `
+running() {
+	[ "$(systemctl is-enabled nitrox.service)" = enabled ]
+	[ "$(systemctl is-active nitrox.service)" = active ]
+	before=${pid:-}
+	pid=$(systemctl show --property MainPID --value nitrox.service)
+	[ "$pid" != "$before" ]
+	[ "$(stat -c %U /proc/$pid)" = nitrox ]
+}
+running
 mine() {
 	cmp nitrox.yaml /etc/nitrox/nitrox.yaml
 	[ "$(cat /etc/nitrox/netscaler-password)" = secret ]
@@ -140,6 +171,7 @@ mine
 // removed holds when the program is gone and its configuration is not.
 const removed = `
 [ ! -e /usr/bin/nitrox ]
+[ ! -e /proc/$pid ]
 [ -z "$(find /usr/share /usr/lib -name 'nitrox*')" ]
 [ -z "$(find /etc/systemd -name 'nitrox*')" ]
 id nitrox
@@ -165,8 +197,12 @@ echo '# new' >> later/etc/nitrox/nitrox.yaml
 dpkg-deb --build later > /dev/null
 dpkg --install --force-confdef later.deb
 [ "$(dpkg-query --show --showformat '${Version}' nitrox)" = 1.2.4 ]
-[ "$(systemctl is-enabled nitrox.service)" = enabled ]
+running
 mine
+# A service that does not start is not the package's fault.
+echo broken > /etc/nitrox/nitrox.yaml
+dpkg --install --force-confdef later.deb
+cp nitrox.yaml /etc/nitrox/nitrox.yaml
 apt-get remove --yes nitrox
 `+removed+`
 mine
@@ -195,7 +231,7 @@ rpm --verify nitrox
 [ "$(command rpm --query --requires nitrox | grep -v '^rpmlib')" = /usr/sbin/useradd ]
 `+configured(t)+`
 rpm --upgrade --force nitrox_v1.2.3_*.rpm
-[ "$(systemctl is-enabled nitrox.service)" = enabled ]
+running
 mine
 rpm --erase nitrox
 `+removed+`
