@@ -247,8 +247,9 @@ func TestDistributionIsReproducible(t *testing.T) {
 		t.Skip("the archive is read as one of tar")
 	}
 	var built []map[string][]byte
+	var out string
 	for dir, zone := range map[string]string{".": "UTC", elsewhere: "Pacific/Kiritimati"} {
-		out := t.TempDir()
+		out = t.TempDir()
 		cmd := exec.Command("go", "run", "./docs/release", "-version", "v1.2.3", "-date", "1790000000", "-targets", target, "-out", out)
 		cmd.Dir = dir
 		cmd.Env = append(os.Environ(), "TZ="+zone)
@@ -276,6 +277,16 @@ func TestDistributionIsReproducible(t *testing.T) {
 		}
 	}
 
+	kinds := []string{"SHA256SUMS", name + ".cdx.json", name + ".tar.gz"}
+	if runtime.GOOS == "linux" {
+		kinds = append(kinds, name+".deb", name+".rpm", "nitrox_v1.2.3_image.tar")
+	}
+	slices.Sort(kinds)
+	if got := slices.Sorted(maps.Keys(built[0])); !slices.Equal(got, kinds) {
+		t.Errorf("it makes %v, not %v", got, kinds)
+	}
+	installs(t, "An archive", out)
+
 	dir := t.TempDir()
 	files := unpack(t, built[0][name+".tar.gz"], dir)
 	for _, want := range []string{"LICENSE", "LICENSES-of-dependencies.txt", "README.md", "CHANGELOG.md", "nitrox",
@@ -285,9 +296,9 @@ func TestDistributionIsReproducible(t *testing.T) {
 		}
 	}
 	binary := filepath.Join(dir, name, "nitrox")
-	out, err := exec.Command(binary, "version").Output()
-	if err != nil || !strings.HasPrefix(string(out), "nitrox v1.2.3 ") {
-		t.Errorf("nitrox version: %q, %v", out, err)
+	said, err := exec.Command(binary, "version").Output()
+	if err != nil || !strings.HasPrefix(string(said), "nitrox v1.2.3 ") {
+		t.Errorf("nitrox version: %q, %v", said, err)
 	}
 	info, err := buildinfo.ReadFile(binary)
 	if err != nil {
@@ -321,6 +332,53 @@ func TestDistributionIsReproducible(t *testing.T) {
 		if !strings.Contains(licences, "\n"+m.Path+" "+m.Version+"\n=") {
 			t.Errorf("no licence of %s", m.Path)
 		}
+	}
+}
+
+func TestInstallsWithGo(t *testing.T) {
+	thorough(t)
+	t.Parallel()
+	installs(t, "With Go", ".")
+}
+
+// installs types what docs/install.md says in a section, in a folder and with a home
+// of its own, to the first plan. The simulator has another port, which is free.
+func installs(t *testing.T, section, dir string) {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	address := l.Addr().String()
+	l.Close()
+	var cache []string
+	for _, name := range []string{"GOCACHE", "GOMODCACHE"} {
+		out, err := exec.Command("go", "env", name).Output()
+		if err != nil {
+			t.Fatal(err)
+		}
+		cache = append(cache, name+"="+strings.TrimSpace(string(out)))
+	}
+	_, text, _ := strings.Cut(readFile(t, "docs/install.md"), "\n## "+section+"\n")
+	text, _, _ = strings.Cut(text, "\n## ")
+	script := ""
+	for _, m := range regexp.MustCompile("(?s)(<!-- in a second terminal -->\n)?```sh\n(.*?)```\n").FindAllStringSubmatch(text, -1) {
+		if m[1] == "" {
+			script += m[2]
+			continue
+		}
+		script += "sed s/127.0.0.1:8088/" + address + "/ ~/first/nitrox.yaml > ~/other && mv ~/other ~/first/nitrox.yaml\n" +
+			strings.TrimSpace(m[2]) + " --listen " + address + " & trap 'kill $!' EXIT\n" +
+			"until (echo > /dev/tcp/" + strings.Replace(address, ":", "/", 1) + ") 2>/dev/null; do sleep 0.1; done\n"
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Minute)
+	defer cancel()
+	cmd := exec.CommandContext(ctx, "bash", "-euc", strings.ReplaceAll(script, "linux_amd64", runtime.GOOS+"_"+runtime.GOARCH))
+	cmd.Dir = dir
+	cmd.Env = append(cache, "HOME="+t.TempDir(), "PATH="+os.Getenv("PATH"))
+	out, err := cmd.CombinedOutput()
+	if err != nil || !bytes.Contains(out, []byte("\nAccountService: sg-account on edge: 2 serving, 4 wanted\n")) {
+		t.Errorf("%s: %v\n%s\n%s", section, err, script, out)
 	}
 }
 

@@ -31,7 +31,9 @@ func tarball(folder string, date time.Time, files []file) ([]byte, error) {
 	archive := tar.NewWriter(&out)
 	for _, f := range sorted(files) {
 		name := path.Join(folder, f.name)
-		err := archive.WriteHeader(&tar.Header{Typeflag: tar.TypeReg, Name: name, Mode: int64(f.mode), Size: int64(len(f.content)), ModTime: date, Format: tar.FormatPAX})
+		err := archive.WriteHeader(&tar.Header{
+			Typeflag: tar.TypeReg, Name: name, Mode: int64(f.mode), Size: int64(len(f.content)), ModTime: date, Format: tar.FormatPAX,
+		})
 		if err != nil {
 			return nil, err
 		}

@@ -1,7 +1,9 @@
 package main
 
 import (
+	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -18,7 +20,7 @@ var describe = regexp.MustCompile(`-([0-9]+)-g`)
 func packageVersion(version string, date time.Time) string {
 	number, tagged := strings.CutPrefix(version, "v")
 	if !tagged {
-		return "0." + date.Format("20060102150405") + "+" + strings.ReplaceAll(version, "-", ".")
+		return "0~" + date.Format("20060102150405") + "+" + strings.ReplaceAll(version, "-", ".")
 	}
 	return strings.ReplaceAll(describe.ReplaceAllString(number, "+$1.g"), "-", "~")
 }
@@ -39,6 +41,20 @@ func (r *release) packages(name, processor string, files []file) error {
 		if err := os.WriteFile(path, f.content, f.mode); err != nil {
 			return err
 		}
+	}
+	// Of the trees in nfpm.yaml it takes modes, and the dates of folders, as they are here.
+	err = filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {
+		if err != nil {
+			return err
+		}
+		mode := fs.FileMode(0o644)
+		if d.IsDir() {
+			mode = 0o755
+		}
+		return errors.Join(os.Chmod(path, mode), os.Chtimes(path, r.date, r.date))
+	})
+	if err != nil {
+		return err
 	}
 	for _, kind := range []string{"deb", "rpm"} {
 		path := filepath.Join(dir, "nitrox."+kind)

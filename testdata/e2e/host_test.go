@@ -19,7 +19,7 @@ import (
 )
 
 // TestHostedBySwarm runs Nitrox in the swarm that it reads, as examples/docker
-// says: the image of the Dockerfile, the stack, the mapping as a config and the
+// says: the image of a release, the stack, the mapping as a config and the
 // password as a secret.
 func TestHostedBySwarm(t *testing.T) {
 	t.Parallel()
@@ -30,30 +30,23 @@ func TestHostedBySwarm(t *testing.T) {
 	manager.args = append(manager.args, "--host", "unix:///var/run/docker.sock")
 	manager.start()
 
-	step(t, "build the image, with nothing pulled")
-	context := filepath.Join(l.dir, "image")
-	if err := os.Mkdir(context, 0o755); err != nil {
-		t.Fatal(err)
-	}
-	licences, err := exec.Command("go", "run", "../../docs/release", "-terms", binaries.nitrox).Output()
+	step(t, "the image, and the first plan in it, as docs/install.md says")
+	script := strings.ReplaceAll(installing(t, "An image"), "../examples", "$EXAMPLES")
+	examples, err := filepath.Abs("../../examples")
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, err := range []error{
-		os.Link(binaries.nitrox, filepath.Join(context, "nitrox")),
-		os.WriteFile(filepath.Join(context, "LICENSE"), []byte(read(t, "../../LICENSE")), 0o644),
-		os.WriteFile(filepath.Join(context, "LICENSES-of-dependencies.txt"), licences, 0o644),
-	} {
-		if err != nil {
-			t.Fatal(err)
-		}
+	cmd := exec.Command("bash", "-euxc", script)
+	cmd.Dir = newDist(t)
+	cmd.Env = append(os.Environ(), "HOME="+l.dir, "EXAMPLES="+examples, "DOCKER_HOST=unix://"+manager.socket())
+	if out, err := cmd.CombinedOutput(); err != nil || strings.Count(string(out), firstPlan) != 1 || !strings.Contains(string(out), "\nnitrox v1.2.3 ") {
+		t.Fatalf("%v\n%s", err, out)
 	}
-	manager.docker("build", "--quiet", "--file", "../../Dockerfile", "--build-arg", "VERSION=e2e", "--tag", "nitrox:e2e", context)
-	if got := manager.docker("run", "--rm", "--read-only", "--cap-drop", "ALL", "--network", "none", "nitrox:e2e", "version"); !strings.HasPrefix(got[0], "nitrox ") {
+	if got := manager.docker("run", "--rm", "--read-only", "--cap-drop", "ALL", "--network", "none", "nitrox:v1.2.3", "version"); !strings.HasPrefix(got[0], "nitrox ") {
 		t.Fatalf("nitrox version in the image: %q", got)
 	}
 	if got := manager.docker("image", "inspect", "--format",
-		`{{len .RootFS.Layers}} {{.Config.User}} {{.Config.StopSignal}} {{index .Config.Labels "org.opencontainers.image.version"}}`, "nitrox:e2e"); got[0] != "1 65532:65532 SIGTERM e2e" {
+		`{{len .RootFS.Layers}} {{.Config.User}} {{.Config.StopSignal}} {{index .Config.Labels "org.opencontainers.image.version"}}`, "nitrox:v1.2.3"); got[0] != "1 65532:65532 SIGTERM v1.2.3" {
 		t.Errorf("the image's layers, user, signal and version: %s", got[0])
 	}
 
@@ -78,7 +71,7 @@ func TestHostedBySwarm(t *testing.T) {
 			}
 			write(t, filepath.Join(l.dir, file), text)
 		}
-		must(t, "env", "NITROX_IMAGE=nitrox:e2e", "HAPROXY_IMAGE=haproxy:e2e", "DOCKER_GROUP="+manager.socketGroup(), "docker", "--host", "unix://"+manager.socket(),
+		must(t, "env", "NITROX_IMAGE=nitrox:v1.2.3", "HAPROXY_IMAGE=haproxy:e2e", "DOCKER_GROUP="+manager.socketGroup(), "docker", "--host", "unix://"+manager.socket(),
 			"stack", "deploy", "--resolve-image", "never", "--compose-file", filepath.Join(l.dir, stack), "nitrox")
 	}
 	write(t, filepath.Join(l.dir, "password"), password+"\n")

@@ -8,7 +8,7 @@ PATH="$PATH:/usr/sbin:/sbin"
 
 missing() {
 	for need in dockerd:docker.io docker:docker.io ip:iproute2 iptables:iptables nsenter:util-linux \
-		etcd:etcd-server chromium:chromium haproxy:haproxy systemd-analyze:systemd zsh:zsh fish:fish; do
+		etcd:etcd-server chromium:chromium haproxy:haproxy systemd-analyze:systemd zsh:zsh fish:fish rpm:rpm skopeo:skopeo; do
 		command -v "${need%%:*}" >/dev/null || echo "${need##*:}"
 	done | sort -u
 }
