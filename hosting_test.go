@@ -336,7 +336,7 @@ func TestDistributionIsReproducible(t *testing.T) {
 }
 
 func TestInstallsWithGo(t *testing.T) {
-	thorough(t)
+	sourcetest.Thorough(t)
 	t.Parallel()
 	installs(t, "With Go", ".")
 }
