@@ -194,7 +194,7 @@ dpkg --verify nitrox
 dpkg-deb --raw-extract nitrox_v1.2.3_*.deb later
 sed -i 's/^Version: .*/Version: 1.2.4/' later/DEBIAN/control
 echo '# new' >> later/etc/nitrox/nitrox.yaml
-dpkg-deb --build later > /dev/null
+dpkg-deb -Zgzip -z1 --build later > /dev/null
 dpkg --install --force-confdef later.deb
 [ "$(dpkg-query --show --showformat '${Version}' nitrox)" = 1.2.4 ]
 running
