@@ -26,7 +26,7 @@ demo: build ## the whole story on a simulated NetScaler: 5 seconds, once it is b
 
 # Tests that run other programs wait more than they work: more at a time than there are
 # cores. What vet says is said by check.
-TEST := go test -vet=off -parallel 8 -timeout 30m
+TEST := go test -vet=off -parallel 16 -timeout 30m
 
 # One fault in six; which, TURN says. CI takes turns, so that all are made in six commits.
 TURN ?= 0

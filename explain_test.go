@@ -20,6 +20,7 @@ import (
 // that differ, and commands (mv, secondary, nitrox), of which the last is answered with what stands in want. The
 // NetScaler is simulated, and Kubernetes and Marathon are what is in api.
 func TestExplain(t *testing.T) {
+	t.Parallel()
 	cases, err := filepath.Glob("testdata/explain/*.txtar")
 	if err != nil || len(cases) < 12 {
 		t.Fatalf("%d situations: %v", len(cases), err)

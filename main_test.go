@@ -104,6 +104,7 @@ func (g *guarded) Write(b []byte) (int, error) {
 //	stranger NAME STATUS TEXT [tls]  starts what is no NetScaler; its host and port are $NAME
 //	exit CODE COMMAND...   runs a command that must end with this code
 func TestScripts(t *testing.T) {
+	t.Parallel()
 	type key struct{}
 	sim := func(ts *testscript.TestScript) *simulator.Simulator { return ts.Value(key{}).(*simulator.Simulator) }
 	testscript.Run(t, testscript.Params{

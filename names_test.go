@@ -20,6 +20,7 @@ import (
 // What a server answers may be in order, and have secrets for names: of tasks, pods,
 // nodes, hosts and servers, which are where endpoints come from in every report.
 func TestSecretsThatAreNamesAreNotPrinted(t *testing.T) {
+	t.Parallel()
 	const password, token, bearer = "pass-of-the-netscaler", "token-of-marathon.abc", "bearer-of-kubernetes"
 	sim := simulator.New(simulator.Options{Users: map[string]string{"nitrox": password}})
 	if err := sim.Load(strings.NewReader("add server " + password + " 10.9.9.9\nadd server x" + password + "y 10.9.9.8\nadd serviceGroup sg HTTP\n" +
@@ -138,6 +139,7 @@ apps:
 
 // A password in the URL of a kubeconfig's server is one, also if the URL is none.
 func TestPasswordsOfServersInKubeconfigs(t *testing.T) {
+	t.Parallel()
 	for _, server := range []string{"https://op:hunter22@127.0.0.1:1", "https://op:hunter22@127.0.0.1:1 /", "https://op:hunter22@[::1"} {
 		dir := t.TempDir()
 		for name, text := range map[string]string{

@@ -90,6 +90,7 @@ func parrot(form string) http.HandlerFunc {
 // print it: the log, the reports, health, the status page, metrics. Nobody sees a
 // secret.
 func TestSecretsAreNeverPrinted(t *testing.T) {
+	t.Parallel()
 	const (
 		password = `pa"ss\w<o>r&d` + "\t" + `pl+us%25 ß`
 		basic    = `ba"si\c<p>as&s` + "\t" + `wo+rd%2F ü`

@@ -200,6 +200,7 @@ func full(t *testing.T) *os.File {
 
 // A loop goes on without its output, and says so once where it still can.
 func TestLoopWhoseOutputGoesAway(t *testing.T) {
+	t.Parallel()
 	for _, gone := range []string{"report", "log"} {
 		t.Run(gone, func(t *testing.T) {
 			p := newProcess(t, "sync", "--loop", "1s")
@@ -234,6 +235,7 @@ func TestLoopWhoseOutputGoesAway(t *testing.T) {
 
 // Whatever signal comes while a call is on its way, the session is ended.
 func TestSignalDuringACall(t *testing.T) {
+	t.Parallel()
 	for at, code := range map[string]int{
 		"POST login": 1, "GET servicegroup_servicegroupmember_binding": 1, "PUT servicegroup_servicegroupmember_binding": 0, "POST logout": 0,
 	} {

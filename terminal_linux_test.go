@@ -274,6 +274,7 @@ func (p *process) endpoints(n int) {
 // While a run takes its time a terminal shows what it does, in one line that is
 // never wider than the terminal, and of which nothing is left in the end.
 func TestProgressOnATerminal(t *testing.T) {
+	t.Parallel()
 	const report = "shop: shop on edge: 0 serving"
 	for _, columns := range []uint16{0, 80, 20} {
 		t.Run(fmt.Sprint(columns, " columns"), func(t *testing.T) {
@@ -336,6 +337,7 @@ func TestProgressOfAWait(t *testing.T) {
 
 // Where no person watches nothing is drawn, and the log is whole.
 func TestNoProgressElsewhere(t *testing.T) {
+	t.Parallel()
 	for name, set := range map[string]func(p *process, log *bytes.Buffer){
 		"the log is elsewhere": func(p *process, log *bytes.Buffer) { p.cmd.Stderr = log },
 		"a dumb terminal":      func(p *process, _ *bytes.Buffer) { p.cmd.Env = append(p.cmd.Env, "TERM=dumb") },

@@ -64,6 +64,7 @@ func TestCreationThatDoesNotSayWhatIsNeverSent(t *testing.T) {
 }
 
 func TestFrontEnds(t *testing.T) {
+	t.Parallel()
 	const rowsOf = "GET lbvserver_servicegroup_binding/"
 	b := newBox(t).
 		on("GET lbvserver/a", rows("lbvserver", `{"name":"a","servicetype":"HTTP","ipv46":"192.0.2.5","port":80,"lbmethod":"ROUNDROBIN"}`)).

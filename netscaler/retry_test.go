@@ -370,6 +370,7 @@ func (b *box) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 }
 
 func TestRealPortThatIsClosedIsUnavailableAndSure(t *testing.T) {
+	t.Parallel()
 	closed, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
