@@ -167,3 +167,30 @@ func TestCommentsThatCannotBeRead(t *testing.T) {
 	wantCommented(t, b.open(), map[string]string{"a": "nitrox prod shop/a"})
 	wantLines(t, b, all)
 }
+
+// A mark whose answer was lost is neither made nor not: reading it again tells.
+func TestLostAnswerOfAMark(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		for _, fault := range []simulator.Fault{{DropAfterApply: true}, {DropMidReply: true}, {DropBefore: true}, {Code: 349}} {
+			sim := simulator.New(simulator.Options{Users: users})
+			sim.AddGroup("sg")
+			c := open(t, sim.Transport())
+			fault.Method, fault.Type = "PUT", "servicegroup"
+			sim.SetFault(fault)
+			err := c.Do(t.Context(), netscaler.Mark, []netscaler.Change{marking("sg", "nitrox prod shop/a")})[0]
+			if fault.Code != 0 {
+				wantNil(t, []error{err}) // the peer gets it by itself
+			} else {
+				wantError(t, err, netscaler.ErrUnsure)
+			}
+			sim.ClearFaults()
+			groups := map[string]*seen{"sg": {}}
+			if err := detail(c, t.Context(), groups); err != nil {
+				t.Fatal(err)
+			}
+			if made := groups["sg"].Attrs.Comment != ""; made != (fault.DropAfterApply || fault.DropMidReply) {
+				t.Errorf("%+v: made %v", fault, made)
+			}
+		}
+	})
+}
