@@ -110,8 +110,10 @@ type Client struct {
 	// What the build of this appliance was found not to have.
 	noAttrs atomic.Bool
 	noLife  atomic.Bool // a log-in cannot say how long its session lives
-	noArray [unmark + 1]atomic.Bool
+	noArray [unmarkMember + 1]atomic.Bool
 	noList  sync.Map // by group, "" for all
+
+	noComment atomic.Bool // of service groups
 }
 
 // Open checks the configuration. It contacts nothing; the first call does.

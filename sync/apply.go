@@ -313,14 +313,14 @@ func (v *visit) lookAgain(ctx context.Context, op netscaler.Op, changes []netsca
 			f, err := ends.Of(c.Create.VServer.Name)
 			return f.Exists && (op == netscaler.AddVServer || f.Bound(c.Group)), err
 		}, err
-	case op == netscaler.AddGroup:
+	case op == netscaler.AddGroup, op == netscaler.Mark:
 		attrs, err := v.ns.Client.Attributes(ctx, keys(names))
 		return func(c netscaler.Change) (bool, error) {
-			_, err := attrs.Of(c.Group)
+			a, err := attrs.Of(c.Group)
 			if errors.Is(err, netscaler.ErrNoGroup) {
 				return false, nil
 			}
-			return true, err
+			return op == netscaler.AddGroup || a.Comment == c.Comment, err
 		}, err
 	}
 	groups, err := v.ns.Client.Read(ctx, keys(names))
