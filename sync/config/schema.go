@@ -37,9 +37,12 @@ func Schema(kinds []sources.Kind, reference string) ([]byte, error) {
 		"sources":    byName(schema{"type": "object", "properties": kindOf, "additionalProperties": false, "minProperties": 1, "maxProperties": 1}),
 		"defaults":   objectOf(said["Policies"], new(policyKeys)),
 		"apps":       objectOf(slices.Concat(said["apps"], said["Policies"]), new(appKeys), new(policyKeys)),
-		"create":     objectOf(said["create"], new(createKeys)),
-		"vserver":    objectOf(said["vserver"], new(vserverKeys)),
-		"from":       schema{"anyOf": queries},
+		"discover":   objectOf(slices.Concat(said["discover"], said["Policies"]), new(discoverKeys), new(policyKeys)),
+		// By namespace, a pattern or several.
+		"allow_groups": byName(schema{"anyOf": []schema{{"type": "string"}, {"type": "array", "items": schema{"type": "string"}}}}),
+		"create":       objectOf(said["create"], new(createKeys)),
+		"vserver":      objectOf(said["vserver"], new(vserverKeys)),
+		"from":         schema{"anyOf": queries},
 	}
 	return json.MarshalIndent(file, "", "  ")
 }

@@ -79,12 +79,8 @@ func (e Entry) Check(fits func(namespace string) bool) error {
 	if len(e.Namespaces) == 0 {
 		return fmt.Errorf("one namespace could write the name of another's group, because what follows {namespace} can be a part of its name; list the namespaces, or %s", remedy)
 	}
-	for _, a := range e.Namespaces {
-		for _, b := range e.Namespaces {
-			if a != b && begins(flat(b), flat(a), after) {
-				return fmt.Errorf("namespace %s could write the names of %s's groups; %s", a, b, remedy)
-			}
-		}
+	if a, b, clash := clashing(e, e); clash {
+		return fmt.Errorf("namespace %s could write the names of %s's groups; %s", a, b, remedy)
 	}
 	return nil
 }
@@ -95,14 +91,53 @@ func (e Entry) separates(after string, fits func(string) bool) bool {
 	return after != "" && after[0] != '{' && !fits("a"+after[:1]+"b")
 }
 
-// begins: a group's name that begins with the namespace b may also be one of a's, or of
-// what is below a's path.
-func begins(b, a, after string) bool {
-	separator := ""
-	if after != "" && after[0] != '{' {
-		separator = after[:1]
+// beginnings are those of the names that a namespace's groups can have, and those below
+// its path; "": which namespaces there are is not known.
+func (e Entry) beginnings(namespace string) []string {
+	before, after, named := strings.Cut(e.Group, "{namespace}")
+	if !named || namespace == "" {
+		before, _, _ = strings.Cut(before, "{")
+		return []string{before}
 	}
-	return strings.HasPrefix(b+separator, a+separator) || strings.HasPrefix(b, a+"_")
+	separator, _, _ := strings.Cut(after, "{")
+	return []string{before + flat(namespace) + separator[:min(len(separator), 1)], before + flat(namespace) + "_"}
+}
+
+// clashing are two namespaces of two entries of which one could write the name of a group
+// of the other's.
+func clashing(a, b Entry) (x, y string, clash bool) {
+	listed := func(e Entry) []string {
+		if len(e.Namespaces) == 0 {
+			return []string{""}
+		}
+		return e.Namespaces
+	}
+	for _, x := range listed(a) {
+		for _, y := range listed(b) {
+			if x == y && x != "" || x+y == "" && a.Group == b.Group {
+				continue
+			}
+			for _, p := range a.beginnings(x) {
+				for _, q := range b.beginnings(y) {
+					if strings.HasPrefix(p, q) || strings.HasPrefix(q, p) {
+						return x, y, true
+					}
+				}
+			}
+		}
+	}
+	return "", "", false
+}
+
+// Distinct says what is wrong with two entries of which the apps of one could write the
+// name of a group of the other's.
+func Distinct(a, b Entry) error {
+	_, _, clash := clashing(a, b)
+	if !clash || !slices.ContainsFunc(a.NetScalers, func(n string) bool { return slices.Contains(b.NetScalers, n) }) {
+		return nil
+	}
+	return fmt.Errorf("apps of source %s could write the names of groups of source %s; let the name begin with a word of its own, as in %q",
+		b.Source, a.Source, "b."+b.Group)
 }
 
 // flat is a namespace as a group's name has it: neither path has an underscore.

@@ -98,7 +98,9 @@ func (r Apps) none(owner string) bool {
 // tooMany is why no orphan is drained although orphans says so.
 func (r Apps) tooMany(e Entry, netscaler string, lost, total int) string {
 	switch {
-	case slices.ContainsFunc(r.entries, func(o Entry) bool { return o.Owner == e.Owner && slices.Contains(o.NetScalers, netscaler) && !o.Orphans }):
+	case slices.ContainsFunc(r.entries, func(o Entry) bool {
+		return o.Owner == e.Owner && slices.Contains(o.NetScalers, netscaler) && !o.Orphans
+	}):
 		return fmt.Sprintf("not drained: another entry of owner %s says orphans: keep; let all say the same", e.Owner)
 	case r.none(e.Owner):
 		return fmt.Sprintf("not drained: no app of owner %s is left at all, which looks like a mistake; if it is none, drain it by hand", e.Owner)
