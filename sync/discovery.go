@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	stdsync "sync"
@@ -40,6 +41,15 @@ func (f *sighting) unread(netscaler string) error {
 		return nil
 	}
 	return f.unknown[netscaler]
+}
+
+// Undiscovered is why it is not known which apps have opted in.
+func (s *Syncer) Undiscovered() error {
+	var errs []error
+	for _, name := range slices.Sorted(maps.Keys(s.found.failed())) {
+		errs = append(errs, fmt.Errorf("source %s: %w", name, s.found.failed()[name]))
+	}
+	return errors.Join(errs...)
 }
 
 // Discover looks for the apps that have opted in, and for service groups that none claims
@@ -131,7 +141,7 @@ func (s *Syncer) with(f *sighting, entries []discover.Entry, findings []sources.
 	names, groups := map[string]bool{}, map[claim]string{}
 	var written []App
 	for _, app := range s.Apps {
-		if app.discovered() {
+		if app.Discovered() {
 			continue
 		}
 		app.Notes = nil
@@ -163,8 +173,8 @@ func (s *Syncer) with(f *sighting, entries []discover.Entry, findings []sources.
 	return fresh
 }
 
-// discovered: no mapping file has it.
-func (a App) discovered() bool { return a.Marks != nil || a.Refused != nil || a.Orphan }
+// Discovered: no mapping file has it.
+func (a App) Discovered() bool { return a.Marks != nil || a.Refused != nil || a.Orphan }
 
 // made is the app that a mapping file could have for what was found.
 func (d Discovery) made(a discover.App, entries []discover.Entry) App {

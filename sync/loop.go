@@ -204,7 +204,7 @@ func (l *Loop) note(r Result) {
 		l.draining = map[Place][]netip.AddrPort{}
 	}
 	for _, o := range r.Outcomes {
-		if o.Err != nil || o.App.discovered() {
+		if o.Err != nil || o.App.Discovered() {
 			continue // what is known is old, and still the best
 		}
 		var left []netip.AddrPort

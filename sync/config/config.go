@@ -133,8 +133,13 @@ func (d *decoder) mapping(root *yaml.Node, kinds []sources.Kind, m *Mapping) {
 		defined = d.sources(keys.Sources, kinds, m)
 	}
 	d.discover(keys.Discover, defaults, &definitions{appliances: appliances, sources: defined}, m)
-	if len(keys.Apps)+len(keys.Discover) == 0 && !o.wrong["apps"] && !o.wrong["discover"] {
+	_, written := o.values["apps"]
+	_, discovered := o.values["discover"]
+	if len(keys.Apps) == 0 && !o.wrong["apps"] && (written || !discovered) {
 		d.missing(o, "apps", "there is nothing to keep in step")
+	}
+	if len(keys.Discover) == 0 && !o.wrong["discover"] && discovered {
+		d.missing(o, "discover", "name a source in which apps opt in, or remove it")
 	}
 	d.apps(keys.Apps, defaults, appliances, defined, m)
 	m.common()
