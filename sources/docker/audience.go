@@ -145,9 +145,8 @@ func (w *audience) concerned(e event) (which []int, id string) {
 		return []int{}, ""
 	case !inSwarm && e.late(): // of a swarm that is not read
 		return []int{}, ""
-	case w.found && !slices.Contains([]string{"service remove", "service create", "service update"}, kind+" "+action) &&
-		(inSwarm || !slices.Contains([]string{"start", "destroy", "engine_connect", "engine_disconnect", "engine_reconnect"}, action)):
-		return []int{}, "" // only what comes, goes or gets other labels
+	case w.found && (!slices.Contains(optingIn[kind], action) || kind == "container" && inSwarm):
+		return []int{}, ""
 	case w.found:
 		return nil, ""
 	case kind == "service" && named && e.Actor.ID != "":

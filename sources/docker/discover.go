@@ -283,8 +283,8 @@ func (choose chooser) containers(ctx context.Context, c *connection) ([]sources.
 			app = &f
 			apps[f.Name], offers[f.Name] = app, offer{}
 		case app.Doubt == nil && f.Doubt == nil && !maps.Equal(app.Settings, f.Settings):
-			app.Doubt = fmt.Errorf("the labels %s... of its containers differ, also those of %s; give all the same",
-				sources.SettingPrefix, containerName(item))
+			app.Doubt = fmt.Errorf("%s has other labels %s... than the rest; give all containers of the app the same ones",
+				containerName(item), sources.SettingPrefix)
 		default:
 			app.Doubt = cmp.Or(app.Doubt, f.Doubt)
 		}
@@ -301,6 +301,9 @@ func (choose chooser) containers(ctx context.Context, c *connection) ([]sources.
 	}
 	return found, nil
 }
+
+// optingIn are those of the [changes] after which other apps may have opted in.
+var optingIn = map[string][]string{"container": {"start", "destroy"}, "service": changes["service"], "swarm": changes["swarm"]}
 
 // WatchFound implements [sources.Discoverer].
 func (s *Source) WatchFound(ctx context.Context, _ []sources.Selection, changed func()) error {

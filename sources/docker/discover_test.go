@@ -110,7 +110,7 @@ func TestHowContainersAreDiscovered(t *testing.T) {
 		want       string
 	}{
 		"settings of an app's containers that differ": {containers: []object{composed("shop", "web", 1), composed("shop", "web", 2, "nitrox.io/port", "80")}, selection: chosen,
-			want: "shop.web(the labels nitrox.io/... of its containers differ, also those of container shop-web-2; give all the same)"},
+			want: "shop.web(container shop-web-2 has other labels nitrox.io/... than the rest; give all containers of the app the same ones)"},
 		"a container that Compose did not start": {containers: []object{plain("a", on), composed("shop", "web", 1)}, selection: chosen,
 			want: "container a(it is not known of which app it is, as Docker Compose did not start it; let select be a label without a value, " +
 				"and give the container that label with the app's name as its value) shop.web"},

@@ -41,23 +41,12 @@ func (l *labelled) trim() {
 
 // CheckSelection implements [sources.Discoverer].
 func (s *Source) CheckSelection(selection sources.Selection) error {
-	var problems sources.Problems
-	if _, err := selector.Parse(selection.Select); err != nil {
-		problems.Add("select", "%w", err)
-	}
-	if selection.Namespaces != nil && len(selection.Namespaces) == 0 {
-		problems.Add("namespaces", "it names none; name those whose services may opt in, or leave it out for all")
-	}
-	for i, n := range selection.Namespaces {
-		key := fmt.Sprintf("namespaces[%d]", i)
-		switch {
-		case len(validation.IsDNS1123Label(n)) > 0:
-			problems.Add(key, "%q cannot be the name of a namespace, such as shop", n)
-		case slices.Contains(selection.Namespaces[:i], n):
-			problems.Add(key, "%s is listed twice", n)
+	return selector.Check(selection, func(namespace string) error {
+		if len(validation.IsDNS1123Label(namespace)) > 0 {
+			return fmt.Errorf("%q cannot be the name of a namespace, such as shop", namespace)
 		}
-	}
-	return problems.Err()
+		return nil
+	})
 }
 
 // choice is one list: of what a selector chooses in some namespaces, or in all.
@@ -140,7 +129,7 @@ func (l choice) unread(c *client, namespace string, err error) error {
 	case !httpapi.Forbidden(err):
 		err = trust.Explain(err, kubeapi.Keys())
 	case l.namespaces == nil:
-		err = fmt.Errorf("%w; give the account the verb list on services in all namespaces, or name those that it may list with namespaces", err)
+		err = fmt.Errorf("%w; give the account the verb list on services in all namespaces, or write those that it may list into namespaces", err)
 	default:
 		err = fmt.Errorf("%w; give the account the verb list on services there, or take namespace %s out of namespaces", err, namespace)
 	}

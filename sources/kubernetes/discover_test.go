@@ -123,7 +123,7 @@ func TestHowServicesAreDiscovered(t *testing.T) {
 			want: []string{"take namespace bank out of namespaces", "shop/cart shop/web", "list services in namespace bank: 403 Forbidden"}, requests: 3},
 		"everywhere forbidden": {forbidden: except(), selections: []sources.Selection{all},
 			want: []string{"403 Forbidden: services is forbidden: User \"nitrox\" cannot list resource \"services\" in API group \"\" at the cluster scope; " +
-				"give the account the verb list on services in all namespaces, or name those"}, requests: 1},
+				"give the account the verb list on services in all namespaces, or write those that"}, requests: 1},
 		"in pages": {pageSize: 1, selections: []sources.Selection{all}, want: []string{"bank/web shop/cart shop/web"}, requests: 3},
 		"pages that expire": {pageSize: 1, selections: []sources.Selection{all}, want: []string{"page 2: 410 Gone"}, requests: 2,
 			before: func(a *apiserver) func(http.ResponseWriter, *http.Request) bool {

@@ -19,25 +19,15 @@ import (
 
 // CheckSelection implements [sources.Discoverer].
 func (s *Source) CheckSelection(selection sources.Selection) error {
-	var problems sources.Problems
-	if _, err := selector.Parse(selection.Select); err != nil {
-		problems.Add("select", "%w", err)
-	}
-	if selection.Namespaces != nil && len(selection.Namespaces) == 0 {
-		problems.Add("namespaces", "it names none; name the groups whose apps may opt in, or leave it out for all")
-	}
-	for i, n := range selection.Namespaces {
-		key := fmt.Sprintf("namespaces[%d]", i)
-		switch trimmed := strings.Trim(n, "/"); {
-		case trimmed != n && trimmed != "":
-			problems.Add(key, "%q has a slash at its end; did you mean %q?", n, trimmed)
-		case Query{App: "/" + n}.Check() != nil:
-			problems.Add(key, "%q cannot be the path of a group, such as shop or shop/eu", n)
-		case slices.Contains(selection.Namespaces[:i], n):
-			problems.Add(key, "%s is listed twice", n)
+	return selector.Check(selection, func(group string) error {
+		switch trimmed := strings.Trim(group, "/"); {
+		case trimmed != group && trimmed != "":
+			return fmt.Errorf("%q has a slash at its end; did you mean %q?", group, trimmed)
+		case Query{App: "/" + group}.Check() != nil:
+			return fmt.Errorf("%q cannot be the path of a group, such as shop or shop/eu", group)
 		}
-	}
-	return problems.Err()
+		return nil
+	})
 }
 
 // Discover implements [sources.Discoverer]. It is one request for the definitions of all
