@@ -150,8 +150,9 @@ func (choose chooser) services(ctx context.Context, c *connection) (found []sour
 	for _, s := range list {
 		f := sources.Found{Name: s.Spec.Name, What: "service " + s.Spec.Name, Query: Query{Service: s.Spec.Name}.at}
 		switch {
-		case s.ID == "" || s.Spec.Name == "":
-			return nil, errors.New("the list of services has one without an ID or a name")
+		case s.ID == "" || !appName.MatchString(s.Spec.Name):
+			return nil, fmt.Errorf("the list of services has one without an ID, or with the name %q, which none can have; find out what answers there",
+				sources.Excerpt(s.Spec.Name))
 		case !choose.Matches(labels.Set(s.Spec.Labels)):
 			return nil, unfiltered
 		}
@@ -200,7 +201,8 @@ func (choose chooser) identify(c container.Summary, i image) sources.Found {
 	var q Query
 	f := sources.Found{}
 	alone := func(format string, args ...any) sources.Found { // by a name that no app has
-		return sources.Found{Name: containerName(c), What: containerName(c), Doubt: fmt.Errorf(format, args...)}
+		name := sources.Excerpt(containerName(c))
+		return sources.Found{Name: name, What: name, Doubt: fmt.Errorf(format, args...)}
 	}
 	project, service, value := c.Labels[composeProject], c.Labels[composeService], c.Labels[choose.naming]
 	switch {

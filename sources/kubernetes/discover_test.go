@@ -1,6 +1,7 @@
 package kubernetes
 
 import (
+	"fmt"
 	"net/http"
 	"strings"
 	"testing"
@@ -141,6 +142,8 @@ func TestHowServicesAreDiscovered(t *testing.T) {
 					return false
 				}
 			}},
+		"a name that no service has": {selections: []sources.Selection{all}, want: []string{`service shop/web x, which no service can be called; find out`}, requests: 1,
+			objects: append(optedIn(), aService("shop/web\nx", label("nitrox", "on")))},
 		"a label and an annotation that differ": {selections: []sources.Selection{all}, requests: 1,
 			objects: append(optedIn(), aService("lab/web", label("nitrox", "on"), label("nitrox.io/port", "http"), annotation("nitrox.io/port", "https"))),
 			want:    []string{`bank/web lab/web(nitrox.io/port is "http" in one place and "https" in another; write it in one) shop/cart shop/web`}},
@@ -186,6 +189,22 @@ func TestHowServicesAreDiscovered(t *testing.T) {
 				t.Errorf("requests %q, want %d", r, c.requests)
 			}
 		})
+	}
+}
+
+// TestDiscoveryIsOneRequest, however many services have opted in among however many.
+func TestDiscoveryIsOneRequest(t *testing.T) {
+	objects := optedIn()
+	for i := range 2000 {
+		objects = append(objects, aService(fmt.Sprintf("shop/s%d", i), label("nitrox", "on")), aService(fmt.Sprintf("shop/o%d", i)))
+	}
+	a := cluster(objects...)
+	findings, err := opened(t, serving(t, a)).Discover(t.Context(), []sources.Selection{{Select: "nitrox=on"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if found, err := findings[0].All(); err != nil || len(found) != 2003 || len(a.requests()) != 1 {
+		t.Errorf("%d found, error %v", len(found), err)
 	}
 }
 
