@@ -3,7 +3,6 @@ package kubernetes
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -19,6 +18,10 @@ import (
 	"nitrox/sources/stream"
 	"nitrox/sources/trust"
 )
+
+// pageFound is how many services a discovery asks for at a time, of which little is kept:
+// one request for as many apps as one process serves.
+const pageFound = 5000
 
 // labelled is a service as a discovery wants it.
 type labelled struct {
@@ -41,23 +44,12 @@ func (l *labelled) trim() {
 
 // CheckSelection implements [sources.Discoverer].
 func (s *Source) CheckSelection(selection sources.Selection) error {
-	var problems sources.Problems
-	if _, err := selector.Parse(selection.Select); err != nil {
-		problems.Add("select", "%w", err)
-	}
-	if selection.Namespaces != nil && len(selection.Namespaces) == 0 {
-		problems.Add("namespaces", "it names none; name those whose services may opt in, or leave it out for all")
-	}
-	for i, n := range selection.Namespaces {
-		key := fmt.Sprintf("namespaces[%d]", i)
-		switch {
-		case len(validation.IsDNS1123Label(n)) > 0:
-			problems.Add(key, "%q cannot be the name of a namespace, such as shop", n)
-		case slices.Contains(selection.Namespaces[:i], n):
-			problems.Add(key, "%s is listed twice", n)
+	return selector.Check(selection, func(namespace string) error {
+		if len(validation.IsDNS1123Label(namespace)) > 0 {
+			return fmt.Errorf("%q cannot be the name of a namespace, such as shop", namespace)
 		}
-	}
-	return problems.Err()
+		return nil
+	})
 }
 
 // choice is one list: of what a selector chooses in some namespaces, or in all.
@@ -119,7 +111,9 @@ func (s *Source) Discover(ctx context.Context, selections []sources.Selection) (
 	inTurns(ctx, len(lists), 1, func(ctx context.Context, i int) {
 		l := lists[i]
 		parts, errs := spread(ctx, c, l.in(), 1, func(ctx context.Context, namespace string) (read chosen, err error) {
-			read.items, read.bad, err = list[labelled](ctx, c, services, query{namespace: namespace, labelSelector: l.selector.String()})
+			p := pager[labelled]{c: c, resource: services, query: query{namespace: namespace, labelSelector: l.selector.String()}, limit: pageFound}
+			read.items, err = p.all(ctx)
+			read.bad = p.bad
 			return read, l.unread(c, namespace, err)
 		})
 		for _, at := range l.of {
@@ -140,7 +134,7 @@ func (l choice) unread(c *client, namespace string, err error) error {
 	case !httpapi.Forbidden(err):
 		err = trust.Explain(err, kubeapi.Keys())
 	case l.namespaces == nil:
-		err = fmt.Errorf("%w; give the account the verb list on services in all namespaces, or name those that it may list with namespaces", err)
+		err = fmt.Errorf("%w; give the account the verb list on services in all namespaces, or write those that it may list into namespaces", err)
 	default:
 		err = fmt.Errorf("%w; give the account the verb list on services there, or take namespace %s out of namespaces", err, namespace)
 	}
@@ -158,40 +152,44 @@ func (l choice) findings(selection sources.Selection, parts []chosen, errs []err
 			return sources.NewFindings(nil, errs[i])
 		}
 		for _, b := range part.bad {
-			if !l.selector.Matches(labels.Set(b.meta.Labels)) {
-				return unasked(b.meta.Namespace, b.meta.Name)
+			f := identify(b.meta.Namespace, b.meta.Name)
+			f.Doubt = fmt.Errorf("the answer cannot be read: %w", b.err)
+			if err := l.asked(f, b.meta.Labels); err != nil {
+				return sources.NewFindings(nil, err)
 			}
-			if wanted(b.meta.Namespace) {
-				found = append(found, sources.Found{Namespace: b.meta.Namespace, Name: b.meta.Name,
-					What: "service " + key{b.meta.Namespace, b.meta.Name}.String(), Doubt: fmt.Errorf("the answer cannot be read: %w", b.err)})
-			}
+			found = append(found, f)
 		}
 		for _, item := range part.items {
-			m := item.Metadata
-			switch {
-			case m.Namespace == "" || m.Name == "":
-				return sources.NewFindings(nil, errors.New("the list of services has one without a name; find out what answers there"))
-			case !l.selector.Matches(labels.Set(m.Labels)):
-				return unasked(m.Namespace, m.Name)
-			case wanted(m.Namespace):
-				found = append(found, item.found())
+			f := item.found()
+			if err := l.asked(f, item.Metadata.Labels); err != nil {
+				return sources.NewFindings(nil, err)
 			}
+			found = append(found, f)
 		}
 	}
+	found = slices.DeleteFunc(found, func(f sources.Found) bool { return !wanted(f.Namespace) })
 	return sources.NewFindings(found, nil)
 }
 
-// unasked are the findings where the selector was lost on the way: an app that has not
-// opted in must not be served.
-func unasked(namespace, name string) sources.Findings {
-	return sources.NewFindings(nil, fmt.Errorf("the answer has service %s/%s, which select does not choose; "+
-		"find out what between here and the API server drops the query", namespace, name))
+// asked says what is wrong with a list that has such a service: an app that has not opted
+// in must not be served.
+func (l choice) asked(f sources.Found, written map[string]string) error {
+	switch {
+	case Query{Service: key{f.Namespace, f.Name}.String()}.Check() != nil:
+		return fmt.Errorf("the answer has a %s, which no service can be called; find out what answers there", f.What)
+	case !l.selector.Matches(labels.Set(written)):
+		return fmt.Errorf("the answer has %s, which select does not choose; find out what between here and the API server drops the query", f.What)
+	}
+	return nil
+}
+
+func identify(namespace, name string) sources.Found {
+	return sources.Found{Namespace: namespace, Name: name, What: "service " + sources.Excerpt(key{namespace, name}.String())}
 }
 
 // found is what the owner of a service says of it.
 func (l labelled) found() sources.Found {
-	k := key{l.Metadata.Namespace, l.Metadata.Name}
-	f := sources.Found{Namespace: k.namespace, Name: k.name, What: "service " + k.String()}
+	f := identify(l.Metadata.Namespace, l.Metadata.Name)
 	f.Settings, f.Doubt = sources.SettingsOf(l.Metadata.Labels, l.Metadata.Annotations)
 	for _, p := range l.Spec.Ports {
 		port := p.Name
@@ -204,7 +202,7 @@ func (l labelled) found() sources.Found {
 		f.Ports = append(f.Ports, sources.Port(port))
 	}
 	f.Query = func(port sources.Port, address string) (any, error) {
-		q := Query{Service: k.String(), Port: port, Address: Address(address)}
+		q := Query{Service: key{f.Namespace, f.Name}.String(), Port: port, Address: Address(address)}
 		if err := port.Check(); err != nil {
 			return nil, &sources.KeyError{Key: "port", Err: err}
 		}

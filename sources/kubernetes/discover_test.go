@@ -1,6 +1,7 @@
 package kubernetes
 
 import (
+	"fmt"
 	"net/http"
 	"strings"
 	"testing"
@@ -123,7 +124,7 @@ func TestHowServicesAreDiscovered(t *testing.T) {
 			want: []string{"take namespace bank out of namespaces", "shop/cart shop/web", "list services in namespace bank: 403 Forbidden"}, requests: 3},
 		"everywhere forbidden": {forbidden: except(), selections: []sources.Selection{all},
 			want: []string{"403 Forbidden: services is forbidden: User \"nitrox\" cannot list resource \"services\" in API group \"\" at the cluster scope; " +
-				"give the account the verb list on services in all namespaces, or name those"}, requests: 1},
+				"give the account the verb list on services in all namespaces, or write those that"}, requests: 1},
 		"in pages": {pageSize: 1, selections: []sources.Selection{all}, want: []string{"bank/web shop/cart shop/web"}, requests: 3},
 		"pages that expire": {pageSize: 1, selections: []sources.Selection{all}, want: []string{"page 2: 410 Gone"}, requests: 2,
 			before: func(a *apiserver) func(http.ResponseWriter, *http.Request) bool {
@@ -141,6 +142,8 @@ func TestHowServicesAreDiscovered(t *testing.T) {
 					return false
 				}
 			}},
+		"a name that no service has": {selections: []sources.Selection{all}, want: []string{`service shop/web x, which no service can be called; find out`}, requests: 1,
+			objects: append(optedIn(), aService("shop/web\nx", label("nitrox", "on")))},
 		"a label and an annotation that differ": {selections: []sources.Selection{all}, requests: 1,
 			objects: append(optedIn(), aService("lab/web", label("nitrox", "on"), label("nitrox.io/port", "http"), annotation("nitrox.io/port", "https"))),
 			want:    []string{`bank/web lab/web(nitrox.io/port is "http" in one place and "https" in another; write it in one) shop/cart shop/web`}},
@@ -186,6 +189,22 @@ func TestHowServicesAreDiscovered(t *testing.T) {
 				t.Errorf("requests %q, want %d", r, c.requests)
 			}
 		})
+	}
+}
+
+// TestDiscoveryIsOneRequest, however many services have opted in among however many.
+func TestDiscoveryIsOneRequest(t *testing.T) {
+	objects := optedIn()
+	for i := range 2000 {
+		objects = append(objects, aService(fmt.Sprintf("shop/s%d", i), label("nitrox", "on")), aService(fmt.Sprintf("shop/o%d", i)))
+	}
+	a := cluster(objects...)
+	findings, err := opened(t, serving(t, a)).Discover(t.Context(), []sources.Selection{{Select: "nitrox=on"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if found, err := findings[0].All(); err != nil || len(found) != 2003 || len(a.requests()) != 1 {
+		t.Errorf("%d found, error %v", len(found), err)
 	}
 }
 

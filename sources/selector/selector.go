@@ -4,6 +4,7 @@ package selector
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 
 	"k8s.io/apimachinery/pkg/labels"
@@ -29,4 +30,25 @@ func Parse(text string) (labels.Selector, error) {
 		}
 	}
 	return s, nil
+}
+
+// Check says what is wrong with a selection, as a [sources.Discoverer] does. bad is what
+// is wrong with a namespace.
+func Check(selection sources.Selection, bad func(namespace string) error) error {
+	var problems sources.Problems
+	if _, err := Parse(selection.Select); err != nil {
+		problems.Add("select", "%w", err)
+	}
+	if selection.Namespaces != nil && len(selection.Namespaces) == 0 {
+		problems.Add("namespaces", "it names none; name those whose apps may opt in, or leave it out for all")
+	}
+	for i, n := range selection.Namespaces {
+		key := fmt.Sprintf("namespaces[%d]", i)
+		if err := bad(n); err != nil {
+			problems.Add(key, "%w", err)
+		} else if slices.Contains(selection.Namespaces[:i], n) {
+			problems.Add(key, "%s is listed twice", n)
+		}
+	}
+	return problems.Err()
 }
