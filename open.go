@@ -21,9 +21,12 @@ import (
 	"nitrox/sync/config"
 )
 
-// Large answers of NetScalers are read a few at a time, so that of hundreds all are read
-// in time; a slow one holds up the others for no longer than its turn.
+// Calls to NetScalers are made, and large answers read, a few at a time, so that hundreds of
+// NetScalers take no more connections and memory than some do, and all are read in time; a
+// slow one holds up the others for no longer than its turn.
 const (
+	calls     = 64
+	callTurn  = time.Second
 	bulkReads = 8
 	bulkTurn  = 5 * time.Second
 )
@@ -59,7 +62,7 @@ func (j *job) open() (*sync.Syncer, error) {
 		s.Progress = j.line.step
 	}
 	appliances := map[string]string{} // by URL
-	turns := bounds.NewTurns(bulkReads, bulkTurn)
+	atOnce, turns := bounds.NewTurns(calls, callTurn), bounds.NewTurns(bulkReads, bulkTurn)
 	for _, name := range slices.Sorted(maps.Keys(m.NetScalers)) {
 		n := m.NetScalers[name]
 		appliance := name
@@ -74,7 +77,7 @@ func (j *job) open() (*sync.Syncer, error) {
 		}
 		n.Config.ReadOnly = j.dryRun
 		n.Config.Every = j.options.Duration("loop")
-		n.Config.Turns = turns
+		n.Config.Calls, n.Config.Turns = atOnce, turns
 		n.Config.Log = j.log.With("netscaler", name)
 		if j.leading != nil {
 			n.Config.Allow = j.leading.Held

@@ -56,6 +56,9 @@ type Config struct {
 	// ReadOnly refuses every request but GET, log-in, log-out and the switch
 	// of the session to its partition, before it reaches the network.
 	ReadOnly bool
+	// Calls are taken to make calls, among all clients; nil: any number of them is made at
+	// a time.
+	Calls *bounds.Turns
 	// Turns are taken to read answers that may be large, among all clients; nil: any
 	// number of them is read at a time.
 	Turns *bounds.Turns
