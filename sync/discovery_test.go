@@ -8,6 +8,7 @@ import (
 	"runtime"
 	"slices"
 	"strings"
+	stdsync "sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -24,9 +25,11 @@ import (
 // cluster is a source in which the test labels objects. A query is the name of an object
 // and a port.
 type cluster struct {
+	mu      stdsync.Mutex
 	objects map[string]map[string]string // settings by "namespace/name"
 	serves  map[string]string            // endpoints by the same
 	failed  error
+	hangs   bool // until it is not waited for any more
 	asked   int
 	changed chan struct{}
 }
@@ -41,6 +44,8 @@ func newCluster(objects ...string) *cluster {
 
 // label has an object opt in, with settings such as "port=http".
 func (c *cluster) label(object, serves string, settings ...string) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
 	c.objects[object], c.serves[object] = map[string]string{}, serves
 	for _, s := range settings {
 		name, value, _ := strings.Cut(s, "=")
@@ -48,10 +53,23 @@ func (c *cluster) label(object, serves string, settings ...string) {
 	}
 }
 
+// remove takes a label away.
+func (c *cluster) remove(object string) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	delete(c.objects, object)
+}
+
 func (c *cluster) CheckSelection(sources.Selection) error { return nil }
 
-func (c *cluster) Discover(_ context.Context, selections []sources.Selection) ([]sources.Findings, error) {
+func (c *cluster) Discover(ctx context.Context, selections []sources.Selection) ([]sources.Findings, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
 	c.asked++
+	if c.hangs {
+		<-ctx.Done()
+		return nil, ctx.Err()
+	}
 	if c.failed != nil {
 		return nil, c.failed
 	}
@@ -91,6 +109,8 @@ func (c *cluster) WatchFound(ctx context.Context, _ []sources.Selection, changed
 }
 
 func (c *cluster) poll(_ context.Context, queries []any, _ bool) (answers []sources.Answer, err error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
 	for _, q := range queries {
 		text, there := c.serves[q.(string)]
 		if !there {
@@ -373,6 +393,94 @@ func TestNoSequenceOfDiscoveriesRemovesWhatIsServed(t *testing.T) {
 				rt.Fatal(err)
 			}
 		})
+	})
+}
+
+// In a loop a new label is an event, and an app that is found is one among the others:
+// nothing is logged out, and nothing waits.
+func TestALabelIsAnEvent(t *testing.T) {
+	t.Parallel()
+	bubble(t, func(t *testing.T) {
+		c := newCluster("shop/web")
+		s := discovering(t, map[string]*cluster{"prod": c}, entry("prod"))
+		r := newRun(s, 10*time.Minute)
+		r.Watch = true
+		var names []string
+		r.Found = func(s *sync.Syncer) {
+			names = nil
+			for _, app := range s.Apps {
+				names = append(names, app.Name)
+			}
+		}
+		go func() {
+			s.has("edge", "shop_web", 2)
+			time.Sleep(5 * time.Second)
+			c.label("shop/api", "10.0.1.1:80")
+			c.changed <- struct{}{}
+			if took := s.has("edge", "shop_api", 1); took > 2*time.Second {
+				t.Errorf("a new label is served after %v", took)
+			}
+			time.Sleep(5 * time.Second)
+			c.remove("shop/web")
+			c.changed <- struct{}{}
+			time.Sleep(5 * time.Second)
+			last := r.passes[len(r.passes)-1]
+			s.says(last.Result, "shop_web: no app claims it any more: 2 members stay on edge")
+			if len(last.Outcomes) != 1 {
+				t.Errorf("the pass after the event is of %d apps:\n%s", len(last.Outcomes), report(last.Result))
+			}
+			c.label("shop/web", "10.0.0.1:80 10.0.0.2:80 10.0.0.3:80")
+			c.changed <- struct{}{}
+			if took := s.has("edge", "shop_web", 3); took > 3*time.Second {
+				t.Errorf("a label that came back is served after %v", took)
+			}
+		}()
+		r.during(3 * time.Minute)
+		if got := strings.Join(names, " "); got != "shop_api shop_web" {
+			t.Errorf("its apps are %s", got)
+		}
+		logins := 0
+		for _, call := range kinds(s.sims["edge"].Calls()) {
+			if call == "POST login" {
+				logins++
+			}
+		}
+		if logins != 1 {
+			t.Errorf("%d log-ins", logins)
+		}
+	})
+}
+
+// A source in which apps are looked for in vain holds up no app but its own; and once it
+// answers again, these are served.
+func TestADiscoveryThatHangsHoldsUpNobody(t *testing.T) {
+	t.Parallel()
+	bubble(t, func(t *testing.T) {
+		lab, slow := newCluster("shop/web"), newCluster("bank/api")
+		slow.hangs = true
+		s := discovering(t, map[string]*cluster{"lab": lab, "slow": slow}, entry("lab"), entry("slow"))
+		s.sims["edge"].AddGroup("own")
+		lab.serves["own"] = "10.0.9.1:80"
+		s.Apps = []sync.App{{Name: "own", Group: "own", NetScalers: []string{"edge"}, Policy: sync.DefaultPolicy, From: []sync.From{{Source: "lab", Query: "own"}}}}
+		r := newRun(s, time.Minute)
+		go func() {
+			if took := s.has("edge", "own", 1); took > 3*time.Second {
+				t.Errorf("a written app is served after %v", took)
+			}
+			if took := s.has("edge", "shop_web", 2); took > 20*time.Second {
+				t.Errorf("an app of another source is served after %v", took)
+			}
+			time.Sleep(90 * time.Second)
+			s.says(r.passes[len(r.passes)-1].Result, "! source slow failed: its apps are not known: no answer within its timeout of 15s")
+			s.members("bank_api")
+			slow.mu.Lock()
+			slow.hangs = false
+			slow.mu.Unlock()
+			if took := s.has("edge", "bank_api", 2); took > 3*time.Minute {
+				t.Errorf("it is served after %v", took)
+			}
+		}()
+		r.during(6 * time.Minute)
 	})
 }
 
