@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strings"
 	stdsync "sync"
+	"time"
 
 	"nitrox/netscaler"
 	"nitrox/sources"
@@ -124,13 +125,17 @@ func (s *Syncer) lookIn(ctx context.Context, name string, which []int) ([]source
 	return answers, err
 }
 
+// commentsWithin is how long those of a NetScaler are waited for: what others have is
+// told with them.
+const commentsWithin = 30 * time.Second
+
 // commentsOf are those of a NetScaler's service groups.
 func (s *Syncer) commentsOf(ctx context.Context, name string) (map[string]string, error) {
 	ns := s.NetScalers[name]
 	if err := ns.backoff.tooSoon(); err != nil {
 		return nil, err
 	}
-	comments, err := ns.Client.Commented(ctx, "")
+	comments, err := within(ctx, commentsWithin, func(ctx context.Context) (map[string]string, error) { return ns.Client.Commented(ctx, "") })
 	if errors.Is(err, netscaler.ErrUnavailable) || errors.Is(err, netscaler.ErrLogin) {
 		ns.backoff.note(err)
 	}
