@@ -2,6 +2,7 @@ package main
 
 import (
 	"cmp"
+	"context"
 	"fmt"
 	"maps"
 	"net"
@@ -47,16 +48,16 @@ func (j *job) open() (*sync.Syncer, error) {
 		}
 	}
 	j.warned = m.Warnings
-	if err := knownApps(m.Apps, slices.Concat(j.apps, j.force)); err != nil {
-		return nil, err
+	if len(m.Discoveries) == 0 { // else names are known once it has been looked for apps
+		if err := knownApps(m.Apps, slices.Concat(j.apps, j.force)); err != nil {
+			return nil, err
+		}
 	}
-	s := &sync.Syncer{Sources: m.Sources, Apps: m.Apps, Mapping: sync.Mapping{File: j.file(j.options), Digest: m.Digest}, NetScalers: map[string]*sync.NetScaler{}, Lookup: net.DefaultResolver.LookupNetIP}
+	s := &sync.Syncer{Sources: m.Sources, Apps: m.Apps, Discoveries: m.Discoveries, Mapping: sync.Mapping{File: j.file(j.options), Digest: m.Digest}, NetScalers: map[string]*sync.NetScaler{}, Lookup: net.DefaultResolver.LookupNetIP}
 	s.Trace = func() sync.Run {
 		return sync.Run{ID: j.run, Pass: int(j.passes.Add(1)), Version: release(), Mapping: s.Mapping}
 	}
-	for i := range s.Apps {
-		s.Apps[i].Policy.Forced = slices.Contains(j.force, s.Apps[i].Name)
-	}
+	j.forceApps(s)
 	if j.line != nil {
 		s.Progress = j.line.step
 	}
@@ -95,10 +96,36 @@ func (j *job) open() (*sync.Syncer, error) {
 			Client: client, Appliance: appliance, Partition: n.Config.Partition, Save: n.Save, SaveEvery: n.SaveEvery,
 		}
 	}
+	j.observe(s)
+	return s, nil
+}
+
+// observe has the observer know which apps there are.
+func (j *job) observe(s *sync.Syncer) {
 	j.observer.Reload(slices.DeleteFunc(slices.Clone(s.Apps), func(a sync.App) bool {
 		return j.apps != nil && !slices.Contains(j.apps, a.Name)
 	}))
-	return s, nil
+}
+
+func (j *job) forceApps(s *sync.Syncer) {
+	for i := range s.Apps {
+		s.Apps[i].Policy.Forced = slices.Contains(j.force, s.Apps[i].Name)
+	}
+}
+
+// discover looks for the apps that have opted in, for one run.
+func (j *job) discover(ctx context.Context, s *sync.Syncer) (*sync.Syncer, error) {
+	if len(s.Discoveries) == 0 {
+		return s, nil
+	}
+	fresh := s.Discover(ctx)
+	j.forceApps(fresh)
+	j.observe(fresh)
+	err := knownApps(fresh.Apps, slices.Concat(j.apps, j.force))
+	if failed := fresh.Undiscovered(); err != nil && failed != nil {
+		err = fmt.Errorf("%w; not all apps are known: %w", err, failed)
+	}
+	return fresh, err
 }
 
 // local says whether a NetScaler is on this machine, as a simulator is.

@@ -58,6 +58,7 @@ func (v *visit) apply(ctx context.Context, outcomes []*Outcome) {
 	v.do(ctx, work, netscaler.Bind)
 	v.do(ctx, work, netscaler.Enable)
 	v.do(ctx, work, netscaler.Set)
+	v.mark(ctx, work)
 	v.giveLists(ctx, work, false)
 	v.remove(ctx, work)
 }
@@ -231,6 +232,9 @@ func (v *visit) do(ctx context.Context, outcomes []*Outcome, op netscaler.Op) {
 		}
 		// What holds after it was sent may be ours, also if the answer was that
 		// it was there already: an answer before may have been lost.
+		if d.Err == nil {
+			v.noteMark(*d.Change)
+		}
 		v.ns.unsaved = v.ns.unsaved || d.Err == nil || errors.Is(d.Err, netscaler.ErrUnsure)
 	}
 	v.abandon(errs)
