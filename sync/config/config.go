@@ -23,6 +23,8 @@ type Mapping struct {
 	Sources    map[string]sync.Source
 	// Apps are in the order of the file.
 	Apps []sync.App
+	// Discoveries are where more apps come from.
+	Discoveries []sync.Discovery
 	// Digest is the SHA-256 of the file, in hexadecimal.
 	Digest string
 	// Warnings are what is legal and unwise, such as http:// beyond loopback.
@@ -101,6 +103,7 @@ type fileKeys struct {
 	Sources    *yaml.Node   `yaml:"sources"`
 	Defaults   *yaml.Node   `yaml:"defaults"`
 	Apps       []*yaml.Node `yaml:"apps"`
+	Discover   []*yaml.Node `yaml:"discover"`
 }
 
 func (d *decoder) mapping(root *yaml.Node, kinds []sources.Kind, m *Mapping) {
@@ -129,8 +132,14 @@ func (d *decoder) mapping(root *yaml.Node, kinds []sources.Kind, m *Mapping) {
 	} else {
 		defined = d.sources(keys.Sources, kinds, m)
 	}
-	if len(keys.Apps) == 0 && !o.wrong["apps"] {
+	d.discover(keys.Discover, defaults, &definitions{appliances: appliances, sources: defined}, m)
+	_, written := o.values["apps"]
+	_, discovered := o.values["discover"]
+	if len(keys.Apps) == 0 && !o.wrong["apps"] && (written || !discovered) {
 		d.missing(o, "apps", "there is nothing to keep in step")
+	}
+	if len(keys.Discover) == 0 && !o.wrong["discover"] && discovered {
+		d.missing(o, "discover", "name a source in which apps opt in, or remove it")
 	}
 	d.apps(keys.Apps, defaults, appliances, defined, m)
 	m.common()
