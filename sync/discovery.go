@@ -27,6 +27,7 @@ type sighting struct {
 	failures map[string]error             // of sources
 	comments map[string]map[string]string // of service groups, by NetScaler
 	unknown  map[string]error             // why those of a NetScaler could not be read
+	apps     discover.Apps
 }
 
 func (f *sighting) failed() map[string]error {
@@ -160,6 +161,7 @@ func (s *Syncer) with(f *sighting, entries []discover.Entry, findings []sources.
 	for i, err := range apps.Failed {
 		f.failures[entries[i].Source] = cmp.Or(f.failures[entries[i].Source], fmt.Errorf("its apps are not known: %w", err))
 	}
+	f.apps = apps
 	orphans := apps.Orphans(f.comments, func(group string) bool { return groups[claim{"", strings.ToLower(group)}] != "" })
 	fresh := &Syncer{Sources: s.Sources, NetScalers: s.NetScalers, Apps: written, Mapping: s.Mapping, Discoveries: s.Discoveries,
 		Trace: s.Trace, Lookup: s.Lookup, Approved: s.Approved, Progress: s.Progress, found: f}
@@ -221,6 +223,8 @@ func (v *visit) marking(app App) (comment string, err error) {
 	switch {
 	case slices.Contains(app.Marks, is), is != "" && owner == "":
 		return "", nil
+	case v.found.apps.Doubtful(is):
+		return "", fmt.Errorf("service group %s is marked %q, and it is not known whether that app still claims it; correct its labels first", app.Group, is)
 	case is != "" && !ours:
 		return "", fmt.Errorf("service group %s is another's by its comment, %q, and this app would be %q; give one of them another group or, "+
 			"if %s is gone for good, unset serviceGroup %s -comment", app.Group, is, app.Marks[0], owner, quote(app.Group))

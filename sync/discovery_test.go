@@ -5,11 +5,15 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"runtime"
 	"slices"
 	"strings"
+	stdsync "sync"
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"pgregory.net/rapid"
 
 	"nitrox/netscaler"
 	"nitrox/netscaler/simulator"
@@ -21,9 +25,11 @@ import (
 // cluster is a source in which the test labels objects. A query is the name of an object
 // and a port.
 type cluster struct {
+	mu      stdsync.Mutex
 	objects map[string]map[string]string // settings by "namespace/name"
 	serves  map[string]string            // endpoints by the same
 	failed  error
+	hangs   bool // until it is not waited for any more
 	asked   int
 	changed chan struct{}
 }
@@ -38,6 +44,8 @@ func newCluster(objects ...string) *cluster {
 
 // label has an object opt in, with settings such as "port=http".
 func (c *cluster) label(object, serves string, settings ...string) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
 	c.objects[object], c.serves[object] = map[string]string{}, serves
 	for _, s := range settings {
 		name, value, _ := strings.Cut(s, "=")
@@ -45,10 +53,23 @@ func (c *cluster) label(object, serves string, settings ...string) {
 	}
 }
 
+// remove takes a label away.
+func (c *cluster) remove(object string) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	delete(c.objects, object)
+}
+
 func (c *cluster) CheckSelection(sources.Selection) error { return nil }
 
-func (c *cluster) Discover(_ context.Context, selections []sources.Selection) ([]sources.Findings, error) {
+func (c *cluster) Discover(ctx context.Context, selections []sources.Selection) ([]sources.Findings, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
 	c.asked++
+	if c.hangs {
+		<-ctx.Done()
+		return nil, ctx.Err()
+	}
 	if c.failed != nil {
 		return nil, c.failed
 	}
@@ -88,6 +109,8 @@ func (c *cluster) WatchFound(ctx context.Context, _ []sources.Selection, changed
 }
 
 func (c *cluster) poll(_ context.Context, queries []any, _ bool) (answers []sources.Answer, err error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
 	for _, q := range queries {
 		text, there := c.serves[q.(string)]
 		if !there {
@@ -180,4 +203,322 @@ func (s *site) comment(group string) string {
 		s.t.Error(err)
 	}
 	return comments[group]
+}
+
+func (s *site) says(r sync.Result, want ...string) {
+	s.t.Helper()
+	for _, w := range want {
+		if text := report(r); !strings.Contains(text, w) {
+			s.t.Errorf("the report does not say %q:\n%s", w, text)
+		}
+	}
+}
+
+// Whose a service group is, its comment says.
+func TestMarks(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		c := newCluster("shop/web", "shop/api", "shop/own", "shop/old", "shop/odd")
+		s := discovering(t, map[string]*cluster{"prod": c}, entry("prod"))
+		for group, comment := range map[string]string{"shop_web": "", "shop_api": "nitrox other shop/api", "shop_own": "hands off", "shop_old": "nitrox prod shop/older"} {
+			s.sims["edge"].AddGroup(group)
+			if comment == "" {
+				continue
+			}
+			client := s.NetScalers["edge"].Client
+			if errs := client.Do(t.Context(), netscaler.Mark, []netscaler.Change{{Op: netscaler.Mark, Group: group, Comment: comment}}); errs[0] != nil {
+				t.Fatal(errs[0])
+			}
+		}
+		r := s.pass(sync.ExitFailed)
+		s.says(r, `shop_api on edge: failed
+  ! service group shop_api is another's by its comment, "nitrox other shop/api", and this app would be "nitrox prod shop/api"; `+
+			"give one of them another group or, if other is gone for good, unset serviceGroup shop_api -comment")
+		s.expect("shop_api", "")
+		for group, want := range map[string]string{"shop_web": "nitrox prod shop/web", "shop_api": "nitrox other shop/api", "shop_own": "hands off",
+			"shop_old": "nitrox prod shop/old", "shop_odd": "nitrox prod shop/odd"} {
+			if got := s.comment(group); got != want {
+				t.Errorf("the comment of %s is %q, not %q", group, got, want)
+			}
+			if group != "shop_api" {
+				s.expect(group, "10.0.0.1:80, 10.0.0.2:80")
+			}
+		}
+		if r := s.pass(sync.ExitFailed); r.Tally() != (sync.Result{}).Tally() {
+			t.Errorf("the second pass changes:\n%s", report(r))
+		}
+	})
+}
+
+// A group that no app claims any more is told in each pass, and drained only if that is
+// wanted, by few at a time, and when apps have been looked for twice.
+func TestOrphansAreDrained(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		c := newCluster("shop/a", "shop/b", "shop/c", "shop/d")
+		s := discovering(t, map[string]*cluster{"prod": c}, entry("prod", func(d *sync.Discovery) {
+			d.Orphans, d.App.Policy.AllowEmpty = true, true
+		}))
+		s.pass(sync.ExitInStep)
+		delete(c.objects, "shop/a")
+		before := c.asked
+		r := s.pass(sync.ExitInStep)
+		s.expect("shop_a", "10.0.0.1:80 GOING OUT OF SERVICE, 10.0.0.2:80 GOING OUT OF SERVICE")
+		s.says(r, "shop_a: no app claims it any more: its members are drained on edge", "2 started draining")
+		if c.asked != before+2 {
+			t.Errorf("apps were looked for %d times, not twice", c.asked-before)
+		}
+		time.Sleep(time.Minute)
+		s.pass(sync.ExitInStep)
+		s.expect("shop_a", "")
+		s.says(s.pass(sync.ExitInStep), "shop_a: no app claims it any more: it has no members; if nobody needs it, rm serviceGroup shop_a on edge")
+
+		// It came back between the two looks.
+		delete(c.objects, "shop/b")
+		s.Syncer = s.Discover(t.Context())
+		c.label("shop/b", "10.0.0.1:80 10.0.0.2:80")
+		s.sync(sync.ExitFailed)
+		s.expect("shop_b", "10.0.0.1:80, 10.0.0.2:80")
+
+		// All at once is a mistake.
+		clear(c.objects)
+		s.says(s.pass(sync.ExitInStep), "shop_c: no app claims it any more: 2 members stay on edge", "note: not drained: no app of owner prod is left at all")
+		s.expect("shop_c", "10.0.0.1:80, 10.0.0.2:80")
+	})
+}
+
+// The guards hold for what is discovered as for what is written.
+func TestTheLastMemberOfAnOrphanStays(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		c := newCluster("shop/a", "shop/b")
+		s := discovering(t, map[string]*cluster{"prod": c}, entry("prod", func(d *sync.Discovery) { d.Orphans = true }))
+		s.pass(sync.ExitInStep)
+		delete(c.objects, "shop/a")
+		s.pass(sync.ExitHeld)
+		s.expect("shop_a", "10.0.0.1:80, 10.0.0.2:80")
+	})
+}
+
+// No sequence of what sources answer when apps are looked for, whole, in part, empty or
+// not at all, removes a member that some whole answer still serves; and when the answers
+// stay the same, so do the groups.
+func TestNoSequenceOfDiscoveriesRemovesWhatIsServed(t *testing.T) {
+	t.Parallel()
+	rapid.Check(t, func(rt *rapid.T) {
+		synctest.Test(t, func(t *testing.T) {
+			clusters := map[string]*cluster{"a": newCluster(), "b": newCluster()}
+			s := discovering(t, clusters, entry("a", sharing), entry("b", sharing))
+			s.NetScalers["edge"].Save = false
+			objects := []string{"shop/x", "shop/y", "bank/z"}
+			serves := func(cluster, object string) string { // two members, of each cluster its own
+				i := slices.Index(objects, object)
+				return fmt.Sprintf("10.%d.%d.1:80 10.%[1]d.%[2]d.2:80", int(cluster[0]), i)
+			}
+			answer := func(source string, c *cluster) (whole bool) {
+				clear(c.objects)
+				c.failed = nil
+				for _, o := range objects {
+					c.serves[o] = serves(source, o)
+				}
+				switch rapid.SampledFrom([]string{"all", "all", "some", "none", "failed", "odd"}).Draw(rt, source) {
+				case "failed":
+					c.failed = errors.New("503 Service Unavailable")
+					return false
+				case "none":
+					return false // of whom it is not believed
+				case "some":
+					for _, o := range objects {
+						if rapid.Bool().Draw(rt, o) {
+							c.label(o, serves(source, o))
+						}
+					}
+				case "odd":
+					for _, o := range objects {
+						c.label(o, serves(source, o), rapid.SampledFrom([]string{"weight=5", "weight=x", "port=", "service-group=x", "order=2"}).Draw(rt, o))
+					}
+				default:
+					for _, o := range objects {
+						c.label(o, serves(source, o))
+					}
+				}
+				return len(c.objects) > 0
+			}
+			serving := func() map[string]bool {
+				all := map[string]bool{}
+				for _, o := range objects {
+					group := strings.ReplaceAll(o, "/", "_")
+					for _, m := range s.sims["edge"].Members(group) {
+						if m.State == "ENABLED" {
+							all[group+" "+m.Addr.String()] = true
+						}
+					}
+				}
+				return all
+			}
+			settle := func() sync.Result {
+				s.Syncer = s.Discover(t.Context())
+				r := s.Sync(t.Context(), nil)
+				time.Sleep(2 * time.Minute)
+				return r
+			}
+			for range rapid.IntRange(1, 6).Draw(rt, "passes") {
+				before := serving()
+				whole := map[string]bool{}
+				for _, name := range []string{"a", "b"} {
+					whole[name] = answer(name, clusters[name])
+				}
+				r := settle()
+				now := serving()
+				for _, name := range []string{"a", "b"} {
+					for _, o := range objects {
+						_, labelled := clusters[name].objects[o]
+						if whole[name] && !labelled {
+							continue // nobody serves it
+						}
+						for addr := range strings.FieldsSeq(serves(name, o)) {
+							if m := strings.ReplaceAll(o, "/", "_") + " " + addr; before[m] && !now[m] {
+								rt.Fatalf("%s was removed, which %s still serves (%v):\n%s", m, name, clusters[name].objects, report(r))
+							}
+						}
+					}
+				}
+			}
+			settle()
+			settle()
+			if r := settle(); r.Tally() != (sync.Result{}).Tally() {
+				rt.Fatalf("the answers are the same, and it still changes:\n%s", report(r))
+			}
+			if err := s.Close(t.Context()); err != nil {
+				rt.Fatal(err)
+			}
+		})
+	})
+}
+
+// In a loop a new label is an event, and an app that is found is one among the others:
+// nothing is logged out, and nothing waits.
+func TestALabelIsAnEvent(t *testing.T) {
+	t.Parallel()
+	bubble(t, func(t *testing.T) {
+		c := newCluster("shop/web")
+		s := discovering(t, map[string]*cluster{"prod": c}, entry("prod"))
+		r := newRun(s, 10*time.Minute)
+		r.Watch = true
+		var names []string
+		r.Found = func(s *sync.Syncer) {
+			names = nil
+			for _, app := range s.Apps {
+				names = append(names, app.Name)
+			}
+		}
+		go func() {
+			s.has("edge", "shop_web", 2)
+			time.Sleep(5 * time.Second)
+			c.label("shop/api", "10.0.1.1:80")
+			c.changed <- struct{}{}
+			if took := s.has("edge", "shop_api", 1); took > 2*time.Second {
+				t.Errorf("a new label is served after %v", took)
+			}
+			time.Sleep(5 * time.Second)
+			c.remove("shop/web")
+			c.changed <- struct{}{}
+			time.Sleep(5 * time.Second)
+			last := r.passes[len(r.passes)-1]
+			s.says(last.Result, "shop_web: no app claims it any more: 2 members stay on edge")
+			if len(last.Outcomes) != 1 {
+				t.Errorf("the pass after the event is of %d apps:\n%s", len(last.Outcomes), report(last.Result))
+			}
+			c.label("shop/web", "10.0.0.1:80 10.0.0.2:80 10.0.0.3:80")
+			c.changed <- struct{}{}
+			if took := s.has("edge", "shop_web", 3); took > 3*time.Second {
+				t.Errorf("a label that came back is served after %v", took)
+			}
+		}()
+		r.during(3 * time.Minute)
+		if got := strings.Join(names, " "); got != "shop_api shop_web" {
+			t.Errorf("its apps are %s", got)
+		}
+		logins := 0
+		for _, call := range kinds(s.sims["edge"].Calls()) {
+			if call == "POST login" {
+				logins++
+			}
+		}
+		if logins != 1 {
+			t.Errorf("%d log-ins", logins)
+		}
+	})
+}
+
+// A source in which apps are looked for in vain holds up no app but its own; and once it
+// answers again, these are served.
+func TestADiscoveryThatHangsHoldsUpNobody(t *testing.T) {
+	t.Parallel()
+	bubble(t, func(t *testing.T) {
+		lab, slow := newCluster("shop/web"), newCluster("bank/api")
+		slow.hangs = true
+		s := discovering(t, map[string]*cluster{"lab": lab, "slow": slow}, entry("lab"), entry("slow"))
+		s.sims["edge"].AddGroup("own")
+		lab.serves["own"] = "10.0.9.1:80"
+		s.Apps = []sync.App{{Name: "own", Group: "own", NetScalers: []string{"edge"}, Policy: sync.DefaultPolicy, From: []sync.From{{Source: "lab", Query: "own"}}}}
+		r := newRun(s, time.Minute)
+		go func() {
+			if took := s.has("edge", "own", 1); took > 3*time.Second {
+				t.Errorf("a written app is served after %v", took)
+			}
+			if took := s.has("edge", "shop_web", 2); took > 20*time.Second {
+				t.Errorf("an app of another source is served after %v", took)
+			}
+			time.Sleep(90 * time.Second)
+			s.says(r.passes[len(r.passes)-1].Result, "! source slow failed: its apps are not known: no answer within its timeout of 15s")
+			s.members("bank_api")
+			slow.mu.Lock()
+			slow.hangs = false
+			slow.mu.Unlock()
+			if took := s.has("edge", "bank_api", 2); took > 3*time.Minute {
+				t.Errorf("it is served after %v", took)
+			}
+		}()
+		r.during(6 * time.Minute)
+	})
+}
+
+// What opts in costs what is written: the same calls and nearly the same memory, and one
+// call to each NetScaler and one request to the source more.
+func TestDiscoveredAppsCostWhatWrittenOnesDo(t *testing.T) {
+	const n = 5000
+	measure := func(discovered bool) (fill, pass int, allocated uint64, asked int) {
+		synctest.Test(t, func(t *testing.T) {
+			c := newCluster()
+			var apps []sync.App
+			for i := range n {
+				object := fmt.Sprintf("shop/web%d", i)
+				c.label(object, fmt.Sprintf("10.1.%d.%d:80 10.2.%[1]d.%d:80", i/250, i%250+1, i%250+1))
+				apps = append(apps, sync.App{Name: object, Group: fmt.Sprintf("shop_web%d", i), NetScalers: []string{"edge"}, Policy: sync.DefaultPolicy,
+					Create: &netscaler.Creation{ServiceType: "HTTP"}, From: []sync.From{{Source: "prod", Query: object}}})
+			}
+			s := discovering(t, map[string]*cluster{"prod": c}, entry("prod"))
+			if !discovered {
+				s.Discoveries, s.Apps = nil, apps
+			}
+			s.pass(sync.ExitInStep)
+			fill = len(s.sims["edge"].Calls())
+			s.pass(sync.ExitInStep)
+			runtime.GC()
+			var before, after runtime.MemStats
+			asked, pass = c.asked, len(s.sims["edge"].Calls())
+			runtime.ReadMemStats(&before)
+			s.pass(sync.ExitInStep)
+			runtime.ReadMemStats(&after)
+			allocated, asked, pass = after.TotalAlloc-before.TotalAlloc, c.asked-asked, len(s.sims["edge"].Calls())-pass
+		})
+		return fill, pass, allocated, asked
+	}
+	fill, pass, allocated, _ := measure(false)
+	fillToo, passToo, allocatedToo, asked := measure(true)
+	t.Logf("written: %d calls to fill, %d a pass, %d KB; discovered: %d, %d, %d KB", fill, pass, allocated>>10, fillToo, passToo, allocatedToo>>10)
+	if asked != 1 || passToo > pass+1 || fillToo*10 > fill*11+10 || allocatedToo*10 > allocated*11 {
+		t.Errorf("written: %d calls to fill, %d a pass, %d bytes; discovered: %d, %d, %d, and %d requests", fill, pass, allocated, fillToo, passToo, allocatedToo, asked)
+	}
 }

@@ -71,11 +71,11 @@ func Of(entries []Entry, findings []sources.Findings, written func(netscaler, gr
 		key := strings.ToLower(c.group) // whether case matters is not known
 		groups[key] = append(groups[key], c)
 	}
-	for _, c := range nameless {
-		r.Apps = append(r.Apps, App{Name: id(c.object), NetScalers: entries[c.entry].NetScalers, Entry: c.entry, Refused: c.about(c.err)})
-	}
 	for _, key := range slices.Sorted(maps.Keys(groups)) {
 		r.Apps = append(r.Apps, r.group(groups[key], nameless, written)...)
+	}
+	for _, c := range nameless { // after the others, of whose names they can take none
+		r.Apps = append(r.Apps, App{Name: id(c.object), NetScalers: entries[c.entry].NetScalers, Entry: c.entry, Refused: c.about(c.err)})
 	}
 	names := map[string]bool{}
 	for i := range r.Apps {
@@ -87,6 +87,10 @@ func Of(entries []Entry, findings []sources.Findings, written func(netscaler, gr
 	}
 	return r
 }
+
+// Doubtful says whether a mark is that of an object of which it is not known what it
+// claims.
+func (r Apps) Doubtful(mark string) bool { return r.doubtful[mark] }
 
 // group makes the apps of those that claim one service group: one, unless they do on
 // different NetScalers.
@@ -185,7 +189,7 @@ func (r Apps) partners(netscaler string, claims, nameless []claim) error {
 			return fmt.Errorf("apps of source %s may share it, and it has none at all; if that is right, remove its entry from discover", e.Source)
 		}
 		for _, c := range nameless {
-			if c.entry == j && (c.chosen || id(c.object) == id(claims[0].object)) {
+			if c.entry == j && (id(c.object) == id(claims[0].object) || e.allows(c.object.Namespace, claims[0].group)) {
 				return fmt.Errorf("%s may share it: %w", r.called(c), c.err)
 			}
 		}
