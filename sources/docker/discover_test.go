@@ -168,6 +168,30 @@ func TestHowContainersAreDiscovered(t *testing.T) {
 	}
 }
 
+// TestALostFilterOptsNobodyIn: proxies in front of daemons let some queries through only.
+func TestALostFilterOptsNobodyIn(t *testing.T) {
+	for name, c := range map[string]struct {
+		daemon *dockertest.Daemon
+		kind   docker.Kind
+	}{
+		"swarm":  {swarm(t, optedIn("web", on, port(80, 8080, "ingress"))), docker.Swarm},
+		"engine": {&dockertest.Daemon{Containers: []string{text(t, composed("shop", "web", 1)), text(t, container("/other", 8007))}}, docker.Engine},
+	} {
+		t.Run(name, func(t *testing.T) {
+			lossy := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+				query := r.URL.Query()
+				query.Del("filters")
+				r.URL.RawQuery = query.Encode()
+				c.daemon.ServeHTTP(w, r)
+			})
+			findings, err := open(t, docker.Config{Host: serve(t, lossy), Kind: c.kind}).Discover(t.Context(), []sources.Selection{chosen})
+			if err == nil || !strings.Contains(err.Error(), "the answer has more than was asked for; find out what between here and the daemon drops filters") {
+				t.Errorf("%+v, %v", findings, err)
+			}
+		})
+	}
+}
+
 func TestSelectionsOfDocker(t *testing.T) {
 	s := open(t, docker.Config{Host: "unix:///var/run/docker.sock"})
 	for _, c := range []struct {
