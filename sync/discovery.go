@@ -165,6 +165,7 @@ func (s *Syncer) with(f *sighting, entries []discover.Entry, findings []sources.
 	orphans := apps.Orphans(f.comments, func(group string) bool { return groups[claim{"", strings.ToLower(group)}] != "" })
 	fresh := &Syncer{Sources: s.Sources, NetScalers: s.NetScalers, Apps: written, Mapping: s.Mapping, Discoveries: s.Discoveries,
 		Trace: s.Trace, Lookup: s.Lookup, Approved: s.Approved, Progress: s.Progress, found: f}
+	fresh.Apps = slices.Grow(fresh.Apps, len(apps.Apps)+len(orphans))
 	for _, a := range slices.Concat(apps.Apps, orphans) {
 		fresh.Apps = append(fresh.Apps, s.Discoveries[a.Entry].made(a, entries))
 	}

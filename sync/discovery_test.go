@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"os"
 	"runtime"
 	"slices"
 	"strings"
@@ -18,7 +19,10 @@ import (
 	"nitrox/netscaler"
 	"nitrox/netscaler/simulator"
 	"nitrox/sources"
+	"nitrox/sources/all"
+	"nitrox/sources/kubernetes"
 	"nitrox/sync"
+	"nitrox/sync/config"
 	"nitrox/sync/discover"
 )
 
@@ -112,9 +116,13 @@ func (c *cluster) poll(_ context.Context, queries []any, _ bool) (answers []sour
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	for _, q := range queries {
-		text, there := c.serves[q.(string)]
+		object := fmt.Sprint(q)
+		if query, ok := q.(kubernetes.Query); ok {
+			object = query.Service
+		}
+		text, there := c.serves[object]
 		if !there {
-			answers = append(answers, sources.Doubtful(sources.Absent("service", q.(string), nil)))
+			answers = append(answers, sources.Doubtful(sources.Absent("service", object, nil)))
 			continue
 		}
 		answers = append(answers, sources.NewAnswer(endpoints(strings.Fields(text)...), nil, nil))
@@ -484,41 +492,55 @@ func TestADiscoveryThatHangsHoldsUpNobody(t *testing.T) {
 	})
 }
 
-// What opts in costs what is written: the same calls and nearly the same memory, and one
-// call to each NetScaler and one request to the source more.
+// What opts in costs what is written: a run of 5,000 apps, from the mapping to the end of
+// its pass, makes the same calls but for one to each NetScaler, one request to the source
+// more, and needs no more memory: the apps are read from the source instead of a file.
 func TestDiscoveredAppsCostWhatWrittenOnesDo(t *testing.T) {
 	const n = 5000
-	measure := func(discovered bool) (fill, pass int, allocated uint64, asked int) {
+	c := newCluster()
+	var written strings.Builder
+	for i := range n {
+		object := fmt.Sprintf("shop/web%d", i)
+		c.label(object, fmt.Sprintf("10.1.%d.%d:80 10.2.%[1]d.%d:80", i/250, i%250+1, i%250+1))
+		fmt.Fprintf(&written, "  - {name: shop_web%d, create: {service_type: HTTP}, from: [{source: prod, service: %s}]}\n", i, object)
+	}
+	const head = "netscalers: {edge: {url: https://192.0.2.10, username: nitrox, password: \"${NS_PASSWORD}\"}}\nsources: {prod: {kubernetes: {context: prod}}}\n"
+	type cost struct {
+		fill, calls, asked int
+		allocated          uint64
+	}
+	measure := func(mapping string) (costs cost) {
+		file := t.TempDir() + "/nitrox.yaml"
+		if err := os.WriteFile(file, []byte(head+mapping), 0o600); err != nil {
+			t.Fatal(err)
+		}
 		synctest.Test(t, func(t *testing.T) {
-			c := newCluster()
-			var apps []sync.App
-			for i := range n {
-				object := fmt.Sprintf("shop/web%d", i)
-				c.label(object, fmt.Sprintf("10.1.%d.%d:80 10.2.%[1]d.%d:80", i/250, i%250+1, i%250+1))
-				apps = append(apps, sync.App{Name: object, Group: fmt.Sprintf("shop_web%d", i), NetScalers: []string{"edge"}, Policy: sync.DefaultPolicy,
-					Create: &netscaler.Creation{ServiceType: "HTTP"}, From: []sync.From{{Source: "prod", Query: object}}})
+			s := discovering(t, map[string]*cluster{"prod": c})
+			run := func() {
+				m, err := config.Load(file, all.Kinds, func(string) (string, bool) { return "x", true })
+				if err != nil {
+					t.Fatal(err)
+				}
+				s.Syncer = &sync.Syncer{Sources: s.Sources, NetScalers: s.NetScalers, Apps: m.Apps, Discoveries: m.Discoveries}
+				s.pass(sync.ExitInStep)
 			}
-			s := discovering(t, map[string]*cluster{"prod": c}, entry("prod"))
-			if !discovered {
-				s.Discoveries, s.Apps = nil, apps
-			}
-			s.pass(sync.ExitInStep)
-			fill = len(s.sims["edge"].Calls())
-			s.pass(sync.ExitInStep)
+			run()
+			costs.fill = len(s.sims["edge"].Calls())
+			run()
 			runtime.GC()
 			var before, after runtime.MemStats
-			asked, pass = c.asked, len(s.sims["edge"].Calls())
+			asked, calls := c.asked, len(s.sims["edge"].Calls())
 			runtime.ReadMemStats(&before)
-			s.pass(sync.ExitInStep)
+			run()
 			runtime.ReadMemStats(&after)
-			allocated, asked, pass = after.TotalAlloc-before.TotalAlloc, c.asked-asked, len(s.sims["edge"].Calls())-pass
+			costs.allocated, costs.asked, costs.calls = after.TotalAlloc-before.TotalAlloc, c.asked-asked, len(s.sims["edge"].Calls())-calls
 		})
-		return fill, pass, allocated, asked
+		return costs
 	}
-	fill, pass, allocated, _ := measure(false)
-	fillToo, passToo, allocatedToo, asked := measure(true)
-	t.Logf("written: %d calls to fill, %d a pass, %d KB; discovered: %d, %d, %d KB", fill, pass, allocated>>10, fillToo, passToo, allocatedToo>>10)
-	if asked != 1 || passToo > pass+1 || fillToo*10 > fill*11+10 || allocatedToo*10 > allocated*11 {
-		t.Errorf("written: %d calls to fill, %d a pass, %d bytes; discovered: %d, %d, %d, and %d requests", fill, pass, allocated, fillToo, passToo, allocatedToo, asked)
+	file := measure("apps:\n" + written.String())
+	label := measure("discover: [{source: prod, select: nitrox=on, service_group: \"{namespace}_{name}\", create: {service_type: HTTP}}]\n")
+	t.Logf("written: %+v; discovered: %+v", file, label)
+	if label.asked != 1 || label.calls > file.calls+1 || label.fill*10 > file.fill*11 || label.allocated*10 > file.allocated*11 {
+		t.Errorf("written: %+v; discovered: %+v", file, label)
 	}
 }

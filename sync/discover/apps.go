@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"fmt"
 	"maps"
+	"reflect"
 	"slices"
 	"strings"
 	"time"
@@ -48,29 +49,35 @@ type Apps struct {
 // mapping that has a service group, "" if none has, and taken says whether one has a name.
 func Of(entries []Entry, findings []sources.Findings, written func(netscaler, group string) string, taken func(name string) bool) Apps {
 	r := Apps{Failed: map[int]error{}, Beaten: map[string][]string{}, entries: entries, doubtful: map[string]bool{}, found: make([]int, len(entries))}
-	var all, nameless []claim
-	groups := map[string][]claim{}
+	var all []*claim
 	for i, e := range entries {
 		objects, err := findings[i].All()
 		if err != nil {
 			r.Failed[i] = err
 		}
 		r.found[i] = len(objects)
+		all = slices.Grow(all, len(objects))
 		for _, f := range objects {
 			all = append(all, e.claims(i, f)...)
 		}
 	}
-	for _, c := range all {
+	var nameless []*claim
+	groups := make(map[string][]*claim, len(all))
+	for i, c := range all {
 		if c.err != nil {
 			r.doubtful[mark(entries[c.entry].Owner, c.object)] = true
 		}
-		if c.group == "" {
-			nameless = append(nameless, c)
-			continue
-		}
 		key := strings.ToLower(c.group) // whether case matters is not known
-		groups[key] = append(groups[key], c)
+		switch {
+		case c.group == "":
+			nameless = append(nameless, c)
+		case groups[key] == nil:
+			groups[key] = all[i : i+1 : i+1]
+		default:
+			groups[key] = append(groups[key], c)
+		}
 	}
+	r.Apps = make([]App, 0, len(all))
 	for _, key := range slices.Sorted(maps.Keys(groups)) {
 		r.Apps = append(r.Apps, r.group(groups[key], nameless, written)...)
 	}
@@ -94,39 +101,44 @@ func (r Apps) Doubtful(mark string) bool { return r.doubtful[mark] }
 
 // group makes the apps of those that claim one service group: one, unless they do on
 // different NetScalers.
-func (r Apps) group(claims, nameless []claim, written func(netscaler, group string) string) (apps []App) {
-	on := map[string][]claim{}
+func (r Apps) group(claims, nameless []*claim, written func(netscaler, group string) string) (apps []App) {
+	var netscalers []string
 	for _, c := range claims {
-		for _, n := range r.entries[c.entry].NetScalers {
-			on[n] = append(on[n], c)
-		}
+		netscalers = append(netscalers, r.entries[c.entry].NetScalers...)
 	}
-	same := map[string]int{}
-	for _, n := range slices.Sorted(maps.Keys(on)) {
+	slices.Sort(netscalers)
+	for _, n := range slices.Compact(netscalers) {
+		here := claims
+		if len(claims) > 1 {
+			here = slices.DeleteFunc(slices.Clone(claims), func(c *claim) bool { return !slices.Contains(r.entries[c.entry].NetScalers, n) })
+		}
 		if winner := written(n, claims[0].group); winner != "" {
-			for _, c := range on[n] {
+			for _, c := range here {
 				r.Beaten[winner] = append(r.Beaten[winner], fmt.Sprintf("%s claims this service group too, and is not served: an app of the mapping comes first; take its label away, or remove this app", r.called(c)))
 			}
 			continue
 		}
-		a := r.app(on[n])
+		a := r.app(here)
 		if a.Refused == nil {
-			a.Doubt = cmp.Or(a.Doubt, r.partners(n, on[n], nameless))
+			a.Doubt = cmp.Or(a.Doubt, r.partners(n, here, nameless))
 		}
-		key := fmt.Sprint(a.Parts, a.Marks, a.Refused, a.Doubt)
-		if i, known := same[key]; known {
+		same := func(b App) bool {
+			return slices.Equal(a.Marks, b.Marks) && reflect.DeepEqual(a.Parts, b.Parts) && say(a.Refused) == say(b.Refused) && say(a.Doubt) == say(b.Doubt)
+		}
+		if i := slices.IndexFunc(apps, same); i >= 0 {
 			apps[i].NetScalers = append(apps[i].NetScalers, n)
 			continue
 		}
-		same[key] = len(apps)
 		a.NetScalers = []string{n}
 		apps = append(apps, a)
 	}
 	return apps
 }
 
+func say(err error) string { return fmt.Sprint(err) }
+
 // app is that of all who claim one service group on one NetScaler.
-func (r Apps) app(claims []claim) App {
+func (r Apps) app(claims []*claim) App {
 	a := App{Name: claims[0].group, Group: claims[0].group, Entry: claims[0].entry}
 	weighted, ordered := false, false
 	for i, c := range claims {
@@ -143,14 +155,15 @@ func (r Apps) app(claims []claim) App {
 			a.Doubt = cmp.Or(a.Doubt, c.about(c.err))
 			continue
 		}
+		part := c.part
 		// Who says nothing has the most of what the others can give up.
 		if weighted {
-			c.part.Weight = cmp.Or(c.part.Weight, 100)
+			part.Weight = cmp.Or(part.Weight, 100)
 		}
 		if ordered {
-			c.part.Order = cmp.Or(c.part.Order, 1)
+			part.Order = cmp.Or(part.Order, 1)
 		}
-		a.Parts, a.Drain = append(a.Parts, c.part), max(a.Drain, c.drain)
+		a.Parts, a.Drain = append(a.Parts, part), max(a.Drain, c.drain)
 	}
 	if len(a.Parts) == 0 {
 		a.Refused, a.Doubt = a.Doubt, nil
@@ -159,7 +172,7 @@ func (r Apps) app(claims []claim) App {
 }
 
 // conflict is why two must not have one service group.
-func (r Apps) conflict(a, b claim) error {
+func (r Apps) conflict(a, b *claim) error {
 	both := r.entries[a.entry].Share && r.entries[b.entry].Share
 	who := fmt.Errorf("%s and %s claim service group %s, so nothing of it is changed", r.called(a), r.called(b), a.group)
 	switch {
@@ -174,12 +187,12 @@ func (r Apps) conflict(a, b claim) error {
 }
 
 // partners is why it is not known who else shares the service group of the claims.
-func (r Apps) partners(netscaler string, claims, nameless []claim) error {
+func (r Apps) partners(netscaler string, claims, nameless []*claim) error {
 	if !r.entries[claims[0].entry].Share {
 		return nil
 	}
 	for j, e := range r.entries {
-		if !e.Share || !slices.Contains(e.NetScalers, netscaler) || slices.ContainsFunc(claims, func(c claim) bool { return c.entry == j }) {
+		if !e.Share || !slices.Contains(e.NetScalers, netscaler) || slices.ContainsFunc(claims, func(c *claim) bool { return c.entry == j }) {
 			continue
 		}
 		if err := r.Failed[j]; err != nil {
@@ -198,12 +211,12 @@ func (r Apps) partners(netscaler string, claims, nameless []claim) error {
 }
 
 // called is an object in a sentence.
-func (r Apps) called(c claim) string {
+func (r Apps) called(c *claim) string {
 	return fmt.Sprintf("%s of source %s", c.object.What, r.entries[c.entry].Source)
 }
 
 // about puts the object's name before an error.
-func (c claim) about(err error) error { return fmt.Errorf("%s: %w", c.object.What, err) }
+func (c *claim) about(err error) error { return fmt.Errorf("%s: %w", c.object.What, err) }
 
 // id is what an object cannot have in common with another of its source.
 func id(f sources.Found) string { return strings.TrimPrefix(f.Namespace+"/"+f.Name, "/") }

@@ -46,7 +46,7 @@ func amiss(name, format string, args ...any) error {
 var portName = regexp.MustCompile(`^[A-Za-z0-9.-]+(/[A-Za-z]+)?$`)
 
 // claims are what an object says that it has. If anything is amiss it is so of all of them.
-func (e Entry) claims(entry int, f sources.Found) (all []claim) {
+func (e Entry) claims(entry int, f sources.Found) (all []*claim) {
 	ports, err := e.ports(f)
 	groups, groupErr := e.groups(f, ports)
 	c := claim{entry: entry, object: f, part: Part{Entry: entry}, chosen: f.Settings["service-group"] != ""}
@@ -63,13 +63,16 @@ func (e Entry) claims(entry int, f sources.Found) (all []claim) {
 				one.err = amiss(key.Key, "%w", key.Err)
 			}
 		}
-		all = append(all, one)
+		all = append(all, &one)
 	}
-	for i := range all {
-		all[i].err = first(c.err, firstOf(all))
+	if c.err == nil {
+		c.err = firstOf(all)
+	}
+	for _, one := range all {
+		one.err = c.err
 	}
 	if len(all) == 0 {
-		all = append(all, c)
+		all = append(all, &c)
 	}
 	return all
 }
@@ -83,7 +86,7 @@ func first(errs ...error) error {
 	return nil
 }
 
-func firstOf(all []claim) error {
+func firstOf(all []*claim) error {
 	for _, c := range all {
 		if c.err != nil {
 			return c.err

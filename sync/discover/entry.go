@@ -145,8 +145,23 @@ func flat(namespace string) string { return strings.ReplaceAll(namespace, "/", "
 
 // name is the service group's of an object's port.
 func (e Entry) name(f sources.Found, port sources.Port) string {
-	return strings.NewReplacer("{namespace}", flat(f.Namespace), "{name}", f.Name,
-		"{port}", strings.ReplaceAll(string(port), "/", "-")).Replace(e.Group)
+	var b strings.Builder
+	for rest := e.Group; ; {
+		before, after, more := strings.Cut(rest, "{")
+		b.WriteString(before)
+		if !more {
+			return b.String()
+		}
+		var which string
+		switch which, rest, _ = strings.Cut(after, "}"); which {
+		case "namespace":
+			b.WriteString(flat(f.Namespace))
+		case "name":
+			b.WriteString(f.Name)
+		case "port":
+			b.WriteString(strings.ReplaceAll(string(port), "/", "-"))
+		}
+	}
 }
 
 // groupName is what a service group may be called (NITRO documentation, servicegroup).
