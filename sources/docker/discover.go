@@ -45,7 +45,7 @@ func parseSelect(text string) (c chooser, err error) {
 		case r.Operator() != selection.Exists && r.Operator() != selection.NotEquals && r.Operator() != selection.NotIn && len(values) == 1:
 			c.filter.Add("label", r.Key()+"="+values[0])
 		default:
-			return c, errors.New("Docker chooses by labels and their values, such as nitrox=on, and by one label with any value, such as nitrox")
+			return c, errors.New("a daemon chooses by labels and their values, such as nitrox=on, and by one label with any value, such as nitrox")
 		}
 	}
 	return c, nil
@@ -121,8 +121,8 @@ func (h *host) discover(ctx context.Context, choosers []chooser) ([]sources.Find
 	return findings, nil
 }
 
-// unfiltered is about what did not opt in, and must not be served.
-var unfiltered = fmt.Errorf("%w; find out what between here and the daemon drops filters", errUnfiltered)
+// errDropped is about what did not opt in, and must not be served.
+var errDropped = fmt.Errorf("%w; find out what between here and the daemon drops filters", errUnfiltered)
 
 // services are those of a swarm that have the labels: whoever may make or name one is the
 // swarm's manager.
@@ -154,7 +154,7 @@ func (choose chooser) services(ctx context.Context, c *connection) (found []sour
 			return nil, fmt.Errorf("the list of services has one without an ID, or with the name %q, which none can have; find out what answers there",
 				sources.Excerpt(s.Spec.Name))
 		case !choose.Matches(labels.Set(s.Spec.Labels)):
-			return nil, unfiltered
+			return nil, errDropped
 		}
 		f.Settings, f.Doubt = sources.SettingsOf(s.Spec.Labels)
 		f.Doubt = cmp.Or(s.bad, f.Doubt)
@@ -276,7 +276,7 @@ func (choose chooser) containers(ctx context.Context, c *connection) ([]sources.
 		case item.ID == "":
 			return nil, errors.New("the list of containers has one without an ID")
 		case !choose.Matches(labels.Set(item.Labels)):
-			return nil, unfiltered
+			return nil, errDropped
 		}
 		f := choose.identify(item, known[imageOf(item)])
 		app := apps[f.Name]

@@ -168,6 +168,30 @@ func TestHowContainersAreDiscovered(t *testing.T) {
 	}
 }
 
+// TestALostFilterOptsNobodyIn: proxies in front of daemons let some queries through only.
+func TestALostFilterOptsNobodyIn(t *testing.T) {
+	for name, c := range map[string]struct {
+		daemon *dockertest.Daemon
+		kind   docker.Kind
+	}{
+		"swarm":  {swarm(t, optedIn("web", on, port(80, 8080, "ingress"))), docker.Swarm},
+		"engine": {&dockertest.Daemon{Containers: []string{text(t, composed("shop", "web", 1)), text(t, container("/other", 8007))}}, docker.Engine},
+	} {
+		t.Run(name, func(t *testing.T) {
+			lossy := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+				query := r.URL.Query()
+				query.Del("filters")
+				r.URL.RawQuery = query.Encode()
+				c.daemon.ServeHTTP(w, r)
+			})
+			findings, err := open(t, docker.Config{Host: serve(t, lossy), Kind: c.kind}).Discover(t.Context(), []sources.Selection{chosen})
+			if err == nil || !strings.Contains(err.Error(), "the answer has more than was asked for; find out what between here and the daemon drops filters") {
+				t.Errorf("%+v, %v", findings, err)
+			}
+		})
+	}
+}
+
 func TestSelectionsOfDocker(t *testing.T) {
 	s := open(t, docker.Config{Host: "unix:///var/run/docker.sock"})
 	for _, c := range []struct {
@@ -175,8 +199,8 @@ func TestSelectionsOfDocker(t *testing.T) {
 		problem   string
 	}{
 		{sources.Selection{Select: "nitrox=on"}, ""}, {sources.Selection{Select: "nitrox,tier=front"}, ""}, {sources.Selection{Select: "nitrox in (on)"}, ""},
-		{sources.Selection{Select: "nitrox in (on, edge)"}, "select: Docker chooses by labels and their values"},
-		{sources.Selection{Select: "nitrox=on,tier!=test"}, "select: Docker chooses by labels"}, {sources.Selection{Select: "nitrox,app"}, "select: Docker chooses by labels"},
+		{sources.Selection{Select: "nitrox in (on, edge)"}, "select: a daemon chooses by labels and their values"},
+		{sources.Selection{Select: "nitrox=on,tier!=test"}, "select: a daemon chooses by labels"}, {sources.Selection{Select: "nitrox,app"}, "select: a daemon chooses by labels"},
 		{sources.Selection{Select: "nitrox=on", Namespaces: []string{"shop"}}, "namespaces: Docker has no namespaces; leave it out"},
 	} {
 		err := s.CheckSelection(c.selection)
