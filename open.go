@@ -31,10 +31,10 @@ const (
 func (j *job) open() (*sync.Syncer, error) {
 	// No plug-in inherits them; j.lookup still has them. A mapping that is refused
 	// may leave another in use.
-	for _, name := range config.PasswordVariables(j.file(j.options)) {
+	for _, name := range j.files.PasswordVariables() {
 		_ = os.Unsetenv(name) // fails for no name but an odd one
 	}
-	m, err := config.Load(j.file(j.options), all.Kinds, j.lookup)
+	m, err := j.files.Load(all.Kinds)
 	if err != nil {
 		return nil, err
 	}
@@ -45,9 +45,13 @@ func (j *job) open() (*sync.Syncer, error) {
 	}
 	j.warned = m.Warnings
 	if err := knownApps(m.Apps, slices.Concat(j.apps, j.force)); err != nil {
+		for _, l := range m.LeftOut { // it may be there
+			err = fmt.Errorf("%w; %s cannot be used, and nitrox validate says why", err, l.File)
+		}
 		return nil, err
 	}
-	s := &sync.Syncer{Sources: m.Sources, Apps: m.Apps, Mapping: sync.Mapping{File: j.file(j.options), Digest: m.Digest}, NetScalers: map[string]*sync.NetScaler{}, Lookup: net.DefaultResolver.LookupNetIP}
+	s := &sync.Syncer{Sources: m.Sources, Apps: m.Apps, Mapping: sync.Mapping{File: j.files.String(), Digest: m.Digest}, LeftOut: leftOut(m),
+		NetScalers: map[string]*sync.NetScaler{}, Lookup: net.DefaultResolver.LookupNetIP}
 	s.Trace = func() sync.Run {
 		return sync.Run{ID: j.run, Pass: int(j.passes.Add(1)), Version: release(), Mapping: s.Mapping}
 	}
@@ -96,6 +100,23 @@ func (j *job) open() (*sync.Syncer, error) {
 		return j.apps != nil && !slices.Contains(j.apps, a.Name)
 	}))
 	return s, nil
+}
+
+// leftOut are the files that cannot be used, each with its first problem.
+func leftOut(m *config.Mapping) map[string]error {
+	files := map[string]error{}
+	for _, l := range m.LeftOut {
+		text, rest := l.Problems[0].Here(), ""
+		if n := len(l.Problems) - 1; n > 0 {
+			rest = fmt.Sprintf(" (and %d more, which nitrox validate lists)", n)
+		}
+		served := "its apps are not served, and their service groups stay as they are"
+		if l.Old {
+			served = "what it said before stays in use"
+		}
+		files[l.File] = fmt.Errorf("%s%s; %s", text, rest, served)
+	}
+	return files
 }
 
 // local says whether a NetScaler is on this machine, as a simulator is.

@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"nitrox/sync"
+	"nitrox/sync/config"
 )
 
 type writer func([]byte) (int, error)
@@ -32,11 +33,16 @@ func TestReloads(t *testing.T) {
 			}
 		}
 		write("one")
+		files := &config.Files{Names: []string{file}}
+		inUse, err := files.Text()
+		if err != nil {
+			t.Fatal(err)
+		}
 		var mu stdsync.Mutex // the loop that looks is another goroutine
 		var log bytes.Buffer
 		var loaded []string
 		signals := make(chan os.Signal)
-		fresh := reloads(ctx, file, []byte("one"), signals, func() (*sync.Syncer, error) {
+		fresh := reloads(ctx, files, inUse, &sync.Syncer{}, signals, func() (*sync.Syncer, error) {
 			text, err := os.ReadFile(file)
 			if err != nil {
 				return nil, err

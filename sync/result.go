@@ -51,6 +51,8 @@ type Result struct {
 	// Sources and NetScalers are those that the pass asked; the value is nil,
 	// or why one could not be used.
 	Sources, NetScalers map[string]error
+	// Files are those of the mapping that are left out, and why.
+	Files map[string]error
 	// Saved names the NetScalers whose configuration was saved or, in a dry
 	// run, would be.
 	Saved  []string
@@ -170,7 +172,7 @@ func (r Result) Exit(drift bool) int {
 			}
 		}
 	}
-	for _, errs := range []map[string]error{r.Sources, r.NetScalers} {
+	for _, errs := range []map[string]error{r.Sources, r.NetScalers, r.Files} {
 		for _, err := range errs {
 			if err != nil {
 				return ExitFailed

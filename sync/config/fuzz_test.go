@@ -31,7 +31,7 @@ func FuzzLoad(f *testing.F) {
 		if err := os.WriteFile(file, text, 0o600); err != nil {
 			t.Fatal(err)
 		}
-		m, err := config.Load(file, kinds, lookup)
+		m, err := (&config.Files{Names: []string{file}, Lookup: lookup}).Load(kinds)
 		if err == nil {
 			if err := schema.Validate(asJSON(t, text)); err != nil {
 				t.Errorf("the schema refuses what Load takes: %v", err)

@@ -37,6 +37,7 @@ func Schema(kinds []sources.Kind, reference string) ([]byte, error) {
 		"sources":    byName(schema{"type": "object", "properties": kindOf, "additionalProperties": false, "minProperties": 1, "maxProperties": 1}),
 		"defaults":   objectOf(said["Policies"], new(policyKeys)),
 		"apps":       objectOf(slices.Concat(said["apps"], said["Policies"]), new(appKeys), new(policyKeys)),
+		"include":    schema{"anyOf": []schema{{"type": "string", "minLength": 1}, objectOf(said["include"], new(includeKeys), new(limitKeys))}},
 		"create":     objectOf(said["create"], new(createKeys)),
 		"vserver":    objectOf(said["vserver"], new(vserverKeys)),
 		"from":       schema{"anyOf": queries},
@@ -93,8 +94,10 @@ func values(key string, t reflect.Type) schema {
 	switch {
 	case t == node:
 		return ref(key)
-	case t.Kind() == reflect.Slice && t.Elem() == node:
+	case t.Kind() == reflect.Slice && t.Elem() == node && key == "from":
 		return schema{"type": "array", "minItems": 1, "items": ref(key)}
+	case t.Kind() == reflect.Slice && t.Elem() == node: // other files may have some
+		return schema{"type": "array", "items": ref(key)}
 	case t.Kind() == reflect.Slice:
 		item := values(key, t.Elem())
 		return schema{"anyOf": []schema{item, {"type": "array", "items": item}}}
