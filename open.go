@@ -110,11 +110,11 @@ func leftOut(m *config.Mapping) map[string]error {
 		if n := len(l.Problems) - 1; n > 0 {
 			rest = fmt.Sprintf(" (and %d more, which nitrox validate lists)", n)
 		}
-		served := "its apps are not served, and their service groups stay as they are"
+		meanwhile := "its apps are not served until it is corrected, and their service groups stay as they are"
 		if l.Old {
-			served = "what it said before stays in use"
+			meanwhile = "what it said before stays in use until it is corrected"
 		}
-		files[l.File] = fmt.Errorf("%s%s; %s", text, rest, served)
+		files[l.File] = fmt.Errorf("%s: %s%s", meanwhile, text, rest)
 	}
 	return files
 }

@@ -108,12 +108,12 @@ func TestFences(t *testing.T) {
 		"aliases":                      {file: "apps: [&a {name: shop, x: [*a, *a]}]\n", want: "shop.yaml:1:8: "},
 		"a bomb":                       {file: "apps: " + strings.Repeat("[", 100_000), want: "lines, commas, colons and the like, too many for a file with limits; split it"},
 		"a huge file":                  {file: strings.Repeat("# filler\n", 1<<20/9+1), want: "has more than 1 MB"},
-		"no file":                      {place: func(*testing.T, string) {}, want: "shop.yaml: no such file"},
-		"a folder":                     {place: func(t *testing.T, file string) { ok(t, os.Mkdir(file, 0o755)) }, want: "shop.yaml: is not a regular file"},
-		"a pipe":                       {place: func(t *testing.T, file string) { ok(t, syscall.Mkfifo(file, 0o600)) }, want: "shop.yaml: is not a regular file"},
-		"a device":                     {place: func(t *testing.T, file string) { ok(t, os.Symlink("/dev/zero", file)) }, want: "shop.yaml: cannot be opened in teams: path escapes from parent; a file with limits must be in that folder"},
-		"a secret of another":          {place: func(t *testing.T, file string) { ok(t, os.Symlink("../secret", file)) }, want: "shop.yaml: cannot be opened in teams: path escapes from parent; a file with limits must be in that folder"},
-		"a link to itself":             {place: func(t *testing.T, file string) { ok(t, os.Symlink("shop.yaml", file)) }, want: "shop.yaml: cannot be opened in teams: too many levels of symbolic links"},
+		"no file":                      {place: func(*testing.T, string) {}, want: "shop.yaml: included by nitrox.yaml:9: no such file"},
+		"a folder":                     {place: func(t *testing.T, file string) { ok(t, os.Mkdir(file, 0o755)) }, want: "shop.yaml: included by nitrox.yaml:9: is not a regular file"},
+		"a pipe":                       {place: func(t *testing.T, file string) { ok(t, syscall.Mkfifo(file, 0o600)) }, want: "shop.yaml: included by nitrox.yaml:9: is not a regular file"},
+		"a device":                     {place: func(t *testing.T, file string) { ok(t, os.Symlink("/dev/zero", file)) }, want: "shop.yaml: included by nitrox.yaml:9: cannot be opened in teams: path escapes from parent; a file with limits must be in that folder"},
+		"a secret of another":          {place: func(t *testing.T, file string) { ok(t, os.Symlink("../secret", file)) }, want: "shop.yaml: included by nitrox.yaml:9: cannot be opened in teams: path escapes from parent; a file with limits must be in that folder"},
+		"a link to itself":             {place: func(t *testing.T, file string) { ok(t, os.Symlink("shop.yaml", file)) }, want: "shop.yaml: included by nitrox.yaml:9: cannot be opened in teams: too many levels of symbolic links"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

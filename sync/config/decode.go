@@ -21,6 +21,7 @@ type decoder struct {
 	file    string
 	dir     string   // relative paths begin here
 	by      *decoder // of the file that includes it; nil: the command line names it
+	named   place    // where that is
 	limits  *limits  // nil: it may say everything
 	content []byte
 	unread  error // why there is no content

@@ -123,9 +123,9 @@ func inFolder(name string) (files []string, err error) {
 // is nil if it was named before, by whichever limits: which hold is not guessed.
 func (g *gathering) add(file string, by *decoder, n *yaml.Node, l *limits) *decoder {
 	d := &decoder{file: file, dir: filepath.Dir(file), lookup: g.Lookup, hidden: map[*yaml.Node][]hidden{}, by: by, limits: l}
-	named := place{file: "the command line"}
+	d.named = place{file: "the command line"}
 	if by != nil {
-		named = by.place(n)
+		d.named = by.place(n)
 	}
 	name, err := filepath.Abs(file)
 	if err != nil {
@@ -141,7 +141,7 @@ func (g *gathering) add(file string, by *decoder, n *yaml.Node, l *limits) *deco
 	case len(g.all) == maxFiles:
 		d.fail(fmt.Errorf("a mapping may have %d files; put several apps into each", maxFiles))
 	}
-	g.seen[name] = named
+	g.seen[name] = d.named
 	g.all = append(g.all, d)
 	return d
 }
@@ -334,7 +334,9 @@ func (d *decoder) take(content []byte, err error) {
 
 // fail notes that the file cannot be read.
 func (d *decoder) fail(err error) {
-	d.unread = err
+	if d.unread = err; d.by != nil {
+		err = fmt.Errorf("included by %s: %w", d.named, err)
+	}
 	d.add(0, 0, err.Error())
 }
 
