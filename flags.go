@@ -23,12 +23,11 @@ func configFlag() cli.Flag {
 // filesFlag are the names of files that are given one by one.
 type filesFlag []string
 
-// String is what [filesFlag.Set] knows again: package cli sets the option once more, by its
-// other name.
-func (f *filesFlag) String() string { return strings.Join(*f, "\x00") }
+// String is no name: with it, package cli sets the option once more, as -c.
+func (f *filesFlag) String() string { return "\x00" }
 
 func (f *filesFlag) Set(name string) error {
-	if len(*f) > 0 && name == f.String() {
+	if name == f.String() {
 		return nil
 	}
 	if err := named(name); err != nil {
