@@ -105,7 +105,10 @@ func (d *decoder) fence(o *object, p *policyKeys, defaults policyKeys) {
 	if d.limits == nil {
 		return
 	}
-	if n, given := o.values["clean_servers"]; given && p.Clean && !defaults.Clean {
+	if n, given := o.values["wait_up"]; given && p.WaitUp > d.by.defaults.WaitUp {
+		d.problem(n, "wait_up: all apps of the NetScaler would wait; write at most %s, or have more in the defaults of %s", d.by.defaults.WaitUp, d.by.file)
+	}
+	if n, given := o.values["clean_servers"]; given && p.Clean && !d.by.defaults.Clean {
 		d.problem(n, "clean_servers: servers are not the file's own, which has limits (%s); remove the key, or have it in the defaults there", d.limits.at())
 	}
 	n, given := o.values["only"]
@@ -124,7 +127,12 @@ func (d *decoder) fence(o *object, p *policyKeys, defaults policyKeys) {
 
 // allowed refuses a name that does not fit the limit of the file which has the key.
 func (d *decoder) allowed(n *yaml.Node, what, name, key string, patterns []string) bool {
-	if patterns == nil || fits(name, patterns) {
+	const longest = 127 // of a group, by the documents; a name is in each line of a log
+	switch {
+	case d.limits != nil && len(name) > longest:
+		d.problem(n, "%s: has %d characters, and in a file with limits (%s) it may have %d; shorten it", what, len(name), d.limits.at(), longest)
+		return false
+	case patterns == nil || fits(name, patterns):
 		return true
 	}
 	d.problem(n, "%s: %s does not fit %s of %s (%s); choose a name that fits, or have this one allowed there",
