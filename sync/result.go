@@ -72,9 +72,9 @@ type Run struct {
 	Mapping Mapping
 }
 
-// Mapping is the file that the apps are from, and what it said.
+// Mapping is what names the files that the apps are from, and what these said.
 //
-// The digest is the SHA-256 of the file, in hexadecimal.
+// The digest is the SHA-256 of the file, in hexadecimal, or of what tells several.
 type Mapping struct{ File, Digest string }
 
 // without is the result but for what was found on some NetScalers.

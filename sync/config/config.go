@@ -98,11 +98,12 @@ func (f *Files) Draft(kinds []sources.Kind) (*Mapping, Problems) {
 	m := &Mapping{NetScalers: map[string]NetScaler{}, Sources: map[string]sync.Source{}, Digest: digest(all)}
 	defs := &definitions{names: map[string]place{}, claims: map[claim]claimant{}, caseless: map[claim]claimant{}}
 	var trusted, limited []*decoder
-	whole := true // all that names NetScalers and sources could be read
+	whole := true // all that may have what is missing could be read
 	for _, d := range all {
+		read := len(d.problems) == 0
 		if d.sections(); d.limits == nil {
 			trusted = append(trusted, d)
-			whole = whole && d.top != nil
+			whole = whole && read && d.top != nil && !d.top.wrong["include"]
 		} else {
 			limited = append(limited, d)
 		}

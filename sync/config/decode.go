@@ -24,6 +24,7 @@ type decoder struct {
 	named   place    // where that is
 	limits  *limits  // nil: it may say everything
 	content []byte
+	values  int   // in the content
 	unread  error // why there is no content
 	root    *yaml.Node
 	top     *object // of the root

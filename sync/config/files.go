@@ -83,16 +83,28 @@ func (f *Files) gather(glance bool) []*decoder {
 	for _, name := range f.Names {
 		files, err := inFolder(name)
 		if err != nil {
-			g.add(name, nil, nil, nil).fail(err)
+			files = []string{name}
 		}
 		for _, file := range files {
 			d := g.add(file, nil, nil, nil)
+			if d == nil {
+				break
+			}
+			if err != nil {
+				d.fail(err)
+				break
+			}
 			content, err := read(file)
 			if errors.Is(err, fs.ErrNotExist) {
 				err = errors.New(`no such file; give the mapping file with --config or NITROX_CONFIG, or run "nitrox demo" to see one at work`)
 			}
 			d.take(content, err)
 			g.parse(d)
+		}
+	}
+	for _, d := range g.all {
+		if !glance && d.by != nil && d.unread == nil {
+			d.root = d.text(d.content)
 		}
 	}
 	return g.all
@@ -120,7 +132,8 @@ func inFolder(name string) (files []string, err error) {
 }
 
 // add adds a file that an include entry n of by names, or nobody but the command line. It
-// is nil if it was named before, by whichever limits: which hold is not guessed.
+// is nil if it was named before, by whichever limits: which hold is not guessed; or if there
+// are too many.
 func (g *gathering) add(file string, by *decoder, n *yaml.Node, l *limits) *decoder {
 	d := &decoder{file: file, dir: filepath.Dir(file), lookup: g.Lookup, hidden: map[*yaml.Node][]hidden{}, by: by, limits: l}
 	d.named = place{file: "the command line"}
@@ -133,6 +146,8 @@ func (g *gathering) add(file string, by *decoder, n *yaml.Node, l *limits) *deco
 	}
 	first, twice := g.seen[name]
 	switch {
+	case len(g.all) > maxFiles:
+		return nil // the first that is too many says so
 	case twice && by != nil:
 		by.problem(n, "%s is included twice, first by %s; include it once", file, first)
 		return nil
@@ -146,33 +161,48 @@ func (g *gathering) add(file string, by *decoder, n *yaml.Node, l *limits) *deco
 	return d
 }
 
-// parse parses what a file says, and adds the files that it includes.
+// parse parses a file that the command line names, and adds the files that it includes.
 func (g *gathering) parse(d *decoder) {
-	if d.unread != nil {
-		return
-	}
-	g.size += len(d.content)
-	g.values += bounds.Values(d.content)
-	if g.size > maxSize || g.values > bounds.MaxValues {
-		d.fail(fmt.Errorf("with the files before it, the mapping has more than %d MB or %d lines, commas, colons and the like; run several processes, each with some of the files",
-			maxSize>>20, bounds.MaxValues))
+	if g.makeRoom(d); d.unread != nil {
 		return
 	}
 	sum := sha256.Sum256(d.content)
 	included, known := g.includes[sum]
-	if !g.glance || !known && d.by == nil {
+	if !g.glance || !known {
 		if d.root = d.text(d.content); d.root == nil {
 			return
 		}
 		if n := find(d.root, "include"); n != nil && n.Kind == yaml.SequenceNode {
 			included = n.Content
 		}
-	}
-	if d.by == nil {
 		g.includes[sum] = included
-		for _, n := range included {
-			g.include(d, n)
+	}
+	for _, n := range included {
+		g.include(d, n)
+	}
+}
+
+// makeRoom counts a file, and leaves the largest out while all are too large: of those with
+// limits, where there are any, so that no team takes the room of the others.
+func (g *gathering) makeRoom(d *decoder) {
+	if d.unread != nil {
+		return
+	}
+	d.values = bounds.Values(d.content)
+	g.size += len(d.content)
+	g.values += d.values
+	for g.size > maxSize || g.values > bounds.MaxValues {
+		largest := d
+		for _, o := range g.all {
+			if o.limits != nil && o.unread == nil && (largest.limits == nil || o.values > largest.values) {
+				largest = o
+			}
 		}
+		g.size -= len(largest.content)
+		g.values -= largest.values
+		largest.content = nil
+		largest.fail(fmt.Errorf("all files of the mapping together have more than %d MB or %d lines, commas, colons and the like; divide them among several processes",
+			maxSize>>20, bounds.MaxValues))
 	}
 }
 
@@ -222,7 +252,7 @@ func (g *gathering) include(by *decoder, n *yaml.Node) {
 		default:
 			d.take(within(base, file))
 		}
-		g.parse(d)
+		g.makeRoom(d)
 	}
 }
 
