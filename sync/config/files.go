@@ -82,23 +82,16 @@ func (f *Files) gather(glance bool) []*decoder {
 	g := &gathering{Files: f, glance: glance, seen: map[string]place{}}
 	for _, name := range f.Names {
 		files, err := inFolder(name)
-		if err != nil {
-			files = []string{name}
-		}
 		for _, file := range files {
 			d := g.add(file, nil, nil, nil)
-			if d == nil {
-				break
-			}
-			if err != nil {
+			switch {
+			case d == nil:
+				continue
+			case err != nil:
 				d.fail(err)
-				break
+			default:
+				d.take(read(file))
 			}
-			content, err := read(file)
-			if errors.Is(err, fs.ErrNotExist) {
-				err = errors.New(`no such file; give the mapping file with --config or NITROX_CONFIG, or run "nitrox demo" to see one at work`)
-			}
-			d.take(content, err)
 			g.parse(d)
 		}
 	}
@@ -110,15 +103,19 @@ func (f *Files) gather(glance bool) []*decoder {
 	return g.all
 }
 
-// inFolder are the mapping files in a folder, by name; of a file, itself. Hidden files
-// and what editors leave behind are none.
+// inFolder are the mapping files in a folder, by name; of anything else, itself. Hidden
+// files and what editors leave behind are none.
 func inFolder(name string) (files []string, err error) {
-	if info, err := os.Stat(name); err != nil || !info.IsDir() {
-		return []string{name}, nil // reading it says what is wrong
+	itself := []string{name}
+	switch info, err := os.Stat(name); {
+	case errors.Is(err, fs.ErrNotExist):
+		return itself, errors.New(`no such file; give the mapping file with --config or NITROX_CONFIG, or run "nitrox demo" to see one at work`)
+	case err != nil || !info.IsDir():
+		return itself, nil // reading it says what is wrong
 	}
 	entries, err := os.ReadDir(name)
 	if err != nil {
-		return nil, unreadable(err)
+		return itself, unreadable(err)
 	}
 	for _, e := range entries {
 		if extension := filepath.Ext(e.Name()); e.Name()[0] != '.' && (extension == ".yaml" || extension == ".yml") {
@@ -126,7 +123,7 @@ func inFolder(name string) (files []string, err error) {
 		}
 	}
 	if files == nil {
-		return nil, errors.New("there is no *.yaml or *.yml file in this folder; name the one that has them")
+		return itself, errors.New("there is no *.yaml or *.yml file in this folder; name the one that has them")
 	}
 	return files, nil
 }
