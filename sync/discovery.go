@@ -167,11 +167,23 @@ func (s *Syncer) with(f *sighting, entries []discover.Entry, findings []sources.
 		f.failures[entries[i].Source] = cmp.Or(f.failures[entries[i].Source], fmt.Errorf("its apps are not known: %w", err))
 	}
 	f.apps = apps
-	orphans := apps.Orphans(f.comments, func(group string) bool { return groups[claim{"", strings.ToLower(group)}] != "" })
+	reserved := func(group string) string {
+		if s.Reserved == nil {
+			return ""
+		}
+		return s.Reserved(group)
+	}
+	orphans := apps.Orphans(f.comments, func(group string) bool {
+		return groups[claim{"", strings.ToLower(group)}] != "" || reserved(group) != ""
+	})
 	fresh := &Syncer{Sources: s.Sources, NetScalers: s.NetScalers, Apps: written, Mapping: s.Mapping, Discoveries: s.Discoveries,
+		Reserved: s.Reserved, LeftOut: s.LeftOut,
 		Trace: s.Trace, Lookup: s.Lookup, Approved: s.Approved, Progress: s.Progress, found: f}
 	fresh.Apps = slices.Grow(fresh.Apps, len(apps.Apps)+len(orphans))
 	for _, a := range slices.Concat(apps.Apps, orphans) {
+		if file := reserved(a.Group); file != "" && a.Refused == nil {
+			a.Refused = fmt.Errorf("service group %s may be that of an app of %s, which is left out; correct that file first", a.Group, file)
+		}
 		fresh.Apps = append(fresh.Apps, s.Discoveries[a.Entry].made(a, entries))
 	}
 	fresh.once.Do(func() {
