@@ -1,7 +1,6 @@
 package sync
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -66,7 +65,9 @@ func (s *Syncer) know() *known {
 		k.backoffs[name], k.lookouts[name] = &backoff{}, &backoff{}
 	}
 	for name, ns := range s.NetScalers {
-		ns.Appliance = cmp.Or(ns.Appliance, name)
+		if ns.Appliance == "" { // a later syncer of the same NetScalers changes nothing
+			ns.Appliance = name
+		}
 	}
 	for i, app := range s.Apps {
 		k.apps[app.Name] = i
