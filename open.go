@@ -108,7 +108,7 @@ func (j *job) open() (*sync.Syncer, error) {
 func (j *job) observe(s *sync.Syncer) {
 	j.observer.Reload(slices.DeleteFunc(slices.Clone(s.Apps), func(a sync.App) bool {
 		return j.apps != nil && !slices.Contains(j.apps, a.Name)
-	}))
+	}), s.Discoveries...)
 }
 
 func (j *job) forceApps(s *sync.Syncer) {

@@ -1,6 +1,7 @@
 package sync
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -163,8 +164,10 @@ func (s *Syncer) pass(ctx context.Context, part *Part, apply bool) Result {
 			}
 			maps.Copy(r.Sources, v.confirmErrs)
 		}
-		for name, err := range s.found.failed() {
-			r.Sources[name] = errors.Join(r.Sources[name], err)
+		if s.found != nil {
+			for _, d := range s.Discoveries {
+				r.Sources[d.Source] = cmp.Or(r.Sources[d.Source], s.found.failures[d.Source])
+			}
 		}
 		slices.Sort(r.Saved)
 		r.Took = time.Since(began)

@@ -43,6 +43,10 @@ func amiss(name, format string, args ...any) error {
 	return fmt.Errorf(sources.SettingPrefix+name+": "+format, args...)
 }
 
+// manyPorts is how many service groups one object has at most: a NetScaler's room is all
+// owners'.
+const manyPorts = 16
+
 var portName = regexp.MustCompile(`^[A-Za-z0-9.-]+(/[A-Za-z]+)?$`)
 
 // claims are what an object says that it has. If anything is amiss it is so of all of them.
@@ -123,7 +127,11 @@ func list(f sources.Found, name string) (items []string) {
 
 // ports are those of which each has a service group.
 func (e Entry) ports(f sources.Found) (ports []sources.Port, err error) {
-	for _, name := range list(f, "port") {
+	listed := list(f, "port")
+	if len(listed) > manyPorts {
+		return nil, amiss("port", "lists %d ports, each of which would have a service group; list at most %d", len(listed), manyPorts)
+	}
+	for _, name := range listed {
 		if port := sources.Port(name); !portName.MatchString(name) || port.Check() != nil {
 			return nil, amiss("port", "%q is not a port; write its name, its number, or 53/udp", name)
 		} else if slices.Contains(ports, port) {

@@ -113,6 +113,7 @@ func TestWhatOwnersSay(t *testing.T) {
 		{"shop/web service-group=", []string{`shop/web on edge !! service shop/web: nitrox.io/service-group: "" cannot be the name`}},
 		{"shop/web ports=http,https", []string{"shop/web on edge !! service shop/web: nitrox.io/port: is missing, and there are several; choose from http, https"}},
 		{"shop/web port=http,", []string{`shop/web on edge !! service shop/web: nitrox.io/port: "" is not a port`}},
+		{"shop/web port=" + strings.Repeat("1,", 16) + "1", []string{`shop/web on edge !! service shop/web: nitrox.io/port: lists 17 ports, each of which would have a service group; list at most 16`}},
 		{"shop/web port=80/tpc", []string{`shop/web on edge !! service shop/web: nitrox.io/port: "80/tpc" is not a port`}},
 		{"shop/web port=a_b", []string{`shop/web on edge !! service shop/web: nitrox.io/port: "a_b" is not a port`}},
 		{"shop/web weight=0", []string{`shop_web_http on edge !! service shop/web: nitrox.io/weight: "0" is not a number from 1 to 100`}},
