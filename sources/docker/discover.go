@@ -13,6 +13,7 @@ import (
 
 	"github.com/moby/moby/api/types/container"
 	"github.com/moby/moby/api/types/network"
+	"github.com/moby/moby/api/types/swarm"
 	"github.com/moby/moby/client"
 	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/selection"
@@ -42,7 +43,7 @@ func parseSelect(text string) (c chooser, err error) {
 		case r.Operator() == selection.Exists && c.naming == "":
 			c.naming = r.Key()
 			c.filter.Add("label", r.Key())
-		case r.Operator() != selection.Exists && r.Operator() != selection.NotEquals && r.Operator() != selection.NotIn && len(values) == 1:
+		case len(values) == 1 && slices.Contains([]selection.Operator{selection.Equals, selection.DoubleEquals, selection.In}, r.Operator()):
 			c.filter.Add("label", r.Key()+"="+values[0])
 		default:
 			return c, errors.New("a daemon chooses by labels and their values, such as nitrox=on, and by one label with any value, such as nitrox")
@@ -132,19 +133,15 @@ func (choose chooser) services(ctx context.Context, c *connection) (found []sour
 		return err
 	})
 	for _, b := range bad {
-		var known service
 		var head struct {
 			ID   string
-			Spec struct {
-				Name   string
-				Labels map[string]string
-			}
+			Spec swarm.Annotations
 		}
 		if json.Unmarshal(b.raw, &head) != nil || head.Spec.Name == "" {
 			return nil, fmt.Errorf("a service cannot be read, not even its name: %w", b.err)
 		}
-		known.ID, known.Spec.Name, known.Spec.Labels = head.ID, head.Spec.Name, head.Spec.Labels
-		known.bad = fmt.Errorf("it cannot be read: %w", b.err)
+		known := service{ID: head.ID, bad: fmt.Errorf("it cannot be read: %w", b.err)}
+		known.Spec.Annotations = head.Spec
 		list = append(list, known)
 	}
 	for _, s := range list {
