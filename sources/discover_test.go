@@ -36,7 +36,9 @@ func TestSettings(t *testing.T) {
 }
 
 func TestFindings(t *testing.T) {
-	object := func(namespace, name string) sources.Found { return sources.Found{Namespace: namespace, Name: name, What: name} }
+	object := func(namespace, name string) sources.Found {
+		return sources.Found{Namespace: namespace, Name: name, What: name}
+	}
 	if found, err := (sources.Findings{}).All(); err == nil || found != nil {
 		t.Errorf("the zero value is %v, %v", found, err)
 	}

@@ -246,8 +246,11 @@ func (choose chooser) containers(ctx context.Context, c *connection) ([]sources.
 		_, err := c.client.ContainerList(ctx, client.ContainerListOptions{All: true, Filters: choose.filter})
 		return err
 	})
-	if err != nil {
+	switch {
+	case err != nil:
 		return nil, err
+	case slices.ContainsFunc(list, func(c container.Summary) bool { return !choose.Matches(labels.Set(c.Labels)) }):
+		return nil, errDropped
 	}
 	list = slices.DeleteFunc(list, func(c container.Summary) bool { return strings.EqualFold(c.Labels[composeOneOff], "true") })
 	known, err := c.images.read(ctx, c, map[string][]container.Summary{"": list})
@@ -263,17 +266,17 @@ func (choose chooser) containers(ctx context.Context, c *connection) ([]sources.
 		if json.Unmarshal(b.raw, &head) != nil || head.ID == "" {
 			return nil, fmt.Errorf("a container cannot be read, not even its labels: %w", b.err)
 		}
+		if !choose.Matches(labels.Set(head.Labels)) {
+			return nil, errDropped
+		}
 		unread := container.Summary{ID: head.ID, Names: head.Names, Labels: head.Labels, ImageID: head.ID}
 		known[head.ID] = image{err: fmt.Errorf("it cannot be read: %w", b.err)}
 		list = append(list, unread)
 	}
 	apps, offers := map[string]*sources.Found{}, map[string]offer{}
 	for _, item := range list {
-		switch {
-		case item.ID == "":
+		if item.ID == "" {
 			return nil, errors.New("the list of containers has one without an ID")
-		case !choose.Matches(labels.Set(item.Labels)):
-			return nil, errDropped
 		}
 		f := choose.identify(item, known[imageOf(item)])
 		app := apps[f.Name]
