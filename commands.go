@@ -253,17 +253,22 @@ func (p *program) version() error {
 }
 
 func (p *program) validate(c *cli.Context) error {
-	m, err := config.Load(p.file(c), all.Kinds, p.lookup)
+	files := p.files(c)
+	m, err := files.Load(all.Kinds)
 	if err != nil {
 		return err
 	}
 	for _, w := range slices.Concat(m.Warnings, m.Advice) {
 		fmt.Fprintf(p.stderr, "%v (a warning)\n", w)
 	}
-	if len(m.Files) > 0 {
-		return config.Problems(m.Files)
+	problems := config.Problems(m.Files)
+	for _, l := range m.LeftOut {
+		problems = append(problems, l.Problems...)
+	}
+	if len(problems) > 0 {
+		return problems
 	}
 	_, err = fmt.Fprintf(p.stdout, "%s: no problems (apps: %d, sources: %d, NetScalers: %d)\n",
-		p.file(c), len(m.Apps), len(m.Sources), len(m.NetScalers))
+		files, len(m.Apps), len(m.Sources), len(m.NetScalers))
 	return err
 }

@@ -216,7 +216,7 @@ func TestMappingsOfDocumentsLoad(t *testing.T) {
 			if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
 				t.Fatal(err)
 			}
-			if _, err := config.Load(file, all.Kinds, func(string) (string, bool) { return "x", true }); err != nil {
+			if _, err := (&config.Files{Names: []string{file}, Lookup: func(string) (string, bool) { return "x", true }}).Load(all.Kinds); err != nil {
 				t.Errorf("%v:\n%v\n%s", b, err, text)
 			}
 		}

@@ -35,10 +35,10 @@ const (
 func (j *job) open() (*sync.Syncer, error) {
 	// No plug-in inherits them; j.lookup still has them. A mapping that is refused
 	// may leave another in use.
-	for _, name := range config.PasswordVariables(j.file(j.options)) {
+	for _, name := range j.files.PasswordVariables() {
 		_ = os.Unsetenv(name) // fails for no name but an odd one
 	}
-	m, err := config.Load(j.file(j.options), all.Kinds, j.lookup)
+	m, err := j.files.Load(all.Kinds)
 	if err != nil {
 		return nil, err
 	}
@@ -50,10 +50,14 @@ func (j *job) open() (*sync.Syncer, error) {
 	j.warned = m.Warnings
 	if len(m.Discoveries) == 0 { // else names are known once it has been looked for apps
 		if err := knownApps(m.Apps, slices.Concat(j.apps, j.force)); err != nil {
+			for _, l := range m.LeftOut { // it may be there
+				err = fmt.Errorf("%w; %s cannot be used, and nitrox validate says why", err, l.File)
+			}
 			return nil, err
 		}
 	}
-	s := &sync.Syncer{Sources: m.Sources, Apps: m.Apps, Discoveries: m.Discoveries, Mapping: sync.Mapping{File: j.file(j.options), Digest: m.Digest}, NetScalers: map[string]*sync.NetScaler{}, Lookup: net.DefaultResolver.LookupNetIP}
+	s := &sync.Syncer{Sources: m.Sources, Apps: m.Apps, Discoveries: m.Discoveries, Reserved: m.Reserved, Mapping: sync.Mapping{File: j.files.String(), Digest: m.Digest},
+		LeftOut: leftOut(m), NetScalers: map[string]*sync.NetScaler{}, Lookup: net.DefaultResolver.LookupNetIP}
 	s.Trace = func() sync.Run {
 		return sync.Run{ID: j.run, Pass: int(j.passes.Add(1)), Version: release(), Mapping: s.Mapping}
 	}
@@ -126,6 +130,23 @@ func (j *job) discover(ctx context.Context, s *sync.Syncer) (*sync.Syncer, error
 		err = fmt.Errorf("%w; not all apps are known: %w", err, failed)
 	}
 	return fresh, err
+}
+
+// leftOut are the files that cannot be used, each with its first problem.
+func leftOut(m *config.Mapping) map[string]error {
+	files := map[string]error{}
+	for _, l := range m.LeftOut {
+		text, rest := l.Problems[0].Here(), ""
+		if n := len(l.Problems) - 1; n > 0 {
+			rest = fmt.Sprintf(" (and %d more, which nitrox validate lists)", n)
+		}
+		meanwhile := "its apps are not served until it is corrected, and their service groups stay as they are"
+		if l.Old {
+			meanwhile = "what it said before stays in use until it is corrected"
+		}
+		files[l.File] = fmt.Errorf("%s: %s%s", meanwhile, text, rest)
+	}
+	return files
 }
 
 // local says whether a NetScaler is on this machine, as a simulator is.

@@ -25,6 +25,7 @@ import (
 type job struct {
 	*program
 	options  *cli.Context
+	files    *config.Files // of the mapping
 	dryRun   bool
 	look     func(*sync.Syncer, context.Context, *sync.Part) sync.Result // of a dry run
 	apps     []string                                                    // nil: all
@@ -65,6 +66,7 @@ func (p *program) sync(c *cli.Context, dryRun bool) error {
 // do makes the passes of the job.
 func (j *job) do() (err error) {
 	p, c := j.program, j.options
+	j.files = p.files(c)
 	defer survivePipes()()
 	under := "finishing the write under way"
 	if j.dryRun {
@@ -113,7 +115,7 @@ func (j *job) do() (err error) {
 	j.observer = observe.New(watched)
 	var inUse []byte
 	if c.IsSet("loop") { // before it is loaded: a later change is seen as one
-		inUse, _ = config.Text(p.file(c)) // loading says what is wrong
+		inUse, _ = j.files.Text() // loading says what is wrong
 	}
 	s, err := j.open()
 	if err != nil {
@@ -157,7 +159,7 @@ func (j *job) show(s *sync.Syncer) error {
 	if err != nil {
 		return err
 	}
-	text, err := config.Show(j.file(j.options), s.Apps)
+	text, err := j.files.Show(s.Apps)
 	if err != nil {
 		return err
 	}

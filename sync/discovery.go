@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strings"
 	stdsync "sync"
+	"time"
 
 	"nitrox/netscaler"
 	"nitrox/sources"
@@ -124,13 +125,17 @@ func (s *Syncer) lookIn(ctx context.Context, name string, which []int) ([]source
 	return answers, err
 }
 
+// commentsWithin is how long those of a NetScaler are waited for: what others have is
+// told with them.
+const commentsWithin = 30 * time.Second
+
 // commentsOf are those of a NetScaler's service groups.
 func (s *Syncer) commentsOf(ctx context.Context, name string) (map[string]string, error) {
 	ns := s.NetScalers[name]
 	if err := ns.backoff.tooSoon(); err != nil {
 		return nil, err
 	}
-	comments, err := ns.Client.Commented(ctx, "")
+	comments, err := within(ctx, commentsWithin, func(ctx context.Context) (map[string]string, error) { return ns.Client.Commented(ctx, "") })
 	if errors.Is(err, netscaler.ErrUnavailable) || errors.Is(err, netscaler.ErrLogin) {
 		ns.backoff.note(err)
 	}
@@ -162,11 +167,23 @@ func (s *Syncer) with(f *sighting, entries []discover.Entry, findings []sources.
 		f.failures[entries[i].Source] = cmp.Or(f.failures[entries[i].Source], fmt.Errorf("its apps are not known: %w", err))
 	}
 	f.apps = apps
-	orphans := apps.Orphans(f.comments, func(group string) bool { return groups[claim{"", strings.ToLower(group)}] != "" })
+	reserved := func(group string) string {
+		if s.Reserved == nil {
+			return ""
+		}
+		return s.Reserved(group)
+	}
+	orphans := apps.Orphans(f.comments, func(group string) bool {
+		return groups[claim{"", strings.ToLower(group)}] != "" || reserved(group) != ""
+	})
 	fresh := &Syncer{Sources: s.Sources, NetScalers: s.NetScalers, Apps: written, Mapping: s.Mapping, Discoveries: s.Discoveries,
+		Reserved: s.Reserved, LeftOut: s.LeftOut,
 		Trace: s.Trace, Lookup: s.Lookup, Approved: s.Approved, Progress: s.Progress, found: f}
 	fresh.Apps = slices.Grow(fresh.Apps, len(apps.Apps)+len(orphans))
 	for _, a := range slices.Concat(apps.Apps, orphans) {
+		if file := reserved(a.Group); file != "" && a.Refused == nil {
+			a.Refused = fmt.Errorf("service group %s may be that of an app of %s, which is left out; correct that file first", a.Group, file)
+		}
 		fresh.Apps = append(fresh.Apps, s.Discoveries[a.Entry].made(a, entries))
 	}
 	fresh.once.Do(func() {

@@ -517,7 +517,7 @@ func TestDiscoveredAppsCostWhatWrittenOnesDo(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			s := discovering(t, map[string]*cluster{"prod": c})
 			run := func() {
-				m, err := config.Load(file, all.Kinds, func(string) (string, bool) { return "x", true })
+				m, err := (&config.Files{Names: []string{file}, Lookup: func(string) (string, bool) { return "x", true }}).Load(all.Kinds)
 				if err != nil {
 					t.Fatal(err)
 				}

@@ -128,6 +128,8 @@ func (v *visit) withAttributes(ctx context.Context, drafts []*draft) (left []*dr
 			left = append(left, d)
 		case trouble != nil || err != nil:
 			d.Err = cmp.Or(trouble, err)
+		case d.mark != "" && a.Comment != v.found.comments[v.name][d.App.Group]:
+			d.Err = fmt.Errorf("service group %s: its comment is %q, which is not what was read before; the next pass asks again", d.App.Group, OneLine(a.Comment))
 		default:
 			d.attrs = &a
 			d.propose()

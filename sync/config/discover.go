@@ -39,28 +39,27 @@ const (
 func (orphans) Words() []string { return []string{string(keep), string(drain)} }
 func (o orphans) Check() error  { return oneOf(o) }
 
-// discover decodes the entries of discover.
-func (d *decoder) discover(list []*yaml.Node, defaults policyKeys, defs *definitions, m *Mapping) {
-	var objects []*object
-	for i, n := range list {
-		if entry, o := d.discovery(n, i, defaults, defs, m); o != nil {
-			m.Discoveries, objects = append(m.Discoveries, entry), append(objects, o)
+// discover decodes the entries of the file's discover.
+func (d *decoder) discover(defs *definitions, m *Mapping) {
+	for i, n := range d.keys.Discover {
+		e, o := d.discovery(n, i, defs, m)
+		if o == nil {
+			continue
 		}
-	}
-	for i, e := range m.Discoveries {
-		for j, other := range m.Discoveries[:i] {
+		for _, other := range m.Discoveries {
 			if err := discover.Distinct(other.Entry, e.Entry); err != nil {
-				d.refuseKey(objects[i], "service_group", fmt.Sprintf("%v (see line %d)", err, objects[j].node.Line))
+				d.refuseKey(o, "service_group", fmt.Sprintf("%v (see %s)", err, other.App.At))
 				break
 			}
 		}
+		m.Discoveries = append(m.Discoveries, e)
 	}
 }
 
 // discovery decodes the i-th entry; nil if nothing can be said of it.
-func (d *decoder) discovery(n *yaml.Node, i int, defaults policyKeys, defs *definitions, m *Mapping) (e sync.Discovery, o *object) {
+func (d *decoder) discovery(n *yaml.Node, i int, defs *definitions, m *Mapping) (e sync.Discovery, o *object) {
 	what := fmt.Sprintf("discover number %d", i+1)
-	k, policies := discoverKeys{Orphans: keep}, defaults
+	k, policies := discoverKeys{Orphans: keep}, d.defaults
 	if o = d.object(n, what, &k, &policies); o == nil {
 		return e, nil
 	}

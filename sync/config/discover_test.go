@@ -33,7 +33,7 @@ discover:
 		if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
 			t.Fatal(err)
 		}
-		return config.Load(file, all.Kinds, lookup)
+		return (&config.Files{Names: []string{file}, Lookup: lookup}).Load(all.Kinds)
 	}
 	for _, c := range []struct{ entries, problem string }{
 		{`{source: prod, select: nitrox=on, netscaler: edge, namespaces: [shop, bank]}`, ""},
@@ -69,7 +69,7 @@ discover:
 			`{source: two, select: nitrox=on, netscaler: edge, namespaces: [shop]}`, ""},
 		{`{source: prod, select: nitrox=on, netscaler: edge, namespaces: [shop]}` + "\n  - " +
 			`{source: two, select: nitrox=on, netscaler: edge, namespaces: [shop-a]}`,
-			`apps of source two could write the names of groups of source prod; let the name begin with a word of its own, as in "b.{namespace}-{name}-{port}" (see line 5)`},
+			`apps of source two could write the names of groups of source prod; let the name begin with a word of its own, as in "b.{namespace}-{name}-{port}" (see `},
 		{`{source: prod, select: nitrox=on, netscaler: edge, namespaces: [shop]}` + "\n  - " +
 			`{source: two, select: nitrox=on, netscaler: dmz, namespaces: [shop-a]}`, ""},
 	} {
@@ -128,12 +128,12 @@ defaults: {drain: 45s, only: 10.9.0.0/16, max_remove: 3}
 			}
 		}
 		write([]byte(head + tail))
-		text, err := config.Show(file, apps)
+		text, err := (&config.Files{Names: []string{file}, Lookup: lookup}).Show(apps)
 		if err != nil {
 			t.Fatal(err)
 		}
 		write(text)
-		m, err := config.Load(file, all.Kinds, lookup)
+		m, err := (&config.Files{Names: []string{file}, Lookup: lookup}).Load(all.Kinds)
 		if err != nil {
 			t.Fatalf("%v\n%s", err, text)
 		}

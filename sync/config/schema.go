@@ -39,6 +39,7 @@ func Schema(kinds []sources.Kind, reference string) ([]byte, error) {
 		"apps":         objectOf(slices.Concat(said["apps"], said["Policies"]), new(appKeys), new(policyKeys)),
 		"discover":     objectOf(slices.Concat(said["discover"], said["Policies"]), new(discoverKeys), new(policyKeys)),
 		"allow_groups": schema{"type": []string{"object", "null"}, "additionalProperties": values("", reflect.TypeFor[[]string]())},
+		"include":      schema{"anyOf": []schema{{"type": "string", "minLength": 1}, objectOf(said["include"], new(includeKeys), new(limitKeys))}},
 		"create":       objectOf(said["create"], new(createKeys)),
 		"vserver":      objectOf(said["vserver"], new(vserverKeys)),
 		"from":         schema{"anyOf": queries},
@@ -95,8 +96,10 @@ func values(key string, t reflect.Type) schema {
 	switch {
 	case t == node:
 		return ref(key)
-	case t.Kind() == reflect.Slice && t.Elem() == node:
+	case t.Kind() == reflect.Slice && t.Elem() == node && key == "from":
 		return schema{"type": "array", "minItems": 1, "items": ref(key)}
+	case t.Kind() == reflect.Slice && t.Elem() == node: // other files may have some
+		return schema{"type": "array", "items": ref(key)}
 	case t.Kind() == reflect.Slice:
 		item := values(key, t.Elem())
 		return schema{"anyOf": []schema{item, {"type": "array", "items": item}}}

@@ -13,18 +13,21 @@ import (
 	"gopkg.in/yaml.v3"
 )
 
-// Show is the mapping file with these apps written into it, in place of discover. What is
-// not served stands at its end, with the reason.
-func Show(file string, apps []sync.App) ([]byte, error) {
-	text, err := read(file)
-	if err != nil {
-		return nil, err
+// Show is the mapping file with these apps written into it, in place of discover; of
+// several files, another one that has these apps. What is not served stands at its end,
+// with the reason.
+func (f *Files) Show(apps []sync.App) ([]byte, error) {
+	f.mu.Lock()
+	all := f.gather(false)
+	f.mu.Unlock()
+	root := newPairs().Node
+	document := yaml.Node{Kind: yaml.DocumentNode, Content: []*yaml.Node{root}}
+	if len(all) == 1 {
+		if err := yaml.Unmarshal(all[0].content, &document); err != nil {
+			return nil, err
+		}
+		root = document.Content[0]
 	}
-	var document yaml.Node
-	if err := yaml.Unmarshal(text, &document); err != nil {
-		return nil, err
-	}
-	root := document.Content[0]
 	var written *yaml.Node
 	for i := 0; i < len(root.Content); {
 		switch root.Content[i].Value {
@@ -58,7 +61,7 @@ func Show(file string, apps []sync.App) ([]byte, error) {
 	var out bytes.Buffer
 	e := yaml.NewEncoder(&out)
 	e.SetIndent(2)
-	err = errors.Join(e.Encode(&document), e.Close())
+	err := errors.Join(e.Encode(&document), e.Close())
 	return append(out.Bytes(), left.Bytes()...), err
 }
 
