@@ -108,7 +108,8 @@ func (h *host) discover(ctx context.Context, choosers []chooser) ([]sources.Find
 		}
 		doubt := incomplete
 		if len(found) == 0 && c.kind == Engine && c.guessed { // as looks a manager that has left its swarm
-			doubt = errors.New("no container of this engine is chosen, and it is not the manager of a swarm that might have services; set kind to say what it is")
+			doubt = errors.New("no container of this engine is chosen, and it is not the manager of a swarm " +
+				"that might have services; set kind to say what it is")
 		}
 		findings[i] = sources.NewFindings(found, doubt)
 		known[text] = findings[i]
@@ -148,8 +149,8 @@ func (choose chooser) services(ctx context.Context, c *connection) (found []sour
 		f := sources.Found{Name: s.Spec.Name, What: "service " + s.Spec.Name, Query: Query{Service: s.Spec.Name}.at}
 		switch {
 		case s.ID == "" || !appName.MatchString(s.Spec.Name):
-			return nil, fmt.Errorf("the list of services has one without an ID, or with the name %q, which none can have; find out what answers there",
-				sources.Excerpt(s.Spec.Name))
+			return nil, fmt.Errorf("the list of services has one without an ID, or with the name %q, which none can have; "+
+				"find out what answers there", sources.Excerpt(s.Spec.Name))
 		case !choose.Matches(labels.Set(s.Spec.Labels)):
 			return nil, errDropped
 		}
