@@ -65,7 +65,7 @@ type Found struct {
 	// the setting that a [KeyError] names. The value is of the source's type of queries.
 	Query func(port Port, address string) (any, error)
 	// Doubt is why nothing more is known of the object than who it is, such as two
-	// settings that contradict each other; nil: all is known.
+	// settings that contradict each other: then there are no Settings. nil: all is known.
 	Doubt error
 }
 
@@ -84,8 +84,11 @@ func NewFindings(found []Found, doubt error) Findings {
 	slices.SortStableFunc(found, func(a, b Found) int {
 		return cmp.Or(cmp.Compare(a.Namespace, b.Namespace), cmp.Compare(a.Name, b.Name))
 	})
-	for i := 1; i < len(found) && doubt == nil; i++ {
-		if found[i].Namespace == found[i-1].Namespace && found[i].Name == found[i-1].Name {
+	for i := range found {
+		if found[i].Doubt != nil {
+			found[i].Settings = nil // so that nobody acts on a half of them
+		}
+		if i > 0 && doubt == nil && found[i].Namespace == found[i-1].Namespace && found[i].Name == found[i-1].Name {
 			doubt = fmt.Errorf("%s is in the answer twice; find out what answers there", found[i].What)
 		}
 	}

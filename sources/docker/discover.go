@@ -13,6 +13,7 @@ import (
 
 	"github.com/moby/moby/api/types/container"
 	"github.com/moby/moby/api/types/network"
+	"github.com/moby/moby/api/types/swarm"
 	"github.com/moby/moby/client"
 	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/selection"
@@ -42,7 +43,7 @@ func parseSelect(text string) (c chooser, err error) {
 		case r.Operator() == selection.Exists && c.naming == "":
 			c.naming = r.Key()
 			c.filter.Add("label", r.Key())
-		case r.Operator() != selection.Exists && r.Operator() != selection.NotEquals && r.Operator() != selection.NotIn && len(values) == 1:
+		case len(values) == 1 && slices.Contains([]selection.Operator{selection.Equals, selection.DoubleEquals, selection.In}, r.Operator()):
 			c.filter.Add("label", r.Key()+"="+values[0])
 		default:
 			return c, errors.New("a daemon chooses by labels and their values, such as nitrox=on, and by one label with any value, such as nitrox")
@@ -107,7 +108,8 @@ func (h *host) discover(ctx context.Context, choosers []chooser) ([]sources.Find
 		}
 		doubt := incomplete
 		if len(found) == 0 && c.kind == Engine && c.guessed { // as looks a manager that has left its swarm
-			doubt = errors.New("no container of this engine is chosen, and it is not the manager of a swarm that might have services; set kind to say what it is")
+			doubt = errors.New("no container of this engine is chosen, and it is not the manager of a swarm " +
+				"that might have services; set kind to say what it is")
 		}
 		findings[i] = sources.NewFindings(found, doubt)
 		known[text] = findings[i]
@@ -132,27 +134,23 @@ func (choose chooser) services(ctx context.Context, c *connection) (found []sour
 		return err
 	})
 	for _, b := range bad {
-		var known service
 		var head struct {
 			ID   string
-			Spec struct {
-				Name   string
-				Labels map[string]string
-			}
+			Spec swarm.Annotations
 		}
 		if json.Unmarshal(b.raw, &head) != nil || head.Spec.Name == "" {
 			return nil, fmt.Errorf("a service cannot be read, not even its name: %w", b.err)
 		}
-		known.ID, known.Spec.Name, known.Spec.Labels = head.ID, head.Spec.Name, head.Spec.Labels
-		known.bad = fmt.Errorf("it cannot be read: %w", b.err)
+		known := service{ID: head.ID, bad: fmt.Errorf("it cannot be read: %w", b.err)}
+		known.Spec.Annotations = head.Spec
 		list = append(list, known)
 	}
 	for _, s := range list {
 		f := sources.Found{Name: s.Spec.Name, What: "service " + s.Spec.Name, Query: Query{Service: s.Spec.Name}.at}
 		switch {
 		case s.ID == "" || !appName.MatchString(s.Spec.Name):
-			return nil, fmt.Errorf("the list of services has one without an ID, or with the name %q, which none can have; find out what answers there",
-				sources.Excerpt(s.Spec.Name))
+			return nil, fmt.Errorf("the list of services has one without an ID, or with the name %q, which none can have; "+
+				"find out what answers there", sources.Excerpt(s.Spec.Name))
 		case !choose.Matches(labels.Set(s.Spec.Labels)):
 			return nil, errDropped
 		}
@@ -249,8 +247,11 @@ func (choose chooser) containers(ctx context.Context, c *connection) ([]sources.
 		_, err := c.client.ContainerList(ctx, client.ContainerListOptions{All: true, Filters: choose.filter})
 		return err
 	})
-	if err != nil {
+	switch {
+	case err != nil:
 		return nil, err
+	case slices.ContainsFunc(list, func(c container.Summary) bool { return !choose.Matches(labels.Set(c.Labels)) }):
+		return nil, errDropped
 	}
 	list = slices.DeleteFunc(list, func(c container.Summary) bool { return strings.EqualFold(c.Labels[composeOneOff], "true") })
 	known, err := c.images.read(ctx, c, map[string][]container.Summary{"": list})
@@ -266,17 +267,17 @@ func (choose chooser) containers(ctx context.Context, c *connection) ([]sources.
 		if json.Unmarshal(b.raw, &head) != nil || head.ID == "" {
 			return nil, fmt.Errorf("a container cannot be read, not even its labels: %w", b.err)
 		}
+		if !choose.Matches(labels.Set(head.Labels)) {
+			return nil, errDropped
+		}
 		unread := container.Summary{ID: head.ID, Names: head.Names, Labels: head.Labels, ImageID: head.ID}
 		known[head.ID] = image{err: fmt.Errorf("it cannot be read: %w", b.err)}
 		list = append(list, unread)
 	}
 	apps, offers := map[string]*sources.Found{}, map[string]offer{}
 	for _, item := range list {
-		switch {
-		case item.ID == "":
+		if item.ID == "" {
 			return nil, errors.New("the list of containers has one without an ID")
-		case !choose.Matches(labels.Set(item.Labels)):
-			return nil, errDropped
 		}
 		f := choose.identify(item, known[imageOf(item)])
 		app := apps[f.Name]

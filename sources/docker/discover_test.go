@@ -200,7 +200,7 @@ func TestSelectionsOfDocker(t *testing.T) {
 	}{
 		{sources.Selection{Select: "nitrox=on"}, ""}, {sources.Selection{Select: "nitrox,tier=front"}, ""}, {sources.Selection{Select: "nitrox in (on)"}, ""},
 		{sources.Selection{Select: "nitrox in (on, edge)"}, "select: a daemon chooses by labels and their values"},
-		{sources.Selection{Select: "nitrox=on,tier!=test"}, "select: a daemon chooses by labels"}, {sources.Selection{Select: "nitrox,app"}, "select: a daemon chooses by labels"},
+		{sources.Selection{Select: "nitrox=on,tier!=test"}, "select: a daemon chooses by labels"}, {sources.Selection{Select: "nitrox>1"}, "select: a daemon chooses"}, {sources.Selection{Select: "nitrox,app"}, "select: a daemon chooses by labels"},
 		{sources.Selection{Select: "nitrox=on", Namespaces: []string{"shop"}}, "namespaces: Docker has no namespaces; leave it out"},
 	} {
 		err := s.CheckSelection(c.selection)

@@ -208,6 +208,26 @@ func TestDiscoveryIsOneRequest(t *testing.T) {
 	}
 }
 
+// TestAnnotationsOfOthersAreNotKept: most services have one with all that was applied.
+func TestAnnotationsOfOthersAreNotKept(t *testing.T) {
+	s, err := Open(Config{Kubeconfig: kubeconfig(t, serving(t, cluster(optedIn()...)))})
+	if err != nil {
+		t.Fatal(err)
+	}
+	c, err := s.connect()
+	if err != nil {
+		t.Fatal(err)
+	}
+	items, _, err := list[labelled](t.Context(), c, services, query{})
+	kept := 0
+	for _, item := range items {
+		kept += len(item.Metadata.Annotations)
+	}
+	if err != nil || len(items) != 5 || kept != 1 {
+		t.Errorf("%d services with %d annotations, error %v; want 5 with 1", len(items), kept, err)
+	}
+}
+
 // TestWhatATenantMayAskFor: a setting that no query takes is an error about it.
 func TestWhatATenantMayAskFor(t *testing.T) {
 	f := labelled{}

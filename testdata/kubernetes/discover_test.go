@@ -5,9 +5,9 @@ package kubernetes
 import (
 	"errors"
 	"fmt"
-	"maps"
 	"net/http"
 	"net/netip"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -63,7 +63,7 @@ func TestOptingIn(t *testing.T) {
 		c.reach(namespace, name, 1, "web:1", "n1")
 	}
 	const account, pay = "shop-account-http", "sg-bank-pay"
-	for _, group := range []string{account, pay, "sg-shop-both", "bank-pay-http"} {
+	for _, group := range []string{account, pay, "sg-shop-both", "bank-pay-http", "shop-cart-http"} {
 		n.sim.AddGroup(group)
 	}
 	holds := func(group string, want map[netip.AddrPort]int, output string, texts ...string) {
@@ -154,25 +154,22 @@ func TestOptingIn(t *testing.T) {
 		c.says("shop/account", `"nitrox":"on"`, "")
 		n.inStep(account, first)
 	})
-}
-
-// TestALabelIsAnEvent, where the API server is watched.
-func TestALabelIsAnEvent(t *testing.T) {
-	c := threeNodes(t)
-	n := optingIn(c, "{source: prod, select: nitrox=on, namespaces: [shop, bank]}")
-	c.service("shop", "account", 31080, "")
-	c.deployment("shop", "account", 1, "web:1")
-	c.reach("shop", "account", 1, "web:1", "n1")
-	n.sim.AddGroup("shop-account-http")
-	out := n.loop()
-	until(t, "the first pass", time.Minute, func() bool { return strings.Contains(out.String(), "pass ended") })
-	c.says("shop/account", `"nitrox":"on"`, "")
-	until(t, "the label is followed", time.Minute, func() bool {
-		return maps.Equal(n.members("shop-account-http"), addrs("192.0.2.1:31080"))
+	step("a label is an event, and so is what follows", func() {
+		out := n.loop()
+		until(t, "the first pass", time.Minute, func() bool { return strings.Contains(out.String(), "pass ended") })
+		c.says("shop/cart", `"nitrox":"on"`, "")
+		follows := func(what string) {
+			t.Helper()
+			until(t, what, time.Minute, func() bool {
+				want := c.truth("shop", "cart", 31081)
+				return slices.Equal(sorted(n.members("shop-cart-http")), sorted(want))
+			})
+		}
+		follows("the label is followed")
+		c.deployment("shop", "cart", 2, "web:1")
+		c.reach("shop", "cart", 2, "web:1", "n2", "n3")
+		follows("its scaling is followed")
 	})
-	c.deployment("shop", "account", 2, "web:1")
-	c.reach("shop", "account", 2, "web:1", "n2", "n3")
-	until(t, "its scaling is followed", time.Minute, func() bool { return len(n.members("shop-account-http")) == 2 })
 }
 
 // TestAThousandServicesOptIn: one request finds them all.
@@ -207,8 +204,17 @@ func TestAThousandServicesOptIn(t *testing.T) {
 			n.holds(fmt.Sprintf("shop-web-%d-http", i), addrs(fmt.Sprintf("192.0.2.1:%d", 30000+i)), output[:min(len(output), 2000)])
 		}
 	}
-	// Cluster-wide is tried first, and forbidden; then each namespace is read.
-	if asked.Load() > 3 {
-		t.Errorf("%d requests to find the apps", asked.Load())
+	if asked.Load() != 3 {
+		t.Errorf("%d requests to find the apps, want 3: cluster-wide, which is forbidden, and one for each namespace", asked.Load())
 	}
+	c.apply(`{apiVersion: rbac.authorization.k8s.io/v1, kind: ClusterRole, metadata: {name: nitrox-nodes}, rules: [
+{apiGroups: [""], resources: [nodes, services], verbs: [list]}, {apiGroups: [discovery.k8s.io], resources: [endpointslices], verbs: [list]}]}`)
+	until(t, "one request finds all", time.Minute, func() bool {
+		asked.Store(0)
+		code, output := n.run("plan", "--exit-code")
+		if code != 0 {
+			t.Fatalf("exit %d\n%.2000s", code, output)
+		}
+		return asked.Load() == 1
+	})
 }
