@@ -65,7 +65,7 @@ func (s team) write(t *testing.T, name, text string) {
 	}
 }
 
-// Whatever a team writes into its file, the file is left out with an error that names it, the
+// Whatever a team writes into its file, it is refused with an error that names it, the
 // line and the fence; the others are served, nothing of the team's groups is changed, and
 // nothing of what others own. docs/teams.md has these fences.
 func TestFences(t *testing.T) {

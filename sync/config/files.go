@@ -179,7 +179,7 @@ func (g *gathering) parse(d *decoder) {
 	}
 }
 
-// makeRoom counts a file, and leaves the largest out while all are too large: of those with
+// makeRoom counts a file, and refuses the largest while all are too large: of those with
 // limits, where there are any, so that no team takes the room of the others.
 func (g *gathering) makeRoom(d *decoder) {
 	if d.unread != nil {
