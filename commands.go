@@ -63,6 +63,8 @@ func (p *program) app() *cli.App {
 			Description: exitCodes,
 			Flags: append(passFlags(),
 				&cli.GenericFlag{Name: "out", Value: new(fileFlag), Usage: "also write the plan to `FILE`, for sync --plan"},
+				&cli.BoolFlag{Name: "show-discovered", DisableDefaultText: true,
+					Usage: "print the apps that opted in as the mapping that they amount to, and plan nothing"},
 				&cli.StringSliceFlag{Name: "force", Usage: "do not hold back removals from the app `NAME`, however many (repeatable)"}),
 			Action: func(c *cli.Context) error { return p.sync(c, true) },
 		},

@@ -2,6 +2,7 @@ package main
 
 import (
 	"cmp"
+	"context"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -39,7 +40,11 @@ func (p *program) doctor(c *cli.Context) error {
 	ctx, stop := untilHungUp(c.Context)
 	defer stop()
 	options := doctor.Options{Watch: c.Bool("watch"), Remarks: map[string]*doctor.Remarks{}}
-	report = append(report, doctor.Examine(ctx, examined(m, options), options)...)
+	s, checks := optedIn(ctx, m, examined(m, options))
+	if len(checks) > 0 {
+		report = append(report, doctor.Section{Name: "discover", Checks: checks})
+	}
+	report = append(report, doctor.Examine(ctx, s, options)...)
 	if report.Failed() {
 		p.code = sync.ExitFailed
 	}
@@ -79,6 +84,36 @@ func mappingChecks(file string, m *config.Mapping, problems config.Problems) (al
 		}
 	}
 	return all
+}
+
+// optedIn adds the apps that opted in to those that are examined.
+func optedIn(ctx context.Context, m *config.Mapping, s *sync.Syncer) (_ *sync.Syncer, checks []examine.Check) {
+	for _, d := range m.Discoveries {
+		if s.Sources[d.Source].Discoverer != nil && !slices.ContainsFunc(d.NetScalers, func(name string) bool { return s.NetScalers[name] == nil }) {
+			s.Discoveries = append(s.Discoveries, d)
+		}
+	}
+	if len(s.Discoveries) == 0 {
+		return s, nil
+	}
+	s = s.Discover(ctx)
+	if err := s.Undiscovered(); err != nil {
+		checks = append(checks, examine.Fail("apps that opt in", err, "see docs/discover.md"))
+	}
+	served := 0
+	s.Apps = slices.DeleteFunc(s.Apps, func(app sync.App) bool {
+		switch {
+		case app.Refused != nil:
+			checks = append(checks, examine.Fail(app.Name, app.Refused, "see docs/discover.md"))
+		case app.Orphan:
+			checks = append(checks, examine.Check{Subject: app.Name, State: examine.Note,
+				Seen: "no app claims this service group any more", Remedy: "remove it, if nobody needs it"})
+		case app.Discovered():
+			served++
+		}
+		return app.Refused != nil || app.Orphan
+	})
+	return s, append(checks, examine.Fine("apps that opted in", fmt.Sprint(served)))
 }
 
 // lineOf is where a problem is: of a mapping of several files, with the file.

@@ -104,6 +104,8 @@ func (j *job) check() error {
 		return errors.New("--plan is for one pass that makes changes: it cannot be combined with --loop, --wait or --dry-run")
 	case approved && (j.options.IsSet("app") || j.options.IsSet("force")):
 		return errors.New("--plan: the plan says which apps it is of, and what it forces: remove --app and --force")
+	case loops && j.options.Bool("show-discovered"):
+		return errors.New("--show-discovered is for one look: it cannot be combined with --loop")
 	case loops && j.options.IsSet("out"):
 		return errors.New("--out is for one plan: it cannot be combined with --loop")
 	case loops && j.wait.given:

@@ -26,6 +26,7 @@ func (j *job) loop(ctx context.Context, s *sync.Syncer, inUse []byte) error {
 		loop := sync.Loop{
 			Every: j.options.Duration("loop"), Apps: j.apps, Watch: j.options.Bool("watch"),
 			Pass: j.pass, Report: func(r sync.Result) { j.tell(ctx, r) }, Stream: j.observer.Stream, Log: j.log,
+			Found:  j.observe,
 			Reload: reloads(ctx, j.files, inUse, s, signals, j.open, j.log),
 		}
 		s = loop.Run(ctx, s)

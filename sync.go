@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
+	"slices"
 	"sync/atomic"
 	"time"
 
@@ -121,14 +122,21 @@ func (j *job) do() (err error) {
 		return err
 	}
 	j.begin(s)
-	switch {
-	case c.IsSet("loop"):
+	if c.IsSet("loop") {
 		return j.loop(ctx, s, inUse)
+	}
+	limited, cancel := sync.WithDeadline(ctx)
+	defer cancel()
+	if s, err = j.discover(limited, s); err != nil {
+		j.end(ctx, s)
+		return err
+	}
+	switch {
+	case c.Bool("show-discovered"):
+		err = j.show(s)
 	case p.wait.given:
 		j.finish(ctx, s)
 	default:
-		limited, cancel := sync.WithDeadline(ctx)
-		defer cancel()
 		if j.approved != nil && !j.asApproved(limited, s) {
 			break
 		}
@@ -139,7 +147,24 @@ func (j *job) do() (err error) {
 		}
 	}
 	j.end(ctx, s)
-	return nil
+	return err
+}
+
+// show prints the apps that opted in as the mapping that they amount to.
+func (j *job) show(s *sync.Syncer) error {
+	err := s.Undiscovered()
+	if err != nil || slices.ContainsFunc(s.Apps, func(a sync.App) bool { return a.Refused != nil }) {
+		j.code = sync.ExitFailed
+	}
+	if err != nil {
+		return err
+	}
+	text, err := j.files.Show(s.Apps)
+	if err != nil {
+		return err
+	}
+	_, err = j.stdout.Write(text)
+	return err
 }
 
 // begin gives the run its ID, and says what it goes by.

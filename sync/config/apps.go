@@ -65,6 +65,19 @@ func (p *policyKeys) Check() error {
 	return nil
 }
 
+func (p *policyKeys) policy(paused bool) sync.Policy {
+	return sync.Policy{
+		Drain:         p.Drain,
+		WaitUp:        p.WaitUp,
+		AllowEmpty:    p.AllowEmpty,
+		AbsentIsEmpty: p.Absent == empty,
+		MaxRemove:     p.MaxRemove,
+		Only:          p.Only,
+		CleanServers:  p.Clean,
+		Paused:        paused,
+	}
+}
+
 // claim is a service group that an app has for itself.
 type claim struct{ appliance, group string }
 
@@ -118,16 +131,7 @@ func (d *decoder) app(n *yaml.Node, i int, defs *definitions) (sync.App, bool) {
 		At:         fmt.Sprintf("%s:%d", d.file, n.Line),
 		Group:      k.ServiceGroup,
 		NetScalers: d.targets(o, k, defs),
-		Policy: sync.Policy{
-			Drain:         policies.Drain,
-			WaitUp:        policies.WaitUp,
-			AllowEmpty:    policies.AllowEmpty,
-			AbsentIsEmpty: policies.Absent == empty,
-			MaxRemove:     policies.MaxRemove,
-			Only:          policies.Only,
-			CleanServers:  policies.Clean,
-			Paused:        k.Paused,
-		},
+		Policy:     policies.policy(k.Paused),
 	}
 	unique := d.appName(o, k, defs)
 	if _, given := o.values["service_group"]; !given {

@@ -25,6 +25,8 @@ type Mapping struct {
 	Sources    map[string]sync.Source
 	// Apps are in the order of the files.
 	Apps []sync.App
+	// Discoveries are where more apps come from.
+	Discoveries []sync.Discovery
 	// Unusable are the files with limits that cannot be used. All others are served.
 	Unusable []Unusable
 	// Digest is the SHA-256 of the file, in hexadecimal; of several, that of the lines
@@ -124,6 +126,7 @@ func (f *Files) Draft(kinds []sources.Kind) (*Mapping, Problems) {
 	for _, d := range trusted {
 		d.setDefaults()
 		d.apps(defs)
+		d.discover(defs, m)
 	}
 	for _, d := range limited {
 		f.limited(d, defs, m)
@@ -227,6 +230,7 @@ type fileKeys struct {
 	Sources    *yaml.Node   `yaml:"sources"`
 	Defaults   *yaml.Node   `yaml:"defaults"`
 	Apps       []*yaml.Node `yaml:"apps"`
+	Discover   []*yaml.Node `yaml:"discover"`
 	Include    []*yaml.Node `yaml:"include"`
 }
 
@@ -276,8 +280,8 @@ func (d *decoder) lacking(trusted, limited []*decoder, kinds []sources.Kind) {
 	}
 	apps := len(limited)
 	for _, d := range trusted {
-		apps += len(d.keys.Apps)
-		if d.top.wrong["apps"] {
+		apps += len(d.keys.Apps) + len(d.keys.Discover)
+		if d.top.wrong["apps"] || d.top.wrong["discover"] {
 			apps++
 		}
 	}
@@ -285,6 +289,12 @@ func (d *decoder) lacking(trusted, limited []*decoder, kinds []sources.Kind) {
 		d.missing(d.top, "apps", "there is nothing to keep in step")
 	}
 	for _, d := range trusted {
+		if d.top.values["apps"] != nil && len(d.keys.Apps) == 0 && !d.top.wrong["apps"] {
+			d.missing(d.top, "apps", "there is nothing to keep in step")
+		}
+		if d.top.values["discover"] != nil && len(d.keys.Discover) == 0 && !d.top.wrong["discover"] {
+			d.missing(d.top, "discover", "name a source in which apps opt in, or remove it")
+		}
 		others := func(key string) bool { return key != "netscalers" && key != "sources" && key != "defaults" }
 		if n := d.top.values["defaults"]; n != nil && len(trusted)+len(limited) > 1 && !slices.ContainsFunc(slices.Collect(maps.Keys(d.top.values)), others) {
 			d.problem(n, "defaults: are those of the apps in this file and in what it includes, and there are none; move them to the apps")

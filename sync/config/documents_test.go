@@ -24,6 +24,7 @@ func sections() map[string]reflect.Type {
 		}](),
 		"sources": reflect.TypeFor[sourceKeys](), "apps": reflect.TypeFor[appKeys](), "Policies": reflect.TypeFor[policyKeys](),
 		"create": reflect.TypeFor[createKeys](), "vserver": reflect.TypeFor[vserverKeys](), "from": reflect.TypeFor[fromKeys](),
+		"discover": reflect.TypeFor[discoverKeys](),
 	}
 	for _, kind := range all.Kinds {
 		s[kind.Name], s["from a "+kind.Name+" source"] = kind.Config, kind.Query
@@ -100,7 +101,7 @@ apps: [{name: shop%s%s, create: {service_type: HTTP%s, vserver: {ip: 192.0.2.5, 
 	value := regexp.MustCompile("^`([^`$]+)`$")
 	checked := map[string]bool{}
 	for section, rows := range tables(reference(t)) {
-		if !slices.Contains([]string{"netscalers", "sources", "apps", "Policies", "create"}, section) {
+		if !slices.Contains([]string{"netscalers", "sources", "apps", "Policies", "create", "discover"}, section) {
 			continue
 		}
 		for _, r := range rows {
@@ -179,6 +180,9 @@ func TestTheExampleHasEveryKey(t *testing.T) {
 			show("from", from)
 			show("from a "+kinds[find(from, "source").Value]+" source", from)
 		}
+	}
+	for _, entry := range find(root, "discover").Content {
+		show("discover", entry)
 	}
 	for section, of := range sections() {
 		for _, key := range tags(of) {
