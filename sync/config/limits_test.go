@@ -145,3 +145,22 @@ func TestManyFiles(t *testing.T) {
 		t.Errorf("%d of the large files are too many", tooMany)
 	}
 }
+
+// What editors are told of include is what Load takes: names, and entries with limits or none.
+func TestTheSchemaOfInclude(t *testing.T) {
+	schema := schemaOf(t, all.Kinds)
+	for text, want := range map[string]bool{
+		"include: [a.yaml, teams/*.yaml]":                                       true,
+		"include: [{file: a.yaml}]":                                             true,
+		"include: [{file: a.yaml, allow_groups: x, only: [10.0.0.0/8]}]":        true,
+		"include: [{allow_groups: [x]}]":                                        false,
+		"include: [{file: a.yaml, allow_group: [x]}]":                           false,
+		"include: [{file: a.yaml, allow_groups: [x], only: [somewhere]}]":       false,
+		"include: a.yaml":                                                       false,
+		"defaults: {drain: 3s}\napps: [{name: a, from: [{source: a, app: a}]}]": true, // as a team has it
+	} {
+		if err := schema.Validate(asJSON(t, []byte(text))); (err == nil) != want {
+			t.Errorf("%s: %v", text, err)
+		}
+	}
+}
