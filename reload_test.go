@@ -243,6 +243,15 @@ include:
 		ok(t, os.Remove(filepath.Join(dir, "teams/c.yaml")))
 		step("a pattern fits nothing", "", "fits no file; correct it, or remove it")
 
+		ok(t, os.Rename(filepath.Join(dir, "fenced"), filepath.Join(dir, "away")))
+		write("all/fenced.yaml", "include: [{file: ../fenced/*/x.yaml, allow_groups: [sg-shop*]}]\n")
+		step("a folder of files with limits is gone", "", "cannot be looked for in")
+		ok(t, os.Remove(filepath.Join(dir, "all/fenced.yaml")))
+		write("teams/c.yaml", app("b"))
+		step("it is back", "more2 b shop2", "")
+		ok(t, os.Remove(filepath.Join(dir, "teams/c.yaml")))
+		step("a pattern fits nothing again", "", "fits no file; correct it, or remove it")
+
 		// Half of a change is never loaded: each look finds that it goes on.
 		go func() {
 			time.Sleep(250 * time.Millisecond) // between two looks
