@@ -262,7 +262,7 @@ func (p *program) validate(c *cli.Context) error {
 		fmt.Fprintf(p.stderr, "%v (a warning)\n", w)
 	}
 	problems := config.Problems(m.Files)
-	for _, l := range m.LeftOut {
+	for _, l := range m.Unusable {
 		problems = append(problems, l.Problems...)
 	}
 	if len(problems) > 0 {

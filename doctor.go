@@ -61,7 +61,7 @@ func mappingChecks(file string, m *config.Mapping, problems config.Problems) (al
 	for _, problem := range problems {
 		all = append(all, examine.Fail(lineOf(file, problem), errors.New(problem.Message), "correct the mapping"))
 	}
-	for _, l := range m.LeftOut {
+	for _, l := range m.Unusable {
 		for _, problem := range l.Problems {
 			all = append(all, examine.Fail(lineOf(file, problem), errors.New(problem.Message), "correct the file; its apps are not served"))
 		}

@@ -276,7 +276,7 @@ func TestEveryExampleLoads(t *testing.T) {
 			for _, w := range m.Warnings {
 				t.Logf("%v", w)
 			}
-			for _, l := range m.LeftOut {
+			for _, l := range m.Unusable {
 				t.Errorf("%v", l.Problems)
 			}
 			for _, app := range m.Apps {

@@ -50,14 +50,14 @@ func (j *job) open() (*sync.Syncer, error) {
 	j.warned = m.Warnings
 	if len(m.Discoveries) == 0 { // else names are known once it has been looked for apps
 		if err := knownApps(m.Apps, slices.Concat(j.apps, j.force)); err != nil {
-			for _, l := range m.LeftOut { // it may be there
+			for _, l := range m.Unusable { // it may be there
 				err = fmt.Errorf("%w; %s cannot be used, and nitrox validate says why", err, l.File)
 			}
 			return nil, err
 		}
 	}
 	s := &sync.Syncer{Sources: m.Sources, Apps: m.Apps, Discoveries: m.Discoveries, Reserved: m.Reserved, Mapping: sync.Mapping{File: j.files.String(), Digest: m.Digest},
-		LeftOut: leftOut(m), NetScalers: map[string]*sync.NetScaler{}, Lookup: net.DefaultResolver.LookupNetIP}
+		Unusable: unusable(m), NetScalers: map[string]*sync.NetScaler{}, Lookup: net.DefaultResolver.LookupNetIP}
 	s.Trace = func() sync.Run {
 		return sync.Run{ID: j.run, Pass: int(j.passes.Add(1)), Version: release(), Mapping: s.Mapping}
 	}
@@ -133,9 +133,9 @@ func (j *job) discover(ctx context.Context, s *sync.Syncer) (*sync.Syncer, error
 }
 
 // leftOut are the files that cannot be used, each with its first problem.
-func leftOut(m *config.Mapping) map[string]error {
+func unusable(m *config.Mapping) map[string]error {
 	files := map[string]error{}
-	for _, l := range m.LeftOut {
+	for _, l := range m.Unusable {
 		text, rest := l.Problems[0].Here(), ""
 		if n := len(l.Problems) - 1; n > 0 {
 			rest = fmt.Sprintf(" (and %d more, which nitrox validate lists)", n)

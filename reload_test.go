@@ -145,7 +145,7 @@ func TestReloads(t *testing.T) {
 
 // A mapping of several files is read again when one changes, comes or goes; never half of what
 // is being written. Which apps are let go is said. A file with limits that is wrong is what it
-// was before, and a restart leaves it out.
+// was before, and after a restart it is not served.
 func TestReloadsOfSeveralFiles(t *testing.T) {
 	dir := t.TempDir()
 	write := func(name, text string) {
@@ -173,7 +173,7 @@ include:
 			if err != nil {
 				return nil, err
 			}
-			return &sync.Syncer{Apps: m.Apps, LeftOut: leftOut(m)}, nil
+			return &sync.Syncer{Apps: m.Apps, Unusable: unusable(m)}, nil
 		}
 		names := func(s *sync.Syncer) (all string) {
 			for _, app := range s.Apps {
@@ -233,7 +233,7 @@ include:
 		step("it is mended", "more2 b shop", "apps=more\n")
 		write("fenced/shop.yaml", app("bank"))
 		step("a file with limits is beyond them", "more2 b shop", "")
-		if err := last.LeftOut[filepath.Join(dir, "fenced/shop.yaml")]; err == nil || !strings.HasPrefix(err.Error(), "what it said before stays in use until it is corrected: line 1: service_group: ") {
+		if err := last.Unusable[filepath.Join(dir, "fenced/shop.yaml")]; err == nil || !strings.HasPrefix(err.Error(), "what it said before stays in use until it is corrected: line 1: service_group: ") {
 			t.Errorf("the error is %v", err)
 		}
 		write("fenced/shop.yaml", app("shop2"))
@@ -242,6 +242,15 @@ include:
 		step("it is gone, and was named", "more2 b shop2", "")
 		ok(t, os.Remove(filepath.Join(dir, "teams/c.yaml")))
 		step("a pattern fits nothing", "", "fits no file; correct it, or remove it")
+
+		ok(t, os.Rename(filepath.Join(dir, "fenced"), filepath.Join(dir, "away")))
+		write("all/fenced.yaml", "include: [{file: ../fenced/*/x.yaml, allow_groups: [sg-shop*]}]\n")
+		step("a folder of files with limits is gone", "", "cannot be looked for in")
+		ok(t, os.Remove(filepath.Join(dir, "all/fenced.yaml")))
+		write("teams/c.yaml", app("b"))
+		step("it is back", "more2 b shop2", "")
+		ok(t, os.Remove(filepath.Join(dir, "teams/c.yaml")))
+		step("a pattern fits nothing again", "", "fits no file; correct it, or remove it")
 
 		// Half of a change is never loaded: each look finds that it goes on.
 		go func() {
@@ -262,7 +271,7 @@ include:
 		}(), " ")+" shop2", "apps=b\n")
 	})
 	left := &config.Files{Names: []string{filepath.Join(dir, "all")}, Lookup: func(string) (string, bool) { return "secret12", true }}
-	if m, err := left.Load(all.Kinds); err != nil || len(m.LeftOut) != 1 || len(m.Apps) != 21 {
+	if m, err := left.Load(all.Kinds); err != nil || len(m.Unusable) != 1 || len(m.Apps) != 21 {
 		t.Errorf("after a restart: %+v, %v", m, err)
 	}
 }

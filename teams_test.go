@@ -65,7 +65,7 @@ func (s team) write(t *testing.T, name, text string) {
 	}
 }
 
-// Whatever a team writes into its file, the file is left out with an error that names it, the
+// Whatever a team writes into its file, it is refused with an error that names it, the
 // line and the fence; the others are served, nothing of the team's groups is changed, and
 // nothing of what others own. docs/teams.md has these fences.
 func TestFences(t *testing.T) {
@@ -171,5 +171,25 @@ func TestATeamOwnsItsFile(t *testing.T) {
 	}
 	if got := s.sim.Members("sg-shop-new"); len(got) != 0 || !strings.Contains(out, "10.0.0.1:80 cannot be bound: it is outside the networks in only") {
 		t.Errorf("members %v\n%s%s", got, out, log)
+	}
+}
+
+// A folder for each team: what one team makes of its own stops no other.
+func TestTeamsWithFoldersOfTheirOwn(t *testing.T) {
+	s := teamOf(t, strings.Replace(fence, "teams/shop.yaml", "teams/*/x.yaml", 1), "not a folder")
+	s.write(t, "teams/b/x.yaml", "apps: [{name: shop, service_group: sg-shop-web, from: [{source: lab, app: shop}]}]\n")
+	s.write(t, "away/x.yaml", "hunter22: [")
+	ok(t, os.Mkdir(filepath.Join(s.dir, "teams/a"), 0o755)) // has no file yet
+	ok(t, os.Symlink("../away", filepath.Join(s.dir, "teams/c")))
+	ok(t, os.Symlink("d", filepath.Join(s.dir, "teams/d")))
+	ok(t, os.MkdirAll(filepath.Join(s.dir, "teams/e/x.yaml"), 0o755))
+	code, out, log := nitrox(t, t.Context(), s.env, "sync", "--config", filepath.Join(s.dir, "nitrox.yaml"))
+	for _, name := range []string{"c", "d", "e"} {
+		if !strings.Contains(out, "! file "+filepath.Join(s.dir, "teams", name, "x.yaml")+" of the mapping cannot be used: ") {
+			t.Errorf("teams/%s is not refused", name)
+		}
+	}
+	if got := fmt.Sprint(s.sim.Members("sg-shop-web")); code != 1 || !strings.Contains(got, "10.1.0.1") || strings.Contains(out+log, "hunter22") {
+		t.Errorf("exit code %d, members %s\n%s%s", code, got, out, log)
 	}
 }

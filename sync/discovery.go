@@ -177,12 +177,12 @@ func (s *Syncer) with(f *sighting, entries []discover.Entry, findings []sources.
 		return groups[claim{"", strings.ToLower(group)}] != "" || reserved(group) != ""
 	})
 	fresh := &Syncer{Sources: s.Sources, NetScalers: s.NetScalers, Apps: written, Mapping: s.Mapping, Discoveries: s.Discoveries,
-		Reserved: s.Reserved, LeftOut: s.LeftOut,
+		Reserved: s.Reserved, Unusable: s.Unusable,
 		Trace: s.Trace, Lookup: s.Lookup, Approved: s.Approved, Progress: s.Progress, found: f}
 	fresh.Apps = slices.Grow(fresh.Apps, len(apps.Apps)+len(orphans))
 	for _, a := range slices.Concat(apps.Apps, orphans) {
 		if file := reserved(a.Group); file != "" && a.Refused == nil {
-			a.Refused = fmt.Errorf("service group %s may be that of an app of %s, which is left out; correct that file first", a.Group, file)
+			a.Refused = fmt.Errorf("service group %s may be that of an app of %s, which cannot be used; correct that file first", a.Group, file)
 		}
 		fresh.Apps = append(fresh.Apps, s.Discoveries[a.Entry].made(a, entries))
 	}

@@ -51,7 +51,7 @@ type Result struct {
 	// Sources and NetScalers are those that the pass asked; the value is nil,
 	// or why one could not be used.
 	Sources, NetScalers map[string]error
-	// Files are those of the mapping that are left out, and why.
+	// Files are those of the mapping that cannot be used, and why.
 	Files map[string]error
 	// Saved names the NetScalers whose configuration was saved or, in a dry
 	// run, would be.

@@ -22,12 +22,12 @@ type Syncer struct {
 	Mapping    Mapping // that all this is from
 	// Discoveries are where more apps come from; [Syncer.Discover] finds them.
 	Discoveries []Discovery
-	// Reserved names the file that may have an app with a service group and is left out;
+	// Reserved names the file that may have an app with a service group and cannot be used;
 	// "": none does. nil: no file is.
 	Reserved func(group string) string
-	// LeftOut are files of the mapping that cannot be used, and why. What is in the fields
+	// Unusable are files of the mapping that cannot be used, and why. What is in the fields
 	// above is without them.
-	LeftOut map[string]error
+	Unusable map[string]error
 	// Trace numbers a pass that begins; nil: nobody traces its changes back.
 	Trace func() Run
 	// Lookup finds the addresses of a name in a NetScaler's URL, so that they are
@@ -145,7 +145,7 @@ func (s *Syncer) pass(ctx context.Context, part *Part, apply bool) Result {
 	s.identify(ctx, visits, part)
 	s.claimedTwice(visits)
 	result := func(outcomes []*Outcome, visits []*visit, polls polls) Result {
-		r := Result{Sources: polls.errors(), NetScalers: map[string]error{}, Files: s.LeftOut, DryRun: !apply, Phases: Phases{Poll: polls.took()}, by: s}
+		r := Result{Sources: polls.errors(), NetScalers: map[string]error{}, Files: s.Unusable, DryRun: !apply, Phases: Phases{Poll: polls.took()}, by: s}
 		r.Run = run
 		r.Outcomes = slices.Grow(r.Outcomes, len(outcomes))
 		for _, o := range outcomes {

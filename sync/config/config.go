@@ -2,7 +2,7 @@
 // sources, and which app is served by which service group.
 //
 // A mapping is one file or several, and used whole or not at all, but for files
-// with limits, each of which may be left out. [Files.Load] finds all that is wrong
+// with limits, each of which stands for itself. [Files.Load] finds all that is wrong
 // before anything is contacted, and says where.
 package config
 
@@ -27,8 +27,8 @@ type Mapping struct {
 	Apps []sync.App
 	// Discoveries are where more apps come from.
 	Discoveries []sync.Discovery
-	// LeftOut are the files with limits that cannot be used. All others are served.
-	LeftOut []LeftOut
+	// Unusable are the files with limits that cannot be used. All others are served.
+	Unusable []Unusable
 	// Digest is the SHA-256 of the file, in hexadecimal; of several, that of the lines
 	// which have the digest of each: sha256sum FILE... | cut -c-64 | sha256sum.
 	Digest string
@@ -41,8 +41,8 @@ type Mapping struct {
 	Files []Problem
 }
 
-// LeftOut is a file with limits that cannot be used, and why.
-type LeftOut struct {
+// Unusable is a file with limits that cannot be used, and why.
+type Unusable struct {
 	File     string
 	Problems Problems
 	// Old: what it said when it had no problems is used in its place.
@@ -51,10 +51,10 @@ type LeftOut struct {
 	limits *limits
 }
 
-// Reserved names the file that is left out and may have an app with the service group;
+// Reserved names the file that cannot be used and may have an app with the service group;
 // "": none. So nobody takes the group meanwhile.
 func (m *Mapping) Reserved(group string) string {
-	for _, l := range m.LeftOut {
+	for _, l := range m.Unusable {
 		if !l.Old && fits(group, l.limits.AllowGroups) {
 			return l.File
 		}
@@ -85,7 +85,7 @@ func (f *Files) Load(kinds []sources.Kind) (*Mapping, error) {
 	if len(problems) == 0 {
 		return m, nil
 	}
-	for _, l := range m.LeftOut {
+	for _, l := range m.Unusable {
 		problems = append(problems, l.Problems...)
 	}
 	return nil, problems
@@ -131,7 +131,7 @@ func (f *Files) Draft(kinds []sources.Kind) (*Mapping, Problems) {
 	for _, d := range limited {
 		f.limited(d, defs, m)
 	}
-	out := m.LeftOut
+	out := m.Unusable
 	for _, d := range limited {
 		d.reserve(out, m)
 		if len(d.problems) == 0 {
@@ -140,7 +140,7 @@ func (f *Files) Draft(kinds []sources.Kind) (*Mapping, Problems) {
 	}
 	var problems Problems
 	for _, s := range defs.sources {
-		if !s.used && len(m.LeftOut) == 0 { // a file that is left out may use it
+		if !s.used && len(m.Unusable) == 0 { // one of these may use it
 			s.at.warn(s.key, "no app uses source %s", quote(s.name))
 		}
 	}
@@ -157,7 +157,7 @@ func (f *Files) Draft(kinds []sources.Kind) (*Mapping, Problems) {
 	return m, problems
 }
 
-// limited takes the apps of a file with limits: all of them, or none and it is left out.
+// limited takes the apps of a file with limits: all of them, or none, and it is unusable.
 // Then those are taken that it had when it was right.
 func (f *Files) limited(d *decoder, defs *definitions, m *Mapping) {
 	if d.limits.object != nil {
@@ -170,7 +170,7 @@ func (f *Files) limited(d *decoder, defs *definitions, m *Mapping) {
 		return
 	}
 	defs.forget(d.file)
-	left := LeftOut{File: d.file, Problems: inOrder(d.problems), limits: d.limits}
+	left := Unusable{File: d.file, Problems: inOrder(d.problems), limits: d.limits}
 	d.served, d.claimed, d.warnings, d.advice = nil, nil, nil, nil
 	if before := f.good[d.file]; before != nil {
 		old := &decoder{file: d.file, dir: d.dir, by: d.by, limits: d.limits, lookup: d.lookup, hidden: map[*yaml.Node][]hidden{}}
@@ -183,22 +183,22 @@ func (f *Files) limited(d *decoder, defs *definitions, m *Mapping) {
 			defs.forget(d.file)
 		}
 	}
-	m.LeftOut = append(m.LeftOut, left)
+	m.Unusable = append(m.Unusable, left)
 }
 
-// reserve leaves a file with limits out that takes a group which another, of other limits
-// and left out, may have.
-func (d *decoder) reserve(out []LeftOut, m *Mapping) {
+// reserve makes a file with limits unusable that takes a group which another, of other
+// limits and unusable, may have.
+func (d *decoder) reserve(out []Unusable, m *Mapping) {
 	before := len(d.problems)
 	for _, n := range d.claimed {
 		for _, l := range out {
 			if !l.Old && l.limits != d.limits && fits(n.Value, l.limits.AllowGroups) {
-				d.problem(n, "service group %s may be that of an app of %s, which is left out; correct that file first", quote(n.Value), l.File)
+				d.problem(n, "service group %s may be that of an app of %s, which cannot be used; correct that file first", quote(n.Value), l.File)
 			}
 		}
 	}
 	if len(d.problems) > before {
-		m.LeftOut = append(m.LeftOut, LeftOut{File: d.file, Problems: inOrder(d.problems[before:]), limits: d.limits})
+		m.Unusable = append(m.Unusable, Unusable{File: d.file, Problems: inOrder(d.problems[before:]), limits: d.limits})
 		d.served = nil
 	}
 }

@@ -179,7 +179,7 @@ func (g *gathering) parse(d *decoder) {
 	}
 }
 
-// makeRoom counts a file, and leaves the largest out while all are too large: of those with
+// makeRoom counts a file, and refuses the largest while all are too large: of those with
 // limits, where there are any, so that no team takes the room of the others.
 func (g *gathering) makeRoom(d *decoder) {
 	if d.unread != nil {
@@ -232,7 +232,7 @@ func (g *gathering) include(by *decoder, n *yaml.Node) {
 		}
 	}
 	base, files, err := fitting(by.dir, k.File)
-	if err != nil && l == nil {
+	if err != nil && (l == nil || base == "") {
 		by.problem(n, "include: %s %v", quote(k.File), err)
 	} else if err != nil {
 		files = []string{filepath.Join(by.dir, k.File)}
@@ -254,8 +254,9 @@ func (g *gathering) include(by *decoder, n *yaml.Node) {
 }
 
 // fitting are the files that a name or a pattern stands for, seen from a folder, by name; and
-// the folder which they are all in, that no wildcard stands for. What is hidden fits only
-// where the pattern begins with a dot, too.
+// the folder which they are all in, that no wildcard stands for. It is "" if the pattern is
+// wrong, or nobody knows what fits. What is hidden fits only where the pattern begins with a
+// dot, too.
 func fitting(folder, pattern string) (base string, files []string, err error) {
 	name := pattern
 	if !filepath.IsAbs(name) {
@@ -265,8 +266,11 @@ func fitting(folder, pattern string) (base string, files []string, err error) {
 	if !strings.ContainsAny(pattern, wild) {
 		return filepath.Dir(name), []string{name}, nil
 	}
+	if _, err := filepath.Match(pattern, ""); err != nil {
+		return "", nil, errors.New("is not a pattern; write it like teams/*.yaml")
+	}
 	if strings.Contains(pattern, "**") {
-		return filepath.Dir(name), nil, errors.New("has **, which is not supported; write one * for each folder")
+		return "", nil, errors.New("has **, which is not supported; write one * for each folder")
 	}
 	elements := strings.Split(filepath.Clean(pattern), "/")
 	first := slices.IndexFunc(elements, func(e string) bool { return strings.ContainsAny(e, wild) })
@@ -279,11 +283,19 @@ func fitting(folder, pattern string) (base string, files []string, err error) {
 	for _, element := range elements[first:] {
 		var next []string
 		for _, in := range files {
-			fit, err := fittingIn(in, element)
-			if err != nil && (in == base || !errors.Is(err, syscall.ENOTDIR)) { // a file may be beside folders
-				return base, nil, err
+			entries, err := os.ReadDir(in)
+			switch {
+			case err != nil && in == base:
+				return "", nil, fmt.Errorf("cannot be looked for in %s: %w", base, unreadable(err))
+			case errors.Is(err, syscall.ENOTDIR): // a file beside folders
+			case err != nil:
+				next = append(next, filepath.Join(in, element)) // reading it says what is wrong, of this one alone
 			}
-			next = append(next, fit...)
+			for _, e := range entries {
+				if ok, _ := filepath.Match(element, e.Name()); ok && (e.Name()[0] != '.' || element[0] == '.') {
+					next = append(next, filepath.Join(in, e.Name()))
+				}
+			}
 		}
 		files = next
 	}
@@ -291,24 +303,6 @@ func fitting(folder, pattern string) (base string, files []string, err error) {
 		return base, nil, errors.New("fits no file; correct it, or remove it")
 	}
 	return base, files, nil
-}
-
-// fittingIn are the entries of a folder that fit one element of a pattern.
-func fittingIn(folder, element string) (fit []string, err error) {
-	entries, err := os.ReadDir(folder)
-	if err != nil {
-		return nil, fmt.Errorf("cannot be looked for in %s: %w", folder, unreadable(err))
-	}
-	for _, e := range entries {
-		ok, err := filepath.Match(element, e.Name())
-		if err != nil {
-			return nil, errors.New("is not a pattern; write it like teams/*.yaml")
-		}
-		if ok && (e.Name()[0] != '.' || element[0] == '.') {
-			fit = append(fit, filepath.Join(folder, e.Name()))
-		}
-	}
-	return fit, nil
 }
 
 // within reads a file with limits. Whoever writes it must not have Nitrox read anything

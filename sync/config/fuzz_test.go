@@ -61,7 +61,7 @@ func FuzzLoad(f *testing.F) {
 	})
 }
 
-// FuzzLimits: whatever a file with limits holds, it is left out or within them, and everything
+// FuzzLimits: whatever a file with limits holds, it is refused or within them, and everything
 // else of the mapping is what it is without the file. Nothing of the environment is in it, or
 // in a message.
 func FuzzLimits(f *testing.F) {
@@ -114,10 +114,10 @@ apps: [{name: own, service_group: sg-own, netscaler: [edge, core], from: [{sourc
 		if len(m.NetScalers) != 2 || len(m.Sources) != 2 || len(m.Apps) == 0 || m.Apps[0].Name != "own" || len(m.Apps[0].NetScalers) != 2 {
 			t.Fatalf("the file changes the others: %+v", m)
 		}
-		if left := len(m.LeftOut) > 0; left && len(m.Apps) > 1 {
-			t.Errorf("it is left out, and served: %+v", m)
+		if left := len(m.Unusable) > 0; left && len(m.Apps) > 1 {
+			t.Errorf("it is unusable, and served: %+v", m)
 		} else if left && !bytes.Contains(text, []byte("s3cr3t")) { // which it may say itself
-			if shown := m.LeftOut[0].Problems.Text(); strings.Contains(shown, "s3cr3t-value") {
+			if shown := m.Unusable[0].Problems.Text(); strings.Contains(shown, "s3cr3t-value") {
 				t.Errorf("a secret of the environment is shown:\n%s", shown)
 			}
 		}

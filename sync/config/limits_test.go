@@ -50,8 +50,8 @@ include: [{file: team.yaml, allow_groups: ["*"], namespaces: [shop, /group/sub/]
 		if err != nil {
 			t.Fatal(err)
 		}
-		if got := len(m.LeftOut) == 0; got != want {
-			t.Errorf("%s: %t, want %t: %+v", query, got, want, m.LeftOut)
+		if got := len(m.Unusable) == 0; got != want {
+			t.Errorf("%s: %t, want %t: %+v", query, got, want, m.Unusable)
 		}
 	}
 }
@@ -83,7 +83,7 @@ func TestNetworksWithinLimits(t *testing.T) {
 					"defaults: {drain: 1s%s}\ninclude: [{file: team.yaml, allow_groups: [a]%s}]\n", only(c.defaults), only(c.limit)),
 				"team.yaml": fmt.Sprintf("defaults: {drain: 2s%s}\napps: [{name: a%s, from: [{source: f, app: a}]}]\n", only(c.own), only(c.app)),
 			})
-			if err != nil || len(m.LeftOut) > 0 {
+			if err != nil || len(m.Unusable) > 0 {
 				t.Fatal(err, m)
 			}
 			if got := fmt.Sprint(m.Apps[0].Policy.Only); got != c.want {
@@ -96,7 +96,7 @@ func TestNetworksWithinLimits(t *testing.T) {
 	}
 }
 
-// While a file is left out, what its apps may claim is its own still.
+// While a file cannot be used, what its apps may claim is its own still.
 func TestGroupsOfAFileThatIsLeftOutStayClaimed(t *testing.T) {
 	m, err := loadAll(t, map[string]string{
 		"nitrox.yaml": "netscalers: {edge: {url: https://192.0.2.10}}\nsources: {f: {file: {path: f.json}}}\n" +
@@ -104,7 +104,7 @@ func TestGroupsOfAFileThatIsLeftOutStayClaimed(t *testing.T) {
 		"shop.yaml": "apps: [{name: shop, service_group: sg-bank-a, from: [{source: f, app: a}]}]\n",
 		"bank.yaml": "apps: [{name: bank, service_group: sg-bank-a, from: [{source: f, app: a}]}]\n",
 	})
-	if err != nil || len(m.LeftOut) != 1 || len(m.Apps) != 1 {
+	if err != nil || len(m.Unusable) != 1 || len(m.Apps) != 1 {
 		t.Fatal(err, m)
 	}
 	for group, want := range map[string]string{"sg-shop-x": "shop.yaml", "sg-bank-x": "", "sg-shop": ""} {
@@ -112,7 +112,7 @@ func TestGroupsOfAFileThatIsLeftOutStayClaimed(t *testing.T) {
 			t.Errorf("Reserved(%s) = %q, want %q", group, got, want)
 		}
 	}
-	if text := m.LeftOut[0].Problems.Text(); !strings.HasPrefix(text, `shop.yaml:1:36: service_group: "sg-bank-a" does not fit allow_groups of nitrox.yaml:3 (sg-shop-*)`) {
+	if text := m.Unusable[0].Problems.Text(); !strings.HasPrefix(text, `shop.yaml:1:36: service_group: "sg-bank-a" does not fit allow_groups of nitrox.yaml:3 (sg-shop-*)`) {
 		t.Error(text)
 	}
 }
@@ -132,16 +132,35 @@ func TestManyFiles(t *testing.T) {
 		files[fmt.Sprintf("teams/%04d-large.yaml", i)] = large
 	}
 	m, err = loadAll(t, files)
-	if err != nil || len(m.LeftOut) != 20 || len(m.Apps) != 1000 {
-		t.Fatalf("%v, %d left out, %d apps", err, len(m.LeftOut), len(m.Apps))
+	if err != nil || len(m.Unusable) != 20 || len(m.Apps) != 1000 {
+		t.Fatalf("%v, %d unusable, %d apps", err, len(m.Unusable), len(m.Apps))
 	}
 	tooMany := 0
-	for _, l := range m.LeftOut {
+	for _, l := range m.Unusable {
 		if strings.Contains(l.Problems.Text(), "all files of the mapping together have more than 10 MB or 300000 lines") {
 			tooMany++
 		}
 	}
 	if tooMany < 5 || tooMany == 20 {
 		t.Errorf("%d of the large files are too many", tooMany)
+	}
+}
+
+// What editors are told of include is what Load takes: names, and entries with limits or none.
+func TestTheSchemaOfInclude(t *testing.T) {
+	schema := schemaOf(t, all.Kinds)
+	for text, want := range map[string]bool{
+		"include: [a.yaml, teams/*.yaml]":                                       true,
+		"include: [{file: a.yaml}]":                                             true,
+		"include: [{file: a.yaml, allow_groups: x, only: [10.0.0.0/8]}]":        true,
+		"include: [{allow_groups: [x]}]":                                        false,
+		"include: [{file: a.yaml, allow_group: [x]}]":                           false,
+		"include: [{file: a.yaml, allow_groups: [x], only: [somewhere]}]":       false,
+		"include: a.yaml":                                                       false,
+		"defaults: {drain: 3s}\napps: [{name: a, from: [{source: a, app: a}]}]": true, // as a team has it
+	} {
+		if err := schema.Validate(asJSON(t, []byte(text))); (err == nil) != want {
+			t.Errorf("%s: %v", text, err)
+		}
 	}
 }
