@@ -96,6 +96,6 @@ discover:
 	c.Down(0, true)
 	c.Down(1, true)
 	c.Down(2, true)
-	says(run(1, "sync"), "! source dcos failed: its apps are not known")
+	says(run(1, "sync"), "? source dcos failed", "! source dcos failed: its apps are not known")
 	says(run(1, "sync", "--app", "shop-account-http"), `unknown app "shop-account-http"`, "not all apps are known: source dcos")
 }

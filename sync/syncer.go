@@ -1,7 +1,6 @@
 package sync
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -165,8 +164,8 @@ func (s *Syncer) pass(ctx context.Context, part *Part, apply bool) Result {
 			maps.Copy(r.Sources, v.confirmErrs)
 		}
 		if s.found != nil {
-			for _, d := range s.Discoveries {
-				r.Sources[d.Source] = cmp.Or(r.Sources[d.Source], s.found.failures[d.Source])
+			for name := range s.selections() {
+				r.Sources[name] = errors.Join(append(split(r.Sources[name]), s.found.failures[name])...)
 			}
 		}
 		slices.Sort(r.Saved)

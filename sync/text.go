@@ -79,7 +79,7 @@ func (o Outcome) blind(r Result) bool {
 // failedSource names the source whose failure the doubt is; empty: none.
 func (o Outcome) failedSource(doubt error, failed map[string]error) string {
 	for _, from := range o.App.From {
-		if err := failed[from.Source]; err != nil && errors.Is(doubt, err) {
+		if slices.ContainsFunc(split(failed[from.Source]), func(err error) bool { return errors.Is(doubt, err) }) {
 			return from.Source
 		}
 	}
