@@ -89,7 +89,8 @@ func mappingChecks(file string, m *config.Mapping, problems config.Problems) (al
 // optedIn adds the apps that opted in to those that are examined.
 func optedIn(ctx context.Context, m *config.Mapping, s *sync.Syncer) (_ *sync.Syncer, checks []examine.Check) {
 	for _, d := range m.Discoveries {
-		if s.Sources[d.Source].Discoverer != nil && !slices.ContainsFunc(d.NetScalers, func(name string) bool { return s.NetScalers[name] == nil }) {
+		unusable := slices.ContainsFunc(d.NetScalers, func(name string) bool { return s.NetScalers[name] == nil })
+		if s.Sources[d.Source].Discoverer != nil && !unusable {
 			s.Discoveries = append(s.Discoveries, d)
 		}
 	}

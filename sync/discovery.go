@@ -242,7 +242,8 @@ func (v *visit) marking(app App) (comment string, err error) {
 	case slices.Contains(app.Marks, is), is != "" && owner == "":
 		return "", nil
 	case v.found.apps.Doubtful(is):
-		return "", fmt.Errorf("service group %s is marked %q, and it is not known whether that app still claims it; correct its labels first", app.Group, is)
+		return "", fmt.Errorf("service group %s is marked %q, and it is not known whether that app still claims it; correct its labels first",
+			app.Group, is)
 	case is != "" && !ours:
 		return "", fmt.Errorf("service group %s is another's by its comment, %q, and this app would be %q; give one of them another group or, "+
 			"if %s is gone for good, unset serviceGroup %s -comment", app.Group, is, app.Marks[0], owner, quote(app.Group))
@@ -255,7 +256,8 @@ func (v *visit) marking(app App) (comment string, err error) {
 // marked adds to a plan that a group which is there is marked.
 func marked(plan Plan, group, comment string, missing bool) Plan {
 	if comment != "" && !missing {
-		plan.Changes = append(slices.Clone(plan.Changes), netscaler.Change{Op: netscaler.Mark, Group: group, Comment: comment, Why: "an app that opted in has it"})
+		plan.Changes = append(slices.Clone(plan.Changes), netscaler.Change{Op: netscaler.Mark, Group: group, Comment: comment,
+			Why: "an app that opted in has it"})
 		slices.SortStableFunc(plan.Changes, byOrder)
 	}
 	return plan

@@ -48,7 +48,8 @@ type Apps struct {
 // Of makes the apps of what each entry's source has found. written gives the app of the
 // mapping that has a service group, "" if none has, and taken says whether one has a name.
 func Of(entries []Entry, findings []sources.Findings, written func(netscaler, group string) string, taken func(name string) bool) Apps {
-	r := Apps{Failed: map[int]error{}, Beaten: map[string][]string{}, entries: entries, doubtful: map[string]bool{}, found: make([]int, len(entries))}
+	r := Apps{Failed: map[int]error{}, Beaten: map[string][]string{},
+		entries: entries, doubtful: map[string]bool{}, found: make([]int, len(entries))}
 	var all []*claim
 	for i, e := range entries {
 		objects, err := findings[i].All()
@@ -114,7 +115,8 @@ func (r Apps) group(claims, nameless []*claim, written func(netscaler, group str
 		}
 		if winner := written(n, claims[0].group); winner != "" {
 			for _, c := range here {
-				r.Beaten[winner] = append(r.Beaten[winner], fmt.Sprintf("%s claims this service group too, and is not served: an app of the mapping comes first; take its label away, or remove this app", r.called(c)))
+				r.Beaten[winner] = append(r.Beaten[winner], fmt.Sprintf("%s claims this service group too, and is not served: "+
+					"an app of the mapping comes first; take its label away, or remove this app", r.called(c)))
 			}
 			continue
 		}
@@ -123,7 +125,8 @@ func (r Apps) group(claims, nameless []*claim, written func(netscaler, group str
 			a.Doubt = cmp.Or(a.Doubt, r.partners(n, here, nameless))
 		}
 		same := func(b App) bool {
-			return slices.Equal(a.Marks, b.Marks) && reflect.DeepEqual(a.Parts, b.Parts) && say(a.Refused) == say(b.Refused) && say(a.Doubt) == say(b.Doubt)
+			return slices.Equal(a.Marks, b.Marks) && reflect.DeepEqual(a.Parts, b.Parts) &&
+				say(a.Refused) == say(b.Refused) && say(a.Doubt) == say(b.Doubt)
 		}
 		if i := slices.IndexFunc(apps, same); i >= 0 {
 			apps[i].NetScalers = append(apps[i].NetScalers, n)
@@ -179,9 +182,11 @@ func (r Apps) conflict(a, b *claim) error {
 	case a.entry == b.entry:
 		return fmt.Errorf("%w; take the label from one of them, or give it another group", who)
 	case !both:
-		return fmt.Errorf("%w; give one of them another group or, if it is to have the endpoints of both, let both entries of discover have share: true", who)
+		return fmt.Errorf("%w; give one of them another group or, if it is to have the endpoints of both, "+
+			"let both entries of discover have share: true", who)
 	case a.object.Namespace != b.object.Namespace && !a.chosen && !b.chosen:
-		return fmt.Errorf("%w; they are of different namespaces, so that one cannot share the other's by its name alone: give one of them another group", who)
+		return fmt.Errorf("%w; they are of different namespaces, so that one cannot share the other's by its name alone: "+
+			"give one of them another group", who)
 	}
 	return nil
 }

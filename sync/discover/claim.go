@@ -153,7 +153,8 @@ func (e Entry) ports(f sources.Found) (ports []sources.Port, err error) {
 		for i, p := range f.Ports {
 			names[i] = string(p)
 		}
-		return nil, amiss("port", "is missing, and there are several; choose from %s, or list those that are to have a group each", strings.Join(names, ", "))
+		return nil, amiss("port", "is missing, and there are several; choose from %s, or list those that are to have a group each",
+			strings.Join(names, ", "))
 	}
 	return f.Ports, nil
 }
@@ -173,7 +174,8 @@ func (e Entry) groups(f sources.Found, ports []sources.Port) (groups []string, e
 			groups = append(groups, group)
 		}
 		if len(groups) != len(ports) && len(ports) > 0 {
-			return groups, amiss("service-group", "names %d, and there are %d ports to serve; list one for each port of %sport", len(groups), len(ports), sources.SettingPrefix)
+			return groups, amiss("service-group", "names %d, and there are %d ports to serve; list one for each port of %sport",
+				len(groups), len(ports), sources.SettingPrefix)
 		}
 		return groups, nil
 	}
@@ -181,7 +183,8 @@ func (e Entry) groups(f sources.Found, ports []sources.Port) (groups []string, e
 		group := e.name(f, port)
 		switch {
 		case f.Namespace != "" && strings.Contains(f.Name+string(port), "_"), !Fit(group):
-			return nil, fmt.Errorf("its service group would be called %q, which none can be; choose a name with %sservice-group", group, sources.SettingPrefix)
+			return nil, fmt.Errorf("its service group would be called %q, which none can be; choose a name with %sservice-group",
+				group, sources.SettingPrefix)
 		case slices.Contains(groups, group):
 			return nil, fmt.Errorf("its ports would have one service group, %s; put {port} into service_group", group)
 		}

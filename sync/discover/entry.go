@@ -77,7 +77,8 @@ func (e Entry) Check(fits func(namespace string) bool) error {
 	}
 	remedy := fmt.Sprintf("write %q", before+"{namespace}_"+strings.TrimLeft(after, "-_."))
 	if len(e.Namespaces) == 0 {
-		return fmt.Errorf("one namespace could write the name of another's group, because what follows {namespace} can be a part of its name; list the namespaces, or %s", remedy)
+		return fmt.Errorf("one namespace could write the name of another's group, "+
+			"because what follows {namespace} can be a part of its name; list the namespaces, or %s", remedy)
 	}
 	if a, b, clash := clashing(e, e); clash {
 		return fmt.Errorf("namespace %s could write the names of %s's groups; %s", a, b, remedy)

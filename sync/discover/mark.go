@@ -61,7 +61,8 @@ func (r Apps) Orphans(comments map[string]map[string]string, written func(group 
 				}
 				total++
 				if !claimed[strings.ToLower(group)] && !written(group) && !r.doubtful[comment] {
-					lost = append(lost, App{Name: group, Group: group, NetScalers: []string{n}, Entry: i, Drain: e.Drain, Orphan: true, Leaving: e.Orphans})
+					lost = append(lost, App{Name: group, Group: group, NetScalers: []string{n}, Entry: i, Drain: e.Drain,
+						Orphan: true, Leaving: e.Orphans})
 				}
 			}
 			why := r.tooMany(e, n, len(lost), total)
@@ -105,7 +106,8 @@ func (r Apps) tooMany(e Entry, netscaler string, lost, total int) string {
 	case r.none(e.Owner):
 		return fmt.Sprintf("not drained: no app of owner %s is left at all, which looks like a mistake; if it is none, drain it by hand", e.Owner)
 	case e.Count && lost > e.Most, !e.Count && lost*100 > e.Most*total:
-		return fmt.Sprintf("not drained: no app claims %d of %d service groups of owner %s, over max_remove, which looks like a mistake; if it is none, remove those groups by hand", lost, total, e.Owner)
+		return fmt.Sprintf("not drained: no app claims %d of %d service groups of owner %s, over max_remove, "+
+			"which looks like a mistake; if it is none, remove those groups by hand", lost, total, e.Owner)
 	}
 	return ""
 }
