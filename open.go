@@ -57,7 +57,7 @@ func (j *job) open() (*sync.Syncer, error) {
 		}
 	}
 	s := &sync.Syncer{Sources: m.Sources, Apps: m.Apps, Discoveries: m.Discoveries, Reserved: m.Reserved,
-		Mapping: sync.Mapping{File: j.files.String(), Digest: m.Digest},
+		Mapping:  sync.Mapping{File: j.files.String(), Digest: m.Digest},
 		Unusable: unusable(m), NetScalers: map[string]*sync.NetScaler{}, Lookup: net.DefaultResolver.LookupNetIP}
 	s.Trace = func() sync.Run {
 		return sync.Run{ID: j.run, Pass: int(j.passes.Add(1)), Version: release(), Mapping: s.Mapping}
