@@ -63,6 +63,8 @@ func (p *program) app() *cli.App {
 			Description: exitCodes,
 			Flags: append(passFlags(),
 				&cli.GenericFlag{Name: "out", Value: new(fileFlag), Usage: "also write the plan to `FILE`, for sync --plan"},
+				&cli.BoolFlag{Name: "show-discovered", DisableDefaultText: true,
+					Usage: "print the apps that opted in as the mapping that they amount to, and plan nothing"},
 				&cli.StringSliceFlag{Name: "force", Usage: "do not hold back removals from the app `NAME`, however many (repeatable)"}),
 			Action: func(c *cli.Context) error { return p.sync(c, true) },
 		},
@@ -251,17 +253,22 @@ func (p *program) version() error {
 }
 
 func (p *program) validate(c *cli.Context) error {
-	m, err := config.Load(p.file(c), all.Kinds, p.lookup)
+	files := p.files(c)
+	m, err := files.Load(all.Kinds)
 	if err != nil {
 		return err
 	}
 	for _, w := range slices.Concat(m.Warnings, m.Advice) {
 		fmt.Fprintf(p.stderr, "%v (a warning)\n", w)
 	}
-	if len(m.Files) > 0 {
-		return config.Problems(m.Files)
+	problems := config.Problems(m.Files)
+	for _, l := range m.Unusable {
+		problems = append(problems, l.Problems...)
+	}
+	if len(problems) > 0 {
+		return problems
 	}
 	_, err = fmt.Fprintf(p.stdout, "%s: no problems (apps: %d, sources: %d, NetScalers: %d)\n",
-		p.file(c), len(m.Apps), len(m.Sources), len(m.NetScalers))
+		files, len(m.Apps), len(m.Sources), len(m.NetScalers))
 	return err
 }

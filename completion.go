@@ -60,7 +60,7 @@ func (p *program) complete(c *cli.Context) {
 		cli.DefaultCompleteWithFlags(c.Command)(c)
 		return
 	}
-	for _, name := range config.AppNames(p.file(c)) {
+	for _, name := range p.files(c).AppNames() {
 		fmt.Fprintln(p.stdout, name)
 	}
 }

@@ -2,6 +2,7 @@ package main
 
 import (
 	"cmp"
+	"context"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -27,19 +28,23 @@ func (p *program) doctor(c *cli.Context) error {
 	if output != "text" && output != "json" {
 		return unknown("output", output, []string{"text", "json"})
 	}
-	file := p.file(c)
-	for _, name := range config.PasswordVariables(file) {
+	files := p.files(c)
+	for _, name := range files.PasswordVariables() {
 		_ = os.Unsetenv(name) // as in job.open
 	}
-	m, problems := config.Draft(file, all.Kinds, p.lookup)
-	report := doctor.Report{{Name: "mapping " + file, Checks: mappingChecks(m, problems)}}
+	m, problems := files.Draft(all.Kinds)
+	report := doctor.Report{{Name: "mapping " + files.String(), Checks: mappingChecks(files.String(), m, problems)}}
 	if checks := p.proxies(); len(checks) > 0 {
 		report = append(report, doctor.Section{Name: "environment", Checks: checks})
 	}
 	ctx, stop := untilHungUp(c.Context)
 	defer stop()
 	options := doctor.Options{Watch: c.Bool("watch"), Remarks: map[string]*doctor.Remarks{}}
-	report = append(report, doctor.Examine(ctx, examined(m, options), options)...)
+	s, checks := optedIn(ctx, m, examined(m, options))
+	if len(checks) > 0 {
+		report = append(report, doctor.Section{Name: "discover", Checks: checks})
+	}
+	report = append(report, doctor.Examine(ctx, s, options)...)
 	if report.Failed() {
 		p.code = sync.ExitFailed
 	}
@@ -52,9 +57,14 @@ func (p *program) doctor(c *cli.Context) error {
 
 // mappingChecks are what the mapping by itself, and the files that it names, are
 // said to be.
-func mappingChecks(m *config.Mapping, problems config.Problems) (all []examine.Check) {
+func mappingChecks(file string, m *config.Mapping, problems config.Problems) (all []examine.Check) {
 	for _, problem := range problems {
-		all = append(all, examine.Fail(lineOf(problem), errors.New(problem.Message), "correct the mapping"))
+		all = append(all, examine.Fail(lineOf(file, problem), errors.New(problem.Message), "correct the mapping"))
+	}
+	for _, l := range m.Unusable {
+		for _, problem := range l.Problems {
+			all = append(all, examine.Fail(lineOf(file, problem), errors.New(problem.Message), "correct the file; its apps are not served"))
+		}
 	}
 	if len(problems) == 0 {
 		all = append(all, examine.Fine("file",
@@ -65,7 +75,7 @@ func mappingChecks(m *config.Mapping, problems config.Problems) (all []examine.C
 	said := map[string]bool{}
 	for _, w := range slices.Concat(m.Warnings, m.Advice) {
 		said[w.Message] = true
-		all = append(all, examine.Bad(examine.Warning, lineOf(w), errors.New(w.Message), "see docs/mapping.md"))
+		all = append(all, examine.Bad(examine.Warning, lineOf(file, w), errors.New(w.Message), "see docs/mapping.md"))
 	}
 	for _, name := range slices.Sorted(maps.Keys(m.NetScalers)) { // also of one that is this machine
 		file := sources.Path(m.NetScalers[name].Config.Password.File())
@@ -76,11 +86,47 @@ func mappingChecks(m *config.Mapping, problems config.Problems) (all []examine.C
 	return all
 }
 
-func lineOf(p config.Problem) string {
-	if p.Line == 0 {
-		return "file"
+// optedIn adds the apps that opted in to those that are examined.
+func optedIn(ctx context.Context, m *config.Mapping, s *sync.Syncer) (_ *sync.Syncer, checks []examine.Check) {
+	for _, d := range m.Discoveries {
+		unusable := slices.ContainsFunc(d.NetScalers, func(name string) bool { return s.NetScalers[name] == nil })
+		if s.Sources[d.Source].Discoverer != nil && !unusable {
+			s.Discoveries = append(s.Discoveries, d)
+		}
 	}
-	return fmt.Sprintf("line %d:%d", p.Line, p.Column)
+	if len(s.Discoveries) == 0 {
+		return s, nil
+	}
+	s = s.Discover(ctx)
+	if err := s.Undiscovered(); err != nil {
+		checks = append(checks, examine.Fail("apps that opt in", err, "see docs/discover.md"))
+	}
+	served := 0
+	s.Apps = slices.DeleteFunc(s.Apps, func(app sync.App) bool {
+		switch {
+		case app.Refused != nil:
+			checks = append(checks, examine.Fail(app.Name, app.Refused, "see docs/discover.md"))
+		case app.Orphan:
+			checks = append(checks, examine.Check{Subject: app.Name, State: examine.Note,
+				Seen: "no app claims this service group any more", Remedy: "remove it, if nobody needs it"})
+		case app.Discovered():
+			served++
+		}
+		return app.Refused != nil || app.Orphan
+	})
+	return s, append(checks, examine.Fine("apps that opted in", fmt.Sprint(served)))
+}
+
+// lineOf is where a problem is: of a mapping of several files, with the file.
+func lineOf(mapping string, p config.Problem) string {
+	where := "file"
+	if p.Line > 0 {
+		where = fmt.Sprintf("line %d:%d", p.Line, p.Column)
+	}
+	if p.File != mapping {
+		return p.File + " " + where
+	}
+	return where
 }
 
 // proxies are those that the environment names, and who is reached without them.

@@ -216,9 +216,10 @@ func TestMappingsOfDocumentsLoad(t *testing.T) {
 			if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
 				t.Fatal(err)
 			}
-			if _, err := config.Load(file, all.Kinds, func(name string) (string, bool) {
+			lookup := func(name string) (string, bool) {
 				return cmp.Or(map[string]string{"DOCKER_HOST": "tcp://192.0.2.22:2376"}[name], "x"), true
-			}); err != nil {
+			}
+			if _, err := (&config.Files{Names: []string{file}, Lookup: lookup}).Load(all.Kinds); err != nil {
 				t.Errorf("%v:\n%v\n%s", b, err, text)
 			}
 		}

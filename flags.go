@@ -3,6 +3,7 @@ package main
 import (
 	"errors"
 	"fmt"
+	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
@@ -11,11 +12,29 @@ import (
 	"github.com/urfave/cli/v2"
 
 	"nitrox/sync"
+	"nitrox/sync/config"
 )
 
 func configFlag() cli.Flag {
-	return &cli.GenericFlag{Name: "config", Aliases: []string{"c"}, Value: new(fileFlag),
-		Usage: "the mapping `FILE`", DefaultText: "$NITROX_CONFIG, or nitrox.yaml"}
+	return &cli.GenericFlag{Name: "config", Aliases: []string{"c"}, Value: new(filesFlag),
+		Usage: "the mapping `FILE`, or the folder of its files (repeatable)", DefaultText: "$NITROX_CONFIG, or nitrox.yaml"}
+}
+
+// filesFlag are the names of files that are given one by one.
+type filesFlag []string
+
+// String is no name: with it, package cli sets the option once more, as -c.
+func (f *filesFlag) String() string { return "\x00" }
+
+func (f *filesFlag) Set(name string) error {
+	if name == f.String() {
+		return nil
+	}
+	if err := named(name); err != nil {
+		return err
+	}
+	*f = append(*f, name)
+	return nil
 }
 
 // fileFlag is the name of a file that is given once: of two mappings, one would
@@ -25,15 +44,24 @@ type fileFlag string
 func (f *fileFlag) String() string { return string(*f) }
 
 func (f *fileFlag) Set(name string) error {
-	switch {
-	case name == "":
-		return errors.New("the name is empty; give that of a file")
-	case name == "-":
-		return errors.New("standard input is not read; give the name of a file")
-	case *f != "" && string(*f) != name: // package cli sets it again by its other name
+	if err := named(name); err != nil {
+		return err
+	}
+	if *f != "" && string(*f) != name { // package cli sets it again by its other name
 		return fmt.Errorf("two files are given, %s and %s; give one of them", *f, name)
 	}
 	*f = fileFlag(name)
+	return nil
+}
+
+// named refuses what is the name of no file.
+func named(name string) error {
+	switch name {
+	case "":
+		return errors.New("the name is empty; give that of a file")
+	case "-":
+		return errors.New("standard input is not read; give the name of a file")
+	}
 	return nil
 }
 
@@ -76,6 +104,8 @@ func (j *job) check() error {
 		return errors.New("--plan is for one pass that makes changes: it cannot be combined with --loop, --wait or --dry-run")
 	case approved && (j.options.IsSet("app") || j.options.IsSet("force")):
 		return errors.New("--plan: the plan says which apps it is of, and what it forces: remove --app and --force")
+	case loops && j.options.Bool("show-discovered"):
+		return errors.New("--show-discovered is for one look: it cannot be combined with --loop")
 	case loops && j.options.IsSet("out"):
 		return errors.New("--out is for one plan: it cannot be combined with --loop")
 	case loops && j.wait.given:
@@ -100,15 +130,15 @@ func (j *job) check() error {
 	return nil
 }
 
-// file is the name of the mapping file.
-func (p *program) file(c *cli.Context) string {
-	if c.IsSet("config") {
-		return c.String("config")
+// files are those of the mapping.
+func (p *program) files(c *cli.Context) *config.Files {
+	names := []string{"nitrox.yaml"}
+	if given, ok := c.Generic("config").(*filesFlag); ok && len(*given) > 0 {
+		names = *given
+	} else if list, _ := p.lookup("NITROX_CONFIG"); list != "" {
+		names = slices.DeleteFunc(filepath.SplitList(list), func(name string) bool { return name == "" })
 	}
-	if file, ok := p.lookup("NITROX_CONFIG"); ok && file != "" {
-		return file
-	}
-	return "nitrox.yaml"
+	return &config.Files{Names: names, Lookup: p.lookup}
 }
 
 // waitFlag is the value of --wait, which may be given alone or as --wait=2m.
@@ -122,14 +152,24 @@ func (w *waitFlag) IsBoolFlag() bool { return true }
 
 func (w *waitFlag) String() string { return "" }
 
-// joined makes "--wait 2m" the "--wait=2m" that package flag knows. A command
-// takes no arguments, so that the value can be nothing else.
+// joined makes "--wait 2m" the "--wait=2m" that package flag knows, and -c the --config
+// that it is: package cli does not take both. A command takes no arguments, so that the
+// value can be nothing else.
 func joined(args []string) []string {
 	var all []string
 	for i, a := range args {
+		if a == "--" {
+			return append(all, args[i:]...)
+		}
 		if i > 0 && (args[i-1] == "--wait" || args[i-1] == "-wait") && a != "" && a[0] >= '0' && a[0] <= '9' {
 			all[len(all)-1] += "=" + a
 			continue
+		}
+		if name, value, given := strings.Cut(a, "="); name == "-c" || name == "--c" {
+			a = "--config"
+			if given {
+				a += "=" + value
+			}
 		}
 		all = append(all, a)
 	}

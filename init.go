@@ -20,6 +20,7 @@ import (
 	"nitrox/netscaler/simulator"
 	"nitrox/sources"
 	"nitrox/sources/all"
+	"nitrox/sources/bounds"
 	"nitrox/sources/redact"
 	"nitrox/sync"
 	"nitrox/sync/config"
@@ -187,7 +188,7 @@ func (p *program) head(c *cli.Context) (string, error) {
 	case url == "" && conf == "":
 		return "", errors.New("init needs a NetScaler: give its URL with --netscaler, or a saved configuration with --ns-conf")
 	case url == "":
-		text, err := config.Text(conf)
+		text, err := bounds.ReadUpTo(conf, maxPlan)
 		if err != nil {
 			return "", fmt.Errorf("--ns-conf: %w", err)
 		}

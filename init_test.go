@@ -147,7 +147,7 @@ func TestInit(t *testing.T) {
 	if code != 1 || !strings.Contains(log, "there is such a file") || readFile(t, out) != text {
 		t.Errorf("a second run with --out: exit code %d, %s", code, log)
 	}
-	if m, err := config.Load(out, all.Kinds, func(name string) (string, bool) { v, ok := env[name]; return v, ok }); err != nil || len(m.Files) > 0 {
+	if m, err := (&config.Files{Names: []string{out}, Lookup: func(name string) (string, bool) { v, ok := env[name]; return v, ok }}).Load(all.Kinds); err != nil || len(m.Files) > 0 {
 		t.Fatalf("%v %v\n%s", err, m, text)
 	}
 	_, plan, log := nitrox(t, t.Context(), env, "plan", "--config", out)
@@ -214,7 +214,7 @@ func FuzzInitNames(f *testing.F) {
 		if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
 			t.Fatal(err)
 		}
-		m, err := config.Load(file, all.Kinds, func(name string) (string, bool) { return "secret", name == "P" })
+		m, err := (&config.Files{Names: []string{file}, Lookup: func(name string) (string, bool) { return "secret", name == "P" }}).Load(all.Kinds)
 		if service == "" {
 			return // no source lists it
 		}

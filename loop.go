@@ -7,7 +7,6 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"nitrox/sync"
-	"nitrox/sync/config"
 	"nitrox/sync/observe"
 )
 
@@ -27,7 +26,8 @@ func (j *job) loop(ctx context.Context, s *sync.Syncer, inUse []byte) error {
 		loop := sync.Loop{
 			Every: j.options.Duration("loop"), Apps: j.apps, Watch: j.options.Bool("watch"),
 			Pass: j.pass, Report: func(r sync.Result) { j.tell(ctx, r) }, Stream: j.observer.Stream, Log: j.log,
-			Reload: reloads(ctx, j.file(j.options), inUse, signals, j.open, j.log),
+			Found:  j.observe,
+			Reload: reloads(ctx, j.files, inUse, s, signals, j.open, j.log),
 		}
 		s = loop.Run(ctx, s)
 		j.end(ctx, s) // while this replica still leads
@@ -39,15 +39,15 @@ func (j *job) loop(ctx context.Context, s *sync.Syncer, inUse []byte) error {
 		j.leading.Run(ctx, func(term context.Context) {
 			// The mapping may have changed while another replica led, and no
 			// pass may be made by the old one.
-			text, err := config.Text(j.file(j.options))
+			text, err := j.files.Text()
 			if err == nil {
 				inUse = text
 			}
 			if fresh, err := j.open(); err != nil {
-				j.log.Error("the mapping file cannot be used; the old one stays in use", "file", j.file(j.options), "error", err)
+				j.log.Error("the mapping file cannot be used; the old one stays in use", "file", j.files.String(), "error", err)
 			} else {
 				if fresh.Mapping != s.Mapping {
-					reloaded(j.log, fresh.Mapping)
+					reloaded(j.log, s, fresh)
 				}
 				s = fresh
 			}

@@ -259,14 +259,17 @@ func TestEveryExampleLoads(t *testing.T) {
 				return nil // a manifest of some platform, tested with it
 			}
 			mappings++
-			m, err := config.Load(path, all.Kinds, func(name string) (string, bool) {
+			m, err := (&config.Files{Names: []string{path}, Lookup: func(name string) (string, bool) {
 				return cmp.Or(map[string]string{"DOCKER_HOST": "tcp://192.168.99.100:2376", "DOCKER_CERT_PATH": "/home/me/.docker/machine/machines/edge-1"}[name], "x"), true
-			})
+			}}).Load(all.Kinds)
 			if err != nil {
 				return fmt.Errorf("%s:\n%w", path, err)
 			}
 			for _, w := range m.Warnings {
 				t.Logf("%v", w)
+			}
+			for _, l := range m.Unusable {
+				t.Errorf("%v", l.Problems)
 			}
 			for _, app := range m.Apps {
 				if len(app.Policy.Only) == 0 && !strings.HasPrefix(path, "examples/kubernetes/") {
@@ -346,7 +349,8 @@ func TestImportsPointOneWay(t *testing.T) {
 		{"./sources/textfile", rooms},
 		{"./netscaler", `^nitrox/(sync|sources$|sources/[^benrt]|netscaler/)`},
 		{"./netscaler", `^k8s\.io/`},
-		{"./sync", `^nitrox/(sync/|sources/[^benrt]|netscaler/)`},
+		{"./sync/discover", `^nitrox/(sync$|sources/[^benrt]|netscaler/)`},
+		{"./sync", `^nitrox/(sync/(config|doctor|lease|observe|proposal)|sources/[^benrt]|netscaler/)`},
 		{"./sync", `^(k8s\.io/|go\.yaml\.in/|nitrox/sources/textfile/)`},
 		{"./sync/config", `^nitrox/(sync/doctor|sources/[^benrt]|netscaler/)`},
 		{"./sync/doctor", `^nitrox/(sources/(all|docker|file|kubernetes|marathon)|netscaler/)`},

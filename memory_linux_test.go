@@ -82,8 +82,11 @@ var (
 const (
 	kubernetesSlice = `{"metadata":{"name":"web-1","namespace":"shop","labels":{"kubernetes.io/service-name":"web"}},"addressType":"IPv4",` +
 		`"ports":[{"port":80}],"endpoints":[{"addresses":["10.1.2.3"],"conditions":{}}`
-	dockerTask = `{"ID":"t","ServiceID":"s","NodeID":"n","Slot":1,"DesiredState":"running","Status":{"State":"running"}}`
-	nitroRow   = `{"servicegroupname":"sg-bad","ip":"10.0.0.1","port":80,"servername":"a","state":"ENABLED","svrstate":"UP","weight":"1"}`
+	foundItems   = `{"kind":"ServiceList","apiVersion":"v1","metadata":{"resourceVersion":"1"},"items":[`
+	foundService = `{"metadata":{"name":"web","namespace":"shop","labels":{"on":""},"annotations":{"nitrox.io/port":"http","a":"b"}}}`
+	foundSwarm   = `{"ID":"a","Spec":{"Name":"a","Labels":{"on":""}}}`
+	dockerTask   = `{"ID":"t","ServiceID":"s","NodeID":"n","Slot":1,"DesiredState":"running","Status":{"State":"running"}}`
+	nitroRow     = `{"servicegroupname":"sg-bad","ip":"10.0.0.1","port":80,"servername":"a","state":"ENABLED","svrstate":"UP","weight":"1"}`
 )
 
 // What a source or a NetScaler sends takes no more memory than the process may
@@ -118,6 +121,11 @@ func TestHostileAnswers(t *testing.T) {
 		"marathon: apps without an end":            {"marathon", `{"apps":[{"id":"/a","tasks":[]}`, `,{"id":"/a","tasks":[]}`},
 		"marathon: labels of one app":              {"marathon", `{"apps":[{"id":"/web","labels":{"a":1`, `,"a":1`},
 		"marathon: what nobody wants":              {"marathon", `{"junk":[[]`, `,[]`},
+		"kubernetes: services found":               {"kubernetes-found", foundItems + foundService, `,` + foundService},
+		"kubernetes: annotations of one found":     {"kubernetes-found", foundItems + `{"metadata":{"annotations":{"a":""`, `,"a":""`},
+		"docker: services found":                   {"docker-found", `[` + foundSwarm, `,` + foundSwarm},
+		"docker: labels of one found":              {"docker-found", `[{"ID":"a","Spec":{"Name":"a","Labels":{"on":""`, `,"on":""`},
+		"marathon: apps found":                     {"marathon-found", `{"apps":[{"id":"/a","labels":{"on":""}}`, `,{"id":"/a","labels":{"on":""}}`},
 		"netscaler: members without an end":        {"netscaler", `{"errorcode":0,"servicegroup_servicegroupmember_binding":[` + nitroRow, `,` + nitroRow},
 		"netscaler: one member":                    {"netscaler", `{"errorcode":0,"servicegroup_servicegroupmember_binding":[{"ip":[{}`, `,{}`},
 		"netscaler: blanks":                        {"netscaler", `{"errorcode":0,`, ` `},
@@ -360,15 +368,18 @@ func newHostileLab(t *testing.T, kind string, bad http.HandlerFunc, how ...strin
 	t.Cleanup(mixed.Close)
 	// The timeout is for machines on which much else runs.
 	all := map[string][2]string{ // the configuration of a source, and the query
-		"kubernetes": {`kubernetes: {kubeconfig: kubeconfig, timeout: 2m}`, `service: shop/web`},
-		"docker":     {`docker: {host: "tcp://` + server.Listener.Addr().String() + `", kind: swarm, timeout: 2m}`, `service: web`},
-		"marathon":   {`marathon: {urls: ["` + server.URL + `"], timeout: 2m}`, `app: /web`},
-		"file":       {`file: {path: bad.json}`, `app: web`},
-		"netscaler":  {`file: {path: good.json}`, `app: shop`},
+		"kubernetes":       {`kubernetes: {kubeconfig: kubeconfig, timeout: 2m}`, `service: shop/web`},
+		"docker":           {`docker: {host: "tcp://` + server.Listener.Addr().String() + `", kind: swarm, timeout: 2m}`, `service: web`},
+		"marathon":         {`marathon: {urls: ["` + server.URL + `"], timeout: 2m}`, `app: /web`},
+		"kubernetes-found": {`kubernetes: {kubeconfig: kubeconfig, timeout: 2m}`, ""}, // where apps opt in
+		"docker-found":     {`docker: {host: "tcp://` + server.Listener.Addr().String() + `", kind: swarm, timeout: 2m}`, ""},
+		"marathon-found":   {`marathon: {urls: ["` + server.URL + `"], timeout: 2m}`, ""},
+		"file":             {`file: {path: bad.json}`, `app: web`},
+		"netscaler":        {`file: {path: good.json}`, `app: shop`},
 	}
-	var sources, apps strings.Builder
+	var sources, apps, discover strings.Builder
 	for name, keys := range all {
-		if name != kind && (kind != "all" || name == "file") {
+		if name != kind && (kind != "all" || name == "file" || keys[1] == "") {
 			continue
 		}
 		entry := "edge"
@@ -376,6 +387,10 @@ func newHostileLab(t *testing.T, kind string, bad http.HandlerFunc, how ...strin
 			entry = "mixed"
 		}
 		fmt.Fprintf(&sources, "  bad-%s: {%s}\n", name, keys[0])
+		if keys[1] == "" {
+			fmt.Fprintf(&discover, "discover: [{source: bad-%s, netscaler: edge, select: \"on\", service_group: \"bad.{name}\"%s}]\n", name, map[bool]string{false: ", namespaces: [shop]"}[strings.HasPrefix(name, "docker")])
+			continue
+		}
 		fmt.Fprintf(&apps, "  - {name: bad-%s, netscaler: %s, service_group: sg-bad-%s, from: [{source: bad-%s, %s}]}\n", name, entry, name, name, keys[1])
 	}
 	l.write("nitrox.yaml", fmt.Sprintf(`
@@ -385,7 +400,7 @@ sources:
 %sdefaults: {wait_up: 0s}
 apps:
   - {name: shop, netscaler: edge, service_group: sg-shop, from: [{source: lab, app: shop}]}
-%s`, edge.URL, mixed.URL, sources.String(), apps.String()))
+%s%s`, edge.URL, mixed.URL, sources.String(), apps.String(), discover.String()))
 	l.write("good.json", `{"apps":{"shop":["10.0.0.1:80","10.0.0.2:80"]}}`)
 	l.write("kubeconfig", fmt.Sprintf(`{apiVersion: v1, kind: Config, clusters: [{name: a, cluster: {server: %q}}],
   users: [{name: a, user: {token: t}}], contexts: [{name: a, context: {cluster: a, user: a}}]}`, server.URL))

@@ -2,6 +2,7 @@ package main
 
 import (
 	"cmp"
+	"context"
 	"fmt"
 	"maps"
 	"net"
@@ -20,9 +21,12 @@ import (
 	"nitrox/sync/config"
 )
 
-// Large answers of NetScalers are read a few at a time, so that of hundreds all are read
-// in time; a slow one holds up the others for no longer than its turn.
+// Calls to NetScalers are made, and large answers read, a few at a time, so that hundreds of
+// NetScalers take no more connections and memory than some do, and all are read in time; a
+// slow one holds up the others for no longer than its turn.
 const (
+	calls     = 64
+	callTurn  = time.Second
 	bulkReads = 8
 	bulkTurn  = 5 * time.Second
 )
@@ -31,10 +35,10 @@ const (
 func (j *job) open() (*sync.Syncer, error) {
 	// No plug-in inherits them; j.lookup still has them. A mapping that is refused
 	// may leave another in use.
-	for _, name := range config.PasswordVariables(j.file(j.options)) {
+	for _, name := range j.files.PasswordVariables() {
 		_ = os.Unsetenv(name) // fails for no name but an odd one
 	}
-	m, err := config.Load(j.file(j.options), all.Kinds, j.lookup)
+	m, err := j.files.Load(all.Kinds)
 	if err != nil {
 		return nil, err
 	}
@@ -44,21 +48,26 @@ func (j *job) open() (*sync.Syncer, error) {
 		}
 	}
 	j.warned = m.Warnings
-	if err := knownApps(m.Apps, slices.Concat(j.apps, j.force)); err != nil {
-		return nil, err
+	if len(m.Discoveries) == 0 { // else names are known once it has been looked for apps
+		if err := knownApps(m.Apps, slices.Concat(j.apps, j.force)); err != nil {
+			for _, l := range m.Unusable { // it may be there
+				err = fmt.Errorf("%w; %s cannot be used, and nitrox validate says why", err, l.File)
+			}
+			return nil, err
+		}
 	}
-	s := &sync.Syncer{Sources: m.Sources, Apps: m.Apps, Mapping: sync.Mapping{File: j.file(j.options), Digest: m.Digest}, NetScalers: map[string]*sync.NetScaler{}, Lookup: net.DefaultResolver.LookupNetIP}
+	s := &sync.Syncer{Sources: m.Sources, Apps: m.Apps, Discoveries: m.Discoveries, Reserved: m.Reserved,
+		Mapping:  sync.Mapping{File: j.files.String(), Digest: m.Digest},
+		Unusable: unusable(m), NetScalers: map[string]*sync.NetScaler{}, Lookup: net.DefaultResolver.LookupNetIP}
 	s.Trace = func() sync.Run {
 		return sync.Run{ID: j.run, Pass: int(j.passes.Add(1)), Version: release(), Mapping: s.Mapping}
 	}
-	for i := range s.Apps {
-		s.Apps[i].Policy.Forced = slices.Contains(j.force, s.Apps[i].Name)
-	}
+	j.forceApps(s)
 	if j.line != nil {
 		s.Progress = j.line.step
 	}
 	appliances := map[string]string{} // by URL
-	turns := bounds.NewTurns(bulkReads, bulkTurn)
+	atOnce, turns := bounds.NewTurns(calls, callTurn), bounds.NewTurns(bulkReads, bulkTurn)
 	for _, name := range slices.Sorted(maps.Keys(m.NetScalers)) {
 		n := m.NetScalers[name]
 		appliance := name
@@ -73,7 +82,7 @@ func (j *job) open() (*sync.Syncer, error) {
 		}
 		n.Config.ReadOnly = j.dryRun
 		n.Config.Every = j.options.Duration("loop")
-		n.Config.Turns = turns
+		n.Config.Calls, n.Config.Turns = atOnce, turns
 		n.Config.Log = j.log.With("netscaler", name)
 		if j.leading != nil {
 			n.Config.Allow = j.leading.Held
@@ -92,10 +101,53 @@ func (j *job) open() (*sync.Syncer, error) {
 			Client: client, Appliance: appliance, Partition: n.Config.Partition, Save: n.Save, SaveEvery: n.SaveEvery,
 		}
 	}
+	j.observe(s)
+	return s, nil
+}
+
+// observe has the observer know which apps there are.
+func (j *job) observe(s *sync.Syncer) {
 	j.observer.Reload(slices.DeleteFunc(slices.Clone(s.Apps), func(a sync.App) bool {
 		return j.apps != nil && !slices.Contains(j.apps, a.Name)
-	}))
-	return s, nil
+	}), s.Discoveries...)
+}
+
+func (j *job) forceApps(s *sync.Syncer) {
+	for i := range s.Apps {
+		s.Apps[i].Policy.Forced = slices.Contains(j.force, s.Apps[i].Name)
+	}
+}
+
+// discover looks for the apps that have opted in, for one run.
+func (j *job) discover(ctx context.Context, s *sync.Syncer) (*sync.Syncer, error) {
+	if len(s.Discoveries) == 0 {
+		return s, nil
+	}
+	fresh := s.Discover(ctx)
+	j.forceApps(fresh)
+	j.observe(fresh)
+	err := knownApps(fresh.Apps, slices.Concat(j.apps, j.force))
+	if failed := fresh.Undiscovered(); err != nil && failed != nil {
+		err = fmt.Errorf("%w; not all apps are known: %w", err, failed)
+	}
+	return fresh, err
+}
+
+// leftOut are the files that cannot be used, each with its first problem.
+func unusable(m *config.Mapping) map[string]error {
+	files := map[string]error{}
+	for _, l := range m.Unusable {
+		text, rest := l.Problems[0].Here(), ""
+		if n := len(l.Problems) - 1; n > 0 {
+			rest = fmt.Sprintf(" (and %d more, which nitrox validate lists)", n)
+		}
+		meanwhile := "its apps are not served until it is corrected, and their service groups stay as they are"
+		if l.Old {
+			meanwhile = "what it said before stays in use until it is corrected"
+		}
+		files[l.File] = fmt.Errorf("%s: %s%s", meanwhile, text, rest)
+	}
+	return files
 }
 
 // local says whether a NetScaler is on this machine, as a simulator is.

@@ -12,6 +12,7 @@ import (
 
 	"github.com/urfave/cli/v2"
 
+	"nitrox/sync/config"
 	"nitrox/sync/observe"
 )
 
@@ -44,12 +45,9 @@ func TestNoPasswordStaysInTheEnvironment(t *testing.T) {
 func opening(t *testing.T, file, password string, log io.Writer) *job {
 	t.Helper()
 	flags := flag.NewFlagSet("sync", flag.ContinueOnError)
-	flags.String("config", "", "")
-	if err := flags.Parse([]string{"--config", file}); err != nil {
-		t.Fatal(err)
-	}
+	lookup := func(string) (string, bool) { return password, true }
 	return &job{
-		program: &program{lookup: func(string) (string, bool) { return password, true }, stderr: io.Discard},
+		program: &program{lookup: lookup, stderr: io.Discard}, files: &config.Files{Names: []string{file}, Lookup: lookup},
 		options: cli.NewContext(nil, flags, nil), log: slog.New(slog.NewTextHandler(log, nil)), observer: observe.New(observe.Options{}),
 	}
 }

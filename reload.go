@@ -5,6 +5,7 @@ import (
 	"context"
 	"log/slog"
 	"os"
+	"strings"
 	"time"
 
 	"nitrox/sync"
@@ -19,13 +20,13 @@ const (
 	settle    = time.Second
 )
 
-// reloads gives a new syncer whenever the mapping file has changed from inUse,
-// or at a signal. A file that cannot be read, or has problems, changes nothing
-// and is reported once.
-func reloads(ctx context.Context, file string, inUse []byte, signals <-chan os.Signal, load func() (*sync.Syncer, error), log *slog.Logger) <-chan *sync.Syncer {
+// reloads gives a new syncer whenever the files of the mapping have changed from inUse, or
+// at a signal: also files that came into a folder, or left it. Files that cannot be read, or
+// have problems, change nothing and are reported once. now is the syncer in use.
+func reloads(ctx context.Context, files *config.Files, inUse []byte, now *sync.Syncer, signals <-chan os.Signal, load func() (*sync.Syncer, error), log *slog.Logger) <-chan *sync.Syncer {
 	fresh := make(chan *sync.Syncer)
 	refuse := func(err error) {
-		log.Error("the changed mapping file cannot be used; the old one stays in use", "file", file, "error", err)
+		log.Error("the changed mapping file cannot be used; the old one stays in use", "file", files.String(), "error", err)
 	}
 	go func() {
 		tick := time.NewTicker(lookEvery)
@@ -41,7 +42,7 @@ func reloads(ctx context.Context, file string, inUse []byte, signals <-chan os.S
 				forced = true
 			case <-tick.C:
 			}
-			first, err := config.Text(file)
+			first, err := files.Text()
 			if err != nil {
 				if forced || !missing {
 					refuse(err)
@@ -58,7 +59,7 @@ func reloads(ctx context.Context, file string, inUse []byte, signals <-chan os.S
 				return
 			case <-time.After(settle):
 			}
-			if second, err := config.Text(file); err != nil || !bytes.Equal(first, second) {
+			if second, err := files.Text(); err != nil || !bytes.Equal(first, second) {
 				continue // still being written: the next look finds it changed
 			}
 			seen = first
@@ -67,7 +68,8 @@ func reloads(ctx context.Context, file string, inUse []byte, signals <-chan os.S
 				refuse(err)
 				continue
 			}
-			reloaded(log, s.Mapping)
+			reloaded(log, now, s)
+			now = s
 			select {
 			case fresh <- s:
 			case <-ctx.Done():
@@ -78,7 +80,20 @@ func reloads(ctx context.Context, file string, inUse []byte, signals <-chan os.S
 	return fresh
 }
 
-// reloaded says what the run goes by from now on.
-func reloaded(log *slog.Logger, m sync.Mapping) {
-	log.Info("the mapping file was reloaded", "file", m.File, "digest", m.Digest)
+// reloaded says what the run goes by from now on, and of which apps it lets go.
+func reloaded(log *slog.Logger, was, now *sync.Syncer) {
+	log.Info("the mapping file was reloaded", "file", now.Mapping.File, "digest", now.Mapping.Digest)
+	stay := map[string]bool{}
+	for _, app := range now.Apps {
+		stay[app.Name] = true
+	}
+	var gone []string
+	for _, app := range was.Apps {
+		if !stay[app.Name] {
+			gone = append(gone, app.Name)
+		}
+	}
+	if len(gone) > 0 {
+		log.Warn("apps are not in the mapping any more; their service groups stay as they are", "apps", strings.Join(gone, ", "))
+	}
 }

@@ -4,9 +4,11 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	stdsync "sync"
 	"syscall"
@@ -14,7 +16,9 @@ import (
 	"testing/synctest"
 	"time"
 
+	"nitrox/sources/all"
 	"nitrox/sync"
+	"nitrox/sync/config"
 )
 
 type writer func([]byte) (int, error)
@@ -32,11 +36,16 @@ func TestReloads(t *testing.T) {
 			}
 		}
 		write("one")
+		files := &config.Files{Names: []string{file}}
+		inUse, err := files.Text()
+		if err != nil {
+			t.Fatal(err)
+		}
 		var mu stdsync.Mutex // the loop that looks is another goroutine
 		var log bytes.Buffer
 		var loaded []string
 		signals := make(chan os.Signal)
-		fresh := reloads(ctx, file, []byte("one"), signals, func() (*sync.Syncer, error) {
+		fresh := reloads(ctx, files, inUse, &sync.Syncer{}, signals, func() (*sync.Syncer, error) {
 			text, err := os.ReadFile(file)
 			if err != nil {
 				return nil, err
@@ -132,4 +141,137 @@ func TestReloads(t *testing.T) {
 		}
 		expect("written", "four"+strings.Repeat(".", 39))
 	})
+}
+
+// A mapping of several files is read again when one changes, comes or goes; never half of what
+// is being written. Which apps are let go is said. A file with limits that is wrong is what it
+// was before, and after a restart it is not served.
+func TestReloadsOfSeveralFiles(t *testing.T) {
+	dir := t.TempDir()
+	write := func(name, text string) {
+		t.Helper()
+		ok(t, os.MkdirAll(filepath.Dir(filepath.Join(dir, name)), 0o755))
+		ok(t, os.WriteFile(filepath.Join(dir, name), []byte(text), 0o600))
+	}
+	app := func(name string) string {
+		return "apps: [{name: " + name + ", service_group: sg-" + name + ", from: [{source: lab, app: a}]}]\n"
+	}
+	write("all/nitrox.yaml", `netscalers: {edge: {url: "https://192.0.2.1", username: u}}
+sources: {lab: {file: {path: x}}}
+include:
+  - ../teams/*.yaml
+  - {file: ../fenced/shop.yaml, allow_groups: [sg-shop*]}
+`)
+	write("teams/a.yaml", app("a"))
+	write("fenced/shop.yaml", app("shop"))
+	synctest.Test(t, func(t *testing.T) {
+		ctx, cancel := context.WithCancel(t.Context())
+		defer cancel()
+		files := &config.Files{Names: []string{filepath.Join(dir, "all")}, Lookup: func(string) (string, bool) { return "secret12", true }}
+		load := func() (*sync.Syncer, error) {
+			m, err := files.Load(all.Kinds)
+			if err != nil {
+				return nil, err
+			}
+			return &sync.Syncer{Apps: m.Apps, Unusable: unusable(m)}, nil
+		}
+		names := func(s *sync.Syncer) (all string) {
+			for _, app := range s.Apps {
+				all += " " + app.Name
+			}
+			return strings.TrimSpace(all)
+		}
+		first, err := load()
+		ok(t, err)
+		inUse, err := files.Text()
+		ok(t, err)
+		var mu stdsync.Mutex
+		var log bytes.Buffer
+		fresh := reloads(ctx, files, inUse, first, nil, load, slog.New(slog.NewTextHandler(writer(func(b []byte) (int, error) {
+			mu.Lock()
+			defer mu.Unlock()
+			return log.Write(b)
+		}), nil)))
+		// step: after it the apps are those, loaded once; "": nothing is loaded.
+		var last *sync.Syncer
+		step := func(what, want, logged string) {
+			t.Helper()
+			var got []string
+			for end := time.After(time.Minute); end != nil; {
+				select {
+				case last = <-fresh:
+					got = append(got, names(last))
+				case <-end:
+					end = nil
+				}
+			}
+			if strings.Join(got, "; ") != want {
+				t.Errorf("%s: loaded %q, want %q", what, got, want)
+			}
+			mu.Lock()
+			defer mu.Unlock()
+			if !strings.Contains(log.String(), logged) || logged == "" && strings.Contains(log.String(), "WARN") {
+				t.Errorf("%s: logged %s, want %s", what, log.String(), logged)
+			}
+			log.Reset()
+		}
+		step("nothing changed", "", "")
+		write("teams/b.yaml", app("b"))
+		step("a file came into a pattern", "a b shop", "")
+		write("all/more.yaml", app("more"))
+		step("a file came into a folder", "more a b shop", "")
+		write("teams/.b.yaml.swp", "x")
+		write("teams/b.yaml~", "x")
+		step("an editor left something", "", "")
+		ok(t, os.Rename(filepath.Join(dir, "teams/b.yaml"), filepath.Join(dir, "teams/c.yaml")))
+		step("a file has another name", "more a b shop", "")
+		ok(t, os.Remove(filepath.Join(dir, "teams/a.yaml")))
+		step("a file is gone", "more b shop", `level=WARN msg="apps are not in the mapping any more; their service groups stay as they are" apps=a`)
+		write("all/more.yaml", "apps: [{nam")
+		step("a file is broken", "", "the changed mapping file cannot be used; the old one stays in use")
+		write("all/more.yaml", app("more2"))
+		step("it is mended", "more2 b shop", "apps=more\n")
+		write("fenced/shop.yaml", app("bank"))
+		step("a file with limits is beyond them", "more2 b shop", "")
+		if err := last.Unusable[filepath.Join(dir, "fenced/shop.yaml")]; err == nil || !strings.HasPrefix(err.Error(), "what it said before stays in use until it is corrected: line 1: service_group: ") {
+			t.Errorf("the error is %v", err)
+		}
+		write("fenced/shop.yaml", app("shop2"))
+		step("it is within them again", "more2 b shop2", "apps=shop\n")
+		ok(t, os.Remove(filepath.Join(dir, "fenced/shop.yaml")))
+		step("it is gone, and was named", "more2 b shop2", "")
+		ok(t, os.Remove(filepath.Join(dir, "teams/c.yaml")))
+		step("a pattern fits nothing", "", "fits no file; correct it, or remove it")
+
+		ok(t, os.Rename(filepath.Join(dir, "fenced"), filepath.Join(dir, "away")))
+		write("all/fenced.yaml", "include: [{file: ../fenced/*/x.yaml, allow_groups: [sg-shop*]}]\n")
+		step("a folder of files with limits is gone", "", "cannot be looked for in")
+		ok(t, os.Remove(filepath.Join(dir, "all/fenced.yaml")))
+		write("teams/c.yaml", app("b"))
+		step("it is back", "more2 b shop2", "")
+		ok(t, os.Remove(filepath.Join(dir, "teams/c.yaml")))
+		step("a pattern fits nothing again", "", "fits no file; correct it, or remove it")
+
+		// Half of a change is never loaded: each look finds that it goes on.
+		go func() {
+			time.Sleep(250 * time.Millisecond) // between two looks
+			for i := range 20 {
+				name := fmt.Sprint("n", i)
+				write("teams/"+name+".yaml", app(name))
+				time.Sleep(500 * time.Millisecond)
+			}
+		}()
+		time.Sleep(9 * time.Second)
+		step("many files were written", "more2 "+strings.Join(func() (all []string) {
+			for i := range 20 {
+				all = append(all, fmt.Sprint("n", i))
+			}
+			slices.Sort(all)
+			return all
+		}(), " ")+" shop2", "apps=b\n")
+	})
+	left := &config.Files{Names: []string{filepath.Join(dir, "all")}, Lookup: func(string) (string, bool) { return "secret12", true }}
+	if m, err := left.Load(all.Kinds); err != nil || len(m.Unusable) != 1 || len(m.Apps) != 21 {
+		t.Errorf("after a restart: %+v, %v", m, err)
+	}
 }

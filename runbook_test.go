@@ -53,7 +53,7 @@ func troubles(t *testing.T) map[string]string {
 	}
 	// The messages of troubles are made of what happened to what.
 	troubles := map[string][]string{
-		"ErrorContext": {"`netscaler failed`", "`source failed`", "`not served`", "`in doubt, nothing is removed`", "`bind failed`", "`stopped`"},
+		"ErrorContext": {"`netscaler failed`", "`source failed`", "`file of the mapping cannot be used`", "`not served`", "`in doubt, nothing is removed`", "`bind failed`", "`stopped`"},
 		"WarnContext":  {"`removals held`"},
 	}
 	found := map[string]string{}

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
+	"slices"
 	"sync/atomic"
 	"time"
 
@@ -24,6 +25,7 @@ import (
 type job struct {
 	*program
 	options  *cli.Context
+	files    *config.Files // of the mapping
 	dryRun   bool
 	look     func(*sync.Syncer, context.Context, *sync.Part) sync.Result // of a dry run
 	apps     []string                                                    // nil: all
@@ -64,6 +66,7 @@ func (p *program) sync(c *cli.Context, dryRun bool) error {
 // do makes the passes of the job.
 func (j *job) do() (err error) {
 	p, c := j.program, j.options
+	j.files = p.files(c)
 	defer survivePipes()()
 	under := "finishing the write under way"
 	if j.dryRun {
@@ -112,21 +115,28 @@ func (j *job) do() (err error) {
 	j.observer = observe.New(watched)
 	var inUse []byte
 	if c.IsSet("loop") { // before it is loaded: a later change is seen as one
-		inUse, _ = config.Text(p.file(c)) // loading says what is wrong
+		inUse, _ = j.files.Text() // loading says what is wrong
 	}
 	s, err := j.open()
 	if err != nil {
 		return err
 	}
 	j.begin(s)
-	switch {
-	case c.IsSet("loop"):
+	if c.IsSet("loop") {
 		return j.loop(ctx, s, inUse)
+	}
+	limited, cancel := sync.WithDeadline(ctx)
+	defer cancel()
+	if s, err = j.discover(limited, s); err != nil {
+		j.end(ctx, s)
+		return err
+	}
+	switch {
+	case c.Bool("show-discovered"):
+		err = j.show(s)
 	case p.wait.given:
 		j.finish(ctx, s)
 	default:
-		limited, cancel := sync.WithDeadline(ctx)
-		defer cancel()
 		if j.approved != nil && !j.asApproved(limited, s) {
 			break
 		}
@@ -137,7 +147,24 @@ func (j *job) do() (err error) {
 		}
 	}
 	j.end(ctx, s)
-	return nil
+	return err
+}
+
+// show prints the apps that opted in as the mapping that they amount to.
+func (j *job) show(s *sync.Syncer) error {
+	err := s.Undiscovered()
+	if err != nil || slices.ContainsFunc(s.Apps, func(a sync.App) bool { return a.Refused != nil }) {
+		j.code = sync.ExitFailed
+	}
+	if err != nil {
+		return err
+	}
+	text, err := j.files.Show(s.Apps)
+	if err != nil {
+		return err
+	}
+	_, err = j.stdout.Write(text)
+	return err
 }
 
 // begin gives the run its ID, and says what it goes by.

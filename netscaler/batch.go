@@ -54,7 +54,7 @@ func (b *batch) send(ctx context.Context, items []item) {
 // undone again: some builds stop at the first that fails, although they are
 // asked to continue, and then answer a short or a padded list.
 func (b *batch) array(ctx context.Context, items []item) {
-	items = b.unordered(items)
+	items = b.sendable(items)
 	for len(items) > 1 && !b.over() && !b.client.noArray[b.op].Load() {
 		bodies := make([]map[string]any, len(items))
 		for i, it := range items {
@@ -72,7 +72,7 @@ func (b *batch) array(ctx context.Context, items []item) {
 				b.singly(ctx, items) // an answer that does not tell
 				return
 			}
-			items = b.unordered(left)
+			items = b.sendable(left)
 		case errors.Is(err, errUnsaid):
 			b.settle(items, err)
 			return
@@ -83,9 +83,8 @@ func (b *batch) array(ctx context.Context, items []item) {
 			b.settle(items, err)
 			b.stop(err)
 			return
-		case e.names("order") && slices.ContainsFunc(items, b.hasOrder):
-			b.noOrder = noOrder(e)
-			items = b.unordered(items)
+		case e.names("") && slices.ContainsFunc(items, func(it item) bool { return b.lacks(it, e) }):
+			items = b.sendable(items)
 		default:
 			// It may be the form that is refused, or one item in it.
 			if b.singly(ctx, items) {
@@ -130,23 +129,49 @@ func (b *batch) results(items []item, results []reply) (left []item) {
 // verdict is the error of an item that was refused; nil where the appliance is
 // as the change wants it.
 func (b *batch) verdict(it item, e *Error) error {
-	if b.hasOrder(it) && e.unknownArgument() && (e.names("order") || !e.names("")) {
-		b.noOrder = noOrder(e)
-		return b.noOrder
+	if b.lacks(it, e) {
+		return b.lacking(it)
 	}
 	return b.client.holds(b.op, it.change.Group, e)
 }
 
 func (b *batch) hasOrder(it item) bool { return it.hasOrder(b.op) }
 
-// unordered are the items that can be sent to a build that may be known to have
-// no order. The others must not be sent without it: a standby would serve.
-func (b *batch) unordered(items []item) []item {
-	if b.noOrder == nil {
-		return items
+// lacks notes what the build does not have, if that is why it refused the item: the
+// order of members, or the comment of a group.
+func (b *batch) lacks(it item, e *Error) bool {
+	refused := func(argument string) bool { return e.names(argument) || e.unknownArgument() && !e.names("") }
+	switch {
+	case b.hasOrder(it) && refused("order"):
+		b.noOrder = noOrder(e)
+	case it.comment(b.op) != "" && refused("comment"):
+		if !b.client.noComment.Swap(true) {
+			b.client.log.Warn("the NetScaler refuses comments; groups that no app claims any more are not found", "error", e)
+		}
+	default:
+		return false
 	}
-	ordered, rest := split(items, b.hasOrder)
-	b.settle(ordered, b.noOrder)
+	return true
+}
+
+// lacking is why an item is not sent to a build that is known to lack something; nil: it
+// is. A member must not be bound without its order: a standby would serve.
+func (b *batch) lacking(it item) error {
+	switch {
+	case b.hasOrder(it):
+		return b.noOrder
+	case b.client.noComment.Load() && it.comment(b.op) != "":
+		return ErrNoComment
+	}
+	return nil
+}
+
+// sendable are the items of which the build lacks nothing.
+func (b *batch) sendable(items []item) []item {
+	lacking, rest := split(items, func(it item) bool { return b.lacking(it) != nil })
+	for _, it := range lacking {
+		b.settle([]item{it}, b.lacking(it))
+	}
 	return rest
 }
 
@@ -161,8 +186,8 @@ func (b *batch) singly(ctx context.Context, items []item) (all bool) {
 		if b.over() {
 			err = b.trouble
 		}
-		if err == nil && b.hasOrder(it) {
-			err = b.noOrder
+		if err == nil {
+			err = b.lacking(it)
 		}
 		if err == nil {
 			_, err = b.client.do(ctx, b.client.single(b.op, it))

@@ -1,6 +1,7 @@
 package netscaler_test
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"maps"
@@ -192,6 +193,79 @@ func TestByNameOrInBulk(t *testing.T) {
 			})
 		})
 	}
+}
+
+// Of many appliances a few are called at a time, and answer for no longer than a turn if
+// they hang.
+func TestCallsAreMadeInTurns(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		const appliances, atOnce, hanging = 20, 5, 3
+		turns := bounds.NewTurns(atOnce, time.Second)
+		var now, top atomic.Int32
+		began := time.Now()
+		var all sync.WaitGroup
+		for i := range appliances {
+			sim := simulator.New(simulator.Options{Users: users})
+			sim.AddGroup("sg")
+			hangs := i < hanging
+			slow := roundTripper(func(r *http.Request) (*http.Response, error) {
+				if hangs {
+					time.Sleep(time.Minute)
+				} else {
+					top.Store(max(top.Load(), now.Add(1)))
+					defer now.Add(-1)
+					time.Sleep(100 * time.Millisecond)
+				}
+				return sim.Transport().RoundTrip(r)
+			})
+			c := open(t, slow, func(cfg *netscaler.Config) { cfg.Calls = turns })
+			all.Go(func() {
+				if !hangs {
+					time.Sleep(time.Millisecond) // they come last
+				}
+				err := c.Do(t.Context(), netscaler.Bind, changes(netscaler.Bind, "10.0.0.1:80"))[0]
+				if took := time.Since(began); !hangs && (err != nil || len(sim.Members("sg")) != 1 || took > 4*time.Second) {
+					t.Errorf("%v after %v", err, took)
+				}
+			})
+		}
+		all.Wait()
+		if n := top.Load(); n != atOnce {
+			t.Errorf("%d calls were made at a time", n)
+		}
+	})
+}
+
+// A call that has waited for its turn is not made if meanwhile it may not be.
+func TestCallThatMayNotBeMadeWhenItsTurnComes(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		turns := bounds.NewTurns(1, time.Minute)
+		var held atomic.Bool
+		held.Store(true)
+		sim := simulator.New(simulator.Options{Users: users})
+		sim.AddGroup("sg")
+		c := open(t, sim.Transport(), func(cfg *netscaler.Config) {
+			cfg.Calls = turns
+			cfg.Allow = func() error {
+				if !held.Load() {
+					return errors.New("another replica leads")
+				}
+				return nil
+			}
+		})
+		if err := c.Writable(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		end, err := turns.Take(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		time.AfterFunc(time.Second, func() { held.Store(false); end() })
+		wantError(t, c.Do(t.Context(), netscaler.Bind, changes(netscaler.Bind, "10.0.0.1:80"))[0], netscaler.ErrUnavailable, "not sent: another replica leads")
+		if len(sim.Members("sg")) != 0 {
+			t.Error("it was made")
+		}
+	})
 }
 
 // Of many appliances' large answers a few are read at a time; those that hang in the

@@ -90,9 +90,6 @@ func (c *Client) do(ctx context.Context, k *call) (a reply, err error) {
 				return err
 			}
 			k.allowed = c.cfg.Allow
-			if err := k.refused(); err != nil {
-				return fmt.Errorf("%w: not sent: %w", ErrUnavailable, err)
-			}
 		}
 		if a, err = c.send(ctx, s, k); err == nil && k.method == http.MethodGet && strings.HasPrefix(k.path, "config/"+memberBinding) {
 			c.members.Store(s)
@@ -107,6 +104,14 @@ func (c *Client) do(ctx context.Context, k *call) (a reply, err error) {
 func (c *Client) send(ctx context.Context, s *session, k *call) (reply, error) {
 	if err := ctx.Err(); err != nil {
 		return reply{}, fmt.Errorf("%s: not sent: %w", s.base, err)
+	}
+	end, err := c.cfg.Calls.Take(ctx)
+	if err != nil {
+		return reply{}, fmt.Errorf("%s: not sent: %w", s.base, err)
+	}
+	defer end()
+	if err := k.refused(); err != nil { // after the wait
+		return reply{}, fmt.Errorf("%w: not sent: %w", ErrUnavailable, err)
 	}
 	if k.begun.IsZero() {
 		k.begun = time.Now()

@@ -56,6 +56,9 @@ type Config struct {
 	// ReadOnly refuses every request but GET, log-in, log-out and the switch
 	// of the session to its partition, before it reaches the network.
 	ReadOnly bool
+	// Calls are taken to make calls, among all clients; nil: any number of them is made at
+	// a time.
+	Calls *bounds.Turns
 	// Turns are taken to read answers that may be large, among all clients; nil: any
 	// number of them is read at a time.
 	Turns *bounds.Turns
@@ -110,8 +113,10 @@ type Client struct {
 	// What the build of this appliance was found not to have.
 	noAttrs atomic.Bool
 	noLife  atomic.Bool // a log-in cannot say how long its session lives
-	noArray [unmark + 1]atomic.Bool
+	noArray [unmarkMember + 1]atomic.Bool
 	noList  sync.Map // by group, "" for all
+
+	noComment atomic.Bool // of service groups
 }
 
 // Open checks the configuration. It contacts nothing; the first call does.

@@ -26,6 +26,7 @@ type Creation struct {
 	MemberList bool
 	Drain      time.Duration
 	VServer    *VServer // nil: none
+	Comment    string   // of the group; empty: none. A build that refuses it gets the group without
 }
 
 // VServer is a load-balancing virtual server that a service group is bound to.
@@ -63,13 +64,15 @@ func (ch Change) checkCreation(op Op) error {
 		return errors.New("not sent: it names no service type")
 	case op == AddVServer && (!c.VServer.Addr.IsValid() || c.VServer.Addr.Port() == 0):
 		return errors.New("not sent: it names no address for the virtual server")
+	case op == AddGroup && c.Comment != "":
+		return checkComment(c.Comment)
 	}
 	return nil
 }
 
 // creation is the body of a call that makes something ("NITRO documentation,
 // servicegroup, lbvserver and lbvserver_servicegroup_binding").
-func (ch Change) creation(op Op) map[string]any {
+func (ch Change) creation(op Op, comment string) map[string]any {
 	c := ch.Create
 	switch op {
 	case AddVServer:
@@ -82,6 +85,9 @@ func (ch Change) creation(op Op) map[string]any {
 		return map[string]any{"name": c.VServer.Name, "servicegroupname": ch.Group}
 	}
 	b := map[string]any{"servicegroupname": ch.Group, "servicetype": c.ServiceType}
+	if comment != "" {
+		b["comment"] = comment
+	}
 	if c.MemberList { // builds before 13.0 do not know these
 		b["autoscale"] = "API"
 		if c.Drain > 0 {

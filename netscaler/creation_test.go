@@ -27,6 +27,8 @@ func TestBodiesOfCreations(t *testing.T) {
 		{netscaler.AddGroup, netscaler.Creation{ServiceType: "HTTP", MemberList: true}, "POST servicegroup", `{"servicegroup":{"autoscale":"API","servicegroupname":"sg","servicetype":"HTTP"}}`},
 		{netscaler.AddGroup, netscaler.Creation{ServiceType: "SSL", MemberList: true, Drain: time.Minute}, "POST servicegroup",
 			`{"servicegroup":{"autodisabledelay":60,"autodisablegraceful":"YES","autoscale":"API","servicegroupname":"sg","servicetype":"SSL"}}`},
+		{netscaler.AddGroup, netscaler.Creation{ServiceType: "HTTP", Comment: "nitrox prod shop/web"}, "POST servicegroup",
+			`{"servicegroup":{"comment":"nitrox prod shop/web","servicegroupname":"sg","servicetype":"HTTP"}}`},
 		{netscaler.AddVServer, netscaler.Creation{ServiceType: "HTTP", VServer: front}, "POST lbvserver", `{"lbvserver":{"ipv46":"192.0.2.5","name":"lb","port":80,"servicetype":"HTTP"}}`},
 		{netscaler.AddVServer, netscaler.Creation{ServiceType: "SSL", VServer: six}, "POST lbvserver", `{"lbvserver":{"ipv46":"2001:db8::5","lbmethod":"ROUNDROBIN","name":"lb6","port":443,"servicetype":"SSL"}}`},
 		{netscaler.BindVServer, netscaler.Creation{VServer: front}, "PUT lbvserver_servicegroup_binding", `{"lbvserver_servicegroup_binding":{"name":"lb","servicegroupname":"sg"}}`},
@@ -48,7 +50,7 @@ func TestBodiesOfCreations(t *testing.T) {
 
 func TestCreationThatDoesNotSayWhatIsNeverSent(t *testing.T) {
 	bad := map[netscaler.Op][]*netscaler.Creation{
-		netscaler.AddGroup:    {nil, {}, {ServiceType: "HTTP", VServer: &netscaler.VServer{Name: "lb[1-2]"}}},
+		netscaler.AddGroup:    {nil, {}, {ServiceType: "HTTP", VServer: &netscaler.VServer{Name: "lb[1-2]"}}, {ServiceType: "HTTP", Comment: "a\nb"}},
 		netscaler.AddVServer:  {nil, {ServiceType: "HTTP"}, {VServer: front}, {ServiceType: "HTTP", VServer: &netscaler.VServer{Name: "lb"}}, {ServiceType: "HTTP", VServer: &netscaler.VServer{Addr: front.Addr}}},
 		netscaler.BindVServer: {nil, {}, {VServer: &netscaler.VServer{}}},
 	}

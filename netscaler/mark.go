@@ -66,7 +66,7 @@ func isMark(id string, addr netip.AddrPort) bool {
 // drain marks the members, and disables those that are marked.
 func (b *batch) drain(ctx context.Context) {
 	marked, unmarked := split(b.items, func(it item) bool { return it.change.Mark || it.change.NoMark })
-	done := b.step(ctx, mark, unmarked)
+	done := b.step(ctx, markMember, unmarked)
 	long, _ := split(unmarked, func(it item) bool {
 		e := refused(b.errs[it.i])
 		return e != nil && e.Code == codeTooLong
@@ -74,7 +74,7 @@ func (b *batch) drain(ctx context.Context) {
 	for i := range long {
 		long[i].cut = true
 	}
-	done = append(done, b.step(ctx, mark, long)...)
+	done = append(done, b.step(ctx, markMember, long)...)
 	done = append(done, b.see(ctx, unmarked, func(m Member) bool { return m.Mark })...)
 	for _, it := range unmarked {
 		if e := refused(b.errs[it.i]); e != nil && !e.noGroup(it.change.Group) {
@@ -90,7 +90,7 @@ func (b *batch) enable(ctx context.Context) {
 	enabled = append(enabled, b.step(ctx, Enable, disabled)...)
 	enabled = append(enabled, b.see(ctx, disabled, func(m Member) bool { return m.State == Enabled })...)
 	marked, _ := split(enabled, func(it item) bool { return it.change.Mark && !it.change.NoMark && !it.change.Leaving })
-	b.step(ctx, unmark, marked)
+	b.step(ctx, unmarkMember, marked)
 	for _, it := range marked {
 		if err := b.errs[it.i]; err != nil {
 			b.errs[it.i] = fmt.Errorf("it is enabled, but its mark could not be removed: %w", err)

@@ -119,11 +119,18 @@ var kinds = []kind{
 	{"log-in", simulator.Fault{Type: "login"}, readGroup("sg")},
 	{"read of all groups", simulator.Fault{Method: "GET", Type: binding, Name: "()"}, readGroup("sg", "b", "c", "d", "e")},
 	{"read of one group", simulator.Fault{Method: "GET", Type: binding}, readGroup("sg")},
+	{"read of comments", simulator.Fault{Method: "GET", Type: "servicegroup"}, func(t *testing.T, c *netscaler.Client) error {
+		_, err := c.Commented(t.Context(), "nitrox ")
+		return err
+	}},
 	{"role query", simulator.Fault{Type: "hanode"}, func(t *testing.T, c *netscaler.Client) error { return c.Writable(t.Context()) }},
 	{"bind", simulator.Fault{Method: "PUT", Type: binding}, doOne(netscaler.Bind, "10.0.0.9:80")},
 	{"unbind", simulator.Fault{Method: "DELETE", Type: binding}, doOne(netscaler.Unbind, "10.0.0.1:80")},
 	{"array item", simulator.Fault{Command: "^enable serviceGroup sg 10.0.0.1 80"}, doOne(netscaler.Enable, "10.0.0.1:80", "10.0.0.2:80")},
 	{"weight", simulator.Fault{Method: "PUT", Type: "servicegroup"}, doOne(netscaler.Set, "10.0.0.1:80")},
+	{"mark group", simulator.Fault{Method: "PUT", Type: "servicegroup"}, func(t *testing.T, c *netscaler.Client) error {
+		return c.Do(t.Context(), netscaler.Mark, []netscaler.Change{marking("sg", "nitrox prod shop/web")})[0]
+	}},
 	{"drain", simulator.Fault{Type: "servicegroup", Action: "disable"}, doOne(netscaler.Drain, "10.0.0.1:80")},
 	{"list", simulator.Fault{Type: "servicegroup_servicegroupmemberlist_binding"}, func(t *testing.T, c *netscaler.Client) error {
 		return c.Do(t.Context(), netscaler.ReplaceMembers, replace("sg", []netscaler.Member{member("10.0.0.1:80"), member("10.0.0.3:80")}, nil))[0]
@@ -285,7 +292,7 @@ func usual(call string) string {
 }
 
 // changing are the calls that change something, but for the save.
-var changing = []string{"bind", "unbind", "array item", "weight", "drain", "list"}
+var changing = []string{"bind", "unbind", "array item", "weight", "mark group", "drain", "list"}
 
 // told are the outcomes of a code that are not the usual ones, with their calls.
 func told(seen func(call string) string) string {

@@ -103,8 +103,9 @@ func everything(t *testing.T, allowed []string) error {
 	if err == nil {
 		_, err = servers.Domain("web1")
 	}
-	errs = append(errs, err, c.Writable(t.Context()))
-	for _, op := range []netscaler.Op{netscaler.Bind, netscaler.Set, netscaler.Enable, netscaler.Drain, netscaler.Unbind} {
+	_, uncommented := c.Commented(t.Context(), "nitrox ")
+	errs = append(errs, err, uncommented, c.Writable(t.Context()))
+	for _, op := range []netscaler.Op{netscaler.Bind, netscaler.Set, netscaler.Mark, netscaler.Enable, netscaler.Drain, netscaler.Unbind} {
 		addrs := map[netscaler.Op][]string{
 			netscaler.Bind: {"10.0.0.5:80", "10.0.0.6:80"}, netscaler.Enable: {"10.0.0.3:80"}, netscaler.Unbind: {"10.0.0.1:80", "10.0.0.3:80"},
 		}[op]
@@ -113,7 +114,7 @@ func everything(t *testing.T, allowed []string) error {
 		}
 		list := changes(op, addrs...)
 		for i := range list {
-			list[i].Group = "a"
+			list[i].Group, list[i].Comment = "a", "nitrox prod shop/web"
 			if list[i].Addr.Addr().String() == "10.0.0.1" {
 				list[i].Server = "web1"
 			}

@@ -223,7 +223,7 @@ func notFound[T any](name string, err error) (finding[T], error) {
 
 // attributes are what is asked of servicegroup. Builds before 13.0 do not have
 // all, and say nothing of those.
-const attributes = "servicegroupname,servicetype,state,autoscale,autodisablegraceful,autodisabledelay,td"
+const attributes = "servicegroupname,servicetype,state,autoscale,autodisablegraceful,autodisabledelay,td,comment"
 
 // Attributes reads the attributes of the groups. What is wrong with one group is found
 // under its name, [ErrNoGroup] if it does not exist; the error is trouble with the
@@ -237,7 +237,7 @@ func (c *Client) Attributes(ctx context.Context, names []string) (Attributes, er
 }
 
 func (c *Client) allAttributes(ctx context.Context, names []string, limit int) (all map[string]finding[Attrs], unwanted int, err error) {
-	rows, err := c.detail(ctx, "", len(names)+limit)
+	rows, err := c.detail(ctx, attributes, "", len(names)+limit)
 	if err != nil {
 		return nil, 0, err
 	}
@@ -263,7 +263,7 @@ func (c *Client) allAttributes(ctx context.Context, names []string, limit int) (
 }
 
 func (c *Client) attributes(ctx context.Context, name string) (finding[Attrs], error) {
-	rows, err := c.detail(ctx, name, 1<<30)
+	rows, err := c.detail(ctx, attributes, name, 1<<30)
 	if err != nil {
 		return notFound[Attrs](name, err)
 	}
@@ -283,19 +283,19 @@ func (c *Client) attributes(ctx context.Context, name string) (finding[Attrs], e
 
 // GroupNames are those of all service groups.
 func (c *Client) GroupNames(ctx context.Context) ([]string, error) {
-	rows, err := c.detail(ctx, "", 1<<30)
+	rows, err := c.detail(ctx, "servicegroupname", "", 1<<30)
 	return slices.Sorted(maps.Keys(rows)), err
 }
 
 // detail reads one group's attributes, or those of all if name is empty, which must be
-// fewer than limit.
-func (c *Client) detail(ctx context.Context, name string, limit int) (map[string]Attrs, error) {
+// fewer than limit. A build that refuses to give some of them gives all.
+func (c *Client) detail(ctx context.Context, attrs, name string, limit int) (map[string]Attrs, error) {
 	path := "config/servicegroup"
 	if name != "" {
 		path += "/" + segment(name)
 	}
 	if !c.noAttrs.Load() {
-		rows, err := c.readAttrs(ctx, path+"?attrs="+attributes, limit)
+		rows, err := c.readAttrs(ctx, path+"?attrs="+attrs, limit)
 		e := refused(err)
 		if e == nil || !e.unknownArgument() {
 			return rows, err
@@ -317,6 +317,7 @@ func (c *Client) readAttrs(ctx context.Context, path string, limit int) (rows ma
 				Graceful json.RawMessage `json:"autodisablegraceful"`
 				Delay    json.RawMessage `json:"autodisabledelay"`
 				TD       json.RawMessage `json:"td"`
+				Comment  json.RawMessage `json:"comment"`
 			}
 			if err := dec.Decode(&g); err != nil {
 				return 0, err
@@ -329,6 +330,7 @@ func (c *Client) readAttrs(ctx context.Context, path string, limit int) (rows ma
 				Autoscale:     strings.ToUpper(text(g.Mode)),
 				Disabled:      is(plain(g.State), "DISABLED"),
 				DrainGraceful: is(plain(g.Graceful), "YES"),
+				Comment:       text(g.Comment),
 			}
 			if a.Autoscale == "" {
 				a.Autoscale = "DISABLED"

@@ -305,14 +305,14 @@ func TestOneGroupsTroubleByNameIsEverybodysIfItIsTheAppliances(t *testing.T) {
 	}
 }
 
-const attrsQuery = "?attrs=servicegroupname,servicetype,state,autoscale,autodisablegraceful,autodisabledelay,td"
+const attrsQuery = "?attrs=servicegroupname,servicetype,state,autoscale,autodisablegraceful,autodisabledelay,td,comment"
 
 func TestDetail(t *testing.T) {
 	list := rows("servicegroup", `{"servicegroupname":"a","state":"ENABLED","autoscale":"API","autodisablegraceful":"YES","autodisabledelay":"30"},
-		{"servicegroupname":"b","state":"DISABLED"}, {"servicegroupname":"other"}, {"servicegroupname":"c","autoscale":"dns","autodisabledelay":7}`)
+		{"servicegroupname":"b","state":"DISABLED","comment":"of the \"shop\""}, {"servicegroupname":"other"}, {"servicegroupname":"c","autoscale":"dns","autodisabledelay":7}`)
 	want := map[string]*netscaler.Attrs{
 		"a": {Autoscale: "API", DrainGraceful: true, DrainDelay: 30 * time.Second},
-		"b": {Autoscale: "DISABLED", Disabled: true},
+		"b": {Autoscale: "DISABLED", Disabled: true, Comment: `of the "shop"`},
 		"c": {Autoscale: "DNS", DrainDelay: 7 * time.Second},
 	}
 	refusal := nitro(599, 278, "Invalid argument [autodisablegraceful]")
@@ -332,7 +332,7 @@ func TestDetail(t *testing.T) {
 				b.on("GET servicegroup/"+name+attrsQuery, nitro(404, 258, "No such resource [serviceGroupName, "+name+"]"))
 			}
 			b.on("GET servicegroup/a"+attrsQuery, rows("servicegroup", `{"servicegroupname":"A","state":"ENABLED","autoscale":"API","autodisablegraceful":"YES","autodisabledelay":"30"}`))
-			b.on("GET servicegroup/b"+attrsQuery, rows("servicegroup", `{"servicegroupname":"b","state":"DISABLED"}`))
+			b.on("GET servicegroup/b"+attrsQuery, rows("servicegroup", `{"servicegroupname":"b","state":"DISABLED","comment":"of the \"shop\""}`))
 			b.on("GET servicegroup/c"+attrsQuery, rows("servicegroup", `{"servicegroupname":"c","autoscale":"DNS","autodisabledelay":7}`))
 		}, "abcde", nil},
 		{"few by name", func(b *box) {

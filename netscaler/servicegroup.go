@@ -104,6 +104,7 @@ type Attrs struct {
 	Autoscale   string // DISABLED, API, DNS, POLICY or CLOUD
 	Disabled    bool   // the whole group is disabled
 	TD          int    // the traffic domain; 0 is the default one
+	Comment     string // as somebody wrote it
 	// DrainGraceful (autodisablegraceful): members that a desired state leaves
 	// out are drained, for DrainDelay (autodisabledelay; 0: until their last
 	// client is gone). Otherwise they are unbound at once.
@@ -121,6 +122,7 @@ const (
 	Bind                   // add a member, enabled
 	Enable                 // put a disabled member back into service, and lift its mark
 	Set                    // change a member's weight or order in place
+	Mark                   // give a service group a comment, which says whose it is
 	Drain                  // mark a member and disable it gracefully, with a delay
 	Unbind                 // remove a member
 	RemoveServer           // remove a member's server, if nothing uses it
@@ -129,14 +131,14 @@ const (
 	// changes of the kinds above, and never one of them.
 	ReplaceMembers
 
-	mark   // the first step of Drain
-	unmark // the last step of Enable
+	markMember   // the first step of Drain
+	unmarkMember // the last step of Enable
 )
 
 var opNames = [...]string{
 	AddVServer: "add vserver", AddGroup: "add group", BindVServer: "bind vserver",
-	Bind: "bind", Enable: "enable", Set: "set", Drain: "drain", Unbind: "unbind",
-	RemoveServer: "remove server", ReplaceMembers: "replace", mark: "mark", unmark: "unmark",
+	Bind: "bind", Enable: "enable", Set: "set", Mark: "mark group", Drain: "drain", Unbind: "unbind",
+	RemoveServer: "remove server", ReplaceMembers: "replace", markMember: "mark", unmarkMember: "unmark",
 }
 
 func (op Op) String() string { return opNames[op] }
@@ -160,6 +162,8 @@ type Change struct {
 	Delay time.Duration
 	// Create is what AddGroup, AddVServer and BindVServer make.
 	Create *Creation
+	// Comment is what Mark writes, over whatever was there.
+	Comment string
 	// List is what ReplaceMembers makes the group's members, and Out is how many of those
 	// that it has the list leaves out.
 	List []Member

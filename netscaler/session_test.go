@@ -432,7 +432,7 @@ func TestPartitionThatCannotBeSwitchedToEndsTheSession(t *testing.T) {
 // Scenario 25.
 func TestReadOnlyClientSendsNothingThatWrites(t *testing.T) {
 	b := newBox(t).on(byName("sg"), rows(binding, "")).on("POST nspartition?action=Switch", ok(done)).
-		on("GET servicegroup/sg?attrs=servicegroupname,servicetype,state,autoscale,autodisablegraceful,autodisabledelay,td", rows("servicegroup", `{"servicegroupname":"sg"}`))
+		on("GET servicegroup/sg"+attrsQuery, rows("servicegroup", `{"servicegroupname":"sg"}`))
 	c := b.open(func(cfg *netscaler.Config) { cfg.ReadOnly = true; cfg.Partition = "web" })
 	groups, err := look(c, t.Context(), []string{"sg"})
 	if err != nil {

@@ -58,6 +58,8 @@ func TestEveryBuildComesToTheSameEnd(t *testing.T) {
 		"no custom ID":       {Lacks: []string{"customserverid"}},
 		"short custom ID":    {CustomIDLength: 31},
 		"old group":          {Lacks: []string{"autodisablegraceful", "autodisabledelay", "autoscale"}},
+		"no comment":         {Lacks: []string{"comment"}},
+		"comment not asked":  {Lacks: []string{"attrs=comment"}},
 		"padded results":     {PaddedBulk: true},
 		"types swapped":      {SwapTypes: true},
 		"binds with 200":     {BindStatus: 200},
@@ -165,6 +167,7 @@ func wholeLife(t *testing.T, sim *simulator.Simulator, c *netscaler.Client, betw
 	wantState(t, sim, "sg-d", "10.0.0.2:80 10.0.0.2 weight 1 ENABLED UP", "10.0.0.2:81 10.0.0.2 weight 1 ENABLED UP")
 
 	groups = read()
+	marks(t, c, between)
 	heavier := of("sg-d", find(groups, "sg-d", "10.0.0.2:81"))
 	heavier.Weight, heavier.Was = 9, netscaler.Settings{Weight: 1}
 	do(netscaler.Set, heavier, of("sg-e", find(groups, "sg-e", "[ff00::1]:80")))

@@ -44,6 +44,9 @@ func (c *Client) Do(ctx context.Context, op Op, changes []Change) (errs []error)
 		b.replace(ctx)
 	case RemoveServer:
 		b.removeServers(ctx)
+	case AddGroup:
+		b.send(ctx, b.items)
+		b.addPlain(ctx)
 	default:
 		b.send(ctx, b.items)
 	}
@@ -62,6 +65,8 @@ func (ch Change) name() string {
 		return "its members"
 	case ch.Op == RemoveServer:
 		return printable(ch.Server)
+	case ch.Op == Mark:
+		return fmt.Sprintf("%q", printable(ch.Comment))
 	case ch.Op == AddGroup && c != nil:
 		return c.ServiceType
 	case c != nil && c.VServer != nil:
@@ -90,6 +95,8 @@ func (ch Change) check(op Op) error {
 		return ch.checkList()
 	case op < Bind:
 		return ch.checkCreation(op)
+	case op == Mark:
+		return checkComment(ch.Comment)
 	case op == RemoveServer && !ch.OwnName():
 		return errors.New("not sent: the server's name is not its address")
 	case ch.NotOurs != "":
@@ -122,13 +129,18 @@ type item struct {
 	change *Change
 	server string // to bind by; empty: by address
 	cut    bool   // the mark is too long
+	plain  bool   // to be made without its comment
 }
 
 // body is the item as the call for op takes it. More keys than these are
 // refused.
 func (it item) body(op Op) map[string]any {
+	comment := it.comment(op)
 	if op < Bind {
-		return it.change.creation(op)
+		return it.change.creation(op, comment)
+	}
+	if op == Mark {
+		return map[string]any{"servicegroupname": it.change.Group, "comment": comment}
 	}
 	b := map[string]any{"servicegroupname": it.change.Group, "port": it.change.Addr.Port()}
 	switch {
@@ -149,9 +161,9 @@ func (it item) body(op Op) map[string]any {
 	case Drain:
 		b["graceful"] = "YES"
 		b["delay"] = int64((it.change.Delay + time.Second - 1) / time.Second)
-	case mark:
+	case markMember:
 		b["customserverid"] = it.mark()
-	case unmark:
+	case unmarkMember:
 		b["customserverid"] = noMark
 	}
 	if it.hasOrder(op) {
@@ -186,10 +198,12 @@ var forms = [...]form{
 	Bind:   {http.MethodPut, memberBinding, ""},
 	Enable: {http.MethodPost, "servicegroup", "?action=enable"},
 	Set:    {http.MethodPut, "servicegroup", ""},
+	Mark:   {http.MethodPut, "servicegroup", ""},
 	Drain:  {http.MethodPost, "servicegroup", "?action=disable"},
 	Unbind: {http.MethodPost, memberBinding, "?action=unbind"},
-	mark:   {http.MethodPut, "servicegroup", ""},
-	unmark: {http.MethodPut, "servicegroup", ""},
+
+	markMember:   {http.MethodPut, "servicegroup", ""},
+	unmarkMember: {http.MethodPut, "servicegroup", ""},
 }
 
 // holds is the error of a change whose call was answered by e: nil where the

@@ -1,10 +1,42 @@
 package sources
 
-import "context"
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+)
 
 // SettingPrefix begins the names of the labels and annotations with which the owner of
 // an object says how its endpoints are served: "nitrox.io/port".
 const SettingPrefix = "nitrox.io/"
+
+// maxSetting is how many bytes the value of a setting may have: that is a list of names.
+const maxSetting = 1000
+
+// SettingsOf are the settings among what is written on an object, in one place or more.
+func SettingsOf(written ...map[string]string) (map[string]string, error) {
+	settings := map[string]string{}
+	for _, labels := range written {
+		for _, label := range slices.Sorted(maps.Keys(labels)) {
+			name, ok := strings.CutPrefix(label, SettingPrefix)
+			if !ok {
+				continue
+			}
+			value, before := labels[label], settings[name]
+			if len(value) > maxSetting {
+				return nil, fmt.Errorf("%s has %d characters; write at most %d", Excerpt(label), len(value), maxSetting)
+			}
+			if _, twice := settings[name]; twice && value != before {
+				return nil, fmt.Errorf("%s is %q in one place and %q in another; write it in one", Excerpt(label), Excerpt(before), Excerpt(value))
+			}
+			settings[name] = value
+		}
+	}
+	return settings, nil
+}
 
 // Selection chooses objects of a cluster manager by what their owners wrote on them.
 type Selection struct {
@@ -33,7 +65,7 @@ type Found struct {
 	// the setting that a [KeyError] names. The value is of the source's type of queries.
 	Query func(port Port, address string) (any, error)
 	// Doubt is why nothing more is known of the object than who it is, such as two
-	// settings that contradict each other; nil: all is known.
+	// settings that contradict each other: then there are no Settings. nil: all is known.
 	Doubt error
 }
 
@@ -46,7 +78,20 @@ type Findings struct {
 }
 
 // NewFindings are those of a source that has read all there is to read, if doubt is nil.
+// They are in the order of their names, and each once: who answers with one twice is
+// not to be believed.
 func NewFindings(found []Found, doubt error) Findings {
+	slices.SortStableFunc(found, func(a, b Found) int {
+		return cmp.Or(cmp.Compare(a.Namespace, b.Namespace), cmp.Compare(a.Name, b.Name))
+	})
+	for i := range found {
+		if found[i].Doubt != nil {
+			found[i].Settings = nil // so that nobody acts on a half of them
+		}
+		if i > 0 && doubt == nil && found[i].Namespace == found[i-1].Namespace && found[i].Name == found[i-1].Name {
+			doubt = fmt.Errorf("%s is in the answer twice; find out what answers there", found[i].What)
+		}
+	}
 	return Findings{found: found, whole: doubt == nil, doubt: doubt}
 }
 

@@ -232,6 +232,13 @@ type Exposed interface {
 	OthersWrite(query any) string
 }
 
+// Namespaced is implemented by queries of sources in which only the cluster manager's own
+// rights decide who makes what where: namespaces, paths of groups.
+type Namespaced interface {
+	// In says whether all that the query asks about is in the namespace.
+	In(namespace string) bool
+}
+
 // Path is a file's name in a source's configuration. A relative one is taken
 // from the folder of the mapping file, which is done when the file is read.
 type Path string

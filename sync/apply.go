@@ -58,6 +58,7 @@ func (v *visit) apply(ctx context.Context, outcomes []*Outcome) {
 	v.do(ctx, work, netscaler.Bind)
 	v.do(ctx, work, netscaler.Enable)
 	v.do(ctx, work, netscaler.Set)
+	v.mark(ctx, work)
 	v.giveLists(ctx, work, false)
 	v.remove(ctx, work)
 }
@@ -231,6 +232,9 @@ func (v *visit) do(ctx context.Context, outcomes []*Outcome, op netscaler.Op) {
 		}
 		// What holds after it was sent may be ours, also if the answer was that
 		// it was there already: an answer before may have been lost.
+		if d.Err == nil {
+			v.noteMark(*d.Change)
+		}
 		v.ns.unsaved = v.ns.unsaved || d.Err == nil || errors.Is(d.Err, netscaler.ErrUnsure)
 	}
 	v.abandon(errs)
@@ -313,14 +317,14 @@ func (v *visit) lookAgain(ctx context.Context, op netscaler.Op, changes []netsca
 			f, err := ends.Of(c.Create.VServer.Name)
 			return f.Exists && (op == netscaler.AddVServer || f.Bound(c.Group)), err
 		}, err
-	case op == netscaler.AddGroup:
+	case op == netscaler.AddGroup, op == netscaler.Mark:
 		attrs, err := v.ns.Client.Attributes(ctx, keys(names))
 		return func(c netscaler.Change) (bool, error) {
-			_, err := attrs.Of(c.Group)
+			a, err := attrs.Of(c.Group)
 			if errors.Is(err, netscaler.ErrNoGroup) {
 				return false, nil
 			}
-			return true, err
+			return op == netscaler.AddGroup || a.Comment == c.Comment, err
 		}, err
 	}
 	groups, err := v.ns.Client.Read(ctx, keys(names))

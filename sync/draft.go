@@ -24,6 +24,8 @@ type draft struct {
 	byList  bool                // the appliance takes member lists for this group
 	// unlooked is why it is not known of some members whether they are ours.
 	unlooked error
+	// mark is the comment to be given to the group; empty: it has a right one.
+	mark string
 	// proposal is the plan that follows from all this, before any guard.
 	proposal Plan
 }
@@ -76,6 +78,10 @@ func (v *visit) begin(outcomes []*Outcome, groups netscaler.Groups) (drafts []*d
 			continue
 		}
 		d := &draft{Outcome: o, members: members, missing: missing, byList: v.ns.Client.TakesMemberList(o.App.Group)}
+		if d.mark, err = v.marking(o.App); err != nil {
+			fail([]*Outcome{o}, err)
+			continue
+		}
 		d.propose()
 		drafts = append(drafts, d)
 	}
@@ -122,6 +128,8 @@ func (v *visit) withAttributes(ctx context.Context, drafts []*draft) (left []*dr
 			left = append(left, d)
 		case trouble != nil || err != nil:
 			d.Err = cmp.Or(trouble, err)
+		case d.mark != "" && a.Comment != v.found.comments[v.name][d.App.Group]:
+			d.Err = fmt.Errorf("service group %s: its comment is %q, which is not what was read before; the next pass asks again", d.App.Group, OneLine(a.Comment))
 		default:
 			d.attrs = &a
 			d.propose()
@@ -255,6 +263,7 @@ func (v *visit) confirm(ctx context.Context, drafts []*draft) {
 	v.doing("asking the sources again, because so much would be removed")
 	defer v.doing("reading")
 	_ = pause(ctx, confirmAfter) // a poll with an ended context is a doubt
+	v.confirmOrphans(ctx, doubtful)
 	unseen := v.unseen(doubtful)
 	all := v.poll(ctx, slices.Concat(apps, unseen), true)
 	v.silent = map[string][]bool{}
@@ -309,13 +318,17 @@ func (v *visit) unseen(drafts []*draft) (apps []App) {
 // propose remakes the proposal, from what is known so far.
 func (d *draft) propose() {
 	d.Desired = Union(d.App.From, d.Answers, d.App.Policy)
-	for _, doubt := range []error{d.unlooked, d.rival} {
+	for _, doubt := range []error{d.unlooked, d.rival, d.App.Doubt} {
 		if doubt != nil {
 			d.Desired = d.Desired.doubting(doubt)
 		}
 	}
 	d.proposal = Plan{} // it may be large
-	plan := Diff(d.App.Group, d.Desired, d.members, d.App.Policy)
+	want := d.Desired
+	if d.App.Orphan && !d.App.Leaving {
+		want = want.doubting(errOrphan) // all stays, and that is in order
+	}
+	plan := Diff(d.App.Group, want, d.members, d.App.Policy)
 	switch {
 	case d.missing && d.App.Create.MemberList && d.byList:
 		plan.MemberList = true
@@ -327,7 +340,7 @@ func (d *draft) propose() {
 			plan.Changes[i].TD = d.attrs.TD
 		}
 	}
-	d.proposal = creating(plan, d.App, d.missing, d.front)
+	d.proposal = creating(marked(plan, d.App.Group, d.mark, d.missing), d.App, d.missing, d.front)
 }
 
 // notes are what is worth knowing besides the plan.
@@ -341,7 +354,10 @@ func (d *draft) notes(plan Plan) (all []string) {
 	if d.front != nil {
 		all = append(all, differences(d.App.Create, *d.front)...)
 	}
-	all = append(all, ordersLost(plan, d.App.From)...)
+	if d.App.Orphan {
+		all = append(all, orphaned(d.App, d.members))
+	}
+	all = append(append(all, d.App.Notes...), ordersLost(plan, d.App.From)...)
 	return append(all, remarks(plan)...)
 }
 

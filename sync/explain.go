@@ -129,7 +129,7 @@ func explain(w io.Writer, r Result, about string) error {
 			b.WriteByte('\n')
 		}
 		rows := o.Rows()
-		wrap(&b, "", fmt.Sprintf("%s: %s on %s: %s", o.App.Name, o.App.Group, o.NetScaler, o.headline(rows)))
+		wrap(&b, "", fmt.Sprintf("%s on %s: %s", o.called(), o.NetScaler, o.headline(rows)))
 		for _, line := range o.circumstances() {
 			wrap(&b, "  ", line)
 		}

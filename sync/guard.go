@@ -15,13 +15,14 @@ const guardedSize = 4
 
 // drastic says whether the sources must be asked a second time before the plan
 // may be believed: it loses more than half of a group of four or more, replaces
-// every member, or removes one while an entry of the app answers with nothing.
+// every member, or removes one while an entry of the app answers with nothing, or nobody
+// claims the group.
 func drastic(plan Plan, answers []sources.Answer) bool {
 	serving, gained, lost := plan.toll()
 	if lost == 0 {
 		return false
 	}
-	nothing := slices.ContainsFunc(answers, func(a sources.Answer) bool { return len(a.Endpoints) == 0 })
+	nothing := len(answers) == 0 || slices.ContainsFunc(answers, func(a sources.Answer) bool { return len(a.Endpoints) == 0 })
 	return nothing || lost == serving || serving >= guardedSize && 2*(lost-gained) > serving
 }
 

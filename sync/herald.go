@@ -54,7 +54,7 @@ func (h *Herald) Tell(r Result, at time.Time) {
 				if n.Kind != sources.MembersChanged && !h.fresh(o.place(), fmt.Sprint(a, n.Kind, steady(n.Text)), at) {
 					continue
 				}
-				n.Text, n.At = OneLine(fmt.Sprintf("%s: %s on %s: %s", o.App.Name, o.App.Group, o.NetScaler, n.Text)), at
+				n.Text, n.At = OneLine(fmt.Sprintf("%s on %s: %s", o.called(), o.NetScaler, n.Text)), at
 				for _, i := range entries {
 					n.Query = o.App.From[i].Query
 					all[teller{r.by, a.source}] = append(all[teller{r.by, a.source}], n)

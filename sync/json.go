@@ -61,6 +61,8 @@ type (
 		DefinedAt    string         `json:"defined_at"`            // file and line of the app
 		Status       Status         `json:"status"`                // failed, held, pending, changed, not serving, in step
 		Paused       bool           `json:"paused,omitempty"`      // planned, never applied
+		Discovered   bool           `json:"discovered,omitempty"`  // no mapping file has it: it opted in
+		Orphan       bool           `json:"orphan,omitempty"`      // it did, and no app claims the group any more
 		Error        string         `json:"error,omitempty"`       // why there is no plan
 		Doubt        string         `json:"doubt,omitempty"`       // why nothing is removed
 		MemberList   bool           `json:"member_list,omitempty"` // its members are given as a list (autoscale API)
@@ -198,7 +200,7 @@ func jsonAbout(w io.Writer, r Result, about string) error {
 
 func jsonOutcome(o Outcome, about string) jsonApp {
 	a := jsonApp{
-		Name: o.App.Name, ServiceGroup: o.App.Group, NetScaler: o.NetScaler, Node: o.Node, DefinedAt: o.App.At, Status: o.Status(), Paused: o.App.Policy.Paused,
+		Name: o.App.Name, ServiceGroup: o.App.Group, NetScaler: o.NetScaler, Node: o.Node, DefinedAt: o.App.At, Status: o.Status(), Paused: o.App.Policy.Paused, Discovered: o.App.Discovered(), Orphan: o.App.Orphan,
 		Error: text(o.Err), Doubt: text(o.Desired.Doubt()), HeldBy: text(o.Plan.HeldBy), MemberList: o.Plan.MemberList,
 		Endpoints: []jsonEndpoint{}, LeftOut: []jsonLeftOut{}, Changes: []jsonChange{}, Held: []jsonChange{},
 		Kept: jsonMembers(o.Plan.Kept), Draining: jsonMembers(o.Plan.Draining),

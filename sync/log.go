@@ -185,6 +185,7 @@ func (e *episode) miss(r Result, looked map[Place]bool, at time.Time) bool {
 		_, asked = r.Sources[e.Name]
 	case OfNetScaler:
 		_, asked = r.NetScalers[e.Name]
+	case OfFile: // each pass has them all
 	default:
 		e.left = slices.DeleteFunc(e.left, func(p Place) bool { return looked[p] })
 		asked = len(e.left) == 0

@@ -3,6 +3,7 @@ package sync_test
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"strings"
@@ -215,4 +216,30 @@ func TestAHintsPassEndsNoTroubleOfOtherApps(t *testing.T) {
 		}()
 		c.during(30 * time.Minute)
 	})
+}
+
+// A file of the mapping that cannot be used is said when it begins to be so, whatever a pass is
+// of, and when it is corrected; and it is a failure of each pass.
+func TestTheLogOfAFileThatCannotBeUsed(t *testing.T) {
+	var log bytes.Buffer
+	var c sync.Chronicle
+	at := time.Date(2026, 11, 27, 12, 0, 0, 0, time.UTC)
+	for i, err := range []error{errors.New("line 1: no"), errors.New("line 2: no"), nil} {
+		r := sync.Result{Files: map[string]error{}}
+		if err != nil {
+			r.Files["teams/shop.yaml"] = err
+		}
+		if code := r.Exit(false); (code == sync.ExitFailed) != (err != nil) {
+			t.Errorf("pass %d: exit code %d", i, code)
+		}
+		c.Log(t.Context(), slog.New(slog.NewTextHandler(&log, nil)), r, at.Add(time.Duration(i)*time.Minute))
+	}
+	for text, want := range map[string]int{
+		`level=ERROR msg="file of the mapping cannot be used" file=teams/shop.yaml error="line 1: no"`: 1,
+		`level=INFO msg="over: file of the mapping cannot be used" file=teams/shop.yaml`:               1,
+	} {
+		if got := strings.Count(log.String(), text); got != want {
+			t.Errorf("%q is logged %d times:\n%s", text, got, log.String())
+		}
+	}
 }

@@ -38,6 +38,9 @@ type Loop struct {
 	// Pass makes a pass: Syncer.Sync or Syncer.Plan. It is called by several
 	// goroutines at a time.
 	Pass func(ctx context.Context, s *Syncer, part *Part) Result
+	// Found is called with a syncer of other apps than before, which have been discovered;
+	// nil: nobody wants to know.
+	Found func(*Syncer)
 	// Report is called after each pass, never twice at a time. What passes found on
 	// a NetScaler it is told in the order in which they served it, for which the
 	// report of a pass that hangs elsewhere may come in two.
@@ -88,11 +91,14 @@ type found struct {
 func (l *Loop) follow(ctx context.Context, s *Syncer) (replacement *Syncer) {
 	streaming, end := context.WithCancel(ctx)
 	scope := s.scope(l.Apps)
-	hints := make(chan hint)
-	ended := l.streams(streaming, s, scope, hints)
-	defer func() { end(); <-ended }()
+	hints, opted := make(chan hint), make(chan hint)
+	streams := l.streams(streaming, s, hints, opted)
+	streams.follow(scope.feeds)
+	defer func() { end(); streams.Wait() }()
 
 	due := newSchedule(scope, func(netscaler string) string { return s.NetScalers[netscaler].appliance() }, time.Now())
+	look := lookout{}
+	discovered := make(chan *Syncer, 1)
 	passes := map[*running]bool{}
 	news := make(chan found)
 	history := repeats{made: map[string][]time.Time{}}
@@ -106,10 +112,10 @@ func (l *Loop) follow(ctx context.Context, s *Syncer) (replacement *Syncer) {
 	for {
 		var begin <-chan time.Time
 		var timer *time.Timer
-		if stopping := replacement != nil || ctx.Err() != nil; stopping && len(passes) == 0 {
+		if stopping := replacement != nil || ctx.Err() != nil; stopping && len(passes) == 0 && !look.running {
 			return replacement
 		} else if !stopping {
-			timer = time.NewTimer(time.Until(due.next()))
+			timer = time.NewTimer(time.Until(soonest(due.next(), look.due())))
 			begin = timer.C
 		}
 		done := ctx.Done()
@@ -119,8 +125,31 @@ func (l *Loop) follow(ctx context.Context, s *Syncer) (replacement *Syncer) {
 		select {
 		case h := <-hints:
 			due.hint(h, time.Now())
+		case <-opted:
+			look.hint(time.Now())
+		case fresh := <-discovered:
+			if look.end(time.Now()) {
+				due.full = time.Now()
+			}
+			s = fresh
+			later := s.scope(l.Apps)
+			if changed, same := scope.others(later); !same {
+				scope = later
+				due.rescope(scope, changed, time.Now())
+				streams.follow(scope.feeds)
+				if l.Found != nil {
+					l.Found(s)
+				}
+			}
 		case <-begin:
 			now, interval := time.Now(), l.Every-l.Every/10+rand.N(l.Every/5+1)
+			full := !now.Before(due.full)
+			if len(s.Discoveries) > 0 && look.begin(now, full) {
+				go func(s *Syncer) { discovered <- s.Discover(streaming) }(s)
+			}
+			if full && look.awaited(now) {
+				due.full = look.until
+			}
 			for part := due.begin(now, interval); part != nil; part = due.begin(now, interval) {
 				for p := range passes {
 					for netscaler, r := range p.left {
@@ -139,11 +168,11 @@ func (l *Loop) follow(ctx context.Context, s *Syncer) (replacement *Syncer) {
 				}
 				passes[p] = true
 				part.left = func(netscaler string, r Result) { news <- found{p, netscaler, r} }
-				go func() {
+				go func(s *Syncer) {
 					limited, cancel := WithDeadline(ctx)
 					defer cancel()
 					news <- found{p, "", l.Pass(limited, s, part)}
-				}()
+				}(s)
 			}
 		case f := <-news:
 			if f.netscaler != "" {
@@ -160,6 +189,7 @@ func (l *Loop) follow(ctx context.Context, s *Syncer) (replacement *Syncer) {
 				report(r)
 			}
 		case replacement = <-l.Reload:
+			end() // of what only waits
 		case <-done:
 		}
 		if timer != nil {
@@ -174,7 +204,7 @@ func (l *Loop) note(r Result) {
 		l.draining = map[Place][]netip.AddrPort{}
 	}
 	for _, o := range r.Outcomes {
-		if o.Err != nil {
+		if o.Err != nil || o.App.Discovered() {
 			continue // what is known is old, and still the best
 		}
 		var left []netip.AddrPort

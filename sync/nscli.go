@@ -95,6 +95,9 @@ func commandsOf(c netscaler.Change) (lines []string) {
 				options += fmt.Sprintf(" -autoDisablegraceful YES -autoDisabledelay %d", int(c.Create.Drain.Seconds()))
 			}
 		}
+		if c.Create.Comment != "" {
+			options += " -comment " + quote(c.Create.Comment)
+		}
 		say("add serviceGroup %s %s%s", quote(c.Group), quote(c.Create.ServiceType), options)
 	case netscaler.BindVServer:
 		say("bind lb vserver %s %s", quote(c.Create.VServer.Name), quote(c.Group))
@@ -112,6 +115,8 @@ func commandsOf(c netscaler.Change) (lines []string) {
 		}
 	case netscaler.Set:
 		say("set %s%s", member, options(c.Settings(), c.Was))
+	case netscaler.Mark:
+		say("set serviceGroup %s -comment %s", quote(c.Group), quote(c.Comment))
 	case netscaler.Drain:
 		if !c.Mark && !c.NoMark {
 			say("set %s -CustomServerID %s", member, netscaler.DrainMark(c.Addr))
@@ -125,13 +130,13 @@ func commandsOf(c netscaler.Change) (lines []string) {
 		say("unbind %s", member)
 	}
 	if c.Create != nil {
-		words := []string{c.Group, c.Create.ServiceType}
+		words := []string{c.Group, c.Create.ServiceType, c.Create.Comment}
 		if v := c.Create.VServer; v != nil {
 			words = append(words, v.Name, v.Method)
 		}
 		return pasteable(lines, words...)
 	}
-	return pasteable(lines, c.Group, c.Server)
+	return pasteable(lines, c.Group, c.Server, c.Comment)
 }
 
 // options are the settings that are to be others than they were.

@@ -62,12 +62,14 @@ func FuzzNSCLI(f *testing.F) {
 		r := sync.Result{Outcomes: []sync.Outcome{{NetScaler: "edge", App: sync.App{Name: "shop", Group: group}, Plan: sync.Plan{Changes: []netscaler.Change{
 			{Op: netscaler.Unbind, Group: group, Member: member},
 			{Op: netscaler.Bind, Group: group, Member: member},
+			{Op: netscaler.Mark, Group: group, Comment: server},
 		}}}}}
 		var b strings.Builder
 		if err := sync.NSCLI(&b, r); err != nil {
 			t.Fatal(err)
 		}
-		wanted := [][]string{{"bind", "serviceGroup", group, "10.0.0.9", "80"}, {"unbind", "serviceGroup", group, server, "80"}}
+		wanted := [][]string{{"bind", "serviceGroup", group, "10.0.0.9", "80"}, {"unbind", "serviceGroup", group, server, "80"},
+			{"set", "serviceGroup", group, "-comment", server}}
 		for line := range strings.Lines(b.String()) {
 			line = strings.TrimSuffix(line, "\n")
 			if strings.HasPrefix(line, "#") {
@@ -81,7 +83,7 @@ func FuzzNSCLI(f *testing.F) {
 				t.Errorf("%q means %q", line, words)
 			}
 		}
-		if plain := "sg-shop"; group == plain && server == "10.0.0.9" && strings.Count(b.String(), "\n") != 4 {
+		if plain := "sg-shop"; group == plain && server == "10.0.0.9" && strings.Count(b.String(), "\n") != 5 {
 			t.Errorf("plain names can be pasted:\n%s", b.String())
 		}
 	})

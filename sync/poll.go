@@ -73,25 +73,29 @@ func (s *Syncer) poll(ctx context.Context, apps []App, fresh bool) polls {
 // Ask polls a source within its timeout, also if the source does not heed its
 // context.
 func (s Source) Ask(ctx context.Context, queries []any, fresh bool) ([]sources.Answer, error) {
-	ctx, cancel := context.WithTimeoutCause(ctx, s.Timeout, fmt.Errorf("no answer within its timeout of %v", s.Timeout))
+	return within(ctx, s.Timeout, func(ctx context.Context) ([]sources.Answer, error) { return s.Poll(ctx, queries, fresh) })
+}
+
+func within[T any](ctx context.Context, timeout time.Duration, ask func(context.Context) (T, error)) (none T, err error) {
+	ctx, cancel := context.WithTimeoutCause(ctx, timeout, fmt.Errorf("no answer within its timeout of %v", timeout))
 	defer cancel()
 	type reply struct {
-		answers []sources.Answer
-		err     error
+		answer T
+		err    error
 	}
 	replies := make(chan reply, 1)
 	go func() {
-		answers, err := s.Poll(ctx, queries, fresh)
-		replies <- reply{answers, err}
+		answer, err := ask(ctx)
+		replies <- reply{answer, err}
 	}()
 	select {
 	case r := <-replies:
 		if r.err != nil && ctx.Err() != nil {
-			return nil, context.Cause(ctx)
+			return none, context.Cause(ctx)
 		}
-		return r.answers, r.err
+		return r.answer, r.err
 	case <-ctx.Done():
-		return nil, context.Cause(ctx)
+		return none, context.Cause(ctx)
 	}
 }
 

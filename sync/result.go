@@ -51,6 +51,8 @@ type Result struct {
 	// Sources and NetScalers are those that the pass asked; the value is nil,
 	// or why one could not be used.
 	Sources, NetScalers map[string]error
+	// Files are those of the mapping that cannot be used, and why.
+	Files map[string]error
 	// Saved names the NetScalers whose configuration was saved or, in a dry
 	// run, would be.
 	Saved []string
@@ -72,9 +74,9 @@ type Run struct {
 	Mapping Mapping
 }
 
-// Mapping is the file that the apps are from, and what it said.
+// Mapping is what names the files that the apps are from, and what these said.
 //
-// The digest is the SHA-256 of the file, in hexadecimal.
+// The digest is the SHA-256 of the file, in hexadecimal, or of what tells several.
 type Mapping struct{ File, Digest string }
 
 // without is the result but for what was found on some NetScalers.
@@ -173,7 +175,7 @@ func (r Result) Exit(drift bool) int {
 			}
 		}
 	}
-	for _, errs := range []map[string]error{r.Sources, r.NetScalers} {
+	for _, errs := range []map[string]error{r.Sources, r.NetScalers, r.Files} {
 		for _, err := range errs {
 			if err != nil {
 				return ExitFailed

@@ -1,6 +1,7 @@
 package sync
 
 import (
+	"maps"
 	"slices"
 	"time"
 )
@@ -44,28 +45,112 @@ type lane struct {
 }
 
 func newSchedule(s *scope, appliance func(string) string, now time.Time) *schedule {
-	d := &schedule{scope: s, appliance: appliance, lanes: map[string]*lane{}, full: now, whole: map[string]bool{}}
-	for netscaler := range s.places {
-		d.lanes[netscaler] = &lane{hinted: map[string]time.Time{}, drains: map[string]time.Time{}, rests: map[string]time.Time{}}
-	}
+	d := &schedule{appliance: appliance, lanes: map[string]*lane{}, full: now, whole: map[string]bool{}}
+	d.rescope(s, nil, now)
 	return d
+}
+
+// rescope goes on with other apps, of which some are new or others than they were. The
+// lane of a NetScaler that has none left stays: a pass may be there.
+func (d *schedule) rescope(s *scope, changed []string, now time.Time) {
+	d.scope = s
+	for netscaler := range s.places {
+		if d.lanes[netscaler] == nil {
+			d.lanes[netscaler] = &lane{hinted: map[string]time.Time{}, drains: map[string]time.Time{}, rests: map[string]time.Time{}}
+		}
+	}
+	for netscaler, l := range d.lanes {
+		for _, of := range []map[string]time.Time{l.hinted, l.drains, l.rests} {
+			maps.DeleteFunc(of, func(app string, _ time.Time) bool {
+				i, here := s.at[app]
+				return !here || !slices.Contains(s.apps[i].NetScalers, netscaler)
+			})
+		}
+		l.prepare()
+	}
+	for _, app := range changed {
+		d.hintApp(app, now)
+	}
+}
+
+// prepare finds out when the first of a lane's apps is due.
+func (l *lane) prepare() {
+	l.ready = time.Time{}
+	for app := range l.hinted {
+		l.ready = soonest(l.ready, l.due(app))
+	}
+	for app := range l.drains {
+		l.ready = soonest(l.ready, l.due(app))
+	}
+}
+
+// lookout says when apps are looked for, which is before a pass of all apps and after
+// events. It knows no clock.
+type lookout struct {
+	running      bool
+	began, ended time.Time
+	hinted       time.Time // when the first event came since it began; zero: none did
+	until        time.Time // how long the pass of all waits for it; zero: none does
+}
+
+func (o *lookout) hint(now time.Time) { o.hinted = soonest(o.hinted, now) }
+
+// due is when it is to begin because of an event; zero: never.
+func (o *lookout) due() time.Time {
+	if o.running || o.hinted.IsZero() {
+		return time.Time{}
+	}
+	return latest(o.hinted.Add(debounce), o.began.Add(minGap), o.ended.Add(o.ended.Sub(o.began)))
+}
+
+// begin says whether it begins now; full: a pass of all apps is due.
+func (o *lookout) begin(now time.Time, full bool) bool {
+	if full && o.until.IsZero() {
+		o.until = now.Add(patience)
+	} else if at := o.due(); at.IsZero() || now.Before(at) {
+		return false
+	}
+	if o.running {
+		return false
+	}
+	o.running, o.began, o.hinted = true, now, time.Time{}
+	return true
+}
+
+// awaited says whether the pass of all that is due still waits for it. One that hangs
+// holds it up for no longer than patience.
+func (o *lookout) awaited(now time.Time) bool {
+	if o.running && now.Before(o.until) {
+		return true
+	}
+	o.until = time.Time{}
+	return false
+}
+
+// end notes that it has ended, and says whether a pass of all waits for it.
+func (o *lookout) end(now time.Time) (awaited bool) {
+	o.running, o.ended = false, now
+	return !o.until.IsZero()
 }
 
 // hint notes that the answers to queries of a source may be others.
 func (d *schedule) hint(h hint, now time.Time) {
 	feed := d.scope.feeds[h.source]
-	if h.which == nil && !d.whole[h.source] {
+	if h.apps == nil && !d.whole[h.source] {
 		for _, app := range feed.apps {
 			d.hintApp(app, now)
 		}
 		d.whole[h.source] = true
 	}
-	for _, i := range h.which {
-		d.hintApp(feed.apps[i], now)
+	for _, app := range h.apps {
+		d.hintApp(app, now)
 	}
 }
 
 func (d *schedule) hintApp(app string, now time.Time) {
+	if _, here := d.scope.at[app]; !here {
+		return // not any more
+	}
 	for _, netscaler := range d.scope.app(app).NetScalers {
 		l := d.lanes[netscaler]
 		if _, known := l.hinted[app]; !known {
@@ -208,19 +293,16 @@ func (d *schedule) left(netscaler string, outcomes []Outcome, now time.Time) {
 		l.rests[app] = rest
 	}
 	for _, o := range outcomes {
+		if _, here := d.scope.at[o.App.Name]; !here {
+			continue // not any more
+		}
 		if soonest := drainsOf(Result{Outcomes: []Outcome{o}}).soonest; soonest > 0 {
 			l.drains[o.App.Name] = now.Add(soonest)
 		} else if o.Err == nil {
 			delete(l.drains, o.App.Name)
 		}
 	}
-	l.ready = time.Time{}
-	for app := range l.hinted {
-		l.ready = soonest(l.ready, l.due(app))
-	}
-	for app := range l.drains {
-		l.ready = soonest(l.ready, l.due(app))
-	}
+	l.prepare()
 }
 
 // soonest is the first of two times, of which a zero one is none.

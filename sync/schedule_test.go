@@ -115,9 +115,8 @@ func TestTheSchedule(t *testing.T) {
 				now = start.Add(at)
 				switch what[1] {
 				case "hint":
-					which := map[string]int{"a": 0, "b": 1, "c": 2}
-					if i, ok := which[what[2]]; ok {
-						d.hint(hint{"s", []int{i}}, now)
+					if slices.Contains([]string{"a", "b", "c"}, what[2]) {
+						d.hint(hint{"s", []string{what[2]}}, now)
 					} else {
 						d.hint(hint{what[2], nil}, now)
 					}

@@ -3,6 +3,7 @@ package sync
 import (
 	"cmp"
 	"maps"
+	"reflect"
 	"slices"
 )
 
@@ -85,9 +86,22 @@ func (s *Syncer) of(part *Part) []App {
 	case part.Apps == nil:
 		return part.scope.apps
 	}
-	apps := make([]App, len(part.Apps))
-	for i, name := range part.Apps {
-		apps[i] = part.scope.app(name)
+	apps := make([]App, 0, len(part.Apps))
+	for _, name := range part.Apps {
+		if i, here := part.scope.at[name]; here { // else it has not opted in yet
+			apps = append(apps, part.scope.apps[i])
+		}
 	}
 	return apps
+}
+
+// others are the apps that a later scope has and this one has not, or not so. same: there
+// are none, and none is gone.
+func (c *scope) others(later *scope) (names []string, same bool) {
+	for _, app := range later.apps {
+		if i, here := c.at[app.Name]; !here || !reflect.DeepEqual(c.apps[i], app) {
+			names = append(names, app.Name)
+		}
+	}
+	return names, len(names) == 0 && len(c.apps) == len(later.apps)
 }

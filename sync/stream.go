@@ -3,9 +3,9 @@ package sync
 import (
 	"context"
 	"math/rand/v2"
+	"reflect"
+	stdsync "sync"
 	"time"
-
-	"golang.org/x/sync/errgroup"
 )
 
 const (
@@ -14,42 +14,77 @@ const (
 	lastReopen  = time.Minute
 )
 
-// hint says that the answers to some queries of a source may be others: those at
-// which of the scope's feed, or any if that is nil.
+// hint says that the answers of a source may be others: those about some apps, or any if
+// that is nil.
 type hint struct {
 	source string
-	which  []int
+	apps   []string
 }
 
-// streams follows the event streams of the sources in use until ctx ends, and
-// sends a hint at every possible change. A stream gives one too when it has
-// connected, so that what happened while it was down is polled for. The channel
-// it returns is closed when all have ended.
-func (l *Loop) streams(ctx context.Context, s *Syncer, scope *scope, hints chan<- hint) <-chan struct{} {
-	var g errgroup.Group
-	if l.Watch {
-		for name, feed := range scope.feeds {
-			if s.Sources[name].Watch == nil {
-				l.Log.InfoContext(ctx, "the source does not report changes; it is polled at the interval", "source", name)
-				continue
-			}
-			g.Go(func() error {
-				l.stream(ctx, name, func(ctx context.Context, changed func([]int)) error {
-					return s.Sources[name].Watch(ctx, feed.queries, changed)
-				}, hints)
-				return nil
+// streams are the event streams of the sources in use, until ctx ends. They send a hint
+// at every possible change. A stream gives one too when it has connected, so that what
+// happened while it was down is polled for.
+type streams struct {
+	stdsync.WaitGroup
+	loop    *Loop
+	ctx     context.Context
+	sources map[string]Source
+	hints   chan<- hint
+	open    map[string]following
+}
+
+// following is the stream of a source, and what it is of.
+type following struct {
+	feed feed
+	end  context.CancelFunc
+}
+
+// streams begins those of the discovery of apps, which are the same for as long as the
+// syncer's mapping.
+func (l *Loop) streams(ctx context.Context, s *Syncer, hints, opted chan<- hint) *streams {
+	all := &streams{loop: l, ctx: ctx, sources: s.Sources, hints: hints, open: map[string]following{}}
+	for name, selections := range s.selections() {
+		if l.Watch {
+			quiet := &Loop{Log: l.Log} // whether its stream is up is said of what it serves
+			all.Go(func() {
+				quiet.stream(ctx, name, nil, func(ctx context.Context, changed func([]int)) error {
+					return s.Sources[name].WatchFound(ctx, selections, func() { changed(nil) })
+				}, opted)
 			})
 		}
 	}
-	ended := make(chan struct{})
-	go func() {
-		_ = g.Wait() // streams end with ctx, and keep their errors to the log
-		close(ended)
-	}()
-	return ended
+	return all
 }
 
-func (l *Loop) stream(ctx context.Context, name string, watch func(context.Context, func([]int)) error, hints chan<- hint) {
+// follow follows the feeds. The streams of those that are as before go on.
+func (a *streams) follow(feeds map[string]feed) {
+	l := a.loop
+	for name, f := range a.open {
+		if !reflect.DeepEqual(feeds[name], f.feed) {
+			f.end()
+			delete(a.open, name)
+		}
+	}
+	for name, feed := range feeds {
+		switch _, open := a.open[name]; {
+		case !l.Watch || open:
+			continue
+		case a.sources[name].Watch == nil:
+			l.Log.InfoContext(a.ctx, "the source does not report changes; it is polled at the interval", "source", name)
+			continue
+		}
+		ctx, end := context.WithCancel(a.ctx)
+		a.open[name] = following{feed, end}
+		a.Go(func() {
+			l.stream(ctx, name, feed.apps, func(ctx context.Context, changed func([]int)) error {
+				return a.sources[name].Watch(ctx, feed.queries, changed)
+			}, a.hints)
+		})
+	}
+}
+
+// stream follows one; apps are those of its queries.
+func (l *Loop) stream(ctx context.Context, name string, apps []string, watch func(context.Context, func([]int)) error, hints chan<- hint) {
 	state := func(up bool) {
 		if l.Stream != nil {
 			l.Stream(name, up)
@@ -64,8 +99,12 @@ func (l *Loop) stream(ctx context.Context, name string, watch func(context.Conte
 				up = true
 				state(true)
 			}
+			var hinted []string
+			for _, i := range which {
+				hinted = append(hinted, apps[i])
+			}
 			select {
-			case hints <- hint{name, which}:
+			case hints <- hint{name, hinted}:
 			case <-ctx.Done():
 			}
 		})

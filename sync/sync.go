@@ -25,6 +25,19 @@ type App struct {
 	// From are the places that the endpoints come from; their union is bound.
 	From   []From
 	Policy Policy
+
+	// What follows is of apps that were discovered.
+
+	// Marks are the comments that its group may have. Where it has none, or an older
+	// mark of this mapping's, the first is written.
+	Marks []string
+	// Refused is why nothing of its group may be changed, and Doubt why it may gain
+	// members and lose none.
+	Refused, Doubt error
+	// Orphan: no app claims the group any more. Its members stay or, if it is Leaving,
+	// are drained.
+	Orphan, Leaving bool
+	Notes           []string
 }
 
 // From is one place that an app's endpoints come from.

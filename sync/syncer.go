@@ -1,7 +1,6 @@
 package sync
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -20,6 +19,14 @@ type Syncer struct {
 	NetScalers map[string]*NetScaler
 	Apps       []App
 	Mapping    Mapping // that all this is from
+	// Discoveries are where more apps come from; [Syncer.Discover] finds them.
+	Discoveries []Discovery
+	// Reserved names the file that may have an app with a service group and cannot be used;
+	// "": none does. nil: no file is.
+	Reserved func(group string) string
+	// Unusable are files of the mapping that cannot be used, and why. What is in the fields
+	// above is without them.
+	Unusable map[string]error
 	// Trace numbers a pass that begins; nil: nobody traces its changes back.
 	Trace func() Run
 	// Lookup finds the addresses of a name in a NetScaler's URL, so that they are
@@ -32,8 +39,9 @@ type Syncer struct {
 	// goroutine takes it; nil: nobody watches.
 	Progress func(Step)
 
-	once stdsync.Once
-	made *known
+	once  stdsync.Once
+	made  *known
+	found *sighting // nil: nobody has looked yet
 }
 
 // known is what a syncer knows of its mapping, which stays the same: it is made once, so
@@ -43,6 +51,7 @@ type known struct {
 	claims   map[claim][]claimant
 	groups   map[string]int      // how many there are, by NetScaler
 	backoffs map[string]*backoff // of the sources
+	lookouts map[string]*backoff // of the discovery of apps in them
 }
 
 func (s *Syncer) known() *known {
@@ -51,16 +60,21 @@ func (s *Syncer) known() *known {
 }
 
 func (s *Syncer) know() *known {
-	k := &known{apps: map[string]int{}, claims: map[claim][]claimant{}, groups: map[string]int{}, backoffs: map[string]*backoff{}}
+	k := &known{apps: map[string]int{}, claims: map[claim][]claimant{}, groups: map[string]int{}, backoffs: map[string]*backoff{}, lookouts: map[string]*backoff{}}
 	for name := range s.Sources {
-		k.backoffs[name] = &backoff{}
+		k.backoffs[name], k.lookouts[name] = &backoff{}, &backoff{}
 	}
 	for name, ns := range s.NetScalers {
-		ns.Appliance = cmp.Or(ns.Appliance, name)
+		if ns.Appliance == "" { // a later syncer of the same NetScalers changes nothing
+			ns.Appliance = name
+		}
 	}
 	for i, app := range s.Apps {
 		k.apps[app.Name] = i
 		for _, name := range app.NetScalers {
+			if app.Group == "" { // it is not known, or not allowed
+				continue
+			}
 			c := s.claim(name, app.Group)
 			k.claims[c] = append(k.claims[c], claimant{Place{app.Name, name}, app.Group})
 			k.groups[name]++
@@ -122,7 +136,7 @@ func (s *Syncer) pass(ctx context.Context, part *Part, apply bool) Result {
 				v.ns.Client.Expect(s.known().groups[name])
 				v.doing("reading")
 			}
-			o := &Outcome{App: app, NetScaler: name}
+			o := &Outcome{App: app, NetScaler: name, Err: app.Refused}
 			v.outcomes, outcomes = append(v.outcomes, o), append(outcomes, o)
 		}
 	}
@@ -130,7 +144,7 @@ func (s *Syncer) pass(ctx context.Context, part *Part, apply bool) Result {
 	s.identify(ctx, visits, part)
 	s.claimedTwice(visits)
 	result := func(outcomes []*Outcome, visits []*visit, polls polls) Result {
-		r := Result{Sources: polls.errors(), NetScalers: map[string]error{}, DryRun: !apply, Phases: Phases{Poll: polls.took()}, by: s}
+		r := Result{Sources: polls.errors(), NetScalers: map[string]error{}, Files: s.Unusable, DryRun: !apply, Phases: Phases{Poll: polls.took()}, by: s}
 		r.Run = run
 		r.Outcomes = slices.Grow(r.Outcomes, len(outcomes))
 		for _, o := range outcomes {
@@ -140,6 +154,9 @@ func (s *Syncer) pass(ctx context.Context, part *Part, apply bool) Result {
 		}
 		for _, v := range visits {
 			r.NetScalers[v.name] = errors.Join(v.errs...)
+			if len(v.errs) == 0 {
+				r.NetScalers[v.name] = s.found.unread(v.name)
+			}
 			r.Phases = r.Phases.longest(v.phases)
 			if v.saved {
 				r.Saved = append(r.Saved, v.name)
@@ -148,6 +165,11 @@ func (s *Syncer) pass(ctx context.Context, part *Part, apply bool) Result {
 				r.Unsaved = append(r.Unsaved, v.name)
 			}
 			maps.Copy(r.Sources, v.confirmErrs)
+		}
+		if s.found != nil {
+			for name := range s.selections() {
+				r.Sources[name] = errors.Join(append(split(r.Sources[name]), s.found.failures[name])...)
+			}
 		}
 		slices.Sort(r.Saved)
 		r.Took = time.Since(began)

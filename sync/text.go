@@ -79,7 +79,7 @@ func (o Outcome) blind(r Result) bool {
 // failedSource names the source whose failure the doubt is; empty: none.
 func (o Outcome) failedSource(doubt error, failed map[string]error) string {
 	for _, from := range o.App.From {
-		if err := failed[from.Source]; err != nil && errors.Is(doubt, err) {
+		if slices.ContainsFunc(split(failed[from.Source]), func(err error) bool { return errors.Is(doubt, err) }) {
 			return from.Source
 		}
 	}
@@ -93,7 +93,13 @@ func (o Outcome) speaks(r Result) bool {
 
 func textApp(b *bytes.Buffer, o Outcome, r Result) {
 	p, rows := o.Plan, o.Rows()
-	fmt.Fprintf(b, "%s: %s on %s: %s\n", o.App.Name, o.App.Group, o.NetScaler, o.headline(rows))
+	notes := o.Notes
+	if o.App.Orphan && len(notes) > 0 {
+		fmt.Fprintf(b, "%s: %s on %s\n", o.App.Name, notes[0], o.NetScaler)
+		notes = notes[1:]
+	} else {
+		fmt.Fprintf(b, "%s on %s: %s\n", o.called(), o.NetScaler, o.headline(rows))
+	}
 	if o.Err != nil {
 		fmt.Fprintf(b, "  ! %s\n", text(o.Err))
 	}
@@ -130,7 +136,7 @@ func textApp(b *bytes.Buffer, o Outcome, r Result) {
 			fmt.Fprintf(b, "  ? %-8s %-21s  %s\n", row.Standing, row.Addr, row.Why)
 		}
 	}
-	for _, note := range o.Notes {
+	for _, note := range notes {
 		fmt.Fprintf(b, "  . note: %s\n", OneLine(note))
 	}
 	if !o.silent() {
@@ -140,6 +146,15 @@ func textApp(b *bytes.Buffer, o Outcome, r Result) {
 			}
 		}
 	}
+}
+
+// called is the app and its service group; one that was discovered mostly has the
+// group's name, or no group that is known.
+func (o Outcome) called() string {
+	if o.App.Discovered() && (o.App.Group == "" || o.App.Group == o.App.Name) {
+		return o.App.Name
+	}
+	return o.App.Name + ": " + o.App.Group
 }
 
 // doubtTexts are what the app's doubt consists of. Why a source failed is said

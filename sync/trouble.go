@@ -13,7 +13,7 @@ import (
 type Trouble struct {
 	// Of is what the cause is a matter of.
 	Of TroubleOf
-	// Name is the source's or the NetScaler's; empty for apps.
+	// Name is the source's, the NetScaler's or the file's; empty for apps.
 	Name string
 	// What happened, in a few words: "failed", "bind failed", "in doubt, nothing
 	// is removed".
@@ -59,6 +59,7 @@ const (
 	OfSource    TroubleOf = "source"
 	OfNetScaler TroubleOf = "netscaler"
 	OfApp       TroubleOf = "app"
+	OfFile      TroubleOf = "file" // of the mapping
 )
 
 // String is the trouble in one line, without its apps.
@@ -74,7 +75,7 @@ func (t Trouble) String() string {
 }
 
 // Troubles are the causes of all that failed, is in doubt or is held in the
-// pass, each once: those of NetScalers, of sources, and of single apps.
+// pass, each once: those of NetScalers, of sources, of files, and of single apps.
 func (r Result) Troubles() []Trouble {
 	var all []*Trouble
 	at := map[string]*Trouble{}
@@ -93,18 +94,19 @@ func (r Result) Troubles() []Trouble {
 		}
 		return found
 	}
-	of := func(kind TroubleOf, errs map[string]error) map[string][]Trouble {
+	of := func(kind TroubleOf, what string, errs map[string]error) map[string][]Trouble {
 		by := map[string][]Trouble{}
 		for _, name := range slices.Sorted(maps.Keys(errs)) {
 			for _, err := range split(errs[name]) {
-				t := Trouble{Of: kind, Name: name, What: "failed", Cause: cause(err)}
+				t := Trouble{Of: kind, Name: name, What: what, Cause: cause(err)}
 				find(t)
 				by[name] = append(by[name], t)
 			}
 		}
 		return by
 	}
-	netscalers, sources := of(OfNetScaler, r.NetScalers), of(OfSource, r.Sources)
+	netscalers, sources := of(OfNetScaler, "failed", r.NetScalers), of(OfSource, "failed", r.Sources)
+	of(OfFile, "of the mapping cannot be used", r.Files)
 
 	for _, o := range r.Outcomes {
 		// ofNetScaler says whether err came of what is wrong with the NetScaler.

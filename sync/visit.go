@@ -91,7 +91,7 @@ func (v *visit) run(ctx context.Context, all polls, apply bool) {
 			end()
 		}
 		wave = slices.DeleteFunc(wave, func(o *Outcome) bool {
-			if o.Err != nil { // claimed twice
+			if o.Err != nil { // claimed twice, or refused
 				fail([]*Outcome{o}, o.Err)
 			}
 			return o.Err != nil
@@ -224,7 +224,9 @@ func (o *Outcome) pending() bool {
 func groupsOf(outcomes []*Outcome) []string {
 	var names []string
 	for _, o := range outcomes {
-		names = append(names, o.App.Group)
+		if o.App.Refused == nil {
+			names = append(names, o.App.Group)
+		}
 	}
 	return distinct(names)
 }

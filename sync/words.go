@@ -27,6 +27,7 @@ var kinds = [...]kind{
 	netscaler.Bind:         {mark: "+", done: "bound"},
 	netscaler.Enable:       {mark: "^", done: "enabled"},
 	netscaler.Set:          {mark: "~", done: "set"},
+	netscaler.Mark:         {mark: "~", done: "marked", noun: "service group", todo: "mark"},
 	netscaler.Drain:        {mark: "v", done: "started draining"},
 	netscaler.Unbind:       {mark: "-", done: "unbound"},
 	netscaler.RemoveServer: {mark: "-", done: "removed", noun: "server", todo: "remove if unused"},
@@ -82,6 +83,8 @@ func Subject(c netscaler.Change) string {
 		return OneLine(text)
 	case netscaler.BindVServer:
 		return OneLine(fmt.Sprintf("binding of lb vserver %s to %s", c.Create.VServer.Name, c.Group))
+	case netscaler.Mark:
+		return OneLine(fmt.Sprintf("comment of %s: %s", c.Group, c.Comment))
 	case netscaler.RemoveServer:
 		return OneLine("server " + c.Server)
 	}

@@ -168,6 +168,11 @@ func (x *exec) get(req *request, t *resource) (*reply, *failure) {
 		line += " " + quote(q.name)
 	}
 	time.Sleep(x.opt.ReadLatency)
+	for name := range q.attrs {
+		if x.lacks("attrs=" + name) {
+			return nil, fail(codeInvalidArgument, name)
+		}
+	}
 	l := newListing(q, x.opt.SwapTypes)
 	whole := !q.named && !q.count && l.known == nil && q.pageSize == 0
 	size := 0

@@ -95,7 +95,7 @@ var addGroup = &command{
 				g.values[k] = v
 			}
 		}
-		if f := g.consistent(); f != nil {
+		if f := x.consistent(g); f != nil {
 			return nil, f
 		}
 		g.admin = admin{disabled: it.get("state") == "DISABLED", at: x.now}
@@ -122,7 +122,10 @@ func (g *group) differs(it item) string {
 	return ""
 }
 
-func (g *group) consistent() *failure {
+func (x *exec) consistent(g *group) *failure {
+	if most := x.opt.CommentLength; most > 0 && len(g.value("comment")) > most {
+		return fail(codeTooLong, "comment", most)
+	}
 	if g.int("autodisabledelay") > 0 && g.value("autodisablegraceful") != "YES" {
 		return fail(codeNoGracefulDisable)
 	}
@@ -162,7 +165,7 @@ var setGroup = &command{
 				g.values[k] = v
 			}
 		}
-		if f := g.consistent(); f != nil {
+		if f := x.consistent(g); f != nil {
 			g.values = before
 			return nil, f
 		}

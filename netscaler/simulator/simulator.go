@@ -36,7 +36,8 @@ type Options struct {
 	Version string
 	// Lacks names what this build does not know: a type ("macroapi"), an
 	// attribute ("order", "customserverid"), "bulkbindings", "arrays", an action
-	// ("action=unbind"), or "encoded separators" in args and filter.
+	// ("action=unbind"), a field that may not be asked for ("attrs=comment"), or
+	// "encoded separators" in args and filter.
 	Lacks []string
 
 	// KeepAlive keeps connections open. Default: every answer says
@@ -102,6 +103,9 @@ type Options struct {
 	// CustomIDLength is how long the custom server ID of a member may be, 1106
 	// over it. Default: 63.
 	CustomIDLength int
+	// CommentLength is how long the comment of a service group may be, 1106 over it.
+	// Default: no limit.
+	CommentLength int
 	// ListUnchanged is the code for a desired state that lists members that
 	// are bound already, as 273 was seen. Default: that is not an error.
 	ListUnchanged int

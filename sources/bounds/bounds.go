@@ -194,12 +194,17 @@ func ReadUpTo(name string, max int64) ([]byte, error) {
 		return nil, Unread(err)
 	}
 	defer f.Close()
+	return ReadOpen(f, max)
+}
+
+// ReadOpen is [ReadUpTo] of a file that is open.
+func ReadOpen(f *os.File, max int64) ([]byte, error) {
 	if err := f.SetReadDeadline(time.Now().Add(pipeWithin)); err != nil && !errors.Is(err, os.ErrNoDeadline) {
 		return nil, err
 	}
 	text, err := io.ReadAll(io.LimitReader(f, max+1))
 	if err == nil && int64(len(text)) > max {
-		err = fmt.Errorf("%s is %w: it has more than %s; is it the right file?", name, ErrTooLarge, amount(max))
+		err = fmt.Errorf("%s is %w: it has more than %s; is it the right file?", f.Name(), ErrTooLarge, amount(max))
 	}
 	if err != nil {
 		return nil, Unread(err)
@@ -220,16 +225,22 @@ func Unread(err error) error {
 	return err
 }
 
-// YAML is an error if text has more values than can be read as YAML, of which
-// all are in memory at once, each in ten to a hundred times its length.
+// MaxValues is how many values, about, can be read as YAML, of which all are in memory
+// at once, each in ten to a hundred times its length.
+const MaxValues = 300_000
+
+// YAML is an error if text has more of them.
 func YAML(text []byte) error {
-	const max = 300_000
-	marks := 0
+	if Values(text) > MaxValues {
+		return fmt.Errorf("%w: it has more than %d lines, commas, colons and the like; split it, or write less", ErrTooLarge, MaxValues)
+	}
+	return nil
+}
+
+// Values is how many values text has at most.
+func Values(text []byte) (marks int) {
 	for _, mark := range []string{",", "\n", ":", "[", "{", "- ", "? "} {
 		marks += bytes.Count(text, []byte(mark))
 	}
-	if marks > max {
-		return fmt.Errorf("%w: it has more than %d lines, commas, colons and the like; split it, or write less", ErrTooLarge, max)
-	}
-	return nil
+	return marks
 }

@@ -49,6 +49,7 @@ type audience struct {
 	byLabel map[string][]int
 	hidden  []int // those of labels that events of containers cannot tell
 	hint    func(which []int)
+	found   bool // instead, what opts in is listened for
 	// questions are the IDs of services or containers whose labels have to be asked
 	// for, and whether more will change.
 	questions chan map[string]bool
@@ -80,7 +81,7 @@ func newAudience(c *connection, queries []Query, hint func(which []int), after [
 // hear tells who is concerned by an event.
 func (w *audience) hear(e event) {
 	which, id := w.concerned(e)
-	w.tell(which, e.late())
+	w.tell(which, e.late() && !w.found)
 	if id == "" {
 		return
 	}
@@ -144,6 +145,10 @@ func (w *audience) concerned(e event) (which []int, id string) {
 		return []int{}, ""
 	case !inSwarm && e.late(): // of a swarm that is not read
 		return []int{}, ""
+	case w.found && (!slices.Contains(optingIn[kind], action) || kind == "container" && inSwarm):
+		return []int{}, ""
+	case w.found:
+		return nil, ""
 	case kind == "service" && named && e.Actor.ID != "":
 		return w.ofService(attributes["name"], e.Actor.ID, action == "remove")
 	case kind == "container" && named && inSwarm:

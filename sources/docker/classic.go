@@ -15,19 +15,14 @@ import (
 // left out of the list without a word: so how the engines are is asked first,
 // so that none is reached between the two.
 func pollClassic(ctx context.Context, c *connection, config Config, queries []Query) ([]sources.Answer, error) {
-	info, err := readInfo(ctx, c)
+	incomplete, err := unreached(ctx, c)
 	if err != nil {
 		return nil, err
-	}
-	nodes, err := parseStatus(info.SystemStatus)
-	if err != nil {
-		return nil, fmt.Errorf("GET /info: %w", err)
 	}
 	list, err := readContainers(ctx, c, queries)
 	if err != nil {
 		return nil, err
 	}
-	incomplete := unhealthy(nodes)
 	answers := make([]sources.Answer, len(queries))
 	for i, q := range queries {
 		var a sources.Finding
@@ -42,6 +37,20 @@ func pollClassic(ctx context.Context, c *connection, config Config, queries []Qu
 		answers[i] = a.Answer()
 	}
 	return answers, nil
+}
+
+// unreached says which engines' containers are not known for certain; err, that not
+// even that is known.
+func unreached(ctx context.Context, c *connection) (incomplete, err error) {
+	info, err := readInfo(ctx, c)
+	if err != nil {
+		return nil, err
+	}
+	nodes, err := parseStatus(info.SystemStatus)
+	if err != nil {
+		return nil, fmt.Errorf("GET /info: %w", err)
+	}
+	return unhealthy(nodes), nil
 }
 
 // engine is a node of a classic Swarm.

@@ -11,6 +11,7 @@ import (
 	"sync/atomic"
 	"testing"
 
+	"nitrox/sources"
 	"nitrox/sources/docker"
 	"nitrox/sources/docker/dockertest"
 )
@@ -263,6 +264,11 @@ func FuzzContainerList(f *testing.F) {
 	s := open(f, docker.Config{Host: server.URL, Kind: docker.Engine, HostAddress: netip.MustParseAddr("10.0.0.7")})
 	f.Fuzz(func(t *testing.T, data []byte) {
 		body.Store(&data)
+		if findings, err := s.Discover(t.Context(), []sources.Selection{{Select: "app"}}); err == nil {
+			if found, err := findings[0].All(); err == nil && (!json.Valid(data) || len(found) > 0 && !strings.Contains(string(data), "app")) {
+				t.Fatalf("%q: found %+v", data, found)
+			}
+		}
 		answers, err := s.Poll(t.Context(), []docker.Query{{Label: "app=web"}, {Service: "web"}}, false)
 		if err != nil {
 			return

@@ -36,8 +36,8 @@ const (
 // Words implements [sources.Word].
 func (Kind) Words() []string { return []string{string(Swarm), string(Classic), string(Engine)} }
 
-// Source is a swarm or an engine. It implements [sources.Source]
-// and [sources.Watcher].
+// Source is a swarm or an engine. It implements [sources.Source],
+// [sources.Watcher] and [sources.Discoverer].
 type Source struct {
 	config Config
 	hosts  []*host

@@ -67,13 +67,19 @@ func (e event) late() bool { return e.Type == "service" || e.Type == "node" }
 // that answers: in swarm mode those of the swarm, and of the host's own
 // containers. The stream ends in order after ten minutes.
 func (s *Source) Watch(ctx context.Context, queries []Query, changed func(which []int)) error {
+	return s.watch(ctx, queries, false, changed)
+}
+
+// watch follows the events that queries are concerned by or, if found, those of what
+// opts in.
+func (s *Source) watch(ctx context.Context, queries []Query, found bool, changed func(which []int)) error {
 	return stream.Hints(changed, func(hint func(which []int)) error {
-		return stream.InTurn(ctx, s.hosts, func(ctx context.Context, h *host) (bool, error) { return h.watch(ctx, queries, hint) })
+		return stream.InTurn(ctx, s.hosts, func(ctx context.Context, h *host) (bool, error) { return h.watch(ctx, queries, found, hint) })
 	})
 }
 
 // watch follows the events of this host.
-func (h *host) watch(ctx context.Context, queries []Query, hint func(which []int)) (connected bool, err error) {
+func (h *host) watch(ctx context.Context, queries []Query, found bool, hint func(which []int)) (connected bool, err error) {
 	limited, cancel := context.WithTimeout(ctx, connecting)
 	defer cancel()
 	c, err := h.connect(limited)
@@ -85,6 +91,7 @@ func (h *host) watch(ctx context.Context, queries []Query, hint func(which []int
 		return false, err
 	}
 	w := newAudience(c, queries, hint, h.again)
+	w.found = found
 	defer w.leave()
 	expected := stream.Expected{Types: []string{"application/json", "application/x-ndjson", "application/jsonl"}, Life: recycle}
 	err = stream.Read(ctx, expected, func(ctx context.Context) (*http.Response, error) {

@@ -118,6 +118,9 @@ type Query struct {
 	Zone string `yaml:"zone"`
 }
 
+// In implements [sources.Namespaced].
+func (q Query) In(namespace string) bool { return strings.HasPrefix(q.Service, namespace+"/") }
+
 // Address is where the members of a service group are.
 type Address string
 

@@ -16,6 +16,7 @@ func FuzzAnswers(f *testing.F) {
 	for _, seed := range []string{
 		`{"kind":"EndpointSliceList","apiVersion":"discovery.k8s.io/v1","metadata":{"resourceVersion":"9130"},"items":[{"metadata":{"name":"web-x7k2p","namespace":"shop","labels":{"kubernetes.io/service-name":"account"}},"addressType":"IPv4","ports":[{"name":"http","protocol":"TCP","port":8080}],"endpoints":[{"addresses":["10.244.1.7"],"conditions":{"ready":true},"nodeName":"n1","targetRef":{"kind":"Pod","name":"web-1","uid":"u1"}}]}]}`,
 		`{"kind":"ServiceList","apiVersion":"v1","metadata":{"resourceVersion":"9131"},"items":[{"metadata":{"name":"account","namespace":"shop"},"spec":{"type":"NodePort","selector":{"app":"web"},"ports":[{"name":"http","port":80,"nodePort":30734}]}}]}`,
+		`{"kind":"ServiceList","apiVersion":"v1","metadata":{"resourceVersion":"9131"},"items":[{"metadata":{"name":"account","namespace":"shop","labels":{"nitrox":"on"},"annotations":{"nitrox.io/port":"http"}},"spec":{"ports":[{"name":"http","port":80}]}}]}`,
 		`{"kind":"NodeList","apiVersion":"v1","metadata":{"resourceVersion":"9132"},"items":[{"metadata":{"name":"n1"},"spec":{},"status":{"addresses":[{"type":"InternalIP","address":"192.0.2.1"}],"conditions":[{"type":"Ready","status":"True"}]}}]}`,
 		`{"kind":"PodList","apiVersion":"v1","metadata":{"resourceVersion":"9132"},"items":null}`,
 		`{"kind":"ServiceList","apiVersion":"v1","metadata":{"resourceVersion":"9131","continue":"x"},"items":[]}`,
@@ -51,6 +52,18 @@ func FuzzAnswers(f *testing.F) {
 			}
 			return w.Result(), nil
 		}
+		if findings, err := s.Discover(t.Context(), []sources.Selection{{Select: "nitrox=on"}}); err == nil && path == "/services" {
+			found, err := findings[0].All()
+			if err == nil && !strings.Contains(body, "ServiceList") || len(found) > 0 && !strings.Contains(body, "nitrox") {
+				t.Errorf("%d found in %q", len(found), body)
+			}
+			for _, o := range found {
+				if err := (Query{Service: o.Namespace + "/" + o.Name}).Check(); err != nil {
+					t.Errorf("found %+v: %v", o, err)
+				}
+			}
+		}
+		asked = 0
 		answers, err := s.Poll(t.Context(), []Query{account, {Service: "shop/account", Address: HostPort}}, true)
 		if err != nil && len(answers) > 0 {
 			t.Errorf("answers %v beside the error %v", answers, err)

@@ -41,7 +41,7 @@ import (
 	"nitrox/sources/trust"
 )
 
-// Source is a cluster. It implements [sources.Source], [sources.Watcher] and
+// Source is a cluster. It implements [sources.Source], [sources.Watcher], [sources.Discoverer] and
 // [sources.Teller].
 type Source struct {
 	config   Config

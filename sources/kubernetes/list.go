@@ -198,6 +198,9 @@ func (p *page[T]) add(item T, bad *misread, memory *bounds.Memory) error {
 		p.bad = append(p.bad, *bad)
 		p.kept += bounds.Size(bad.meta)
 	} else {
+		if t, ok := any(&item).(interface{ trim() }); ok {
+			t.trim()
+		}
 		p.Items = append(p.Items, item)
 		p.kept += bounds.Size(item)
 	}

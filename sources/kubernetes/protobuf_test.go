@@ -80,7 +80,7 @@ func TestNumbers(t *testing.T) {
 		}
 	}
 	for _, pair := range [][2]any{{slice{}, discoveryv1.EndpointSlice{}}, {service{}, corev1.Service{}}, {node{}, corev1.Node{}}, {pod{}, corev1.Pod{}},
-		{pageMetadata{}, metav1.ListMeta{}}} {
+		{labelled{}, corev1.Service{}}, {pageMetadata{}, metav1.ListMeta{}}} {
 		theirs := reflect.TypeOf(pair[1])
 		compare(theirs.String(), reflect.TypeOf(pair[0]), theirs)
 	}

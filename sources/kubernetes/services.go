@@ -70,35 +70,47 @@ func (n named) sliced() []string {
 func readServices(ctx context.Context, c *client, queries []Query) (*view, error) {
 	names := namesOf(queries)
 	namespaces := slices.Sorted(maps.Keys(names))
-	v := newView()
-	if len(namespaces) == 1 {
-		return v, v.read(ctx, c, namespaces[0], names)
-	}
-	if c.clusterWide() {
-		half, cancel := share(ctx, 0.5)
-		err := v.read(half, c, "", names)
-		much := tooMuch(ctx, half, err)
-		cancel()
-		if !much && !httpapi.Forbidden(err) {
-			return v, err
-		}
-		c.notClusterWide()
-		v = newView()
-	}
-	parts := make([]*view, len(namespaces))
-	inTurns(ctx, len(namespaces), 0.7, func(ctx context.Context, i int) { // nodes and pods come after these
-		parts[i] = newView()
-		if err := parts[i].read(ctx, c, namespaces[i], names); err != nil {
-			parts[i].failed[namespaces[i]] = err
-		}
+	parts, errs := spread(ctx, c, namespaces, 0.7, func(ctx context.Context, namespace string) (*view, error) { // nodes and pods come after these
+		v := newView()
+		return v, v.read(ctx, c, namespace, names)
 	})
-	for _, part := range parts {
+	if len(parts) == 1 {
+		return parts[0], errs[0]
+	}
+	v := newView()
+	for i, part := range parts {
+		if errs[i] != nil {
+			v.failed[namespaces[i]] = errs[i]
+		}
 		maps.Copy(v.services, part.services)
 		maps.Copy(v.slices, part.slices)
 		maps.Copy(v.bad, part.bad)
-		maps.Copy(v.failed, part.failed)
 	}
 	return v, nil
+}
+
+// spread reads what is in namespaces, at once as namespace "" or, where that is forbidden
+// or takes too much, each by itself in a part of the time: then parts and errs are those
+// of each, else there is one.
+func spread[T any](ctx context.Context, c *client, namespaces []string, part float64,
+	read func(ctx context.Context, namespace string) (T, error)) (parts []T, errs []error) {
+	parts, errs = make([]T, len(namespaces)), make([]error, len(namespaces))
+	switch {
+	case len(namespaces) == 1:
+		parts[0], errs[0] = read(ctx, namespaces[0])
+		return parts, errs
+	case c.clusterWide():
+		half, cancel := share(ctx, 0.5)
+		all, err := read(half, "")
+		much := tooMuch(ctx, half, err)
+		cancel()
+		if !much && !httpapi.Forbidden(err) {
+			return []T{all}, []error{err}
+		}
+		c.notClusterWide()
+	}
+	inTurns(ctx, len(namespaces), part, func(ctx context.Context, i int) { parts[i], errs[i] = read(ctx, namespaces[i]) })
+	return parts, errs
 }
 
 // share is a context for a part of the time that is left.

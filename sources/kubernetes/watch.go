@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"net/http"
 	"slices"
 	"strconv"
@@ -47,6 +48,11 @@ func (s *Source) Watch(ctx context.Context, queries []Query, changed func(which 
 		return err
 	}
 	err = stream.Hints(changed, func(hint func(which []int)) error { return s.watch(ctx, c, queries, hint) })
+	return c.ended(ctx, err)
+}
+
+// ended is what a watch returns that has ended so.
+func (c *client) ended(ctx context.Context, err error) error {
 	switch {
 	case ctx.Err() != nil:
 		return ctx.Err()
@@ -79,6 +85,12 @@ func (s *Source) watch(ctx context.Context, c *client, queries []Query, give fun
 		}
 		give(which)
 	}
+	return c.followAll(ctx, watches, hint)
+}
+
+// followAll gives a hint of any query when all streams are connected, and then those of
+// their events, until one of them ends.
+func (c *client) followAll(ctx context.Context, watches []*watched, hint func(which []int)) error {
 	all, ctx := errgroup.WithContext(ctx)
 	var missing atomic.Int64
 	missing.Store(int64(len(watches)))
@@ -145,37 +157,38 @@ func watchesOf(ctx context.Context, c *client, queries []Query) ([]*watched, err
 			return append(none, indexes[keyOf(o.Metadata)]...), nil
 		}
 	}
-	in := func(namespace string, names named) []*watched {
+	in := func(namespace string) []*watched {
+		n := names[namespace]
+		if namespace == "" {
+			n = everywhere(names)
+		}
 		list := []*watched{{resource: services, query: query{namespace: namespace},
 			told: own(func(m metadata) key { return key{m.Namespace, m.Name} })}}
-		for _, selector := range selectors(serviceOf, names.sliced()) {
+		for _, selector := range selectors(serviceOf, n.sliced()) {
 			list = append(list, &watched{resource: endpointSlices, query: query{namespace: namespace, labelSelector: selector},
 				told: own(func(m metadata) key { return key{m.Namespace, m.Labels[serviceOf]} })})
 		}
 		return list
 	}
+	return spreadWatches(ctx, c, slices.Collect(maps.Keys(names)), in)
+}
+
+// spreadWatches begins the watches of all namespaces, which are those in "" or, where
+// that is forbidden or there is one, those in each.
+func spreadWatches(ctx context.Context, c *client, namespaces []string, in func(namespace string) []*watched) ([]*watched, error) {
+	if len(namespaces) > 1 && c.clusterWide() {
+		watches := in("")
+		err := begin(ctx, c, watches)
+		if !httpapi.Forbidden(err) {
+			return watches, err
+		}
+		c.notClusterWide()
+	}
 	var watches []*watched
-	if len(names) > 1 && c.clusterWide() {
-		list := in("", everywhere(names))
-		err := begin(ctx, c, list)
-		if err != nil && !httpapi.Forbidden(err) {
-			return nil, err
-		}
-		if err == nil {
-			watches = list
-		} else {
-			c.notClusterWide()
-		}
+	for _, namespace := range namespaces {
+		watches = append(watches, in(namespace)...)
 	}
-	if watches == nil {
-		for namespace, n := range names {
-			watches = append(watches, in(namespace, n)...)
-		}
-		if err := begin(ctx, c, watches); err != nil {
-			return nil, err
-		}
-	}
-	return watches, nil
+	return watches, begin(ctx, c, watches)
 }
 
 // begin finds the version of each list. The list itself is left to the poll to

@@ -16,6 +16,7 @@ type change struct {
 	version int
 	kind    string
 	object  manifest
+	before  labels.Set // of the object
 }
 
 // record is called with the lock held, and returns the object in its new version.
@@ -23,7 +24,7 @@ func (a *apiserver) record(kind string, o manifest) manifest {
 	o = maps.Clone(o)
 	o["metadata"] = maps.Clone(o.meta())
 	o.meta()["resourceVersion"] = strconv.Itoa(a.version)
-	a.history = append(a.history, change{a.version, kind, o})
+	a.history = append(a.history, change{a.version, kind, o, o.labels()})
 	if a.news != nil {
 		close(a.news)
 		a.news = nil
@@ -40,7 +41,9 @@ func (a *apiserver) change(o manifest) {
 	i := slices.IndexFunc(all, func(old manifest) bool {
 		return old.meta()["name"] == o.meta()["name"] && old.meta()["namespace"] == o.meta()["namespace"]
 	})
+	before := all[i].labels()
 	all[i] = a.record("MODIFIED", o)
+	a.history[len(a.history)-1].before = before
 	a.objects[plurals[o["kind"]]] = all
 }
 
@@ -89,10 +92,19 @@ func (a *apiserver) watch(w http.ResponseWriter, r *http.Request, plural, namesp
 		}
 		for ; next < len(a.history); next++ {
 			c := a.history[next]
-			if c.kind != "" && c.version > from && plurals[c.object["kind"]] == plural && selector.Matches(c.object.labels()) &&
-				(namespace == "" || c.object.meta()["namespace"] == namespace) {
-				send(c.kind, c.object)
+			if c.kind == "" || c.version <= from || plurals[c.object["kind"]] != plural || namespace != "" && c.object.meta()["namespace"] != namespace {
+				continue
 			}
+			kind, was, is := c.kind, selector.Matches(c.before), selector.Matches(c.object.labels())
+			switch { // an object that is no longer chosen is deleted, for who watches
+			case !was && !is:
+				continue
+			case !was:
+				kind = "ADDED"
+			case !is:
+				kind = "DELETED"
+			}
+			send(kind, c.object)
 		}
 		if a.news == nil {
 			a.news = make(chan struct{})

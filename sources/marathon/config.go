@@ -184,6 +184,11 @@ type Query struct {
 	Port sources.Port `yaml:"port"`
 }
 
+// In implements [sources.Namespaced]; a namespace is the path of a group.
+func (q Query) In(namespace string) bool {
+	return strings.HasPrefix(q.App, "/"+strings.Trim(namespace, "/")+"/")
+}
+
 // segment is what a part of an app's path may be: "Application id", Marathon
 // API reference.
 var segment = regexp.MustCompile(`^[a-z0-9]([a-z0-9.-]*[a-z0-9])?$`)

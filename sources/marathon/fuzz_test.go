@@ -29,15 +29,29 @@ func FuzzPoll(f *testing.F) {
 		f.Add([]byte(`{"apps": [`+app+`]}`), "0")
 	}
 	f.Add([]byte(`{"apps": [], "x": 1e999}`), "http")
+	f.Add([]byte(`{"apps": [{"id": "/a", "labels": {"nitrox": "on", "nitrox.io/port": 80}}, {"id": "//", "labels": 7}]}`), "http")
 	f.Fuzz(func(t *testing.T, body []byte, port string) {
-		poll := func(body []byte) ([]sources.Answer, error) {
-			s := opened(t, marathon.Config{URLs: []string{"http://m1"}}, func(s *marathon.Source) {
+		source := func(body []byte) sources.Opened {
+			return opened(t, marathon.Config{URLs: []string{"http://m1"}}, func(s *marathon.Source) {
 				s.Resolve(func(context.Context, string) ([]netip.Addr, error) { return nil, errors.New("no such host") })
 				s.Transport = roundTripper(func(r *http.Request) (*http.Response, error) {
 					return &http.Response{StatusCode: 200, Request: r, Header: http.Header{}, Body: io.NopCloser(bytes.NewReader(body))}, nil
 				})
 			})
-			return s.Poll(t.Context(), []any{marathon.Query{App: "/a", Port: sources.Port(port)}}, true)
+		}
+		poll := func(body []byte) ([]sources.Answer, error) {
+			return source(body).Poll(t.Context(), []any{marathon.Query{App: "/a", Port: sources.Port(port)}}, true)
+		}
+		if findings, err := source(body).Discover(t.Context(), []sources.Selection{{Select: "nitrox=on"}}); err == nil {
+			found, err := findings[0].All()
+			if err == nil && !json.Valid(body) {
+				t.Errorf("found %+v in what is not JSON", found)
+			}
+			for _, o := range found {
+				if err := (marathon.Query{App: "/" + strings.TrimPrefix(o.Namespace+"/"+o.Name, "/")}).Check(); err != nil && o.Doubt == nil {
+					t.Errorf("found %+v: %v", o, err)
+				}
+			}
 		}
 		answers, err := poll(body)
 		if err != nil {

@@ -20,7 +20,7 @@ func (s *Source) List(ctx context.Context) ([]sources.Listed, error) {
 		return nil, err
 	}
 	l, err := httpapi.InTurn(ctx, s.order(), func(ctx context.Context, base *url.URL) (*list, error) {
-		return s.list(ctx, c, &snapshot{from: base}, "", nil)
+		return s.list(ctx, c, &snapshot{from: base}, everything, every)
 	})
 	if err != nil {
 		return nil, err
@@ -36,7 +36,11 @@ func (s *Source) List(ctx context.Context) ([]sources.Listed, error) {
 			if p.assigned < 0 {
 				at = "containers"
 			}
-			for _, choice := range p.choices(i, ports) {
+			choices := p.choices(i, ports)
+			if len(ports) == 1 && len(choices) == 1 {
+				choices[0] = ""
+			}
+			for _, choice := range choices {
 				all = append(all, sources.Listed{Query: Query{App: id, Port: choice}, Name: id, Port: string(choice), At: at})
 			}
 		}
@@ -54,9 +58,6 @@ func (p port) choices(i int, ports []port) (all []sources.Port) {
 	}
 	protocols := p.protocols()
 	if len(protocols) == 1 {
-		if len(ports) == 1 {
-			name = ""
-		}
 		return []sources.Port{sources.Port(name)}
 	}
 	for _, protocol := range protocols {

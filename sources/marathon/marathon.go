@@ -32,7 +32,7 @@ import (
 )
 
 // Source is a Marathon, or several of one cluster. It implements
-// [sources.Source] and [sources.Watcher].
+// [sources.Source], [sources.Watcher] and [sources.Discoverer].
 type Source struct {
 	// Transport, if it is set before the first poll, carries all requests;
 	// tests call a Marathon in process by it. It is not for credentials or TLS,
@@ -186,7 +186,7 @@ func (s *Source) ask(ctx context.Context, c *client, base *url.URL, wanted map[s
 		some := newList()
 		for id := range wanted {
 			// Its answer is of all apps whose IDs have this one's in them.
-			one, err := s.list(ctx, c, snap, "&id="+url.QueryEscape(id), map[string]bool{id: true})
+			one, err := s.list(ctx, c, snap, everything+"&id="+url.QueryEscape(id), named(map[string]bool{id: true}))
 			if err != nil {
 				return nil, err
 			}
@@ -199,7 +199,7 @@ func (s *Source) ask(ctx context.Context, c *client, base *url.URL, wanted map[s
 			return snap, nil
 		}
 	}
-	all, err := s.list(ctx, c, snap, "", wanted)
+	all, err := s.list(ctx, c, snap, everything, named(wanted))
 	if err != nil {
 		return nil, err
 	}
@@ -217,10 +217,12 @@ func (s *Source) apps() int {
 	return s.listed
 }
 
-// list makes one request for apps; filter says of which.
-func (s *Source) list(ctx context.Context, c *client, snap *snapshot, filter string, wanted map[string]bool) (l *list, err error) {
-	const everything = "/v2/apps?embed=apps.tasks&embed=apps.deployments&embed=apps.readiness"
-	err = c.get(ctx, snap.from.String()+everything+filter, func(resp *http.Response, body io.Reader) (err error) {
+// everything asks for all apps, with all that a poll wants to know of them.
+const everything = "/v2/apps?embed=apps.tasks&embed=apps.deployments&embed=apps.readiness"
+
+// list makes one request for apps, and keeps those that are wanted.
+func (s *Source) list(ctx context.Context, c *client, snap *snapshot, path string, wanted among) (l *list, err error) {
+	err = c.get(ctx, snap.from.String()+path, func(resp *http.Response, body io.Reader) (err error) {
 		switch resp.StatusCode {
 		case http.StatusOK:
 		case http.StatusNotFound:

@@ -24,8 +24,14 @@ type list struct {
 	nameless error
 }
 
-// among says whether an app is one of those wanted; nil: all are.
-func among(wanted map[string]bool, id string) bool { return wanted == nil || wanted[id] }
+// among says whether an app is one of those that are wanted. Its tasks are not kept if it
+// is not when they come.
+type among func(*app) bool
+
+// named are the apps with some IDs.
+func named(ids map[string]bool) among { return func(a *app) bool { return ids[a.ID] } }
+
+func every(*app) bool { return true }
 
 func newList() *list { return &list{apps: make(map[string]*app), odd: make(map[string]error)} }
 
@@ -47,7 +53,7 @@ var errTwice = errors.New(`the answer has "apps" twice`)
 // read reads the answer to a request for /v2/apps, app by app, so that an odd
 // one harms itself only, and the whole is never held in memory. An error means
 // that the answer is not whole, and then nothing is known.
-func read(r io.Reader, wanted map[string]bool) (*list, error) {
+func read(r io.Reader, wanted among) (*list, error) {
 	d := bounds.NewDecoder(r, bounds.Object(map[string]*bounds.Shape{"apps": bounds.List(appShape)}).Exact())
 	var l *list
 	err := d.Object(func(string) (err error) {
@@ -68,7 +74,7 @@ func read(r io.Reader, wanted map[string]bool) (*list, error) {
 	return l, d.End()
 }
 
-func readApps(d *bounds.Decoder, wanted map[string]bool) (*list, error) {
+func readApps(d *bounds.Decoder, wanted among) (*list, error) {
 	l := newList()
 	kept := int64(0)
 	err := d.List(func() error {
@@ -80,7 +86,7 @@ func readApps(d *bounds.Decoder, wanted map[string]bool) (*list, error) {
 			l.nameless = fmt.Errorf("an app in Marathon's list cannot be read: %w", wrong)
 		case a.ID == "":
 			l.nameless = errors.New("an app in Marathon's list has no id")
-		case !among(wanted, a.ID):
+		case !wanted(a):
 			l.others = append(l.others, a.ID)
 		case wrong != nil:
 			l.odd[a.ID] = fmt.Errorf("it cannot be read: %w", wrong)
@@ -100,7 +106,7 @@ func readApps(d *bounds.Decoder, wanted map[string]bool) (*list, error) {
 
 // readApp reads an app; size is the memory that it takes, and wrong why it cannot
 // be read.
-func readApp(d *bounds.Decoder, wanted map[string]bool, kept int64) (a *app, size int64, wrong, err error) {
+func readApp(d *bounds.Decoder, wanted among, kept int64) (a *app, size int64, wrong, err error) {
 	a = &app{}
 	odd := func(err error) error {
 		if mismatch := (*json.UnmarshalTypeError)(nil); err != nil && !errors.As(err, &mismatch) && !errors.As(err, new(*bounds.Mismatch)) {
@@ -121,7 +127,7 @@ func readApp(d *bounds.Decoder, wanted map[string]bool, kept int64) (a *app, siz
 		tasks := []task{}
 		err := d.List(func() error {
 			var t task
-			if err := odd(d.Decode(&t)); err != nil || a.ID != "" && !among(wanted, a.ID) {
+			if err := odd(d.Decode(&t)); err != nil || a.ID != "" && !wanted(a) {
 				return err
 			}
 			tasks = append(tasks, t)

@@ -46,25 +46,30 @@ func (s *Source) Watch(ctx context.Context, queries []Query, changed func(which 
 	for i, q := range queries {
 		apps[q.App] = append(apps[q.App], i)
 	}
+	return s.watch(ctx, changed, apps.concerned)
+}
+
+// watch hints at the queries that events concern.
+func (s *Source) watch(ctx context.Context, changed func(which []int), concerned func(event) []int) error {
 	return stream.Hints(changed, func(hint func(which []int)) error {
 		c, err := s.connect()
 		if err != nil {
 			return err
 		}
 		return stream.InTurn(ctx, s.order(), func(ctx context.Context, base *url.URL) (bool, error) {
-			return follow(ctx, c, base, apps, hint)
+			return follow(ctx, c, base, concerned, hint)
 		})
 	})
 }
 
-func follow(ctx context.Context, c *client, base *url.URL, apps wanted, hint func(which []int)) (connected bool, err error) {
+func follow(ctx context.Context, c *client, base *url.URL, concerned func(event) []int, hint func(which []int)) (connected bool, err error) {
 	at := base.String() + "/v2/events?" + url.Values{"event_type": changes, "plan-format": {"light"}}.Encode()
 	err = stream.Read(ctx, stream.Expected{Types: []string{eventStream}, Idle: idle}, func(ctx context.Context) (*http.Response, error) {
 		return c.open(ctx, at, eventStream)
 	}, func(body io.Reader) error {
 		connected = true
 		hint(nil)
-		err := readEvents(body, func(e event) { hint(apps.concerned(e)) })
+		err := readEvents(body, func(e event) { hint(concerned(e)) })
 		if err == nil {
 			err = errors.New("the event stream ended, as it does when another Marathon takes the lead")
 		}

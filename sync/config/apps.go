@@ -2,6 +2,7 @@ package config
 
 import (
 	"fmt"
+	"maps"
 	"net/netip"
 	"regexp"
 	"slices"
@@ -64,35 +65,50 @@ func (p *policyKeys) Check() error {
 	return nil
 }
 
+func (p *policyKeys) policy(paused bool) sync.Policy {
+	return sync.Policy{
+		Drain:         p.Drain,
+		WaitUp:        p.WaitUp,
+		AllowEmpty:    p.AllowEmpty,
+		AbsentIsEmpty: p.Absent == empty,
+		MaxRemove:     p.MaxRemove,
+		Only:          p.Only,
+		CleanServers:  p.Clean,
+		Paused:        paused,
+	}
+}
+
 // claim is a service group that an app has for itself.
 type claim struct{ appliance, group string }
 
 // claimant is the app that has it.
 type claimant struct {
 	name, group string // as the file says them
-	line        int
+	place
 }
 
-// definitions are what the apps of a file are checked against.
+// definitions are what the apps of all files are checked against.
 type definitions struct {
-	defaults   policyKeys
 	appliances []*appliance
 	sources    []*source
-	names      map[string]int // line of the app
+	names      map[string]place // of the app
 	claims     map[claim]claimant
 	caseless   map[claim]claimant // by the group in small letters
 }
 
-func (d *decoder) apps(list []*yaml.Node, defaults policyKeys, appliances []*appliance, defined []*source, m *Mapping) {
-	defs := &definitions{defaults, appliances, defined, map[string]int{}, map[claim]claimant{}, map[claim]claimant{}}
-	for i, n := range list {
-		if app, ok := d.app(n, i, defs); ok {
-			m.Apps = append(m.Apps, app)
-		}
+// forget drops what the apps of a file have.
+func (defs *definitions) forget(file string) {
+	maps.DeleteFunc(defs.names, func(_ string, p place) bool { return p.file == file })
+	for _, claims := range []map[claim]claimant{defs.claims, defs.caseless} {
+		maps.DeleteFunc(claims, func(_ claim, by claimant) bool { return by.file == file })
 	}
-	for _, s := range defined {
-		if !s.used {
-			d.warn(s.key, "no app uses source %s", quote(s.name))
+}
+
+// apps decodes the apps of the file.
+func (d *decoder) apps(defs *definitions) {
+	for i, n := range d.keys.Apps {
+		if app, ok := d.app(n, i, defs); ok {
+			d.served = append(d.served, app)
 		}
 	}
 }
@@ -104,26 +120,18 @@ func (d *decoder) app(n *yaml.Node, i int, defs *definitions) (sync.App, bool) {
 		shown = quote(name.Value)
 	}
 	var k appKeys
-	policies := defs.defaults
+	policies := d.defaults
 	o := d.object(n, "app "+shown, &k, &policies)
 	if o == nil {
 		return sync.App{}, false
 	}
+	d.fence(o, &policies, d.defaults)
 	app := sync.App{
 		Name:       k.Name,
 		At:         fmt.Sprintf("%s:%d", d.file, n.Line),
 		Group:      k.ServiceGroup,
 		NetScalers: d.targets(o, k, defs),
-		Policy: sync.Policy{
-			Drain:         policies.Drain,
-			WaitUp:        policies.WaitUp,
-			AllowEmpty:    policies.AllowEmpty,
-			AbsentIsEmpty: policies.Absent == empty,
-			MaxRemove:     policies.MaxRemove,
-			Only:          policies.Only,
-			CleanServers:  policies.Clean,
-			Paused:        k.Paused,
-		},
+		Policy:     policies.policy(k.Paused),
 	}
 	unique := d.appName(o, k, defs)
 	if _, given := o.values["service_group"]; !given {
@@ -198,12 +206,12 @@ func (d *decoder) appName(o *object, k appKeys, defs *definitions) bool {
 	case o.wrong["name"] || !d.name(n, k.Name, "an app"):
 		return false
 	}
-	if line, twice := defs.names[k.Name]; twice {
-		d.problem(n, "app %s is defined twice; the first is on line %d", quote(n.Value), line)
+	if first, twice := defs.names[k.Name]; twice {
+		d.problem(n, "app %s is defined twice; the first is %s", quote(n.Value), d.on(first))
 		return false
 	}
-	defs.names[k.Name] = n.Line
-	return true
+	defs.names[k.Name] = d.place(n)
+	return d.allowed(n, "name", k.Name, "allow_apps", d.limit().AllowApps)
 }
 
 // groupName is what a service group may be called (NITRO documentation,
@@ -236,12 +244,13 @@ func (d *decoder) group(o *object, name string) bool {
 		// The limit is known from hearsay only, so the NetScaler decides.
 		d.warn(n, "%s: has %d characters; the documented limit is 127", key, len(name))
 	}
-	return true
+	return d.allowed(n, key, name, "allow_groups", d.limit().AllowGroups)
 }
 
 // targets returns the NetScalers of an app.
 func (d *decoder) targets(o *object, k appKeys, defs *definitions) []string {
-	known := names(defs.appliances, applianceName)
+	limit := d.limit().NetScalers
+	known := usable(names(defs.appliances, applianceName), limit)
 	n, given := o.values["netscaler"]
 	switch {
 	case given && o.wrong["netscaler"]:
@@ -258,7 +267,7 @@ func (d *decoder) targets(o *object, k appKeys, defs *definitions) []string {
 		at := item(n, fmt.Sprintf("netscaler[%d]", i))
 		switch {
 		case !slices.Contains(known, name):
-			d.problem(at, "netscaler: %s is not defined%s", quote(at.Value), didYouMean(at.Value, known))
+			d.undefined(at, "netscaler: ", at.Value, known, limit)
 		case slices.Contains(targets, name):
 			d.problem(at, "netscaler: %s is listed twice", quote(at.Value))
 		default:
@@ -275,6 +284,7 @@ func (d *decoder) claim(o *object, shown string, app sync.App, defs *definitions
 	if g, given := o.values["service_group"]; given {
 		n = g
 	}
+	d.claimed = append(d.claimed, n)
 	warned := false
 	mine := map[string]string{} // NetScaler by what makes it the same
 	for _, a := range defs.appliances {
@@ -291,33 +301,33 @@ func (d *decoder) claim(o *object, shown string, app sync.App, defs *definitions
 			mine[same] = a.name
 			c := claim{same, app.Group}
 			if by, taken := defs.claims[c]; taken {
-				d.problem(n, "app %s claims service group %s on NetScaler %s, which app %s (line %d) already has; put all their from entries into one app", shown, quote(n.Value), quote(a.name), by.name, by.line)
+				d.problem(n, "app %s claims service group %s on NetScaler %s, which app %s (%s) already has; put all their from entries into one app", shown, quote(n.Value), quote(a.name), by.name, d.seen(by.place))
 				return
 			}
 			c = claim{same, strings.ToLower(app.Group)}
 			if by, near := defs.caseless[c]; near && !warned {
-				d.warn(n, "service group %s differs from %s of app %s (line %d) only in case; if the NetScaler ignores case, the two apps undo each other's changes: give one group another name",
-					quote(n.Value), quote(by.group), by.name, by.line)
+				d.warn(n, "service group %s differs from %s of app %s (%s) only in case; if the NetScaler ignores case, the two apps undo each other's changes: give one group another name",
+					quote(n.Value), quote(by.group), by.name, d.seen(by.place))
 				warned = true
 			}
-			defs.claims[claim{same, app.Group}] = claimant{shown, app.Group, n.Line}
-			defs.caseless[c] = claimant{shown, app.Group, n.Line}
+			defs.claims[claim{same, app.Group}] = claimant{shown, app.Group, d.place(n)}
+			defs.caseless[c] = claimant{shown, app.Group, d.place(n)}
 		}
 	}
 }
 
-// AppNames are the names of the apps of a mapping file, whatever is wrong with it;
-// none if it cannot be read.
-func AppNames(file string) (names []string) {
-	text, err := read(file)
-	if err != nil {
-		return nil // which loading it says
-	}
-	var m struct{ Apps []struct{ Name string } }
-	_ = yaml.Unmarshal(text, &m) // as far as it goes
-	for _, app := range m.Apps {
-		if app.Name != "" {
-			names = append(names, app.Name)
+// AppNames are the names of the apps of a mapping, whatever is wrong with it; none of
+// what cannot be read.
+func (f *Files) AppNames() (names []string) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	for _, d := range f.gather(true) {
+		var m struct{ Apps []struct{ Name string } }
+		_ = yaml.Unmarshal(d.content, &m) // as far as it goes
+		for _, app := range m.Apps {
+			if app.Name != "" {
+				names = append(names, app.Name)
+			}
 		}
 	}
 	return names

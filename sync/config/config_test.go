@@ -68,7 +68,7 @@ func noSecrets(t *testing.T, of, text string) {
 // bad expects problems, and returns them.
 func bad(t *testing.T, file string, lookup func(string) (string, bool)) config.Problems {
 	t.Helper()
-	m, err := config.Load(file, kinds, lookup)
+	m, err := (&config.Files{Names: []string{file}, Lookup: lookup}).Load(kinds)
 	var problems config.Problems
 	if !errors.As(err, &problems) || len(problems) == 0 {
 		t.Fatalf("Load(%s) = %v, want problems", file, err)
@@ -151,7 +151,7 @@ func TestFilesThatCannotBeRead(t *testing.T) {
 	}
 	for file, want := range map[string]string{
 		"missing.yaml":    `missing.yaml: no such file; give the mapping file with --config or NITROX_CONFIG, or run "nitrox demo" to see one at work`,
-		"folder":          "folder: is a directory; give the mapping file in it with --config",
+		"folder":          "folder: there is no *.yaml or *.yml file in this folder; name the one that has them",
 		"nul.yaml/x":      "nul.yaml/x: not a directory; create it, or correct its name",
 		"large.yaml":      "large.yaml: is larger than 10 MB, too large for a mapping file",
 		"latin1.yaml":     "latin1.yaml:2:14: is not UTF-8 from here on; save the file as UTF-8",
@@ -210,7 +210,7 @@ func TestGoodFiles(t *testing.T) {
 	}
 	for _, file := range files {
 		t.Run(strings.TrimSuffix(file, ".yaml"), func(t *testing.T) {
-			m, err := config.Load(file, kinds, lookup)
+			m, err := (&config.Files{Names: []string{file}, Lookup: lookup}).Load(kinds)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -297,7 +297,7 @@ func load(t *testing.T, text string, lookup func(string) (string, bool)) (*confi
 			t.Fatal(err)
 		}
 	}
-	return config.Load(file, kinds, lookup)
+	return (&config.Files{Names: []string{file}, Lookup: lookup}).Load(kinds)
 }
 
 func TestThePasswordArrivesAndIsNeverPrinted(t *testing.T) {

@@ -90,7 +90,9 @@ func (d *decoder) create(n *yaml.Node, of string, app sync.App) *netscaler.Creat
 	if c.MemberList {
 		c.Drain = app.Policy.Drain
 	}
-	if k.VServer != nil {
+	if k.VServer != nil && d.limits != nil {
+		d.problem(k.VServer, "vserver: this file has limits (%s), and a vserver is not its own; have the app, or the vserver, made there", d.limits.at())
+	} else if k.VServer != nil {
 		c.VServer = d.vserver(k.VServer, "vserver in "+o.what, app)
 	}
 	return c

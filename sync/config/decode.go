@@ -8,23 +8,37 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-	"sync"
+	stdsync "sync"
 
 	"nitrox/sources"
+	"nitrox/sync"
 
 	"gopkg.in/yaml.v3"
 )
 
 // decoder fills structs from YAML nodes. What is wrong it notes, and goes on.
 type decoder struct {
-	file   string
-	dir    string // relative paths begin here
-	digest string // of the file
-	lookup func(string) (string, bool)
+	file    string
+	dir     string   // relative paths begin here
+	by      *decoder // of the file that includes it; nil: the command line names it
+	named   place    // where that is
+	limits  *limits  // nil: it may say everything
+	content []byte
+	values  int   // in the content
+	unread  error // why there is no content
+	root    *yaml.Node
+	top     *object // of the root
+	keys    fileKeys
+	lookup  func(string) (string, bool)
+	// defaults are those of the file's apps.
+	defaults policyKeys
 	// hidden has, for nodes whose text held variables, what no message may
 	// show.
 	hidden                     map[*yaml.Node][]hidden
 	problems, warnings, advice []Problem
+	files                      []Problem // of those that sources name
+	served                     []sync.App
+	claimed                    []*yaml.Node // the service groups of served
 }
 
 func (d *decoder) add(line, column int, message string) {
@@ -146,7 +160,7 @@ func keys(into []any) (order []string, fields map[string]reflect.Value) {
 }
 
 // visible are the fields of structs that have keys, by type: each app asks for them.
-var visible sync.Map
+var visible stdsync.Map
 
 func fieldsOf(t reflect.Type) []reflect.StructField {
 	if known, ok := visible.Load(t); ok {

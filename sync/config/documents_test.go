@@ -18,8 +18,13 @@ import (
 func sections() map[string]reflect.Type {
 	s := map[string]reflect.Type{
 		"The file": reflect.TypeFor[fileKeys](), "netscalers": reflect.TypeFor[netscalerKeys](), "proxy": reflect.TypeFor[proxyKeys](),
+		"include": reflect.TypeFor[struct {
+			includeKeys
+			limitKeys
+		}](),
 		"sources": reflect.TypeFor[sourceKeys](), "apps": reflect.TypeFor[appKeys](), "Policies": reflect.TypeFor[policyKeys](),
 		"create": reflect.TypeFor[createKeys](), "vserver": reflect.TypeFor[vserverKeys](), "from": reflect.TypeFor[fromKeys](),
+		"discover": reflect.TypeFor[discoverKeys](),
 	}
 	for _, kind := range all.Kinds {
 		s[kind.Name], s["from a "+kind.Name+" source"] = kind.Config, kind.Query
@@ -79,7 +84,7 @@ apps: [{name: shop%s%s, create: {service_type: HTTP%s, vserver: {ip: 192.0.2.5, 
 		if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
 			t.Fatal(err)
 		}
-		m, err := Load(file, all.Kinds, lookup)
+		m, err := (&Files{Names: []string{file}, Lookup: lookup}).Load(all.Kinds)
 		if err != nil {
 			return nil, err
 		}
@@ -96,7 +101,7 @@ apps: [{name: shop%s%s, create: {service_type: HTTP%s, vserver: {ip: 192.0.2.5, 
 	value := regexp.MustCompile("^`([^`$]+)`$")
 	checked := map[string]bool{}
 	for section, rows := range tables(reference(t)) {
-		if !slices.Contains([]string{"netscalers", "sources", "apps", "Policies", "create"}, section) {
+		if !slices.Contains([]string{"netscalers", "sources", "apps", "Policies", "create", "discover"}, section) {
 			continue
 		}
 		for _, r := range rows {
@@ -161,6 +166,9 @@ func TestTheExampleHasEveryKey(t *testing.T) {
 		show(kinds[name], n.Content[1])
 		show("sources", n.Content[1])
 	})
+	for _, n := range find(root, "include").Content {
+		show("include", n)
+	}
 	show("Policies", find(root, "defaults"))
 	for _, app := range find(root, "apps").Content {
 		show("apps", app)
@@ -172,6 +180,9 @@ func TestTheExampleHasEveryKey(t *testing.T) {
 			show("from", from)
 			show("from a "+kinds[find(from, "source").Value]+" source", from)
 		}
+	}
+	for _, entry := range find(root, "discover").Content {
+		show("discover", entry)
 	}
 	for section, of := range sections() {
 		for _, key := range tags(of) {

@@ -60,6 +60,9 @@ func (d *decoder) expand(n *yaml.Node) (string, error) {
 		hide = append(hide, hidden{value, "${" + name + "}"})
 		return value, set
 	})
+	if len(hide) > 0 && d.limits != nil {
+		return "", fmt.Errorf("this file has limits (%s), so it may not read the environment; write the value itself, or $${ for a literal ${", d.limits.at())
+	}
 	if len(hide) > 0 {
 		d.hidden[n] = append([]hidden{{text, n.Value}}, hide...)
 	}

@@ -33,12 +33,12 @@ func arrives(t *rapid.T, dir, written, value string) string {
 	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	m, err := config.Load(file, kinds, func(name string) (string, bool) {
+	m, err := (&config.Files{Names: []string{file}, Lookup: func(name string) (string, bool) {
 		if name == "VALUE" {
 			return value, true
 		}
 		return lookup(name)
-	})
+	}}).Load(kinds)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -26,21 +26,22 @@ type fromKeys struct {
 // create is how the app's service group is made.
 func (d *decoder) from(n *yaml.Node, app string, create *netscaler.Creation, defs *definitions) (sync.From, bool) {
 	what := "a from entry of " + app
+	limit := d.limit().Sources
+	known := usable(names(defs.sources, sourceName), limit)
 	named := find(n, "source")
 	if named == nil {
-		d.noSource(n, what, names(defs.sources, sourceName))
+		d.noSource(n, what, known)
 		return sync.From{}, false
 	}
 	var name string
 	if !d.scalar(named, "source", reflect.ValueOf(&name).Elem()) {
 		return sync.From{}, false
 	}
-	i := slices.IndexFunc(defs.sources, func(s *source) bool { return s.name == name })
-	if i < 0 {
-		d.problem(named, "source %s is not defined%s", quote(named.Value), didYouMean(named.Value, names(defs.sources, sourceName)))
+	if !slices.Contains(known, name) {
+		d.undefined(named, "source ", named.Value, known, limit)
 		return sync.From{}, false
 	}
-	s := defs.sources[i]
+	s := defs.sources[slices.IndexFunc(defs.sources, func(s *source) bool { return s.name == name })]
 	s.used = true
 	if s.kind == nil {
 		return sync.From{}, false
@@ -55,6 +56,9 @@ func (d *decoder) from(n *yaml.Node, app string, create *netscaler.Creation, def
 		d.refuse(o, &sources.KeyError{Key: "order", Err: errors.New("must be 1 to 8192")})
 	}
 	d.agree(o, query.Elem(), create)
+	if o != nil {
+		d.inside(n, s, query.Elem().Interface())
+	}
 	return sync.From{Source: name, Query: query.Elem().Interface(), Weight: k.Weight, Order: k.Order}, true
 }
 

@@ -30,7 +30,7 @@ apps: [{name: shop, from: [{source: it, weight: 1, order: 1%s}]}]
 			if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
 				t.Fatal(err)
 			}
-			if _, err := config.Load(file, []sources.Kind{kind}, lookup); err != nil && strings.Contains(err.Error(), "unknown key") {
+			if _, err := (&config.Files{Names: []string{file}, Lookup: lookup}).Load([]sources.Kind{kind}); err != nil && strings.Contains(err.Error(), "unknown key") {
 				t.Errorf("%s\n%v", text, err)
 			}
 		})
@@ -55,7 +55,7 @@ func TestTheDesignsFileLoads(t *testing.T) {
 	if err := os.Chmod("password", 0o600); err != nil { // a checkout has it as it likes
 		t.Fatal(err)
 	}
-	m, err := config.Load("nitrox.yaml", all.Kinds, lookup)
+	m, err := (&config.Files{Names: []string{"nitrox.yaml"}, Lookup: lookup}).Load(all.Kinds)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -84,7 +84,7 @@ func TestNoKindRepeatsAPasswordInAURL(t *testing.T) {
 				if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
 					t.Fatal(err)
 				}
-				_, err := config.Load(file, all.Kinds, lookup)
+				_, err := (&config.Files{Names: []string{file}, Lookup: lookup}).Load(all.Kinds)
 				if err == nil || !strings.Contains(err.Error(), "nitrox.yaml:1:") || !strings.Contains(err.Error(), ": "+key) {
 					t.Errorf("%s is not refused: %v", text, err)
 				}
@@ -118,7 +118,7 @@ func TestAKindThatCannotBeReadPanics(t *testing.T) {
 			if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
 				t.Fatal(err)
 			}
-			_, err := config.Load(file, []sources.Kind{kind}, lookup)
+			_, err := (&config.Files{Names: []string{file}, Lookup: lookup}).Load([]sources.Kind{kind})
 			t.Logf("Load returned %v", err)
 		})
 	}
@@ -126,7 +126,7 @@ func TestAKindThatCannotBeReadPanics(t *testing.T) {
 
 func TestAnUnknownKindNamesTheOnlyOneThereIs(t *testing.T) {
 	t.Chdir("testdata/bad")
-	_, err := config.Load("unknown-kind.yaml", kinds[:1], lookup)
+	_, err := (&config.Files{Names: []string{"unknown-kind.yaml"}, Lookup: lookup}).Load(kinds[:1])
 	if err == nil || !strings.Contains(err.Error(), `unknown kind "kubernetes"; this build reads "plain"`+"\n") {
 		t.Errorf("got %v", err)
 	}

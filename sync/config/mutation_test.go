@@ -43,7 +43,7 @@ func TestTheSchemaTakesWhatLoadTakes(t *testing.T) {
 			t.Fatal(err)
 		}
 		environment := func(name string) (string, bool) { return "value-of-" + name, true }
-		if _, err := config.Load(file, all.Kinds, environment); err != nil {
+		if _, err := (&config.Files{Names: []string{file}, Lookup: environment}).Load(all.Kinds); err != nil {
 			return
 		}
 		taken++

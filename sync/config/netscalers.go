@@ -68,6 +68,7 @@ func oneOf[W interface {
 // appliance is a NetScaler that an app may name.
 type appliance struct {
 	name string
+	place
 	// same are what it shares with every entry that means the same appliance
 	// and partition: its addresses, or its name if none could be read.
 	same []string
@@ -75,20 +76,21 @@ type appliance struct {
 
 func applianceName(a *appliance) string { return a.name }
 
-func (d *decoder) netscalers(n *yaml.Node, m *Mapping) []*appliance {
+func (d *decoder) netscalers(n *yaml.Node, m *Mapping, defs *definitions) {
 	list, ok := d.entries(n, "netscalers")
 	if ok && len(list) == 0 {
 		d.problem(n, "netscalers: is empty; name at least one")
 	}
-	m.NetScalers = map[string]NetScaler{}
-	var all []*appliance
 	for _, e := range list {
 		d.name(e.key, e.key.Value, "a NetScaler")
-		a := &appliance{name: e.key.Value}
-		all = append(all, a)
+		a := &appliance{name: e.key.Value, place: d.place(e.key)}
+		if i := slices.IndexFunc(defs.appliances, func(b *appliance) bool { return b.name == a.name }); i >= 0 {
+			d.problem(e.key, "netscaler %s is defined twice; the first is %s", quote(a.name), d.on(defs.appliances[i].place))
+			continue
+		}
+		defs.appliances = append(defs.appliances, a)
 		m.NetScalers[a.name] = d.netscaler(e.value, a)
 	}
-	return all
 }
 
 func (d *decoder) netscaler(n *yaml.Node, a *appliance) NetScaler {
@@ -187,14 +189,18 @@ func (d *decoder) password(o *object, k netscalerKeys) netscaler.Secret {
 
 var passwordVariable = regexp.MustCompile(`\bpassword["']?\s*:\s*["']?\$\{([A-Za-z_][A-Za-z0-9_]*)\}`)
 
-// PasswordVariables are the environment variables that hold the passwords of a
-// mapping file, whatever else is wrong with it; none if it cannot be read.
-func PasswordVariables(file string) (names []string) {
-	text, err := read(file)
-	if err != nil {
-		return nil // which loading it says
+// PasswordVariables are the environment variables that hold the passwords of a mapping,
+// whatever else is wrong with it; none of what cannot be read. Files with limits have no
+// passwords, and no say in what is in the environment.
+func (f *Files) PasswordVariables() (names []string) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	for _, d := range f.gather(true) {
+		if d.limits == nil {
+			names = append(names, PasswordVariablesIn(d.content)...)
+		}
 	}
-	return PasswordVariablesIn(text)
+	return names
 }
 
 // PasswordVariablesIn are those of a mapping's text.

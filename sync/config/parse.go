@@ -2,7 +2,6 @@ package config
 
 import (
 	"bytes"
-	"crypto/sha256"
 	"errors"
 	"fmt"
 	"io"
@@ -22,19 +21,8 @@ import (
 // maxSize is far above any mapping: 10,000 apps are about 3 MB.
 const maxSize = 10 << 20
 
-// document reads the file and returns its one YAML document, in which all
-// nodes are plain mappings, lists and scalars; or nil, and there are problems.
-func (d *decoder) document() *yaml.Node {
-	content, err := read(d.file)
-	if err != nil {
-		d.add(0, 0, err.Error())
-		return nil
-	}
-	d.digest = fmt.Sprintf("%x", sha256.Sum256(content))
-	return d.text(content)
-}
-
-// text does the same for what a file says.
+// text returns the one YAML document that a file holds, in which all nodes are plain
+// mappings, lists and scalars; or nil, and there are problems.
 func (d *decoder) text(content []byte) *yaml.Node {
 	content, err := textfile.Plain(content)
 	if err == nil {
@@ -72,25 +60,26 @@ func (d *decoder) broken(err error) {
 
 // read returns the content of file.
 func read(file string) ([]byte, error) {
-	text, err := Text(file)
-	var failed *fs.PathError
-	switch {
-	case errors.Is(err, fs.ErrNotExist):
-		return nil, fmt.Errorf("no such file; give the mapping file with --config or NITROX_CONFIG, or run \"nitrox demo\" to see one at work")
-	case errors.Is(err, bounds.ErrTooLarge):
-		return nil, fmt.Errorf("is larger than %d MB, too large for a mapping file", maxSize>>20)
-	case errors.Is(err, syscall.EISDIR):
-		return nil, fmt.Errorf("is a directory; give the mapping file in it with --config")
-	case errors.As(err, &failed): // the problem names the file
-		return nil, bounds.Unread(failed.Err)
-	case err != nil:
-		return nil, err
+	text, err := bounds.ReadUpTo(file, maxSize)
+	if err != nil {
+		return nil, unreadable(err)
 	}
 	return text, bounds.YAML(text)
 }
 
-// Text is what a mapping file says, whether or not it is right.
-func Text(file string) ([]byte, error) { return bounds.ReadUpTo(file, maxSize) }
+// unreadable is why a file cannot be read; the problem names the file.
+func unreadable(err error) error {
+	var failed *fs.PathError
+	switch {
+	case errors.Is(err, bounds.ErrTooLarge):
+		return fmt.Errorf("is larger than %d MB, too large for a mapping file", maxSize>>20)
+	case errors.Is(err, syscall.EISDIR):
+		return errors.New("is a folder; name a file in it, or include those that fit a pattern, such as teams/*.yaml")
+	case errors.As(err, &failed):
+		return bounds.Unread(failed.Err)
+	}
+	return err
+}
 
 // parse returns the root of the first document, nil if there is none. Any
 // further document is a problem.

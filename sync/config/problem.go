@@ -31,6 +31,14 @@ func (p Problem) String() string {
 	return fmt.Sprintf("%s:%d:%d: %s", p.File, p.Line, p.Column, p.Message)
 }
 
+// Here is the problem for whoever knows the file.
+func (p Problem) Here() string {
+	if p.Line == 0 {
+		return p.Message
+	}
+	return fmt.Sprintf("line %d: %s", p.Line, p.Message)
+}
+
 // Problems is the error of a file that cannot be used: all that is wrong with
 // it, in the order of the file.
 type Problems []Problem

@@ -47,7 +47,7 @@ apps:
 			if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
 				t.Fatal(err)
 			}
-			_, err := config.Load(file, all.Kinds, lookup)
+			_, err := (&config.Files{Names: []string{file}, Lookup: lookup}).Load(all.Kinds)
 			if (err == nil) != (c.problem == "") || err != nil && !strings.Contains(err.Error(), c.problem) {
 				t.Errorf("got %v, want %q", err, c.problem)
 			}

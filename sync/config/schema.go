@@ -30,16 +30,19 @@ func Schema(kinds []sources.Kind, reference string) ([]byte, error) {
 	file["$schema"] = "https://json-schema.org/draft/2020-12/schema"
 	file["title"] = "The mapping file of Nitrox"
 	file["$defs"] = schema{
-		"netscalers": byName(ref("netscaler")),
-		"netscaler":  objectOf(said["netscalers"], new(netscalerKeys)),
-		"proxy":      objectOf(said["proxy"], new(proxyKeys)),
-		"password":   schema{"type": "string", "pattern": onlyVariable.String()},
-		"sources":    byName(schema{"type": "object", "properties": kindOf, "additionalProperties": false, "minProperties": 1, "maxProperties": 1}),
-		"defaults":   objectOf(said["Policies"], new(policyKeys)),
-		"apps":       objectOf(slices.Concat(said["apps"], said["Policies"]), new(appKeys), new(policyKeys)),
-		"create":     objectOf(said["create"], new(createKeys)),
-		"vserver":    objectOf(said["vserver"], new(vserverKeys)),
-		"from":       schema{"anyOf": queries},
+		"netscalers":   byName(ref("netscaler")),
+		"netscaler":    objectOf(said["netscalers"], new(netscalerKeys)),
+		"proxy":        objectOf(said["proxy"], new(proxyKeys)),
+		"password":     schema{"type": "string", "pattern": onlyVariable.String()},
+		"sources":      byName(schema{"type": "object", "properties": kindOf, "additionalProperties": false, "minProperties": 1, "maxProperties": 1}),
+		"defaults":     objectOf(said["Policies"], new(policyKeys)),
+		"apps":         objectOf(slices.Concat(said["apps"], said["Policies"]), new(appKeys), new(policyKeys)),
+		"discover":     objectOf(slices.Concat(said["discover"], said["Policies"]), new(discoverKeys), new(policyKeys)),
+		"allow_groups": schema{"type": []string{"object", "null"}, "additionalProperties": values("", reflect.TypeFor[[]string]())},
+		"include":      schema{"anyOf": []schema{{"type": "string", "minLength": 1}, objectOf(said["include"], new(includeKeys), new(limitKeys))}},
+		"create":       objectOf(said["create"], new(createKeys)),
+		"vserver":      objectOf(said["vserver"], new(vserverKeys)),
+		"from":         schema{"anyOf": queries},
 	}
 	return json.MarshalIndent(file, "", "  ")
 }
@@ -93,8 +96,10 @@ func values(key string, t reflect.Type) schema {
 	switch {
 	case t == node:
 		return ref(key)
-	case t.Kind() == reflect.Slice && t.Elem() == node:
+	case t.Kind() == reflect.Slice && t.Elem() == node && key == "from":
 		return schema{"type": "array", "minItems": 1, "items": ref(key)}
+	case t.Kind() == reflect.Slice && t.Elem() == node: // other files may have some
+		return schema{"type": "array", "items": ref(key)}
 	case t.Kind() == reflect.Slice:
 		item := values(key, t.Elem())
 		return schema{"anyOf": []schema{item, {"type": "array", "items": item}}}

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"reflect"
+	"slices"
 	"time"
 
 	"nitrox/sources"
@@ -27,6 +28,7 @@ func (k *sourceKeys) Check() error {
 // source is a source that a from entry may name.
 type source struct {
 	name   string
+	at     *decoder
 	key    *yaml.Node
 	kind   *sources.Kind // nil: it could not be found out
 	config any           // nil: it could not be read
@@ -36,23 +38,25 @@ type source struct {
 func sourceName(s *source) string    { return s.name }
 func kindName(k sources.Kind) string { return k.Name }
 
-func (d *decoder) sources(n *yaml.Node, kinds []sources.Kind, m *Mapping) []*source {
+func (d *decoder) sources(n *yaml.Node, kinds []sources.Kind, m *Mapping, defs *definitions) {
 	list, ok := d.entries(n, "sources")
 	if ok && len(list) == 0 {
 		d.problem(n, "sources: is empty; name at least one")
 	}
-	m.Sources = map[string]sync.Source{}
-	var all []*source
 	for _, e := range list {
 		d.name(e.key, e.key.Value, "a source")
-		s := &source{name: e.key.Value, key: e.key}
-		all = append(all, s)
-		m.Sources[s.name] = d.source(e.value, s, kinds, m)
+		s := &source{name: e.key.Value, at: d, key: e.key}
+		if i := slices.IndexFunc(defs.sources, func(o *source) bool { return o.name == s.name }); i >= 0 {
+			first := defs.sources[i]
+			d.problem(e.key, "source %s is defined twice; the first is %s", quote(s.name), d.on(first.at.place(first.key)))
+			continue
+		}
+		defs.sources = append(defs.sources, s)
+		m.Sources[s.name] = d.source(e.value, s, kinds)
 	}
-	return all
 }
 
-func (d *decoder) source(n *yaml.Node, s *source, kinds []sources.Kind, m *Mapping) sync.Source {
+func (d *decoder) source(n *yaml.Node, s *source, kinds []sources.Kind) sync.Source {
 	what := fmt.Sprintf("source %s", quote(s.name))
 	known := names(kinds, kindName)
 	list, ok := d.entries(n, what)
@@ -87,7 +91,7 @@ func (d *decoder) source(n *yaml.Node, s *source, kinds []sources.Kind, m *Mappi
 	opened, err := s.kind.Open(s.config)
 	d.refuse(o, err)
 	if c, ok := s.config.(sources.FileChecker); ok && err == nil {
-		m.Files = append(m.Files, d.aside(o, c.CheckFiles())...)
+		d.files = append(d.files, d.aside(o, c.CheckFiles())...)
 	}
 	return sync.Source{Opened: opened, Timeout: common.Timeout}
 }

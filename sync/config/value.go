@@ -126,8 +126,11 @@ func (d *decoder) convert(text string, t reflect.Type) (reflect.Value, error) {
 }
 
 func (d *decoder) path(text string) (sources.Path, error) {
-	if text == "" {
+	switch {
+	case text == "":
 		return "", errors.New("is not the name of a file")
+	case d.limits != nil:
+		return "", fmt.Errorf("is the name of a file, which this file may not have read, as it has limits (%s)", d.limits.at())
 	}
 	if filepath.IsAbs(text) {
 		return sources.Path(text), nil

@@ -77,7 +77,7 @@ func TestWhatIsUnwiseIsWarnedAbout(t *testing.T) {
 					t.Fatal(err)
 				}
 			}
-			m, err := config.Load(filepath.Join(dir, "nitrox.yaml"), all.Kinds, lookup)
+			m, err := (&config.Files{Names: []string{filepath.Join(dir, "nitrox.yaml")}, Lookup: lookup}).Load(all.Kinds)
 			if err != nil {
 				t.Fatal(err)
 			}

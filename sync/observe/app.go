@@ -12,7 +12,7 @@ import (
 // when things last happened to it.
 type app struct {
 	Name, Group, NetScaler string
-	Paused                 bool
+	Paused, Orphan         bool
 	Status                 sync.Status // or unknown
 	// Failures and Held are why the status is what it is.
 	Failures []sync.Trouble
@@ -32,7 +32,8 @@ type app struct {
 // after is the app after one more pass, which found o, met the troubles and ended
 // at the given time.
 func (a app) after(o sync.Outcome, troubles []sync.Trouble, at time.Time) app {
-	a.Name, a.Group, a.NetScaler, a.Paused = o.App.Name, o.App.Group, o.NetScaler, o.App.Policy.Paused
+	a.Name, a.Group, a.NetScaler = o.App.Name, o.App.Group, o.NetScaler
+	a.Paused, a.Orphan = o.App.Policy.Paused, o.App.Orphan
 	a.Status, a.Looked = o.Status(), at
 	a.Failures, a.Held, a.Idle = nil, "", ""
 	for _, t := range troubles {

@@ -10,6 +10,7 @@ import (
 	"nitrox/netscaler/simulator"
 	"nitrox/sources"
 	"nitrox/sync"
+	"nitrox/sync/discover"
 )
 
 // probes asks both, as a platform does: want is "ok" or a part of the reason.
@@ -115,6 +116,22 @@ func TestAReloadForgetsWhatIsGone(t *testing.T) {
 		s.pass("shop")
 		s.probes("ok", "ok")
 		hasNot(t, s.get("/metrics"), "nitrox_last_success_timestamp_seconds 0\n")
+		s.close()
+	})
+}
+
+// A source in which apps opt in counts, also while none has, or while that is not known.
+func TestASourceWithoutAppsThatFailsIsNoSuccess(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		s := newSite(t, sync.App{Name: "shop"})
+		s.say("prod", "shop", 1)
+		s.Reload(s.Apps, sync.Discovery{Entry: discover.Entry{Source: "labelled", NetScalers: []string{"dmz"}}})
+		s.pass()
+		r := s.Sync(t.Context(), nil)
+		r.Sources["labelled"] = errors.New("403 Forbidden")
+		s.Record(r, time.Now())
+		has(t, s.get("/metrics"), `nitrox_source_up{source="labelled"} 0`, `nitrox_orphans{netscaler="dmz"} 0`)
+		has(t, s.get("/"), "403 Forbidden")
 		s.close()
 	})
 }

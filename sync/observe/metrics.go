@@ -35,6 +35,8 @@ var (
 			"in_step, or unknown if no pass has looked yet.", "status")
 	appStatus = describe("app_status",
 		"1; the label says the status of the app on the NetScaler.", "app", "netscaler", "group", "status")
+	orphans = describe("orphans",
+		"Service groups of apps that had opted in, which no app claims any more: what they have stays or is drained.", "netscaler")
 	members = describe("members",
 		"Members and endpoints of an app by state. Only serving, down, added, draining, drained, disabled and not_ours "+
 			"are bound; a member whose removal is held, or failed, still counts as what it is. Given only while the "+
@@ -129,8 +131,12 @@ func (c collector) Collect(ch chan<- prometheus.Metric) {
 	byStatus := map[sync.Status]int{}
 	causes := map[sync.TroubleOf]map[string]bool{sync.OfSource: {}, sync.OfNetScaler: {}, sync.OfApp: {}}
 	drifts := map[string]map[netscaler.Op]int{}
+	lost := map[string]int{}
 	for _, a := range s.list() {
 		byStatus[a.Status]++
+		if a.Orphan {
+			lost[a.NetScaler]++
+		}
 		for _, t := range a.Failures {
 			causes[t.Of][t.String()] = true
 		}
@@ -164,6 +170,7 @@ func (c collector) Collect(ch chan<- prometheus.Metric) {
 		for op := range ops {
 			gauge(drifted, float64(drifts[name][op]), name, oneWord(op.String()))
 		}
+		gauge(orphans, float64(lost[name]), name)
 		h := s.netscalers[name]
 		if !h.Asked.IsZero() {
 			gauge(netscalerUp, bit(h.Err == ""), name)

@@ -46,15 +46,16 @@ type Observer struct {
 // never changed once they are in it.
 type state struct {
 	Options
-	mapping    names               // that of Apps
-	unwell     map[sync.Place]bool // apps that failed, or that no pass has looked at yet
-	born       time.Time           // or since when this replica leads, or stands by
-	standby    bool
-	edition    int // how many times what the page shows has changed
-	apps       map[sync.Place]app
-	sources    map[string]health
-	netscalers map[string]health
-	streams    map[string]stream
+	mapping     names // that of Apps
+	discoveries []sync.Discovery
+	unwell      map[sync.Place]bool // apps that failed, or that no pass has looked at yet
+	born        time.Time           // or since when this replica leads, or stands by
+	standby     bool
+	edition     int // how many times what the page shows has changed
+	apps        map[sync.Place]app
+	sources     map[string]health
+	netscalers  map[string]health
+	streams     map[string]stream
 
 	began, finished time.Time // of the last pass; began is zero if nobody tells
 	phases          sync.Phases
@@ -101,12 +102,12 @@ func New(o Options) *Observer {
 	return observer
 }
 
-// Reload says that the mapping has other apps now. What is not in it any more
-// is forgotten.
-func (o *Observer) Reload(apps []sync.App) {
+// Reload says that the mapping has other apps now, or that others opted in by these
+// discoveries. What is not in it any more is forgotten.
+func (o *Observer) Reload(apps []sync.App, discoveries ...sync.Discovery) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	o.state.Apps = apps
+	o.state.Apps, o.state.discoveries = apps, discoveries
 	o.state.edition++
 	o.state.prune()
 }
@@ -120,6 +121,12 @@ func (s *state) prune() {
 		}
 		for _, from := range a.From {
 			sources[from.Source] = true
+		}
+	}
+	for _, d := range s.discoveries {
+		sources[d.Source] = true
+		for _, name := range d.NetScalers {
+			netscalers[name] = true
 		}
 	}
 	s.mapping = names{places, sources, netscalers}

@@ -62,6 +62,21 @@ func TestCosts(t *testing.T) {
 			t.Errorf("%s: %.0f MB are too near to %.0f", s.labels(), float64(peak)/mB, float64(allowed)/mB)
 		}
 	})
+	t.Run("a fleet", func(t *testing.T) {
+		t.Parallel()
+		const netscalers = 20
+		f := newFleet(t, netscalers, 10, 2, 0)
+		for name, processes := range map[string][][]string{
+			"one process": {f.whole()}, "four files": f.byFile(t, 4), "four by app": f.byApp(4, false),
+		} { // to log in, ask which NetScaler it is, read, and log out
+			if n := f.pass(t, 0, processes...); n.calls != 4*netscalers {
+				t.Errorf("%s: %d calls to %d NetScalers", name, n.calls, netscalers)
+			}
+		}
+		if n := f.connections.most; n > 2*netscalers { // one, and one that is just being closed
+			t.Errorf("%d connections at a time to %d NetScalers", n, netscalers)
+		}
+	})
 	t.Run("few apps of a cluster", func(t *testing.T) {
 		t.Parallel()
 		i := install(2000, 100, 10, 500)

@@ -130,40 +130,102 @@ func (w work) pass(t testing.TB, latency time.Duration) (c cost, bodies [][]byte
 	return c, d.bodies
 }
 
-// fleet measures a pass over several NetScalers with groups of their own.
-func fleet(t testing.TB, netscalers, groups, members int, refuse bool) []float64 {
+// fleet are NetScalers with service groups of their own, which one process keeps, or several.
+type fleet struct {
+	dir                         string
+	doors                       []*door
+	connections                 *peak
+	netscalers, groups, members int
+}
+
+func newFleet(t testing.TB, netscalers, groups, members int, latency time.Duration) *fleet {
 	t.Helper()
-	dir := t.TempDir()
-	var entries, apps strings.Builder
-	var doors []*door
+	f := &fleet{t.TempDir(), nil, &peak{}, netscalers, groups, members}
 	for n := range netscalers {
 		var conf strings.Builder
-		for g := range groups {
-			fmt.Fprintf(&conf, "add serviceGroup sg-%d HTTP\n", n*groups+g)
+		for g := n * groups; g < (n+1)*groups; g++ {
+			fmt.Fprintf(&conf, "add serviceGroup sg-%d HTTP\n", g)
 			for m := range members {
-				fmt.Fprintf(&conf, "bind serviceGroup sg-%d %s 80\n", n*groups+g, address(n*groups+g, m))
+				fmt.Fprintf(&conf, "bind serviceGroup sg-%d %s 80\n", g, address(g, m))
 			}
-			fmt.Fprintf(&apps, "  - {name: app-%d, netscaler: edge-%d, service_group: sg-%d, from: [{source: file-0, app: app-%d}]}\n", n*groups+g, n, n*groups+g, n*groups+g)
 		}
-		sim := simulator.New(simulator.Options{Users: map[string]string{"nitrox": "secret"}})
+		sim := simulator.New(simulator.Options{Users: map[string]string{"nitrox": "secret"}, ReadLatency: latency, WriteLatency: latency})
 		if err := sim.Load(strings.NewReader(conf.String())); err != nil {
 			t.Fatal(err)
 		}
-		d := open(t, sim)
-		if refuse {
-			d.Close()
+		f.doors = append(f.doors, open(t, sim, f.connections))
+	}
+	f.mapping(t, "whole", 0, netscalers)
+	return f
+}
+
+// mapping writes the mapping of some of the NetScalers, and the file of its endpoints.
+func (f *fleet) mapping(t testing.TB, name string, from, to int) {
+	t.Helper()
+	var entries, apps, file strings.Builder
+	for n := from; n < to; n++ {
+		fmt.Fprintf(&entries, "  edge-%d: {url: %q}\n", n, f.doors[n].URL)
+		for g := n * f.groups; g < (n+1)*f.groups; g++ {
+			fmt.Fprintf(&apps, "  - {name: app-%d, netscaler: edge-%d, service_group: sg-%d, from: [{source: lab, app: app-%d}]}\n", g, n, g, g)
+			for m := range f.members {
+				fmt.Fprintf(&file, "%s\"%s:80\"", map[bool]string{true: fmt.Sprintf(",\n\"app-%d\":[", g), false: ","}[m == 0], address(g, m))
+			}
+			file.WriteByte(']')
 		}
-		doors = append(doors, d)
-		fmt.Fprintf(&entries, "  edge-%d: {url: %q}\n", n, d.URL)
 	}
-	mapping(t, dir, "", "0s", netscalers*groups, members, func(int) (int, int) { return 0, members }) // for its file
-	write(t, dir, "nitrox.yaml", fmt.Sprintf("netscalers:\n%ssources:\n  file-0: {file: {path: endpoints-0.json}}\napps:\n%s", entries.String(), apps.String()))
-	p := start(t, binary, nil, "sync", "--config", filepath.Join(dir, "nitrox.yaml"))
-	c := p.ends(map[bool]int{true: 1}[refuse])
-	for _, d := range doors {
-		c.calls += int(d.requests.Load())
+	write(t, f.dir, name+".json", `{"apps":{`+file.String()[1:]+"}}")
+	write(t, f.dir, name+".yaml", fmt.Sprintf("netscalers:\n%ssources:\n  lab: {file: {path: %s.json}}\napps:\n%s", entries.String(), name, apps.String()))
+}
+
+// pass is one of each process, one after the other: calls, bytes and computing of all
+// of them together, memory and connections of the one that takes most.
+func (f *fleet) pass(t testing.TB, code int, processes ...[]string) (all cost) {
+	t.Helper()
+	before := f.moved()
+	for _, args := range processes {
+		c := start(t, binary, nil, append([]string{"sync", "--config"}, args...)...).ends(code)
+		all.cpu, all.took, all.peak = all.cpu+c.cpu, max(all.took, c.took), max(all.peak, c.peak)
 	}
-	return []float64{float64(c.calls), c.cpu.Seconds(), float64(c.peak) / mB, c.took.Seconds()}
+	now := f.moved()
+	return all.moved(cost{calls: now.calls - before.calls, sent: now.sent - before.sent, received: now.received - before.received})
+}
+
+func (f *fleet) moved() (sum cost) {
+	for _, d := range f.doors {
+		c := d.since(cost{})
+		sum.calls, sum.sent, sum.received = sum.calls+c.calls, sum.sent+c.sent, sum.received+c.received
+	}
+	return sum
+}
+
+// whole is one process for all.
+func (f *fleet) whole() []string { return []string{filepath.Join(f.dir, "whole.yaml")} }
+
+// byApp are processes that share one mapping, each with apps of its own: those of some
+// NetScalers, or some of those of each.
+func (f *fleet) byApp(processes int, ofAll bool) [][]string {
+	all := make([][]string, processes)
+	for i := range all {
+		all[i] = f.whole()
+	}
+	for g := range f.netscalers * f.groups {
+		i := g * processes / (f.netscalers * f.groups)
+		if ofAll {
+			i = g % processes
+		}
+		all[i] = append(all[i], "--app", fmt.Sprint("app-", g))
+	}
+	return all
+}
+
+// byFile are processes with mappings of their own, of some of the NetScalers each.
+func (f *fleet) byFile(t testing.TB, processes int) (all [][]string) {
+	for i := range processes {
+		name := fmt.Sprint("part-", i)
+		f.mapping(t, name, i*f.netscalers/processes, (i+1)*f.netscalers/processes)
+		all = append(all, []string{filepath.Join(f.dir, name+".yaml")})
+	}
+	return all
 }
 
 // limit is the memory that more than 100,000 members need (docs/limits.md).

@@ -12,6 +12,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -168,14 +169,16 @@ func (p *process) spent() time.Duration {
 type door struct {
 	*httptest.Server
 	requests, sent, received atomic.Int64 // as the client sees it
+	connections              *peak
 
 	mu     sync.Mutex
 	record bool
 	bodies [][]byte // of answers to GET, while they are recorded
 }
 
-func open(t testing.TB, h http.Handler) *door {
-	d := &door{}
+// open opens a door; connections counts those of several doors, nil being none.
+func open(t testing.TB, h http.Handler, connections ...*peak) *door {
+	d := &door{connections: slices.Concat(connections, []*peak{{}})[0]}
 	d.Server = httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		d.requests.Add(1)
 		d.mu.Lock()
@@ -228,27 +231,49 @@ type counting struct {
 
 func (l counting) Accept() (net.Conn, error) {
 	c, err := l.Listener.Accept()
-	return counted{c, l.door}, err
+	if err == nil {
+		l.door.connections.add(1)
+	}
+	return &counted{Conn: c, door: l.door}, err
 }
 
 type counted struct {
 	net.Conn
-	door *door
+	door   *door
+	closed sync.Once
 }
 
-func (c counted) Read(p []byte) (int, error) {
+func (c *counted) Close() error {
+	c.closed.Do(func() { c.door.connections.add(-1) })
+	return c.Conn.Close()
+}
+
+// peak is how many there are of something, and were at the most.
+type peak struct {
+	mu        sync.Mutex
+	now, most int
+}
+
+func (p *peak) add(n int) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.now += n
+	p.most = max(p.most, p.now)
+}
+
+func (c *counted) Read(p []byte) (int, error) {
 	n, err := c.Conn.Read(p)
 	c.door.sent.Add(int64(n))
 	return n, err
 }
 
-func (c counted) Write(p []byte) (int, error) {
+func (c *counted) Write(p []byte) (int, error) {
 	n, err := c.Conn.Write(p)
 	c.door.received.Add(int64(n))
 	return n, err
 }
 
-func (c counted) ReadFrom(r io.Reader) (int64, error) { // else net/http passes the counter by
+func (c *counted) ReadFrom(r io.Reader) (int64, error) { // else net/http passes the counter by
 	n, err := io.Copy(struct{ io.Writer }{c.Conn}, r)
 	c.door.received.Add(n)
 	return n, err

@@ -79,6 +79,11 @@ func (l *lab) judge(c *call, a answer, before, after state) {
 			blame("new, and not asked for: %s", line)
 		}
 	}
+	for _, group := range slices.Sorted(maps.Keys(commented(before, after))) {
+		if was, is := before.comments[group], after.comments[group]; was != is && (was != "" || is != l.mark(group)) {
+			blame("%s has the comment %s instead of %s", group, is, was)
+		}
+	}
 	for name, addr := range before.servers {
 		switch _, there := after.servers[name]; {
 		case there:
@@ -109,6 +114,20 @@ func (l *lab) judge(c *call, a answer, before, after state) {
 		}
 		p.added = time.Now()
 	}
+}
+
+// mark is the comment of a group that opted in; empty: it did not.
+func (l *lab) mark(group string) string {
+	if _, managed := l.managed(group); !managed || l.discovers == "" {
+		return ""
+	}
+	return fmt.Sprintf(`"nitrox lab shop/%s"`, group)
+}
+
+func commented(before, after state) map[string]string {
+	all := maps.Clone(before.comments)
+	maps.Copy(all, after.comments)
+	return all
 }
 
 // judgeMember judges a member that is gone or is not what it was.
@@ -191,6 +210,9 @@ func (l *lab) tooEarly(k key, m member) bool {
 // step says what a group lacks to be in step; while drains run it is, unless they
 // must be over.
 func (l *lab) step(s state, group string, over bool) string {
+	if s.comments[group] == "" && l.mark(group) != "" && (over || l.pass.met == 0) { // a build that refuses comments goes without
+		return "its mark is missing"
+	}
 	for addr, weight := range l.want[group] {
 		k, m, there := s.at(l.group(group), addr)
 		switch {
@@ -261,7 +283,8 @@ func (l *lab) verdict(r *result, p *pass, i int) {
 		return
 	}
 	for _, app := range r.report.Apps {
-		if lacks := l.step(now, app.Group, false); lacks != "" && !p.dry && slices.Contains([]string{"in step", "changed"}, app.Status) {
+		_, managed := l.managed(l.group(app.Group)) // or one that no app claims any more
+		if lacks := l.step(now, app.Group, false); managed && lacks != "" && !p.dry && slices.Contains([]string{"in step", "changed"}, app.Status) {
 			l.blame("said to be %q, but in %s %s", app.Status, app.Group, lacks)
 		}
 		for _, c := range app.Changes {
@@ -335,7 +358,14 @@ func (s state) madeOf(c change) string {
 		}
 		return ""
 	}
-	command := map[string]string{"add group": "add serviceGroup ", "add vserver": "add lb vserver ", "bind vserver": "bind lb vserver "}[c.Op]
+	if c.Op == "mark group" {
+		for group, comment := range s.comments {
+			if c.What == fmt.Sprintf("comment of %s: %s", group, strings.Trim(comment, `"`)) {
+				return ""
+			}
+		}
+	}
+	command := map[string]string{"mark group": "no command ", "add group": "add serviceGroup ", "add vserver": "add lb vserver ", "bind vserver": "bind lb vserver "}[c.Op]
 	for line := range s.lines {
 		if name, ok := strings.CutPrefix(line, command); ok && slices.Contains(strings.Fields(c.What), strings.Fields(name)[0]) {
 			return ""

@@ -6,6 +6,8 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"net/http"
+	"net/http/httptest"
 	"net/netip"
 	"os"
 	"os/exec"
@@ -66,6 +68,8 @@ type lab struct {
 	nodes []*node
 	doors []*door
 	calls sync.WaitGroup // under way
+
+	marathon *httptest.Server // nil: the source is a file
 
 	mu      sync.Mutex // one call at a time
 	want    wanted
@@ -147,8 +151,13 @@ func (l *lab) mapping(copy int) error {
 	if l.partition != "" {
 		entry += ", partition: " + l.partition
 	}
-	text := fmt.Sprintf("netscalers: {edge: {%s, timeout: %v}}\nsources: {lab: {file: {path: endpoints.json}}}\n", entry, timeout)
-	text += "defaults: {wait_up: 0s, drain: 0s, only: [10.0.0.0/24]}\napps:\n"
+	text := fmt.Sprintf("netscalers: {edge: {%s, timeout: %v}}\nsources: {lab: {%s}}\n", entry, timeout, l.source())
+	text += "defaults: {wait_up: 0s, drain: 0s, only: [10.0.0.0/24]}\n"
+	if l.discovers != "" {
+		text += "discover: [{source: lab, select: nitrox=on, namespaces: [shop], service_group: \"{name}\"" + l.discovers + "}]\n"
+		return os.WriteFile(l.config(copy), []byte(text), 0o600)
+	}
+	text += "apps:\n"
 	for group := range l.want {
 		text += fmt.Sprintf("  - {name: %s, from: [{source: lab, app: %[1]s}]%s}\n", group, l.app+l.keys[group])
 	}
@@ -174,7 +183,43 @@ func (l *lab) config(copy int) string {
 	return filepath.Join(l.dir, fmt.Sprintf("nitrox%d.yaml", copy))
 }
 
+// source is where the endpoints come from: a file or, where apps opt in, a Marathon, since
+// in a file none can.
+func (l *lab) source() string {
+	if l.discovers == "" {
+		return "file: {path: endpoints.json}"
+	}
+	l.marathon = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path != "/v2/apps" {
+			http.NotFound(w, r)
+			return
+		}
+		w.Header().Set("Content-Type", "application/json")
+		json.NewEncoder(w).Encode(map[string]any{"apps": l.opted()}) // an error: who asked is gone
+	}))
+	return fmt.Sprintf("marathon: {urls: [%q]}", l.marathon.URL)
+}
+
+// opted are the apps that opt in, one a group.
+func (l *lab) opted() (apps []map[string]any) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for group, members := range l.want {
+		tasks := []map[string]any{}
+		for addr := range members {
+			tasks = append(tasks, map[string]any{"id": group + "." + addr.String(), "appId": "/shop/" + group, "host": addr.Addr(), "ports": []uint16{addr.Port()},
+				"state": "TASK_RUNNING", "startedAt": "2026-01-01T00:00:00.000Z", "version": "2026-01-01T00:00:00.000Z"})
+		}
+		apps = append(apps, map[string]any{"id": "/shop/" + group, "labels": map[string]string{"nitrox": "on"}, "instances": len(tasks), "tasks": tasks,
+			"tasksRunning": len(tasks), "version": "2026-01-01T00:00:00.000Z", "portDefinitions": []map[string]any{{"port": 10000, "name": "http"}}})
+	}
+	return apps
+}
+
 func (l *lab) close() {
+	if l.marathon != nil {
+		l.marathon.Close()
+	}
 	for _, d := range l.doors {
 		d.server.Close()
 	}

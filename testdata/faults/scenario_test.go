@@ -2,6 +2,7 @@ package faults
 
 import (
 	"fmt"
+	"regexp"
 	"strings"
 	"time"
 
@@ -24,10 +25,12 @@ type scenario struct {
 	pair       bool
 	failedOver bool // the second node of the pair is the primary
 	copies     int
-	twice      bool // one NetScaler under two names, and two apps that claim one group
-	creates    bool // adds what is not there
-	cleans     bool // removes servers
-	slow       bool // waits without any fault
+	twice      bool           // one NetScaler under two names, and two apps that claim one group
+	creates    bool           // adds what is not there
+	discovers  string         // apps opt in, and these are more keys of the entry that lets them
+	at         *regexp.Regexp // only these calls have faults, as the others are those of other passes; nil: all
+	cleans     bool           // removes servers
+	slow       bool           // waits without any fault
 	waitUp     time.Duration
 
 	plan []string // of a dry run without a fault
@@ -59,6 +62,11 @@ func group(name, members string, more ...string) string {
 // listing is a group that takes a list.
 func listing(name, members string, more ...string) string {
 	return strings.Replace(group(name, members, more...), " HTTP\n", " HTTP -autoScale API\n", 1)
+}
+
+// remarked is a group that has a comment.
+func remarked(name, members, comment string) string {
+	return strings.Replace(group(name, members), " HTTP\n", fmt.Sprintf(" HTTP -comment %q\n", comment), 1)
 }
 
 const (
@@ -109,6 +117,8 @@ func scenarios() []*scenario {
 			app: ", create: {service_type: HTTP, vserver: {name: lb-a, ip: 192.0.2.5, port: 80}}"},
 		{name: "creation of a list", conf: others, want: one("1 2 3"), creates: true,
 			app: ", create: {service_type: HTTP, autoscale: API, vserver: {name: v}}"},
+		{name: "apps opt in", conf: others + group("sg-a", "1 2 3 4") + remarked("sg-b", "1 2", "of the shop") + remarked("sg-old", "1 2", "nitrox lab shop/sg-old"),
+			want: wanted{"sg-a": want("1 2 5"), "sg-b": want("1 2 3"), "sg-c": want("1 2")}, creates: true, discovers: ", create: {service_type: HTTP}", at: regexp.MustCompile(`^\w+ servicegroup(/\.|$)`)},
 		{name: "clean servers", conf: others + group("sg-a", "1 2 3 4"), want: one("1 2"),
 			app: ", clean_servers: true", cleans: true, thorough: true},
 		{name: "five groups", conf: fiveConf, want: fiveWant},

@@ -3,6 +3,7 @@ package faults
 import (
 	"bytes"
 	"net/netip"
+	"regexp"
 	"strconv"
 	"strings"
 
@@ -12,10 +13,11 @@ import (
 // state is a NetScaler's configuration at one moment, read from its ns.conf: the
 // judge believes neither Nitrox nor the answers that Nitrox was given.
 type state struct {
-	text    string
-	lines   map[string]bool   // all but members and servers
-	servers map[string]string // name to address or domain
-	members map[key]member
+	text     string
+	lines    map[string]bool   // all but members and servers
+	servers  map[string]string // name to address or domain
+	members  map[key]member
+	comments map[string]string // of service groups
 }
 
 // key is what NITRO tells members apart by. Names in a partition are "web/sg".
@@ -38,7 +40,7 @@ func dump(s *simulator.Simulator) string {
 }
 
 func parse(text string) state {
-	s := state{text: text, lines: map[string]bool{}, servers: map[string]string{}, members: map[key]member{}}
+	s := state{text: text, lines: map[string]bool{}, servers: map[string]string{}, members: map[key]member{}, comments: map[string]string{}}
 	part := ""
 	for line := range strings.Lines(text) {
 		line = strings.TrimSpace(line)
@@ -68,11 +70,18 @@ func parse(text string) state {
 			}
 			s.members[k] = m
 		default:
+			if m := comment.FindStringSubmatch(line); m != nil {
+				line = m[1] + m[4]
+				s.comments[part+m[2]] = m[3]
+			}
 			s.lines[part+line] = true
 		}
 	}
 	return s
 }
+
+// comment is that of a service group, in a line of its own or with its other settings.
+var comment = regexp.MustCompile(`^((?:add|set) serviceGroup (\S+).*?) -comment ("[^"]*"|\S+)(.*)$`)
 
 // enabled counts a group's members that may serve.
 func (s state) enabled(group string) (n int) {

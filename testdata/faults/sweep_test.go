@@ -87,7 +87,7 @@ func (s *scenario) cases(calls []seen) (all []trial) {
 	kinds := map[string]bool{}
 	for _, f := range faults() {
 		for i, c := range calls {
-			if f.fits != nil && !f.fits(c) || !f.each && !s.thorough {
+			if f.fits != nil && !f.fits(c) || !f.each && !s.thorough || s.at != nil && !s.at.MatchString(c.kind) {
 				continue
 			}
 			all = append(all, trial{s, f, i + 1, c.kind, false})
