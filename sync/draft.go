@@ -78,7 +78,7 @@ func (v *visit) begin(outcomes []*Outcome, groups netscaler.Groups) (drafts []*d
 			continue
 		}
 		d := &draft{Outcome: o, members: members, missing: missing, byList: v.ns.Client.TakesMemberList(o.App.Group)}
-		if d.mark, err = v.marking(o.App); err != nil {
+		if d.mark, err = v.marking(o.App, v.found.comment(v.name, o.App.Group)); err != nil {
 			fail([]*Outcome{o}, err)
 			continue
 		}
@@ -128,9 +128,12 @@ func (v *visit) withAttributes(ctx context.Context, drafts []*draft) (left []*dr
 			left = append(left, d)
 		case trouble != nil || err != nil:
 			d.Err = cmp.Or(trouble, err)
-		case d.mark != "" && a.Comment != v.found.comments[v.name][d.App.Group]:
-			d.Err = fmt.Errorf("service group %s: its comment is %q, which is not what was read before; the next pass asks again", d.App.Group, OneLine(a.Comment))
 		default:
+			if d.mark != "" { // by what was read when apps were looked for
+				if d.mark, d.Err = v.marking(d.App, a.Comment); d.Err != nil {
+					continue
+				}
+			}
 			d.attrs = &a
 			d.propose()
 			if d.Err = ruled(d.App.Group, a, d.proposal); d.Err == nil {

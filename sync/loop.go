@@ -131,6 +131,9 @@ func (l *Loop) follow(ctx context.Context, s *Syncer) (replacement *Syncer) {
 			if look.end(time.Now()) {
 				due.full = time.Now()
 			}
+			if s == fresh {
+				break
+			}
 			s = fresh
 			later := s.scope(l.Apps)
 			if changed, same := scope.others(later); !same {
@@ -145,7 +148,11 @@ func (l *Loop) follow(ctx context.Context, s *Syncer) (replacement *Syncer) {
 			now, interval := time.Now(), l.Every-l.Every/10+rand.N(l.Every/5+1)
 			full := !now.Before(due.full)
 			if len(s.Discoveries) > 0 && look.begin(now, full) {
-				go func(s *Syncer) { discovered <- s.Discover(streaming) }(s)
+				within := l.Every
+				if full {
+					within = 0
+				}
+				go func(s *Syncer) { discovered <- s.look(streaming, within) }(s)
 			}
 			if full && look.awaited(now) {
 				due.full = look.until
