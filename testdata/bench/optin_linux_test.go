@@ -43,10 +43,15 @@ func (s *site) run(t testing.TB) spent {
 // unchanged is a pass of a loop, with a NetScaler and a source that stay as they are.
 func (s *site) unchanged(t testing.TB) spent {
 	t.Helper()
-	p, _, passes := s.looping(t, nil, "--loop", "1s")
-	began := passes(2)
+	p, _, passes := s.looping(t, nil, "--loop", "3s")
+	between := func(after int) (made int) { // two passes
+		passes(after)
+		s.quiet(t, 500*time.Millisecond)
+		return passes(after)
+	}
+	began := between(2)
 	cpu, api, ns := p.spent(), s.api.since(cost{}), s.ns.since(cost{})
-	n := passes(began+2) - began
+	n := between(began+2) - began
 	e := spent{s.api.since(api), s.ns.since(ns), (p.spent() - cpu) / time.Duration(n)}
 	p.stop()
 	for _, c := range []*cost{&e.api, &e.ns} {
