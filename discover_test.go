@@ -25,15 +25,16 @@ func TestAppsOptIn(t *testing.T) {
 		}
 		return file
 	}
-	write("nitrox.yaml", head+`apps:
-  - {name: CartService, service_group: sg-cart, from: [{source: dcos, app: /shop/cart-blue, port: 0}]}
-discover:
+	discover := `discover:
   - source: dcos
     select: nitrox=on
     namespaces: [shop]
     allow_groups: {shop: sg-*}
     create: {service_type: HTTP}
-`)
+`
+	write("nitrox.yaml", head+`apps:
+  - {name: CartService, service_group: sg-cart, from: [{source: dcos, app: /shop/cart-blue, port: 0}]}
+`+discover)
 	run := func(want int, args ...string) (out string) {
 		t.Helper()
 		code, out, log := spawned(t, dir, nil, args...)
@@ -89,6 +90,11 @@ discover:
 	label("/shop/account", "")
 	says(run(0, "sync"), "shop-account-http: no app claims it any more: 4 members stay on edge")
 	says(run(0, "sync", "--output", "json"), `"orphan": true`)
+	says(run(0, "status"), "no app claims it any more: 4 members stay")
+	says(run(0, "explain", "shop-account-http"), "kept: no app claims its service group", "if it has to go,\n", "unbind it on the NetScaler")
+	label("/shop/cart-blue", "")
+	says(run(0, "doctor", "--config", write("alone.yaml", head+discover)), "no app claims this service group any more", "ok          log-in",
+		`ALLOW "^(bind|unbind|enable|disable|set) serviceGroup( |$)"`, "ALLOW \"^add (serviceGroup") // of names that are not known yet
 	says(run(0, "plan", "--show-discovered"), "# no app claims it any more: shop-account-http on edge")
 	if n := len(sim.Members("shop-account-http")); n != 4 {
 		t.Errorf("it has %d members", n)

@@ -27,6 +27,8 @@ type Use struct {
 	Save, Clean, Create bool
 	// Order: members are given one.
 	Order bool
+	// Discover: apps that opt in bring groups whose names nobody knows yet.
+	Discover bool
 }
 
 // Examine looks at what a pass needs of the appliance, apart from its service
@@ -228,7 +230,7 @@ func (c *Client) grants(use Use) []grant {
 	groups := slices.Compact(slices.Sorted(slices.Values(use.Groups)))
 	plainName := regexp.MustCompile(`^[A-Za-z0-9_.-]+$`)
 	some := strings.Join(groups, "|")
-	if len(some) > longest || slices.ContainsFunc(groups, func(g string) bool { return !plainName.MatchString(g) }) || len(groups) == 0 {
+	if len(some) > longest || slices.ContainsFunc(groups, func(g string) bool { return !plainName.MatchString(g) }) || len(groups) == 0 || use.Discover {
 		some = ""
 	} else {
 		some = " (" + strings.ReplaceAll(some, ".", "[.]") + ")"

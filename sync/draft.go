@@ -345,6 +345,9 @@ func (d *draft) propose() {
 
 // notes are what is worth knowing besides the plan.
 func (d *draft) notes(plan Plan) (all []string) {
+	if d.App.Orphan {
+		all = append(all, orphaned(d.App, d.members))
+	}
 	if d.attrs != nil {
 		all = append(all, unlike(d.App, *d.attrs)...)
 		if plan.MemberList {
@@ -353,9 +356,6 @@ func (d *draft) notes(plan Plan) (all []string) {
 	}
 	if d.front != nil {
 		all = append(all, differences(d.App.Create, *d.front)...)
-	}
-	if d.App.Orphan {
-		all = append(all, orphaned(d.App, d.members))
 	}
 	all = append(append(all, d.App.Notes...), ordersLost(plan, d.App.From)...)
 	return append(all, remarks(plan)...)

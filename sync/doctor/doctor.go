@@ -148,6 +148,13 @@ func use(name string, s *sync.Syncer) (u netscaler.Use) {
 			u.Order = u.Order || slices.ContainsFunc(app.From, func(f sync.From) bool { return f.Order > 0 })
 		}
 	}
+	for _, d := range s.Discoveries {
+		if slices.Contains(d.NetScalers, name) {
+			u.Discover = true
+			u.Clean = u.Clean || d.App.Policy.CleanServers
+			u.Create = u.Create || d.App.Create != nil
+		}
+	}
 	return u
 }
 
@@ -192,7 +199,7 @@ type appliance struct {
 }
 
 func (a *appliance) examine(ctx context.Context) {
-	if len(a.use.Groups) == 0 {
+	if len(a.use.Groups) == 0 && !a.use.Discover {
 		a.checks = []examine.Check{{Subject: "apps", State: examine.Warning, Seen: "no app names it", Remedy: "remove it from the mapping"}}
 		return
 	}

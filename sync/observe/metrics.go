@@ -40,7 +40,7 @@ var (
 	members = describe("members",
 		"Members and endpoints of an app by state. Only serving, down, added, draining, drained, disabled and not_ours "+
 			"are bound; a member whose removal is held, or failed, still counts as what it is. Given only while the "+
-			"NetScaler can be read.", "app", "netscaler", "group", "state")
+			"NetScaler can be read, and not of groups that no app claims any more.", "app", "netscaler", "group", "state")
 	troubled = describe("troubles", "Causes of failures and doubts, each counted once however many apps it harms, by where it comes from: source, netscaler or app.", "of")
 	drifted  = describe("drift_changes",
 		"Changes that the last pass found and did not make, because of a dry run, a pause, a guard or a failure.", "netscaler", "op")
@@ -148,7 +148,7 @@ func (c collector) Collect(ch chan<- prometheus.Metric) {
 			drifts[a.NetScaler][op] += n
 		}
 		gauge(appStatus, 1, append(at, oneWord(label(a.Status)))...)
-		if a.Seen.IsZero() || a.Old {
+		if a.Seen.IsZero() || a.Old || a.Orphan { // who has removed an app is not to be woken when it ends
 			continue
 		}
 		byState := map[sync.Standing]int{sync.Serving: 0} // a group that lost its last one must not just vanish
