@@ -275,7 +275,7 @@ var errOrphan = errors.New("no app claims it any more")
 
 // orphaned says what becomes of a group that no app claims.
 func orphaned(app App, members []netscaler.Member) string {
-	stay := Count(len(members), "member") + " stay"
+	stay := sources.Count(len(members), "member") + " stay"
 	switch {
 	case len(members) == 1:
 		stay = "1 member stays"

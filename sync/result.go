@@ -135,7 +135,7 @@ func (o Outcome) Idle() string {
 	case n > 0 && !slices.ContainsFunc(o.Plan.Disabled, func(m netscaler.Member) bool { return !above(m) }):
 		return "the service group, or the server of each member, is disabled"
 	case n > 0:
-		return fmt.Sprintf("%s disabled by somebody else", Count(n, "member"))
+		return fmt.Sprintf("%s disabled by somebody else", sources.Count(n, "member"))
 	case len(o.Desired.Endpoints) == 0:
 		return "no members are wanted"
 	case len(o.Plan.Uncertain) > 0:

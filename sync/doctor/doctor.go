@@ -278,7 +278,7 @@ func (a *appliance) group(app sync.App, answers []sources.Answer) examine.Check 
 		drain = "it takes member lists"
 	}
 	check := examine.Fine(subject, fmt.Sprintf("%s, autoscale %s, %s; %s",
-		attrs.ServiceType, attrs.Autoscale, sync.Count(len(members), "member"), drain))
+		attrs.ServiceType, attrs.Autoscale, sources.Count(len(members), "member"), drain))
 	if odd := sync.Unlike(app, attrs); len(odd) > 0 {
 		check = examine.Bad(examine.Warning, subject, errors.New(odd[0]), "see the mapping")
 	}
@@ -465,28 +465,18 @@ func (p *poll) app(e entry, answer sources.Answer, own map[netip.Addr]string) (c
 	}
 	switch {
 	case len(ready) > 0:
-		return examine.Fine(subject, sync.Count(len(ready), "endpoint")+": "+first(ready)), nil
+		return examine.Fine(subject, sources.Count(len(ready), "endpoint")+": "+examine.Some(ready, 4)), nil
 	case len(unsure) > 0:
-		return examine.Check{Subject: subject, State: examine.Warning, Seen: "no endpoint is known to be healthy: " + first(unsure),
+		return examine.Check{Subject: subject, State: examine.Warning, Seen: "no endpoint is known to be healthy: " + examine.Some(unsure, 4),
 			Remedy: "see why their health is not known; until it is, none is added"}, nil
 	case errors.Is(answer.Doubt(), sources.ErrAbsent):
 		return examine.Fine(subject, "it is absent, which absent: empty allows"), nil
 	case e.app.Policy.AllowEmpty && len(out) == 0:
 		return examine.Fine(subject, "it has no endpoint, which allow_empty allows"), nil
 	case len(out) > 0:
-		return examine.Check{Subject: subject, State: examine.Failed, Seen: "it has no endpoint that serves; left out are " + first(out),
+		return examine.Check{Subject: subject, State: examine.Failed, Seen: "it has no endpoint that serves; left out are " + examine.Some(out, 4),
 			Remedy: "see why; all but the last member of its service group would be removed"}, nil
 	}
 	return examine.Check{Subject: subject, State: examine.Failed, Seen: "it has no endpoint",
 		Remedy: "start it, correct its entry, or say allow_empty: true if that is right"}, nil
-}
-
-// first are the first of a list.
-func first(all []string) string {
-	const most = 4
-	text := strings.Join(all[:min(len(all), most)], ", ")
-	if len(all) > most {
-		text += fmt.Sprintf(" and %d more", len(all)-most)
-	}
-	return text
 }
