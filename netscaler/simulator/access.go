@@ -116,9 +116,7 @@ func (s *Simulator) authorized(user, line string) *failure {
 // showUsers lists users without their passwords, as NITRO does.
 func showUsers(x *exec, q *query, l *listing) *failure {
 	return named(slices.Sorted(maps.Keys(x.access.users)), func(name string) string { return name }, q, func(name string) {
-		l.begin()
-		l.text("username", name)
-		l.end()
+		l.row("username", name)
 	})
 }
 
@@ -126,11 +124,8 @@ func showPolicies(x *exec, q *query, l *listing) *failure {
 	all := maps.Clone(builtinPolicies)
 	maps.Copy(all, x.access.policies)
 	return named(slices.Sorted(maps.Keys(all)), func(name string) string { return name }, q, func(name string) {
-		l.begin()
-		l.text("policyname", name)
-		l.text("action", map[bool]string{true: "DENY", false: "ALLOW"}[all[name].deny])
-		l.text("cmdspec", all[name].spec)
-		l.end()
+		l.row("policyname", name, "action", map[bool]string{true: "DENY", false: "ALLOW"}[all[name].deny],
+			"cmdspec", all[name].spec)
 	})
 }
 
@@ -140,11 +135,7 @@ func boundTo(key string, accounts func(*Simulator) map[string]*account) func(x *
 		all := accounts(x.Simulator)
 		return named(slices.Sorted(maps.Keys(all)), func(name string) string { return name }, q, func(name string) {
 			for _, b := range all[name].bound {
-				l.begin()
-				l.text(key, name)
-				l.text("policyname", b.policy)
-				l.text("priority", strconv.Itoa(b.priority))
-				l.end()
+				l.row(key, name, "policyname", b.policy, "priority", strconv.Itoa(b.priority))
 			}
 		})
 	}
@@ -153,10 +144,7 @@ func boundTo(key string, accounts func(*Simulator) map[string]*account) func(x *
 func showGroupsOfUser(x *exec, q *query, l *listing) *failure {
 	return named(slices.Sorted(maps.Keys(x.access.users)), func(name string) string { return name }, q, func(name string) {
 		for _, group := range x.access.users[name].groups {
-			l.begin()
-			l.text("username", name)
-			l.text("groupname", group)
-			l.end()
+			l.row("username", name, "groupname", group)
 		}
 	})
 }

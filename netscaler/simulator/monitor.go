@@ -229,12 +229,8 @@ func showMonitorGroups(x *exec, q *query, l *listing) *failure {
 			if q.named && m.name != q.name {
 				continue
 			}
-			l.begin()
-			l.text("monitorname", m.name)
-			l.text("servicegroupname", g.name)
-			l.text("state", m.stateName())
-			l.counter("weight", max(m.weight, 1))
-			l.end()
+			l.row("monitorname", m.name, "servicegroupname", g.name, "state", m.stateName(),
+				"weight", counter(max(m.weight, 1)))
 		}
 	}
 	return nil
@@ -261,13 +257,8 @@ func namedGroups(x *exec, q *query, row func(*group)) *failure {
 
 func (x *exec) monitorRows(l *listing, g *group) {
 	for _, m := range g.monitors {
-		l.begin()
-		l.text("servicegroupname", g.name)
-		l.text("monitor_name", m.name)
-		l.text("monstate", m.stateName())
-		l.counter("weight", max(m.weight, 1))
-		l.flag("passive", m.passive)
-		l.end()
+		l.row("servicegroupname", g.name, "monitor_name", m.name, "monstate", m.stateName(),
+			"weight", counter(max(m.weight, 1)), "passive", m.passive)
 	}
 }
 

@@ -224,8 +224,7 @@ func showServers(x *exec, q *query, l *listing) *failure {
 			l.text("ipaddress", s.text)
 			l.absent("domain")
 		} else {
-			l.text("ipaddress", "0.0.0.0")
-			l.text("domain", s.text)
+			l.put("ipaddress", "0.0.0.0", "domain", s.text)
 		}
 		l.text("state", s.stateName())
 		if s.addr.Is6() {
