@@ -27,6 +27,17 @@ type command struct {
 	verbatim bool
 }
 
+// on runs a command on the object that its item names.
+func on[T any](find func(*exec, item) (T, *failure), run func(*exec, T, item) (func(), *failure)) func(*exec, item) (func(), *failure) {
+	return func(x *exec, it item) (func(), *failure) {
+		object, f := find(x, it)
+		if f != nil {
+			return nil, f
+		}
+		return run(x, object, it)
+	}
+}
+
 // attr is an attribute that a command takes.
 type attr struct {
 	name     string // of NITRO, in lower case

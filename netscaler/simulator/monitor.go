@@ -108,11 +108,7 @@ var bindMonitor = &command{
 		{name: "passive", kind: flag},
 		{name: "state", kind: choice, enum: enabled},
 	}, monitorLinkKept...),
-	run: func(x *exec, it item) (func(), *failure) {
-		g, f := x.findGroup(it)
-		if f != nil {
-			return nil, f
-		}
+	run: on((*exec).findGroup, func(x *exec, g *group, it item) (func(), *failure) {
 		name := it.get("monitor_name")
 		if x.part.object(monitors, name) == nil && !slices.Contains(builtinMonitors, name) {
 			return nil, fail(codeNoResource, "monitorName", name)
@@ -125,7 +121,7 @@ var bindMonitor = &command{
 		g.monitors = append(g.monitors, monitorLink{name: name, state: it.get("monstate"), weight: it.int("weight"),
 			passive: it.get("passive") == "true", wording: x.wording})
 		return func() { g.dropMonitor(name) }, nil
-	},
+	}),
 }
 
 func (g *group) dropMonitor(name string) bool {

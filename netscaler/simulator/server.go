@@ -94,11 +94,7 @@ var setServer = &command{
 		{name: "comment"},
 		{name: "domainresolvenow", cli: "domainResolveNow", kind: flag},
 	}, slices.DeleteFunc(slices.Clone(serverKept), func(a attr) bool { return a.fixed })...),
-	run: func(x *exec, it item) (func(), *failure) {
-		s, f := x.findServer(it)
-		if f != nil {
-			return nil, f
-		}
+	run: on((*exec).findServer, func(x *exec, s *server, it item) (func(), *failure) {
 		if it.has("ipaddress") {
 			to := place{it.addr("ipaddress"), s.td}
 			if other := x.part.byAddr[to]; other != nil && other != s {
@@ -114,7 +110,7 @@ var setServer = &command{
 		}
 		s.keep(it)
 		return nil, nil
-	},
+	}),
 }
 
 var unsetServer = &command{
@@ -132,17 +128,13 @@ var unsetServer = &command{
 var renameServer = &command{
 	cli: "rename server", words: []string{"name", "newname"},
 	attrs: []attr{{name: "name", kind: identifier, required: true}, {name: "newname", kind: identifier, required: true}},
-	run: func(x *exec, it item) (func(), *failure) {
-		s, f := x.findServer(it)
-		if f != nil {
-			return nil, f
-		}
+	run: on((*exec).findServer, func(x *exec, s *server, it item) (func(), *failure) {
 		if x.part.byName[it.get("newname")] != nil {
 			return nil, fail(codeExists)
 		}
 		x.part.renameServer(s, it.get("newname"))
 		return nil, nil
-	},
+	}),
 }
 
 // reprobe restarts the monitors of the members that a server is.

@@ -138,11 +138,7 @@ var setGroup = &command{
 	cli: "set serviceGroup", words: []string{"servicegroupname", "servername", "port"},
 	attrs: slices.Concat(slices.DeleteFunc(slices.Clone(groupAttrs), func(a attr) bool { return a.fixed && a.name != "autoscale" }),
 		memberSettings, boundMonitorAttrs),
-	run: func(x *exec, it item) (func(), *failure) {
-		g, f := x.findGroup(it)
-		if f != nil {
-			return nil, f
-		}
+	run: on((*exec).findGroup, func(x *exec, g *group, it item) (func(), *failure) {
 		if it.has("servername") != it.has("port") {
 			return nil, fail(codePrerequisite, "port", "serverName")
 		}
@@ -170,7 +166,7 @@ var setGroup = &command{
 			return nil, f
 		}
 		return func() { g.values = before }, nil
-	},
+	}),
 }
 
 // weighMonitor takes what the item says of a monitor that is bound. The command
@@ -201,16 +197,13 @@ func (g *group) weighMonitor(it item) *failure {
 // values say only that they are meant, but for what names the member.
 var unsetGroup = &command{
 	cli: "unset serviceGroup", words: []string{"servicegroupname", "servername", "port"}, attrs: unsettable(setGroup.attrs),
-	run: func(x *exec, it item) (func(), *failure) {
-		g, f := x.findGroup(it)
-		if f != nil {
-			return nil, f
-		}
+	run: on((*exec).findGroup, func(x *exec, g *group, it item) (func(), *failure) {
 		if it.has("servername") != it.has("port") {
 			return nil, fail(codePrerequisite, "port", "serverName")
 		}
 		var m *member
 		if it.has("servername") {
+			var f *failure
 			if m, f = x.findMember(g, it); f != nil {
 				return nil, f
 			}
@@ -226,7 +219,7 @@ var unsetGroup = &command{
 			}
 		}
 		return nil, nil
-	},
+	}),
 }
 
 // memberDefaults are what a member has that was given nothing.
@@ -246,27 +239,19 @@ func unsettable(attrs []attr) []attr {
 
 var rmGroup = &command{
 	cli: "rm serviceGroup", words: []string{"servicegroupname"}, attrs: []attr{groupName},
-	run: func(x *exec, it item) (func(), *failure) {
-		g, f := x.findGroup(it)
-		if f != nil {
-			return nil, f
-		}
+	run: on((*exec).findGroup, func(x *exec, g *group, it item) (func(), *failure) {
 		if x.opt.KeepBoundGroups && len(x.part.users(g)) > 0 {
 			return nil, fail(codeGroupInUse)
 		}
 		x.part.removeGroup(g)
 		return nil, nil
-	},
+	}),
 }
 
 var renameGroup = &command{
 	cli: "rename serviceGroup", words: []string{"servicegroupname", "newname"},
 	attrs: []attr{groupName, {name: "newname", kind: identifier, required: true}},
-	run: func(x *exec, it item) (func(), *failure) {
-		g, f := x.findGroup(it)
-		if f != nil {
-			return nil, f
-		}
+	run: on((*exec).findGroup, func(x *exec, g *group, it item) (func(), *failure) {
 		if x.groupNamed(it.get("newname")) != nil {
 			return nil, fail(codeExists)
 		}
@@ -274,7 +259,7 @@ var renameGroup = &command{
 		g.name = it.get("newname")
 		x.part.byGroup[g.name] = g
 		return nil, nil
-	},
+	}),
 }
 
 func (x *exec) findGroup(it item) (*group, *failure) {
