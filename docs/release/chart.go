@@ -19,13 +19,9 @@ func (r *release) chart() error {
 	at := slices.IndexFunc(files, func(f file) bool { return f.name == "Chart.yaml" })
 	files[at].content = []byte(strings.NewReplacer("\nversion: 0.0.0 ", "\nversion: "+number+" ", "\nappVersion: latest ", "\nappVersion: \""+r.version+"\" ").
 		Replace(string(files[at].content)))
-	content, err := tarball("nitrox", r.date, files)
+	content, err := packed("nitrox", r.date, files)
 	if err != nil {
 		return err
 	}
-	packed, err := compressed(content)
-	if err != nil {
-		return err
-	}
-	return r.publish("nitrox-"+number+".tgz", packed)
+	return r.publish("nitrox-"+number+".tgz", content)
 }
