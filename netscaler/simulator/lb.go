@@ -201,19 +201,8 @@ func family(serviceType string) string {
 func showVserverGroups(x *exec, q *query, l *listing) *failure {
 	return named(x.part.vserver, objectName, q, func(v *object) {
 		for _, b := range v.groups {
-			l.begin()
-			l.put("name", v.name, "servicegroupname", b.group.name, "stateflag", "536936464", "servicename", b.group.name)
-			if b.weight > 0 {
-				l.counter("weight", b.weight)
-			} else {
-				l.absent("weight")
-			}
-			if b.order > 0 {
-				l.number("order", b.order)
-			} else {
-				l.absent("order")
-			}
-			l.end()
+			l.row("name", v.name, "servicegroupname", b.group.name, "stateflag", "536936464", "servicename", b.group.name,
+				"weight", given(counter(b.weight)), "order", given(b.order))
 		}
 	})
 }

@@ -160,7 +160,8 @@ func (l *listing) words(name string, values []string) {
 	l.out = append(l.out, " ]"...)
 }
 
-// put writes fields by their names: texts, numbers, counters, flags and words.
+// put writes fields by their names: texts, numbers, counters, flags and words; nil: it is
+// absent.
 func (l *listing) put(namesAndValues ...any) {
 	for pair := range slices.Chunk(namesAndValues, 2) {
 		name := pair[0].(string)
@@ -173,6 +174,8 @@ func (l *listing) put(namesAndValues ...any) {
 			l.counter(name, int(v))
 		case bool:
 			l.flag(name, v)
+		case nil:
+			l.absent(name)
 		default:
 			l.words(name, v.([]string))
 		}
@@ -181,6 +184,14 @@ func (l *listing) put(namesAndValues ...any) {
 
 // counter is a value that [listing.counter] writes.
 type counter int
+
+// given is a value for [listing.put], unless it says nothing.
+func given[T comparable](value T) any {
+	if value == *new(T) {
+		return nil
+	}
+	return value
+}
 
 // row is a whole one. Of members there may be a hundred thousand: their fields are written
 // one by one, which takes no memory.

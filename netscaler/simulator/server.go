@@ -213,8 +213,7 @@ func showServers(x *exec, q *query, l *listing) *failure {
 		l.begin()
 		l.text("name", s.name)
 		if s.addr.IsValid() {
-			l.text("ipaddress", s.text)
-			l.absent("domain")
+			l.put("ipaddress", s.text, "domain", nil)
 		} else {
 			l.put("ipaddress", "0.0.0.0", "domain", s.text)
 		}
@@ -235,11 +234,7 @@ func showServers(x *exec, q *query, l *listing) *failure {
 				l.text(a.name, v)
 			}
 		}
-		if s.comment != "" {
-			l.text("comment", s.comment)
-		} else {
-			l.absent("comment")
-		}
+		l.put("comment", given(s.comment))
 		l.text("statechangetimesec", x.stamp(s.at))
 		l.end()
 	})

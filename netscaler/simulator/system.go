@@ -167,20 +167,12 @@ func showNodes(x *exec, q *query, l *listing) *failure {
 	// name, and its hasync tells how its synchronisation went.
 	row := func(id int, name string, ip netip.Addr, state, sync string) {
 		l.begin()
-		l.counter("id", id)
-		if name == "" {
-			l.absent("name")
-		} else {
-			l.text("name", name)
-		}
-		l.put("ipaddress", ip.String(), "flags", counter(129), "hastatus", cmp.Or(x.opt.HAStatus, "UP"), "state", state,
-			"hasync", sync, "haprop", "ENABLED", "enaifaces", "0/1", "netmask", "0.0.0.0",
+		l.put("id", counter(id), "name", given(name), "ipaddress", ip.String(), "flags", counter(129),
+			"hastatus", cmp.Or(x.opt.HAStatus, "UP"), "state", state, "hasync", sync, "haprop", "ENABLED", "enaifaces", "0/1", "netmask", "0.0.0.0",
 			"inc", map[bool]string{true: "ENABLED", false: "DISABLED"}[x.opt.INC], "ssl2", "NOT PRESENT",
 			"hellointerval", 200, "deadinterval", 3, "masterstatetime", int(x.now.Sub(x.turnedAt).Seconds()),
 			"failsafe", "OFF")
-		for _, name := range []string{"maxflips", "maxfliptime", "curflips", "completedfliptime"} {
-			l.counter(name, 0)
-		}
+		l.zeros("maxflips maxfliptime curflips completedfliptime", "")
 		l.end()
 	}
 	own, other := x.nodes()
