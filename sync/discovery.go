@@ -135,7 +135,7 @@ func (s *Syncer) commentsOf(ctx context.Context, name string) (map[string]string
 	if err := ns.backoff.tooSoon(); err != nil {
 		return nil, err
 	}
-	comments, err := within(ctx, commentsWithin, func(ctx context.Context) (map[string]string, error) { return ns.Client.Commented(ctx, "") })
+	comments, err := within(ctx, commentsWithin, ns.Client.Commented)
 	if errors.Is(err, netscaler.ErrUnavailable) || errors.Is(err, netscaler.ErrLogin) {
 		ns.backoff.note(err)
 	}

@@ -312,10 +312,5 @@ func (r Result) Summary() string {
 // Quiet says that there is nothing to say about the pass: every app is in step,
 // nothing failed.
 func (r Result) Quiet() bool {
-	for _, o := range r.Outcomes {
-		if !o.silent() {
-			return false
-		}
-	}
-	return r.Exit(true) == ExitInStep
+	return r.Exit(true) == ExitInStep && !slices.ContainsFunc(r.Outcomes, func(o Outcome) bool { return !o.silent() })
 }

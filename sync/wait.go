@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"fmt"
+	"slices"
 	"time"
 
 	"nitrox/netscaler"
@@ -101,10 +102,5 @@ func drainsOf(r Result) drains {
 
 // changed says whether the pass tried to change anything.
 func (r Result) changed() bool {
-	for _, o := range r.Outcomes {
-		if len(o.Done) > 0 {
-			return true
-		}
-	}
-	return false
+	return slices.ContainsFunc(r.Outcomes, func(o Outcome) bool { return len(o.Done) > 0 })
 }
