@@ -92,8 +92,8 @@ func (r *Remarks) Handle(_ context.Context, record slog.Record) error {
 func Examine(ctx context.Context, s *sync.Syncer, o Options) (report Report) {
 	appliances, polled := map[string]*appliance{}, map[string]*poll{}
 	var g gosync.WaitGroup
-	for name, ns := range s.NetScalers {
-		a := &appliance{NetScaler: ns, use: use(name, s), fronts: fronts(name, s)}
+	for name := range s.NetScalers {
+		a := used(name, s)
 		appliances[name] = a
 		g.Go(func() { a.examine(ctx) })
 	}
@@ -137,28 +137,23 @@ func Examine(ctx context.Context, s *sync.Syncer, o Options) (report Report) {
 	return report
 }
 
-// use is what the apps use a NetScaler for.
-func use(name string, s *sync.Syncer) (u netscaler.Use) {
-	u.Save = s.NetScalers[name].Save
+// used is what the apps use a NetScaler for.
+func used(name string, s *sync.Syncer) *appliance {
+	a := &appliance{NetScaler: s.NetScalers[name]}
+	u := &a.use
+	u.Save = a.Save
 	for _, app := range s.Apps {
 		if slices.Contains(app.NetScalers, name) {
 			u.Groups = append(u.Groups, app.Group)
 			u.Clean = u.Clean || app.Policy.CleanServers
 			u.Create = u.Create || app.Create != nil
 			u.Order = u.Order || slices.ContainsFunc(app.From, func(f sync.From) bool { return f.Order > 0 })
+			if app.Create != nil && app.Create.VServer != nil {
+				a.fronts = append(a.fronts, app.Create.VServer.Name)
+			}
 		}
 	}
-	return u
-}
-
-// fronts are the virtual servers that the apps of a NetScaler name.
-func fronts(name string, s *sync.Syncer) (all []string) {
-	for _, app := range s.Apps {
-		if slices.Contains(app.NetScalers, name) && app.Create != nil && app.Create.VServer != nil {
-			all = append(all, app.Create.VServer.Name)
-		}
-	}
-	return all
+	return a
 }
 
 // answers are those to the app's entries; none while one is not known.
