@@ -150,13 +150,10 @@ func (x *exec) reprobe(s *server) {
 
 var rmServer = &command{
 	cli: "rm server", words: []string{"name"}, attrs: []attr{{name: "name", kind: identifier, required: true}},
-	run: func(x *exec, it item) (func(), *failure) {
-		s, f := x.findServer(it)
-		if f == nil {
-			x.part.removeServer(s)
-		}
-		return nil, f
-	},
+	run: on((*exec).findServer, func(x *exec, s *server, _ item) (func(), *failure) {
+		x.part.removeServer(s)
+		return nil, nil
+	}),
 }
 
 var enableServer = &command{
@@ -174,13 +171,10 @@ var enableServer = &command{
 var disableServer = &command{
 	cli: "disable server", words: []string{"name"},
 	attrs: append([]attr{{name: "name", kind: identifier, required: true}}, disableAttrs...),
-	run: func(x *exec, it item) (func(), *failure) {
-		s, f := x.findServer(it)
-		if f == nil {
-			s.admin = disabledBy(it, x.now)
-		}
-		return nil, f
-	},
+	run: on((*exec).findServer, func(x *exec, s *server, it item) (func(), *failure) {
+		s.admin = disabledBy(it, x.now)
+		return nil, nil
+	}),
 }
 
 func (x *exec) findServer(it item) (*server, *failure) {
@@ -217,13 +211,7 @@ func showServers(x *exec, q *query, l *listing) *failure {
 		} else {
 			l.put("ipaddress", "0.0.0.0", "domain", s.text)
 		}
-		l.text("state", s.stateName())
-		if s.addr.Is6() {
-			l.text("ipv6address", "YES")
-		} else {
-			l.text("ipv6address", "NO")
-		}
-		l.counter("td", s.td)
+		l.put("state", s.stateName(), "ipv6address", map[bool]string{true: "YES", false: "NO"}[s.addr.Is6()], "td", counter(s.td))
 		for _, a := range serverKept {
 			switch v := s.kept[a.name]; {
 			case v == "" || x.lacks(a.name):
