@@ -277,7 +277,7 @@ func TestDistributionIsReproducible(t *testing.T) {
 		}
 	}
 
-	kinds := []string{"SHA256SUMS", name + ".cdx.json", name + ".tar.gz"}
+	kinds := []string{"SHA256SUMS", name + ".cdx.json", name + ".tar.gz", "nitrox-1.2.3.tgz"}
 	if runtime.GOOS == "linux" {
 		kinds = append(kinds, name+".deb", name+".rpm", "nitrox_v1.2.3_image.tar")
 	}
