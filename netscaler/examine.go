@@ -330,26 +330,16 @@ func (c *Client) examineRights(ctx context.Context, use Use) []examine.Check {
 	check := examine.Fine(subject, "the command policies allow all that is needed")
 	switch {
 	case len(missing) > 0:
-		check.State, check.Seen = examine.Failed, "the command policies do not allow: "+some(missing)
+		check.State, check.Seen = examine.Failed, "the command policies do not allow: "+examine.Some(missing, 6)
 		check.Remedy = "bind the command policies below to the user"
 	case len(doubtful) > 0:
-		check.State, check.Seen = examine.Note, "not told: the patterns of the command policies cannot be read here, for "+some(doubtful)
+		check.State, check.Seen = examine.Note, "not told: the patterns of the command policies cannot be read here, for "+examine.Some(doubtful, 6)
 		check.Remedy = "compare them with those below"
 	case wide:
 		check.Seen += ", and more"
 	}
 	check.Copy = c.Policy(use)
 	return []examine.Check{check}
-}
-
-// some are the first of a list.
-func some(all []string) string {
-	const most = 6
-	text := strings.Join(all[:min(len(all), most)], ", ")
-	if len(all) > most {
-		text += fmt.Sprintf(" and %d more", len(all)-most)
-	}
-	return text
 }
 
 // ahead is how a pattern looks ahead or back.

@@ -199,21 +199,14 @@ func (c *Client) Nodes(ctx context.Context) ([]netip.Addr, error) {
 }
 
 func (c *Client) nodes(ctx context.Context, kind string) (nodes []netip.Addr, err error) {
-	_, err = c.do(ctx, c.short(get("config/"+kind, func(r io.Reader) (reply, error) {
-		nodes = nil
-		return decodeReply(r, kind, list(func(dec *bounds.Decoder) (int64, error) {
-			var row struct{ IPAddress json.RawMessage }
-			if err := dec.Decode(&row); err != nil {
-				return 0, err
-			}
-			a, err := netip.ParseAddr(text(row.IPAddress))
-			if err != nil {
-				return 0, fmt.Errorf("a node without an address: %w", err)
-			}
-			nodes = append(nodes, a.Unmap())
-			return bounds.Size(a), nil
-		}))
-	})))
+	rows, err := objects[struct{ IPAddress json.RawMessage }](ctx, c, kind, "")
+	for _, row := range rows {
+		addr, wrong := netip.ParseAddr(text(row.IPAddress))
+		if wrong != nil {
+			return nil, fmt.Errorf("%w: a node without an address: %w", errUnreadable, wrong)
+		}
+		nodes = append(nodes, addr.Unmap())
+	}
 	if err == nil && len(nodes) == 0 {
 		err = errNameless
 	}

@@ -135,7 +135,7 @@ func (s *Syncer) commentsOf(ctx context.Context, name string) (map[string]string
 	if err := ns.backoff.tooSoon(); err != nil {
 		return nil, err
 	}
-	comments, err := within(ctx, commentsWithin, func(ctx context.Context) (map[string]string, error) { return ns.Client.Commented(ctx, "") })
+	comments, err := within(ctx, commentsWithin, ns.Client.Commented)
 	if errors.Is(err, netscaler.ErrUnavailable) || errors.Is(err, netscaler.ErrLogin) {
 		ns.backoff.note(err)
 	}
@@ -275,7 +275,7 @@ var errOrphan = errors.New("no app claims it any more")
 
 // orphaned says what becomes of a group that no app claims.
 func orphaned(app App, members []netscaler.Member) string {
-	stay := Count(len(members), "member") + " stay"
+	stay := sources.Count(len(members), "member") + " stay"
 	switch {
 	case len(members) == 1:
 		stay = "1 member stays"

@@ -204,7 +204,7 @@ func TestAppsThatOptInAreServed(t *testing.T) {
 }
 
 func (s *site) comment(group string) string {
-	comments, err := s.NetScalers["edge"].Client.Commented(s.t.Context(), "")
+	comments, err := s.NetScalers["edge"].Client.Commented(s.t.Context())
 	if err != nil {
 		s.t.Error(err)
 	}

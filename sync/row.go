@@ -388,12 +388,12 @@ func (o Outcome) heard() heard {
 				leave(l.Addr, from.Source, l.What, l.Why)
 			}
 		}
-		counts := fmt.Sprintf("%s: not among its %s", from.Source, Count(len(answer.Endpoints), "endpoint"))
+		counts := fmt.Sprintf("%s: not among its %s", from.Source, sources.Count(len(answer.Endpoints), "endpoint"))
 		switch n := len(answer.LeftOut); {
 		case answer.Doubt() != nil:
 			counts = from.Source + ": its answer is in doubt"
 		case n > 0:
-			counts += fmt.Sprintf(" and %s left out", Count(n, "candidate"))
+			counts += fmt.Sprintf(" and %s left out", sources.Count(n, "candidate"))
 		}
 		none = append(none, counts)
 	}

@@ -38,14 +38,11 @@ type policyKeys struct {
 }
 
 // standard are the policies of a file that says nothing.
-var standard = policyKeys{
-	Drain:      sync.DefaultPolicy.Drain,
-	WaitUp:     sync.DefaultPolicy.WaitUp,
-	AllowEmpty: sync.DefaultPolicy.AllowEmpty,
-	Absent:     doubt,
-	MaxRemove:  sync.DefaultPolicy.MaxRemove,
-	Only:       sync.DefaultPolicy.Only,
-	Clean:      sync.DefaultPolicy.CleanServers,
+var standard = policiesOf(sync.DefaultPolicy)
+
+func policiesOf(p sync.Policy) policyKeys {
+	absent := map[bool]absent{true: empty, false: doubt}[p.AbsentIsEmpty]
+	return policyKeys{p.Drain, p.WaitUp, p.AllowEmpty, absent, p.MaxRemove, p.Only, p.CleanServers}
 }
 
 type absent string
@@ -66,16 +63,8 @@ func (p *policyKeys) Check() error {
 }
 
 func (p *policyKeys) policy(paused bool) sync.Policy {
-	return sync.Policy{
-		Drain:         p.Drain,
-		WaitUp:        p.WaitUp,
-		AllowEmpty:    p.AllowEmpty,
-		AbsentIsEmpty: p.Absent == empty,
-		MaxRemove:     p.MaxRemove,
-		Only:          p.Only,
-		CleanServers:  p.Clean,
-		Paused:        paused,
-	}
+	return sync.Policy{Drain: p.Drain, WaitUp: p.WaitUp, AllowEmpty: p.AllowEmpty, AbsentIsEmpty: p.Absent == empty,
+		MaxRemove: p.MaxRemove, Only: p.Only, CleanServers: p.Clean, Paused: paused}
 }
 
 // claim is a service group that an app has for itself.

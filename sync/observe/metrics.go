@@ -14,7 +14,7 @@ import (
 	"nitrox/sync"
 )
 
-// The metrics, but for the histograms. The values of their labels are
+// The metrics, but for what [counts] has. The values of their labels are
 // names of the mapping file or words of ours, so that there can be no more of
 // them than the mapping has.
 var (
@@ -56,26 +56,13 @@ var (
 		"When the configuration of the NetScaler was last saved; 0: never.", "netscaler")
 	netscalerOwed = describe("netscaler_last_unsaved_timestamp_seconds",
 		"When a pass last left changes on the NetScaler that are to be saved, and were not yet; 0: never.", "netscaler")
-
-	passesTotal  = describe("passes_total", "Passes by result: ok, held or failed.", "result")
-	changesTotal = describe("changes_total",
-		"Changes by kind (bind, enable, set, drain, unbind and so on) and outcome (made or failed).", "op", "outcome")
-	callsTotal = describe("nitro_calls_total",
-		"Calls to the NITRO API by kind and outcome, each try counted.", "netscaler", "kind", "outcome")
 )
 
-// metric is the description of one and its type.
-type metric struct {
-	name string
-	desc *prometheus.Desc
-}
-
-var metrics []metric
+var metrics []*prometheus.Desc
 
 func describe(name, help string, labels ...string) *prometheus.Desc {
-	name = "nitrox_" + name
-	desc := prometheus.NewDesc(name, help, labels, nil)
-	metrics = append(metrics, metric{name, desc})
+	desc := prometheus.NewDesc("nitrox_"+name, help, labels, nil)
+	metrics = append(metrics, desc)
 	return desc
 }
 
@@ -99,20 +86,18 @@ var statuses = []sync.Status{sync.Failed, sync.Held, sync.NotServing, sync.Pendi
 type collector struct{ *Observer }
 
 func (c collector) Describe(ch chan<- *prometheus.Desc) {
-	for _, m := range metrics {
-		ch <- m.desc
+	for _, desc := range metrics {
+		ch <- desc
 	}
-	c.state.counts.phases.Describe(ch)
-	c.state.counts.latency.Describe(ch)
+	for _, counted := range c.state.counts.all() {
+		counted.Describe(ch)
+	}
 }
 
 func (c collector) Collect(ch chan<- prometheus.Metric) {
 	s := c.snapshot()
 	gauge := func(d *prometheus.Desc, v float64, labels ...string) {
 		ch <- prometheus.MustNewConstMetric(d, prometheus.GaugeValue, v, labels...)
-	}
-	counter := func(d *prometheus.Desc, v float64, labels ...string) {
-		ch <- prometheus.MustNewConstMetric(d, prometheus.CounterValue, v, labels...)
 	}
 	gauge(buildInfo, 1, s.Version, runtime.Version())
 	if s.Every > 0 {
@@ -190,21 +175,9 @@ func (c collector) Collect(ch chan<- prometheus.Metric) {
 		}
 	}
 
-	for result, n := range s.counts.passes {
-		counter(passesTotal, n, result)
+	for _, counted := range s.counts.all() {
+		counted.Collect(ch)
 	}
-	for c, n := range s.counts.changes {
-		outcome := "failed"
-		if c.made {
-			outcome = "made"
-		}
-		counter(changesTotal, n, oneWord(c.op.String()), outcome)
-	}
-	for c, n := range s.counts.calls {
-		counter(callsTotal, n, c.netscaler, c.kind, c.outcome)
-	}
-	s.counts.phases.Collect(ch)
-	s.counts.latency.Collect(ch)
 }
 
 // registry has the observer's metrics; that of a process that runs for long
