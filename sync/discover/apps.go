@@ -42,6 +42,7 @@ type Apps struct {
 
 	entries  []Entry
 	doubtful map[string]bool // the marks of objects of which it is not known what they claim
+	nameless []*claim        // those of which not even the service group is known
 	found    []int           // how many objects each entry has
 }
 
@@ -62,7 +63,6 @@ func Of(entries []Entry, findings []sources.Findings, written func(netscaler, gr
 			all = append(all, e.claims(i, f)...)
 		}
 	}
-	var nameless []*claim
 	groups := make(map[string][]*claim, len(all))
 	for i, c := range all {
 		if c.err != nil {
@@ -71,7 +71,7 @@ func Of(entries []Entry, findings []sources.Findings, written func(netscaler, gr
 		key := strings.ToLower(c.group) // whether case matters is not known
 		switch {
 		case c.group == "":
-			nameless = append(nameless, c)
+			r.nameless = append(r.nameless, c)
 		case groups[key] == nil:
 			groups[key] = all[i : i+1 : i+1]
 		default:
@@ -80,9 +80,9 @@ func Of(entries []Entry, findings []sources.Findings, written func(netscaler, gr
 	}
 	r.Apps = make([]App, 0, len(all))
 	for _, key := range slices.Sorted(maps.Keys(groups)) {
-		r.Apps = append(r.Apps, r.group(groups[key], nameless, written)...)
+		r.Apps = append(r.Apps, r.group(groups[key], written)...)
 	}
-	for _, c := range nameless { // after the others, of whose names they can take none
+	for _, c := range r.nameless { // after the others, of whose names they can take none
 		r.Apps = append(r.Apps, App{Name: id(c.object), NetScalers: entries[c.entry].NetScalers, Entry: c.entry, Refused: c.about(c.err)})
 	}
 	names := map[string]bool{}
@@ -96,13 +96,15 @@ func Of(entries []Entry, findings []sources.Findings, written func(netscaler, gr
 	return r
 }
 
-// Doubtful says whether a mark is that of an object of which it is not known what it
+// Doubtful says whether a comment is the mark of an object of which it is not known what it
 // claims.
-func (r Apps) Doubtful(mark string) bool { return r.doubtful[mark] }
+func (r Apps) Doubtful(comment string) bool {
+	return r.doubtful[comment] || r.anyFailed(Owner(comment))
+}
 
 // group makes the apps of those that claim one service group: one, unless they do on
 // different NetScalers.
-func (r Apps) group(claims, nameless []*claim, written func(netscaler, group string) string) (apps []App) {
+func (r Apps) group(claims []*claim, written func(netscaler, group string) string) (apps []App) {
 	var netscalers []string
 	for _, c := range claims {
 		netscalers = append(netscalers, r.entries[c.entry].NetScalers...)
@@ -122,7 +124,7 @@ func (r Apps) group(claims, nameless []*claim, written func(netscaler, group str
 		}
 		a := r.app(here)
 		if a.Refused == nil {
-			a.Doubt = cmp.Or(a.Doubt, r.partners(n, here, nameless))
+			r.doubt(&a, n, here)
 		}
 		same := func(b App) bool {
 			return slices.Equal(a.Marks, b.Marks) && reflect.DeepEqual(a.Parts, b.Parts) &&
@@ -191,28 +193,53 @@ func (r Apps) conflict(a, b *claim) error {
 	return nil
 }
 
-// partners is why it is not known who else shares the service group of the claims.
-func (r Apps) partners(netscaler string, claims, nameless []*claim) error {
-	if !r.entries[claims[0].entry].Share {
+// partners are the entries that share service groups on a NetScaler with some of these.
+func (r Apps) partners(netscaler string, with []int) (all []int) {
+	for j, e := range r.entries {
+		if e.Share && slices.Contains(e.NetScalers, netscaler) && !slices.Contains(with, j) {
+			all = append(all, j)
+		}
+	}
+	if !slices.ContainsFunc(with, func(i int) bool { return r.entries[i].Share }) {
 		return nil
 	}
-	for j, e := range r.entries {
-		if !e.Share || !slices.Contains(e.NetScalers, netscaler) || slices.ContainsFunc(claims, func(c *claim) bool { return c.entry == j }) {
-			continue
-		}
-		if err := r.Failed[j]; err != nil {
-			return fmt.Errorf("apps of source %s may share it, and are not known: %w", e.Source, err)
-		}
-		if r.found[j] == 0 {
-			return fmt.Errorf("apps of source %s may share it, and it has none at all; if that is right, remove its entry from discover", e.Source)
-		}
-		for _, c := range nameless {
-			if c.entry == j && (id(c.object) == id(claims[0].object) || e.allows(c.object.Namespace, claims[0].group)) {
-				return fmt.Errorf("%s may share it: %w", r.called(c), c.err)
-			}
+	return all
+}
+
+// unknown is why it is not known whether objects of an entry share the service group of
+// some with these marks.
+func (r Apps) unknown(j int, with []int, marks []string, group string) error {
+	e := r.entries[j]
+	if err := r.Failed[j]; err != nil {
+		return fmt.Errorf("apps of source %s may share it, and are not known: %w", e.Source, err)
+	}
+	for _, c := range r.nameless {
+		alike := func(i int) bool { return slices.Contains(marks, mark(r.entries[i].Owner, c.object)) }
+		if c.entry == j && (slices.ContainsFunc(with, alike) || e.allows(c.object.Namespace, group)) {
+			return fmt.Errorf("%s may share it: %w", r.called(c), c.err)
 		}
 	}
 	return nil
+}
+
+// doubt finds why it is not known who else shares the service group of the claims. It may
+// have a mark of those.
+func (r Apps) doubt(a *App, netscaler string, claims []*claim) {
+	var with []int
+	for _, c := range claims {
+		with = append(with, c.entry)
+	}
+	own := a.Marks
+	for _, j := range r.partners(netscaler, with) {
+		err := r.unknown(j, with, own, a.Group)
+		if err == nil && r.found[j] == 0 {
+			err = fmt.Errorf("apps of source %s may share it, and it has none at all; if that is right, remove its entry from discover", r.entries[j].Source)
+		}
+		if err != nil {
+			a.Doubt = cmp.Or(a.Doubt, err)
+			a.Marks = append(a.Marks, mark(r.entries[j].Owner, claims[0].object))
+		}
+	}
 }
 
 // called is an object in a sentence.

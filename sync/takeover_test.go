@@ -1,0 +1,82 @@
+package sync_test
+
+import (
+	"errors"
+	"testing"
+	"testing/synctest"
+
+	"nitrox/sync"
+)
+
+func draining(d *sync.Discovery) { d.Orphans, d.App.Policy.AllowEmpty = true, true }
+
+// allowing lets the labels of a namespace name groups.
+func allowing(namespace, pattern string) func(*sync.Discovery) {
+	return func(d *sync.Discovery) { d.Allow = map[string][]string{namespace: {pattern}} }
+}
+
+// As long as it is not known which apps a source has, none of another takes a group of theirs.
+func TestNoGroupIsTakenWhileItsSourceFails(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		a, b := newCluster(), newCluster()
+		a.label("shop/web", "10.0.0.1:80 10.0.0.2:80", "service-group=sg-1")
+		b.label("bank/api", "10.1.0.1:80", "service-group=sg-1")
+		s := discovering(t, map[string]*cluster{"a": a, "b": b}, entry("a", allowing("shop", "sg-*")), entry("b", allowing("bank", "sg-*")))
+		b.remove("bank/api")
+		s.pass(sync.ExitInStep)
+		b.label("bank/api", "10.1.0.1:80", "service-group=sg-1")
+		s.pass(sync.ExitFailed)
+		s.expect("sg-1", "10.0.0.1:80, 10.0.0.2:80")
+		a.failed = errors.New("403 Forbidden")
+		s.says(s.pass(sync.ExitFailed), `service group sg-1 is marked "nitrox a shop/web", and it is not known whether that app still claims it`)
+		s.expect("sg-1", "10.0.0.1:80, 10.0.0.2:80")
+		if got := s.comment("sg-1"); got != "nitrox a shop/web" {
+			t.Error(got)
+		}
+	})
+}
+
+// A group that entries share is nobody's only when all of them say so.
+func TestASharedGroupIsNoOrphanWhileAPartnerIsNotKnown(t *testing.T) {
+	t.Parallel()
+	for name, change := range map[string]func(b *cluster){
+		"failed":   func(b *cluster) { b.failed = errors.New("403 Forbidden") },
+		"none":     func(b *cluster) { clear(b.objects) },
+		"in doubt": func(b *cluster) { b.label("shop/web", "10.1.0.1:80", "port=x y"); b.label("shop/x", "10.1.0.1:80") },
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				a, b := newCluster("shop/web", "shop/api"), newCluster()
+				b.label("shop/web", "10.1.0.1:80")
+				s := discovering(t, map[string]*cluster{"a": a, "b": b}, entry("a", sharing, draining), entry("b", sharing, draining))
+				s.pass(sync.ExitInStep)
+				s.expect("shop_web", "10.0.0.1:80, 10.0.0.2:80, 10.1.0.1:80")
+				a.remove("shop/web")
+				change(b)
+				s.Syncer = s.Discover(t.Context())
+				s.Sync(t.Context(), nil)
+				s.expect("shop_web", "10.0.0.1:80, 10.0.0.2:80, 10.1.0.1:80")
+			})
+		})
+	}
+}
+
+// A mark that another pass made after the comments were read is no failure.
+func TestAMarkMadeMeanwhile(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		c := newCluster("shop/web")
+		s := discovering(t, map[string]*cluster{"prod": c}, entry("prod"))
+		first := s.Discover(t.Context())
+		second := first.Discover(t.Context())
+		s.Syncer = first
+		s.sync(sync.ExitInStep)
+		s.Syncer = second
+		s.sync(sync.ExitInStep)
+		if got := s.comment("shop_web"); got != "nitrox prod shop/web" {
+			t.Errorf("its mark is %q", got)
+		}
+	})
+}
