@@ -125,8 +125,8 @@ func (s *Syncer) lookIn(ctx context.Context, name string, which []int) ([]source
 	return answers, err
 }
 
-// commentsWithin is how long those of a NetScaler are waited for: what others have is
-// told with them.
+// commentsWithin is how long those of a NetScaler are waited for, as what others have is
+// told with them: one that failed before need not hold these up again.
 const commentsWithin = 30 * time.Second
 
 // commentsOf are those of a NetScaler's service groups.
@@ -135,8 +135,13 @@ func (s *Syncer) commentsOf(ctx context.Context, name string) (map[string]string
 	if err := ns.backoff.tooSoon(); err != nil {
 		return nil, err
 	}
-	comments, err := within(ctx, commentsWithin, func(ctx context.Context) (map[string]string, error) { return ns.Client.Commented(ctx, "") })
-	if errors.Is(err, netscaler.ErrUnavailable) || errors.Is(err, netscaler.ErrLogin) {
+	wait := commentsWithin
+	if ns.backoff.last.Load() != nil {
+		wait = patience
+	}
+	comments, err := within(ctx, wait, func(ctx context.Context) (map[string]string, error) { return ns.Client.Commented(ctx, "") })
+	late := errors.Is(err, errNoAnswer) && wait == commentsWithin
+	if late || errors.Is(err, netscaler.ErrUnavailable) || errors.Is(err, netscaler.ErrLogin) {
 		ns.backoff.note(err)
 	}
 	return comments, err

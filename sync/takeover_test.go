@@ -2,8 +2,12 @@ package sync_test
 
 import (
 	"errors"
+	"fmt"
+	"nitrox/netscaler/simulator"
+	"strings"
 	"testing"
 	"testing/synctest"
+	"time"
 
 	"nitrox/sync"
 )
@@ -78,5 +82,37 @@ func TestAMarkMadeMeanwhile(t *testing.T) {
 		if got := s.comment("shop_web"); got != "nitrox prod shop/web" {
 			t.Errorf("its mark is %q", got)
 		}
+	})
+}
+
+// While a NetScaler hangs, an app that opts in is served on another as soon as ever: but for
+// those that find it out.
+func TestANetScalerThatHangsHoldsUpNoLabelOfOthers(t *testing.T) {
+	t.Parallel()
+	bubble(t, func(t *testing.T) {
+		c := newCluster("shop/web")
+		s := discovering(t, map[string]*cluster{"prod": c}, entry("prod", func(d *sync.Discovery) { d.NetScalers = []string{"core", "edge"} }))
+		s.sims["core"] = simulator.New(simulator.Options{Users: map[string]string{"nitrox": "secret"}})
+		s.NetScalers["core"] = &sync.NetScaler{Client: s.client("core", "secret", false), Appliance: "core", Save: true}
+		s.NetScalers["edge"].Appliance = "edge"
+		r := newRun(s, time.Minute)
+		r.Watch = true
+		go func() {
+			s.has("edge", "shop_web", 2)
+			time.Sleep(30 * time.Second)
+			s.sims["core"].SetFault(simulator.Fault{Hang: true})
+			for i := range 5 {
+				name := fmt.Sprintf("shop/app%d", i)
+				time.Sleep(25 * time.Second)
+				c.label(name, "10.0.1.1:80")
+				c.changed <- struct{}{}
+				if took := s.has("edge", strings.ReplaceAll(name, "/", "_"), 1); took > 3*time.Second && i > 1 {
+					t.Errorf("%s is served after %v", name, took)
+				}
+			}
+			s.sims["core"].ClearFaults()
+			s.has("core", "shop_app4", 1)
+		}()
+		r.during(20 * time.Minute)
 	})
 }
