@@ -129,6 +129,8 @@ func TestWhatOwnersSay(t *testing.T) {
 		{"shop/web only=0.0.0.0/0", []string{`shop_web_http on edge !! service shop/web: nitrox.io/only`}},
 		{"shop/web create=HTTP", []string{`shop_web_http on edge !! service shop/web: nitrox.io/create`}},
 		{"shop/web prot=80", []string{`shop_web_http on edge !! service shop/web: nitrox.io/prot: there is no such setting; did you mean nitrox.io/port?`}},
+		{"shop/web %s%d%w=1", []string{`shop_web_http on edge !! service shop/web: nitrox.io/%s%d%w: an owner cannot say this, only the mapping; remove it`}},
+		{"shop/web " + strings.Repeat("x", 5000) + "=1", []string{`shop_web_http on edge !! service shop/web: nitrox.io/` + strings.Repeat("x", 499) + "…: an owner cannot say this, only the mapping; remove it"}},
 		{"shop/web doubt=unclear", []string{`shop/web on edge !! service shop/web: unclear`}},
 	} {
 		got := say(discover.Of([]discover.Entry{entry("prod")}, []sources.Findings{objects(c.object, "bank/api")}, none, free))
