@@ -25,7 +25,7 @@ func TestAppsOptIn(t *testing.T) {
 		}
 		return file
 	}
-	write("nitrox.yaml", head+`apps:
+	good := write("nitrox.yaml", head+`apps:
   - {name: CartService, service_group: sg-cart, from: [{source: dcos, app: /shop/cart-blue, port: 0}]}
 discover:
   - source: dcos
@@ -92,6 +92,16 @@ discover:
 	says(run(0, "plan", "--show-discovered"), "# no app claims it any more: shop-account-http on edge")
 	if n := len(sim.Members("shop-account-http")); n != 4 {
 		t.Errorf("it has %d members", n)
+	}
+	const told = "no app claims this service group any more"
+	says(run(0, "doctor"), told)
+	text, err = os.ReadFile(good)
+	if err != nil {
+		t.Fatal(err)
+	}
+	bad := write("bad.yaml", string(text)+"  - {source: dsco, select: nitrox=on, namespaces: [bank]}\n")
+	if out := run(1, "doctor", "--config", bad); strings.Contains(out, told) {
+		t.Errorf("an entry that is not understood may have it:\n%s", out)
 	}
 	c.Down(0, true)
 	c.Down(1, true)
