@@ -1,10 +1,14 @@
 package main
 
 import (
+	"bufio"
+	"context"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 )
 
 // Apps opt in by labels, from the first to an orphan, and every command knows them: on
@@ -68,6 +72,7 @@ discover:
 	}
 	says(run(0, "status", "shop-account-http"), "in step", "shop-account-http")
 	says(run(0, "explain", "shop-account-http"), "shop-account-http on edge: 4 serving, in step", "mapping: nitrox.yaml:")
+	heard(t, dir, `did you mean \"shop-account-http\"?`, "sync", "--loop", "1h", "--app", "shop-acount-http")
 	says(run(1, "explain", "shop-acount-http"), `did you mean "shop-account-http"?`)
 	says(run(0, "doctor"), "apps that opted in", "shop-account-http")
 
@@ -108,4 +113,29 @@ discover:
 	c.Down(2, true)
 	says(run(1, "sync"), "? source dcos failed", "! source dcos failed: its apps are not known")
 	says(run(1, "sync", "--app", "shop-account-http"), `unknown app "shop-account-http"`, "not all apps are known: source dcos")
+}
+
+// heard runs a loop until its log has said something.
+func heard(t *testing.T, dir, text string, args ...string) {
+	t.Helper()
+	ctx, end := context.WithTimeout(t.Context(), time.Minute)
+	defer end()
+	cmd := exec.CommandContext(ctx, "nitrox", args...)
+	cmd.Dir, cmd.Env = dir, []string{"HOME=" + dir}
+	log, err := cmd.StderrPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	said := ""
+	for lines := bufio.NewScanner(log); !strings.Contains(said, text) && lines.Scan(); {
+		said += lines.Text() + "\n"
+	}
+	if !strings.Contains(said, text) {
+		t.Errorf("it does not say %q:\n%s", text, said)
+	}
+	end()
+	_ = cmd.Wait() // it was killed
 }
