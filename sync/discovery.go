@@ -246,12 +246,12 @@ func (v *visit) marking(app App) (comment string, err error) {
 	switch {
 	case slices.Contains(app.Marks, is), is != "" && owner == "":
 		return "", nil
-	case v.found.apps.Doubtful(is):
-		return "", fmt.Errorf("service group %s is marked %q, and it is not known whether that app still claims it; correct its labels first",
-			app.Group, is)
 	case is != "" && !ours:
 		return "", fmt.Errorf("service group %s is another's by its comment, %q, and this app would be %q; give one of them another group or, "+
 			"if %s is gone for good, unset serviceGroup %s -comment", app.Group, is, app.Marks[0], owner, quote(app.Group))
+	case v.found.apps.Doubtful(is):
+		return "", fmt.Errorf("service group %s is marked %q, and it is not known whether that app still claims it, as its labels or its source are in doubt; "+
+			"see to these first or, if it is gone for good, unset serviceGroup %s -comment", app.Group, is, quote(app.Group))
 	case !v.ns.Client.TakesComments():
 		return "", nil
 	}

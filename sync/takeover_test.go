@@ -35,6 +35,10 @@ func TestNoGroupIsTakenWhileItsSourceFails(t *testing.T) {
 		a.failed = errors.New("403 Forbidden")
 		s.says(s.pass(sync.ExitFailed), `service group sg-1 is marked "nitrox a shop/web", and it is not known whether that app still claims it`)
 		s.expect("sg-1", "10.0.0.1:80, 10.0.0.2:80")
+		a.failed = nil
+		clear(a.objects) // which is not believed of all at once
+		s.pass(sync.ExitFailed)
+		s.expect("sg-1", "10.0.0.1:80, 10.0.0.2:80")
 		if got := s.comment("sg-1"); got != "nitrox a shop/web" {
 			t.Error(got)
 		}

@@ -97,9 +97,10 @@ func Of(entries []Entry, findings []sources.Findings, written func(netscaler, gr
 }
 
 // Doubtful says whether a comment is the mark of an object of which it is not known what it
-// claims.
+// claims: by itself, or because those of its owner are not known, or none at all.
 func (r Apps) Doubtful(comment string) bool {
-	return r.doubtful[comment] || r.anyFailed(Owner(comment))
+	owner := Owner(comment)
+	return owner != "" && (r.doubtful[comment] || r.anyFailed(owner) || r.none(owner))
 }
 
 // group makes the apps of those that claim one service group: one, unless they do on
