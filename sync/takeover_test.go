@@ -3,12 +3,14 @@ package sync_test
 import (
 	"errors"
 	"fmt"
-	"nitrox/netscaler/simulator"
 	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
 
+	"pgregory.net/rapid"
+
+	"nitrox/netscaler/simulator"
 	"nitrox/sync"
 )
 
@@ -118,5 +120,80 @@ func TestANetScalerThatHangsHoldsUpNoLabelOfOthers(t *testing.T) {
 			s.has("core", "shop_app4", 1)
 		}()
 		r.during(20 * time.Minute)
+	})
+}
+
+// Whatever two sources answer, one after the other, a group whose holder's last whole answer
+// has it is never given members of another.
+func TestNoSequenceOfDiscoveriesGivesAGroupToAnother(t *testing.T) {
+	t.Parallel()
+	rapid.Check(t, func(rt *rapid.T) {
+		synctest.Test(t, func(t *testing.T) {
+			clusters := map[string]*cluster{"a": newCluster(), "b": newCluster()}
+			namespaces := map[string]string{"a": "shop", "b": "bank"}
+			var entries []sync.Discovery
+			for _, name := range []string{"a", "b"} {
+				drain := rapid.Bool().Draw(rt, "drain")
+				entries = append(entries, entry(name, allowing(namespaces[name], "sg-*"), func(d *sync.Discovery) { d.Orphans, d.App.Policy.AllowEmpty = drain, true }))
+			}
+			s := discovering(t, clusters, entries...)
+			s.NetScalers["edge"].Save = false
+			holder := map[string]string{}
+			groups := []string{"sg-1", "sg-2"}
+			for range rapid.IntRange(1, 8).Draw(rt, "passes") {
+				whole, claimed := map[string]bool{}, map[string]map[string]bool{}
+				for name, c := range clusters {
+					clear(c.objects)
+					c.failed, claimed[name] = nil, map[string]bool{}
+					kind := rapid.SampledFrom([]string{"some", "some", "some", "none", "failed"}).Draw(rt, name)
+					if kind == "failed" {
+						c.failed = errors.New("503 Service Unavailable")
+						continue
+					}
+					if kind == "none" {
+						continue
+					}
+					c.label(namespaces[name]+"/other", "10.9.9.9:80", "service-group=sg-"+name)
+					whole[name] = true
+					for _, g := range groups {
+						switch rapid.SampledFrom([]string{"yes", "no", "odd"}).Draw(rt, g) {
+						case "yes":
+							c.label(namespaces[name]+"/"+g, fmt.Sprintf("10.%d.0.1:80 10.%[1]d.0.2:80", int(name[0])), "service-group="+g)
+							claimed[name][g] = true
+						case "odd":
+							c.label(namespaces[name]+"/"+g, "10.7.7.7:80", "service-group="+g, "weight=x")
+							claimed[name][g] = true
+						}
+					}
+				}
+				s.Syncer = s.Discover(t.Context())
+				r := s.Sync(t.Context(), nil)
+				time.Sleep(2 * time.Minute)
+				for _, g := range groups {
+					for name := range clusters {
+						if whole[name] && !claimed[name][g] && holder[g] == name {
+							delete(holder, g)
+						}
+					}
+					for _, m := range s.sims["edge"].Members(g) {
+						if m.State != "ENABLED" {
+							continue
+						}
+						of := map[byte]string{'a': "a", 'b': "b"}[m.Addr.Addr().As4()[1]]
+						if holder[g] == "" {
+							holder[g] = of
+						}
+						if holder[g] != of {
+							if _, mine := claimed[holder[g]][g]; mine || !whole[holder[g]] {
+								rt.Fatalf("%s of %s has %v:\n%s", g, holder[g], m.Addr, report(r))
+							}
+						}
+					}
+				}
+			}
+			if err := s.Close(t.Context()); err != nil {
+				rt.Fatal(err)
+			}
+		})
 	})
 }
