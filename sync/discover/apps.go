@@ -42,9 +42,14 @@ type Apps struct {
 
 	entries  []Entry
 	doubtful map[string]bool // the marks of objects of which it is not known what they claim
-	nameless []*claim        // those of which not even the service group is known
+	silent   []silent        // of each entry
 	found    []int           // how many objects each entry has
 }
+
+// silent are the objects of an entry that shares of which not even the service group is known:
+// by the marks that they would have of each owner, and one for each key of Allow. There may be
+// many, of one tenant.
+type silent struct{ marks, governed map[string]*claim }
 
 // Of makes the apps of what each entry's source has found. written gives the app of the
 // mapping that has a service group, "" if none has, and taken says whether one has a name.
@@ -63,6 +68,7 @@ func Of(entries []Entry, findings []sources.Findings, written func(netscaler, gr
 			all = append(all, e.claims(i, f)...)
 		}
 	}
+	var nameless []*claim
 	groups := make(map[string][]*claim, len(all))
 	for i, c := range all {
 		if c.err != nil {
@@ -71,18 +77,19 @@ func Of(entries []Entry, findings []sources.Findings, written func(netscaler, gr
 		key := strings.ToLower(c.group) // whether case matters is not known
 		switch {
 		case c.group == "":
-			r.nameless = append(r.nameless, c)
+			nameless = append(nameless, c)
 		case groups[key] == nil:
 			groups[key] = all[i : i+1 : i+1]
 		default:
 			groups[key] = append(groups[key], c)
 		}
 	}
+	r.silent = silence(entries, nameless)
 	r.Apps = make([]App, 0, len(all))
 	for _, key := range slices.Sorted(maps.Keys(groups)) {
 		r.Apps = append(r.Apps, r.group(groups[key], written)...)
 	}
-	for _, c := range r.nameless { // after the others, of whose names they can take none
+	for _, c := range nameless { // after the others, of whose names they can take none
 		r.Apps = append(r.Apps, App{Name: id(c.object), NetScalers: entries[c.entry].NetScalers, Entry: c.entry, Refused: c.about(c.err)})
 	}
 	names := map[string]bool{}
@@ -117,10 +124,12 @@ func (r Apps) group(claims []*claim, written func(netscaler, group string) strin
 			here = slices.DeleteFunc(slices.Clone(claims), func(c *claim) bool { return !slices.Contains(r.entries[c.entry].NetScalers, n) })
 		}
 		if winner := written(n, claims[0].group); winner != "" {
-			for _, c := range here {
-				r.Beaten[winner] = append(r.Beaten[winner], fmt.Sprintf("%s claims this service group too, and is not served: "+
-					"an app of the mapping comes first; take its label away, or remove this app", r.called(c)))
+			who := r.called(here[0])
+			if len(here) > 1 {
+				who += fmt.Sprintf(", the first of %d,", len(here))
 			}
+			r.Beaten[winner] = append(r.Beaten[winner], who+" claims this service group too, and is not served: "+
+				"an app of the mapping comes first; take its label away, or remove this app")
 			continue
 		}
 		a := r.app(here)
@@ -207,17 +216,40 @@ func (r Apps) partners(netscaler string, with []int) (all []int) {
 	return all
 }
 
+func silence(entries []Entry, nameless []*claim) []silent {
+	all := make([]silent, len(entries))
+	for _, c := range nameless {
+		e, s := entries[c.entry], &all[c.entry]
+		if !e.Share {
+			continue
+		}
+		if s.marks == nil {
+			*s = silent{map[string]*claim{}, map[string]*claim{}}
+		}
+		for _, o := range entries {
+			s.marks[mark(o.Owner, c.object)] = c
+		}
+		s.governed[e.governing(c.object.Namespace)] = c
+	}
+	return all
+}
+
 // unknown is why it is not known whether objects of an entry share the service group of
 // some with these marks.
-func (r Apps) unknown(j int, with []int, marks []string, group string) error {
+func (r Apps) unknown(j int, marks []string, group string) error {
 	e := r.entries[j]
 	if err := r.Failed[j]; err != nil {
 		return fmt.Errorf("apps of source %s may share it, and are not known: %w", e.Source, err)
 	}
-	for _, c := range r.nameless {
-		alike := func(i int) bool { return slices.Contains(marks, mark(r.entries[i].Owner, c.object)) }
-		if c.entry == j && (slices.ContainsFunc(with, alike) || e.allows(c.object.Namespace, group)) {
-			return fmt.Errorf("%s may share it: %w", r.called(c), c.err)
+	may := func(c *claim) error { return fmt.Errorf("%s may share it: %w", r.called(c), c.err) }
+	for _, m := range marks {
+		if c := r.silent[j].marks[m]; c != nil {
+			return may(c)
+		}
+	}
+	for _, key := range slices.Sorted(maps.Keys(r.silent[j].governed)) {
+		if c := r.silent[j].governed[key]; e.allows(key, group) {
+			return may(c)
 		}
 	}
 	return nil
@@ -232,7 +264,7 @@ func (r Apps) doubt(a *App, netscaler string, claims []*claim) {
 	}
 	own := a.Marks
 	for _, j := range r.partners(netscaler, with) {
-		err := r.unknown(j, with, own, a.Group)
+		err := r.unknown(j, own, a.Group)
 		if err == nil && r.found[j] == 0 {
 			err = fmt.Errorf("apps of source %s may share it, and it has none at all; if that is right, remove its entry from discover", r.entries[j].Source)
 		}

@@ -203,6 +203,14 @@ func TestAnAppOfTheMappingWins(t *testing.T) {
 		"an app of the mapping comes first; take its label away, or remove this app]]" {
 		t.Error(got)
 	}
+	var many []string // of one tenant, who is not to fill the report of another
+	for i := range 1000 {
+		many = append(many, fmt.Sprintf("shop/web%d service-group=sg-shop-1", i))
+	}
+	r = discover.Of([]discover.Entry{entry("prod")}, []sources.Findings{objects(many...)}, func(_, group string) string { return "Web" }, free)
+	if got := r.Beaten["Web"]; len(got) != 1 || !strings.HasPrefix(got[0], "service shop/web0 of source prod, the first of 1000, claims this service group too, and is not served: ") {
+		t.Error(got)
+	}
 }
 
 // The orphans are told from what is marked on the NetScaler, and of no owner of whom it
@@ -335,5 +343,18 @@ func TestNoNamespaceWritesTheNameOfAnothersGroup(t *testing.T) {
 	}
 	if taken < 100 {
 		t.Errorf("only %d mappings were not refused", taken)
+	}
+}
+
+// What one tenant writes amiss on many objects costs the others nothing.
+func TestManyObjectsInDoubtCostOthersLittle(t *testing.T) {
+	var a, b []string
+	for i := range 5000 {
+		a = append(a, fmt.Sprintf("shop/web%d", i))
+		b = append(b, fmt.Sprintf("evil/web%d port=!", i))
+	}
+	entries, found := []discover.Entry{entry("a", sharing), entry("b", sharing)}, []sources.Findings{objects(a...), objects(b...)}
+	if n := testing.AllocsPerRun(1, func() { discover.Of(entries, found, none, free) }); n > 100*5000 {
+		t.Errorf("%.0f allocations", n)
 	}
 }

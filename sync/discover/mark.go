@@ -67,7 +67,7 @@ func (r Apps) Orphans(comments map[string]map[string]string, written func(group 
 					continue
 				}
 				total++
-				shared := func(j int) bool { return r.unknown(j, with, []string{comment}, group) != nil }
+				shared := func(j int) bool { return r.unknown(j, []string{comment}, group) != nil }
 				if !claimed[strings.ToLower(group)] && !written(group) && !r.doubtful[comment] && !slices.ContainsFunc(partners, shared) {
 					lost = append(lost, App{Name: group, Group: group, NetScalers: []string{n}, Entry: i, Drain: e.Drain,
 						Orphan: true, Leaving: e.Orphans})
