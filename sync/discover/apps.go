@@ -42,6 +42,7 @@ type Apps struct {
 
 	entries  []Entry
 	doubtful map[string]bool // the marks of objects of which it is not known what they claim
+	unsure   map[string]bool // the owners of some that nothing can be a mark of, so that any may be theirs
 	silent   []silent        // of each entry
 	found    []int           // how many objects each entry has
 }
@@ -55,7 +56,7 @@ type silent struct{ marks, governed map[string]*claim }
 // mapping that has a service group, "" if none has, and taken says whether one has a name.
 func Of(entries []Entry, findings []sources.Findings, written func(netscaler, group string) string, taken func(name string) bool) Apps {
 	r := Apps{Failed: map[int]error{}, Beaten: map[string][]string{},
-		entries: entries, doubtful: map[string]bool{}, found: make([]int, len(entries))}
+		entries: entries, doubtful: map[string]bool{}, unsure: map[string]bool{}, found: make([]int, len(entries))}
 	var all []*claim
 	for i, e := range entries {
 		objects, err := findings[i].All()
@@ -72,7 +73,9 @@ func Of(entries []Entry, findings []sources.Findings, written func(netscaler, gr
 	groups := make(map[string][]*claim, len(all))
 	for i, c := range all {
 		if c.err != nil {
-			r.doubtful[mark(entries[c.entry].Owner, c.object)] = true
+			owner := entries[c.entry].Owner
+			m := mark(owner, c.object)
+			r.doubtful[m], r.unsure[owner] = true, r.unsure[owner] || Owner(m) == ""
 		}
 		key := strings.ToLower(c.group) // whether case matters is not known
 		switch {
@@ -107,7 +110,7 @@ func Of(entries []Entry, findings []sources.Findings, written func(netscaler, gr
 // claims: by itself, or because those of its owner are not known, or none at all.
 func (r Apps) Doubtful(comment string) bool {
 	owner := Owner(comment)
-	return owner != "" && (r.doubtful[comment] || r.anyFailed(owner) || r.none(owner))
+	return owner != "" && (r.doubtful[comment] || r.unknownOf(owner) || r.none(owner))
 }
 
 // group makes the apps of those that claim one service group: one, unless they do on

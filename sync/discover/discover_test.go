@@ -231,7 +231,9 @@ func TestOrphans(t *testing.T) {
 		"drained":                  {[]discover.Entry{entry("prod", draining)}, []sources.Findings{objects("shop/web", "shop/odd force=1")}, "shop_old_http leaving"},
 		"a failure":                {[]discover.Entry{entry("prod", draining)}, []sources.Findings{failed}, ""},
 		"a failure of the owner's": {[]discover.Entry{entry("prod"), entry("b", func(e *discover.Entry) { e.Owner, e.NetScalers = "prod", []string{"dmz"} })}, []sources.Findings{objects("shop/web", "shop/odd"), failed}, ""},
-		"another's failure":        {[]discover.Entry{entry("prod"), entry("b")}, []sources.Findings{objects("shop/web", "shop/odd"), failed}, "shop_old_http"},
+		"an object of which not even the name is known": {[]discover.Entry{entry("prod", draining)}, []sources.Findings{sources.NewFindings([]sources.Found{
+			object("shop/web"), {Name: "container x", What: "container x", Doubt: errors.New("it is not known of which app it is")}}, nil)}, ""},
+		"another's failure": {[]discover.Entry{entry("prod"), entry("b")}, []sources.Findings{objects("shop/web", "shop/odd"), failed}, "shop_old_http"},
 		"all at once": {[]discover.Entry{entry("prod", draining)}, []sources.Findings{objects()},
 			"shop_odd_http: not drained: no app of owner prod is left at all, which looks like a mistake; if it is none, drain it by hand, shop_old_http: not drained"},
 		"too many": {[]discover.Entry{entry("prod", draining, func(e *discover.Entry) { e.Most, e.Count = 1, true })}, []sources.Findings{objects("shop/web")},

@@ -50,7 +50,7 @@ func (r Apps) Orphans(comments map[string]map[string]string, written func(group 
 	for _, n := range slices.Sorted(maps.Keys(comments)) {
 		for i, e := range r.entries {
 			first := slices.IndexFunc(r.entries, func(o Entry) bool { return o.Owner == e.Owner && slices.Contains(o.NetScalers, n) })
-			if i != first || r.anyFailed(e.Owner) {
+			if i != first || r.unknownOf(e.Owner) {
 				continue
 			}
 			var with []int
@@ -85,7 +85,11 @@ func (r Apps) Orphans(comments map[string]map[string]string, written func(group 
 	return orphans
 }
 
-func (r Apps) anyFailed(owner string) bool {
+// unknownOf: it is not known which objects an owner has.
+func (r Apps) unknownOf(owner string) bool {
+	if r.unsure[owner] {
+		return true
+	}
 	for i := range r.Failed {
 		if r.entries[i].Owner == owner {
 			return true
