@@ -197,3 +197,18 @@ func TestNoSequenceOfDiscoveriesGivesAGroupToAnother(t *testing.T) {
 		})
 	})
 }
+
+// Which groups no app claims is not known of a NetScaler that does not answer, and that is
+// told although there is no app on it.
+func TestANetScalerWithoutAppsThatFails(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		s := discovering(t, map[string]*cluster{"prod": newCluster("shop/web")}, entry("prod"), entry("prod", func(d *sync.Discovery) {
+			d.NetScalers, d.Namespaces = []string{"core"}, []string{"bank"}
+		}))
+		s.sims["core"] = simulator.New(simulator.Options{Users: map[string]string{"nitrox": "other"}})
+		s.NetScalers["core"] = &sync.NetScaler{Client: s.client("core", "secret", false), Appliance: "core"}
+		s.says(s.pass(sync.ExitFailed), "! netscaler core failed: read the comments of all service groups: log in")
+		s.expect("shop_web", "10.0.0.1:80, 10.0.0.2:80")
+	})
+}
