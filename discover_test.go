@@ -1,10 +1,14 @@
 package main
 
 import (
+	"bufio"
+	"context"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 )
 
 // Apps opt in by labels, from the first to an orphan, and every command knows them: on
@@ -32,7 +36,7 @@ func TestAppsOptIn(t *testing.T) {
     allow_groups: {shop: sg-*}
     create: {service_type: HTTP}
 `
-	write("nitrox.yaml", head+`apps:
+	good := write("nitrox.yaml", head+`apps:
   - {name: CartService, service_group: sg-cart, from: [{source: dcos, app: /shop/cart-blue, port: 0}]}
 `+discover)
 	run := func(want int, args ...string) (out string) {
@@ -69,6 +73,7 @@ func TestAppsOptIn(t *testing.T) {
 	}
 	says(run(0, "status", "shop-account-http"), "in step", "shop-account-http")
 	says(run(0, "explain", "shop-account-http"), "shop-account-http on edge: 4 serving, in step", "mapping: nitrox.yaml:")
+	heard(t, dir, `did you mean \"shop-account-http\"?`, "sync", "--loop", "1h", "--app", "shop-acount-http")
 	says(run(1, "explain", "shop-acount-http"), `did you mean "shop-account-http"?`)
 	says(run(0, "doctor"), "apps that opted in", "shop-account-http")
 
@@ -99,9 +104,44 @@ func TestAppsOptIn(t *testing.T) {
 	if n := len(sim.Members("shop-account-http")); n != 4 {
 		t.Errorf("it has %d members", n)
 	}
+	const told = "no app claims this service group any more"
+	says(run(0, "doctor"), told)
+	text, err = os.ReadFile(good)
+	if err != nil {
+		t.Fatal(err)
+	}
+	bad := write("bad.yaml", string(text)+"  - {source: dsco, select: nitrox=on, namespaces: [bank]}\n")
+	if out := run(1, "doctor", "--config", bad); strings.Contains(out, told) {
+		t.Errorf("an entry that is not understood may have it:\n%s", out)
+	}
 	c.Down(0, true)
 	c.Down(1, true)
 	c.Down(2, true)
 	says(run(1, "sync"), "? source dcos failed", "! source dcos failed: its apps are not known")
 	says(run(1, "sync", "--app", "shop-account-http"), `unknown app "shop-account-http"`, "not all apps are known: source dcos")
+}
+
+// heard runs a loop until its log has said something.
+func heard(t *testing.T, dir, text string, args ...string) {
+	t.Helper()
+	ctx, end := context.WithTimeout(t.Context(), time.Minute)
+	defer end()
+	cmd := exec.CommandContext(ctx, "nitrox", args...)
+	cmd.Dir, cmd.Env = dir, []string{"HOME=" + dir}
+	log, err := cmd.StderrPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	said := ""
+	for lines := bufio.NewScanner(log); !strings.Contains(said, text) && lines.Scan(); {
+		said += lines.Text() + "\n"
+	}
+	if !strings.Contains(said, text) {
+		t.Errorf("it does not say %q:\n%s", text, said)
+	}
+	end()
+	_ = cmd.Wait() // it was killed
 }

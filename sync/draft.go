@@ -128,9 +128,13 @@ func (v *visit) withAttributes(ctx context.Context, drafts []*draft) (left []*dr
 			left = append(left, d)
 		case trouble != nil || err != nil:
 			d.Err = cmp.Or(trouble, err)
-		case d.mark != "" && a.Comment != v.found.comments[v.name][d.App.Group]:
-			d.Err = fmt.Errorf("service group %s: its comment is %q, which is not what was read before; the next pass asks again", d.App.Group, OneLine(a.Comment))
 		default:
+			if d.mark != "" { // its comment may be another than when apps were looked for
+				v.found.comments[v.name][d.App.Group] = a.Comment
+				if d.mark, d.Err = v.marking(d.App); d.Err != nil {
+					continue
+				}
+			}
 			d.attrs = &a
 			d.propose()
 			if d.Err = ruled(d.App.Group, a, d.proposal); d.Err == nil {

@@ -38,8 +38,8 @@ type Loop struct {
 	// Pass makes a pass: Syncer.Sync or Syncer.Plan. It is called by several
 	// goroutines at a time.
 	Pass func(ctx context.Context, s *Syncer, part *Part) Result
-	// Found is called with a syncer of other apps than before, which have been discovered;
-	// nil: nobody wants to know.
+	// Found is called once it is known which apps have opted in, and then of each syncer of
+	// other apps than before; nil: nobody wants to know.
 	Found func(*Syncer)
 	// Report is called after each pass, never twice at a time. What passes found on
 	// a NetScaler it is told in the order in which they served it, for which the
@@ -131,16 +131,17 @@ func (l *Loop) follow(ctx context.Context, s *Syncer) (replacement *Syncer) {
 			if look.end(time.Now()) {
 				due.full = time.Now()
 			}
-			s = fresh
-			later := s.scope(l.Apps)
-			if changed, same := scope.others(later); !same {
+			later := fresh.scope(l.Apps)
+			changed, same := scope.others(later)
+			if !same {
 				scope = later
 				due.rescope(scope, changed, time.Now())
 				streams.follow(scope.feeds)
-				if l.Found != nil {
-					l.Found(s)
-				}
 			}
+			if known := s.found != nil && s.Undiscovered() == nil; l.Found != nil && (!same || !known && fresh.Undiscovered() == nil) {
+				l.Found(fresh)
+			}
+			s = fresh
 		case <-begin:
 			now, interval := time.Now(), l.Every-l.Every/10+rand.N(l.Every/5+1)
 			full := !now.Before(due.full)

@@ -41,7 +41,7 @@ var settings = []string{"service-group", "port", "address", "weight", "order", "
 
 // amiss is what is wrong with a setting.
 func amiss(name, format string, args ...any) error {
-	return fmt.Errorf(sources.SettingPrefix+name+": "+format, args...)
+	return fmt.Errorf("%s%s: %w", sources.SettingPrefix, sources.Excerpt(name), fmt.Errorf(format, args...))
 }
 
 // manyPorts is how many service groups one object has at most: a NetScaler's room is all
