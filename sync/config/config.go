@@ -55,7 +55,7 @@ type Unusable struct {
 // "": none. So nobody takes the group meanwhile.
 func (m *Mapping) Reserved(group string) string {
 	for _, l := range m.Unusable {
-		if !l.Old && fits(group, l.limits.AllowGroups) {
+		if !l.Old && l.limits.mayFit(group) {
 			return l.File
 		}
 	}
@@ -192,7 +192,7 @@ func (d *decoder) reserve(out []Unusable, m *Mapping) {
 	before := len(d.problems)
 	for _, n := range d.claimed {
 		for _, l := range out {
-			if !l.Old && l.limits != d.limits && fits(n.Value, l.limits.AllowGroups) {
+			if !l.Old && l.limits != d.limits && l.limits.mayFit(n.Value) {
 				d.problem(n, "service group %s may be that of an app of %s, which cannot be used; correct that file first", quote(n.Value), l.File)
 			}
 		}
