@@ -120,7 +120,17 @@ func TestFences(t *testing.T) {
 		"a pipe":                       {place: func(t *testing.T, file string) { ok(t, syscall.Mkfifo(file, 0o600)) }, want: "shop.yaml: included by nitrox.yaml:9: is not a regular file"},
 		"a device":                     {place: func(t *testing.T, file string) { ok(t, os.Symlink("/dev/zero", file)) }, want: "shop.yaml: included by nitrox.yaml:9: cannot be opened in teams: path escapes from parent; a file with limits must be in that folder"},
 		"a secret of another":          {place: func(t *testing.T, file string) { ok(t, os.Symlink("../secret", file)) }, want: "shop.yaml: included by nitrox.yaml:9: cannot be opened in teams: path escapes from parent; a file with limits must be in that folder"},
-		"a link to itself":             {place: func(t *testing.T, file string) { ok(t, os.Symlink("shop.yaml", file)) }, want: "shop.yaml: included by nitrox.yaml:9: cannot be opened in teams: too many levels of symbolic links"},
+		"a secret beside it": {place: func(t *testing.T, file string) {
+			ok(t, os.WriteFile(filepath.Dir(file)+"/pw", []byte("hunter22: ["), 0o600))
+			ok(t, os.Symlink("pw", file))
+		}, want: "shop.yaml: included by nitrox.yaml:9: is a symbolic link to a file of another name"},
+		"a secret beside it, by two": {place: func(t *testing.T, file string) {
+			ok(t, os.WriteFile(filepath.Dir(file)+"/pw", []byte("hunter22: ["), 0o600))
+			ok(t, os.Mkdir(filepath.Dir(file)+"/x", 0o755))
+			ok(t, os.Symlink("../pw", filepath.Dir(file)+"/x/shop.yaml"))
+			ok(t, os.Symlink("x/shop.yaml", file))
+		}, want: "is a symbolic link to a file of another name"},
+		"a link to itself": {place: func(t *testing.T, file string) { ok(t, os.Symlink("shop.yaml", file)) }, want: "shop.yaml: included by nitrox.yaml:9: cannot be opened in teams: too many levels of symbolic links"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

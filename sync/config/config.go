@@ -7,6 +7,7 @@
 package config
 
 import (
+	"bytes"
 	"maps"
 	"slices"
 	"time"
@@ -128,6 +129,10 @@ func (f *Files) Draft(kinds []sources.Kind) (*Mapping, Problems) {
 		d.apps(defs)
 		d.discover(defs, m)
 	}
+	// What a file has that is as it was when it was right, no other takes from it.
+	changed := func(d *decoder) bool { return !bytes.Equal(d.content, f.good[d.file]) }
+	limited = slices.Concat(slices.DeleteFunc(slices.Clone(limited), changed),
+		slices.DeleteFunc(slices.Clone(limited), func(d *decoder) bool { return !changed(d) }))
 	for _, d := range limited {
 		f.limited(d, defs, m)
 	}

@@ -338,8 +338,8 @@ func fitting(folder, pattern string) (base string, files []string, err error) {
 }
 
 // within reads a file with limits. Whoever writes it must not have Nitrox read anything
-// else: of a text that is no mapping, messages show a line. So it is a file in its folder,
-// also by symbolic links, as Kubernetes makes them.
+// else: of a text that is no mapping, messages show a line. So it is a file of its name in its
+// folder, also by symbolic links, as Kubernetes makes them.
 func within(base, file string) ([]byte, error) {
 	root, err := os.OpenRoot(base)
 	if err != nil {
@@ -361,10 +361,18 @@ func within(base, file string) ([]byte, error) {
 		return nil, err
 	}
 	defer f.Close()
-	if info, err := f.Stat(); err != nil {
+	info, err := f.Stat()
+	if err != nil {
 		return nil, unreadable(err)
 	} else if !info.Mode().IsRegular() {
 		return nil, errors.New("is not a regular file; a file with limits must be one")
+	}
+	target, err := filepath.EvalSymlinks(file)
+	if err != nil {
+		return nil, unreadable(err)
+	}
+	if is, err := os.Lstat(target); err != nil || filepath.Base(target) != filepath.Base(file) || !os.SameFile(info, is) {
+		return nil, errors.New("is a symbolic link to a file of another name; a file with limits must not stand for another")
 	}
 	text, err := bounds.ReadOpen(f, maxLimited)
 	if err == nil && bounds.Values(text) > maxLimitedValues || errors.Is(err, bounds.ErrTooLarge) {

@@ -117,6 +117,35 @@ func TestGroupsOfAFileThatIsLeftOutStayClaimed(t *testing.T) {
 	}
 }
 
+// What a file has, another whose limits overlap does not take by a change, whatever their order.
+func TestWhoHasItKeepsIt(t *testing.T) {
+	app := func(name, group string) string {
+		return fmt.Sprintf("  - {name: %s, service_group: %s, from: [{source: f, app: a}]}\n", name, group)
+	}
+	for what, taken := range map[string]string{"a name": app("bank", "sg-a-2"), "a group": app("thief", "sg-bank"), "a group in another case": app("thief", "SG-bank")} {
+		files := map[string]string{
+			"nitrox.yaml": "netscalers: {edge: {url: https://192.0.2.10}}\nsources: {f: {file: {path: f.json}}}\n" +
+				"include: [{file: a.yaml, allow_groups: [\"*\"]}, {file: bank.yaml, allow_groups: [sg-bank]}]\n",
+			"a.yaml":    "apps:\n" + app("a", "sg-a"),
+			"bank.yaml": "apps:\n" + app("bank", "sg-bank"),
+		}
+		if _, err := loadAll(t, files); err != nil {
+			t.Fatal(err)
+		}
+		f := &config.Files{Names: []string{"nitrox.yaml"}, Lookup: lookup}
+		if m, err := f.Load(all.Kinds); err != nil || len(m.Apps) != 2 {
+			t.Fatal(err, m)
+		}
+		if err := os.WriteFile("a.yaml", []byte(files["a.yaml"]+taken), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		m, err := f.Load(all.Kinds)
+		if err != nil || len(m.Apps) != 2 || m.Apps[1].Name != "bank" || len(m.Unusable) != 1 || m.Unusable[0].File != "a.yaml" || !m.Unusable[0].Old {
+			t.Errorf("%s: %v, %+v", what, err, m)
+		}
+	}
+}
+
 // As many files as there are teams; and together they are no more than one may be.
 func TestManyFiles(t *testing.T) {
 	files := map[string]string{"nitrox.yaml": "netscalers: {edge: {url: https://192.0.2.10}}\nsources: {f: {file: {path: f.json}}}\ninclude: [{file: teams/*.yaml, allow_groups: [\"*\"]}]\n"}
