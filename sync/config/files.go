@@ -130,7 +130,7 @@ func inFolder(name string) (files []string, err error) {
 		return itself, unreadable(err)
 	}
 	for _, e := range entries {
-		if extension := filepath.Ext(e.Name()); e.Name()[0] != '.' && (extension == ".yaml" || extension == ".yml") {
+		if extension := strings.ToLower(filepath.Ext(e.Name())); e.Name()[0] != '.' && (extension == ".yaml" || extension == ".yml") {
 			files = append(files, filepath.Join(name, e.Name()))
 		}
 	}
