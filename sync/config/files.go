@@ -119,7 +119,7 @@ func inFolder(name string) (files []string, err error) {
 	itself := []string{name}
 	switch info, err := os.Stat(name); {
 	case name == "": // of an unset variable beside a colon: the file that it stands for is not left out in silence
-		return []string{"NITROX_CONFIG"}, errors.New("one of its names is empty; name a file there, or remove the colon that is too many")
+		return []string{"NITROX_CONFIG"}, errors.New("one of its names is empty; name a file there, or remove the extra colon")
 	case errors.Is(err, fs.ErrNotExist):
 		return itself, errors.New(`no such file; give the mapping file with --config or NITROX_CONFIG, or run "nitrox demo" to see one at work`)
 	case err != nil || !info.IsDir():
@@ -372,7 +372,7 @@ func within(base, file string) ([]byte, error) {
 		return nil, unreadable(err)
 	}
 	if is, err := os.Lstat(target); err != nil || filepath.Base(target) != filepath.Base(file) || !os.SameFile(info, is) {
-		return nil, errors.New("is a symbolic link to a file of another name; a file with limits must not stand for another")
+		return nil, errors.New("is a symbolic link to a file of another name; include that file by its own name")
 	}
 	text, err := bounds.ReadOpen(f, maxLimited)
 	if err == nil && bounds.Values(text) > maxLimitedValues || errors.Is(err, bounds.ErrTooLarge) {
