@@ -133,7 +133,7 @@ func (p *program) files(c *cli.Context) *config.Files {
 	if given, ok := c.Generic("config").(*filesFlag); ok && len(*given) > 0 {
 		names = *given
 	} else if list, _ := p.lookup("NITROX_CONFIG"); list != "" {
-		names = slices.DeleteFunc(filepath.SplitList(list), func(name string) bool { return name == "" })
+		names = filepath.SplitList(list)
 	}
 	return &config.Files{Names: names, Lookup: p.lookup}
 }

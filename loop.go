@@ -7,12 +7,13 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"nitrox/sync"
+	"nitrox/sync/config"
 	"nitrox/sync/observe"
 )
 
 // loop makes passes until it is told to stop, while this replica leads if there
 // are several.
-func (j *job) loop(ctx context.Context, s *sync.Syncer, inUse []byte) error {
+func (j *job) loop(ctx context.Context, s *sync.Syncer, inUse config.Text) error {
 	ctx, end := context.WithCancelCause(ctx)
 	defer end(nil)
 	signals, stop := hangUps(ctx, end)

@@ -131,9 +131,11 @@ func (c *Client) askRole(ctx context.Context, s *session) error {
 	if err != nil {
 		err = sessionError{unwritable{fmt.Errorf("%s cannot be written: %w", s.base, err)}}
 	}
-	s.role.mu.Lock()
-	defer s.role.mu.Unlock()
-	s.role.at, s.role.err = time.Now(), err
+	if ctx.Err() == nil { // else the caller's end is no answer of the node's: what is to be saved then asks again
+		s.role.mu.Lock()
+		defer s.role.mu.Unlock()
+		s.role.at, s.role.err = time.Now(), err
+	}
 	return err
 }
 

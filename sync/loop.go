@@ -53,11 +53,13 @@ type Loop struct {
 	Log    *slog.Logger
 
 	draining map[Place][]netip.AddrPort // what the last passes left to be unbound
+	history  repeats                    // also of the mappings before
 }
 
 // Run loops until ctx ends. The passes that run then finish the change in hand;
 // the syncer that was last in use is returned, to be closed.
 func (l *Loop) Run(ctx context.Context, s *Syncer) *Syncer {
+	l.history = repeats{made: map[string][]time.Time{}}
 	for {
 		next := l.follow(ctx, s)
 		if next == nil {
@@ -101,10 +103,9 @@ func (l *Loop) follow(ctx context.Context, s *Syncer) (replacement *Syncer) {
 	discovered := make(chan *Syncer, 1)
 	passes := map[*running]bool{}
 	news := make(chan found)
-	history := repeats{made: map[string][]time.Time{}}
 	report := func(r Result) {
 		l.note(r)
-		for _, change := range history.note(r, time.Now(), l.Every) {
+		for _, change := range l.history.note(r, time.Now(), l.Every) {
 			l.Log.WarnContext(ctx, "the same change is made again and again: something else undoes it, or its source flaps", "change", change)
 		}
 		l.Report(r)
