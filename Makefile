@@ -69,7 +69,7 @@ lint:
 	@dead=$$($(TOOL) deadcode -test ./...) && if [ -n "$$dead" ]; then echo "$$dead"; exit 1; fi
 
 # What runs real components: Docker engines, a Kubernetes control plane, a browser.
-E2E := ./testdata/e2e/ ./testdata/kubernetes/ ./testdata/latency/ ./sync/observe/
+E2E := . ./testdata/e2e/ ./testdata/kubernetes/ ./testdata/latency/ ./sync/observe/
 
 e2e: ## Helm's own engine, real Docker engines, a real Kubernetes control plane, a real browser (what is missing skips, and fails in CI)
 	sh testdata/e2e/install.sh
@@ -77,6 +77,7 @@ e2e: ## Helm's own engine, real Docker engines, a real Kubernetes control plane,
 	go test -tags e2e -count=1 -timeout 20m ./testdata/e2e/
 	go test -tags e2e -count=1 -timeout 30m ./testdata/kubernetes/
 	go test -tags e2e -count=1 -run 'InABrowser|WithoutScripts' ./sync/observe/
+	go test -tags e2e -count=1 -run Distribution .
 
 bench: ## what passes, events and sources cost, beside a floor and a script: printed, and written to docs/benchmarks.md (some 15 minutes)
 	go test -count=1 -timeout 60m -v -run Benchmarks ./testdata/bench -full -write

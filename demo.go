@@ -79,44 +79,30 @@ func (d *demo) tell(ctx context.Context) error {
 	}
 	d.say(ctx, "A mapping file says where to look up an app's containers, and which service group they belong to:")
 	d.show(demoMapping)
-	d.say(ctx, "Four containers are running. What would Nitrox do? A dry run only reads:")
-	if err := d.containers(4); err != nil {
-		return err
-	}
-	if err := d.run(ctx, 0, "plan"); err != nil {
-		return err
-	}
-	d.say(ctx, "Apply it:")
-	if err := d.run(ctx, 0, "sync"); err != nil {
-		return err
-	}
-	d.say(ctx, "The app grows from 4 containers to 6:")
-	if err := d.containers(6); err != nil {
-		return err
-	}
-	if err := d.run(ctx, 0, "sync"); err != nil {
-		return err
-	}
-	d.say(ctx, "The cluster manager fails: its answer breaks off in the middle. Unknown is not empty, so nothing is removed:")
-	if err := d.write("endpoints.json", `{"apps": {"AccountService": ["10.0.3.11:31080", "10.0.`); err != nil {
-		return err
-	}
-	if err := d.run(ctx, 1, "sync"); err != nil {
-		return err
-	}
-	d.say(ctx, "It recovers, and the app shrinks to 2. A drop this large is confirmed by asking again; then four members drain for 3 seconds:")
-	if err := d.containers(2); err != nil {
-		return err
-	}
-	if err := d.run(ctx, 0, "sync"); err != nil {
-		return err
-	}
-	d.say(ctx, "Once they are out of service, any later run unbinds them, without keeping state:")
-	if err := d.drained(ctx); err != nil {
-		return err
-	}
-	if err := d.run(ctx, 0, "sync"); err != nil {
-		return err
+	running := func(n int) func() error { return func() error { return d.containers(n) } }
+	for _, scene := range []struct {
+		text    string
+		happens func() error
+		command string
+		code    int
+	}{
+		{"Four containers are running. What would Nitrox do? A dry run only reads:", running(4), "plan", 0},
+		{"Apply it:", running(4), "sync", 0},
+		{"The app grows from 4 containers to 6:", running(6), "sync", 0},
+		{"The cluster manager fails: its answer breaks off in the middle. Unknown is not empty, so nothing is removed:", func() error {
+			return d.write("endpoints.json", `{"apps": {"AccountService": ["10.0.3.11:31080", "10.0.`)
+		}, "sync", 1},
+		{"It recovers, and the app shrinks to 2. A drop this large is confirmed by asking again; then four members drain for 3 seconds:",
+			running(2), "sync", 0},
+		{"Once they are out of service, any later run unbinds them, without keeping state:", func() error { return d.drained(ctx) }, "sync", 0},
+	} {
+		d.say(ctx, scene.text)
+		if err := scene.happens(); err != nil {
+			return err
+		}
+		if err := d.run(ctx, scene.code, scene.command); err != nil {
+			return err
+		}
 	}
 	d.say(ctx, "That was the whole story, on a simulated NetScaler, with just the commands above. Try next:")
 	d.show(`nitrox simulator --listen 127.0.0.1:8088     a NetScaler to try your own mapping on
@@ -148,11 +134,11 @@ func (d *demo) write(name, content string) error {
 
 // run carries out a command line, shows it with its output and exit code, and
 // then what the NetScaler has.
-func (d *demo) run(ctx context.Context, want int, args ...string) error {
-	fmt.Fprintf(d.stdout, "\n  $ nitrox %s\n", strings.Join(args, " "))
+func (d *demo) run(ctx context.Context, want int, command string) error {
+	fmt.Fprintf(d.stdout, "\n  $ nitrox %s\n", command)
 	var out, log bytes.Buffer
 	lookup := func(name string) (string, bool) { v, ok := d.env[name]; return v, ok }
-	code := run(ctx, append(append([]string{"nitrox"}, args...), "--log-level", "error"), &out, &log, lookup)
+	code := run(ctx, []string{"nitrox", command, "--log-level", "error"}, &out, &log, lookup)
 	d.show(strings.ReplaceAll(out.String(), d.dir+string(filepath.Separator), ""))
 	if code != want {
 		return fmt.Errorf("the demo went wrong: exit code %d, not %d: %s", code, want, log.String())

@@ -40,7 +40,7 @@ func (p *program) doctor(c *cli.Context) error {
 	ctx, stop := untilHungUp(c.Context)
 	defer stop()
 	options := doctor.Options{Watch: c.Bool("watch"), Remarks: map[string]*doctor.Remarks{}}
-	s, checks := optedIn(ctx, m, examined(m, options))
+	s, checks := optedIn(ctx, m, examined(m, options), len(problems) == 0)
 	if len(checks) > 0 {
 		report = append(report, doctor.Section{Name: "discover", Checks: checks})
 	}
@@ -86,12 +86,15 @@ func mappingChecks(file string, m *config.Mapping, problems config.Problems) (al
 	return all
 }
 
-// optedIn adds the apps that opted in to those that are examined.
-func optedIn(ctx context.Context, m *config.Mapping, s *sync.Syncer) (_ *sync.Syncer, checks []examine.Check) {
+// optedIn adds the apps that opted in to those that are examined; whole: all of the mapping
+// can be used.
+func optedIn(ctx context.Context, m *config.Mapping, s *sync.Syncer, whole bool) (_ *sync.Syncer, checks []examine.Check) {
 	for _, d := range m.Discoveries {
 		unusable := slices.ContainsFunc(d.NetScalers, func(name string) bool { return s.NetScalers[name] == nil })
 		if s.Sources[d.Source].Discoverer != nil && !unusable {
 			s.Discoveries = append(s.Discoveries, d)
+		} else {
+			whole = false
 		}
 	}
 	if len(s.Discoveries) == 0 {
@@ -106,7 +109,7 @@ func optedIn(ctx context.Context, m *config.Mapping, s *sync.Syncer) (_ *sync.Sy
 		switch {
 		case app.Refused != nil:
 			checks = append(checks, examine.Fail(app.Name, app.Refused, "see docs/discover.md"))
-		case app.Orphan:
+		case app.Orphan && whole: // else what cannot be used of the mapping may have it
 			checks = append(checks, examine.Check{Subject: app.Name, State: examine.Note,
 				Seen: "no app claims this service group any more", Remedy: "remove it, if nobody needs it"})
 		case app.Discovered():

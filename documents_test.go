@@ -271,7 +271,8 @@ func missingSections(t *testing.T, b block) string {
 	}
 	if named("sources") == nil {
 		text.WriteString("sources:\n  lab: {file: {path: endpoints.json}}\n  prod: {kubernetes: {}}\n" +
-			"  dcos: {marathon: {urls: [http://m1.example.com:8080]}}\n  swarm: {docker: {host: \"unix:///var/run/docker.sock\"}}\n")
+			"  dcos: {marathon: {urls: [http://m1.example.com:8080]}}\n  swarm: {docker: {host: \"unix:///var/run/docker.sock\"}}\n" +
+			"  engine: {docker: {host: \"unix:///var/run/docker.sock\", kind: engine}}\n")
 	}
 	if _, apps := given["apps"]; apps {
 		return text.String()

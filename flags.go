@@ -91,41 +91,38 @@ func passFlags() []cli.Flag {
 
 // check finds what is wrong with the options by themselves and together.
 func (j *job) check() error {
+	o := j.options
 	known := false
-	approved := j.options.IsSet("plan")
-	j.report, known = sync.Reports[j.options.String("output")]
-	loops := j.options.IsSet("loop")
-	switch {
-	case !known:
-		return unknown("output", j.options.String("output"), []string{"text", "json", "nscli"})
-	case loops && j.options.Duration("loop") < time.Second:
-		return fmt.Errorf("--loop %v is too short; an interval of at least 1s is needed", j.options.Duration("loop"))
-	case approved && (loops || j.dryRun || j.wait.given):
-		return errors.New("--plan is for one pass that makes changes: it cannot be combined with --loop, --wait or --dry-run")
-	case approved && (j.options.IsSet("app") || j.options.IsSet("force")):
-		return errors.New("--plan: the plan says which apps it is of, and what it forces: remove --app and --force")
-	case loops && j.options.Bool("show-discovered"):
-		return errors.New("--show-discovered is for one look: it cannot be combined with --loop")
-	case loops && j.options.IsSet("out"):
-		return errors.New("--out is for one plan: it cannot be combined with --loop")
-	case loops && j.wait.given:
-		return errors.New("--wait is for one run: a loop unbinds drained members anyway")
-	case j.dryRun && j.wait.given:
-		return errors.New("--wait is for a run that makes changes: it cannot be combined with --dry-run")
-	case loops && j.options.IsSet("force"):
-		return errors.New("--force is for one run: it cannot be combined with --loop")
-	case loops && j.options.Bool("exit-code"):
-		return errors.New("--exit-code is for one run: it cannot be combined with --loop")
-	case !loops && j.options.Bool("watch"):
-		return errors.New("--watch needs --loop: events only shorten the time to its next pass")
-	case !loops && j.options.IsSet("listen"):
-		return errors.New("--listen needs --loop; for one run, use --metrics-file")
-	case loops && j.options.IsSet("listen") && j.options.String("listen") == "":
-		return errors.New("--listen: the address is empty; write it like :9090")
-	case !loops && j.options.IsSet("leader-elect"):
-		return errors.New("--leader-elect needs --loop; single runs at the same time do no harm")
-	case !j.dryRun && j.options.Bool("exit-code"):
-		return errors.New("--exit-code is for a dry run: add --dry-run, or use plan")
+	if j.report, known = sync.Reports[o.String("output")]; !known {
+		return unknown("output", o.String("output"), []string{"text", "json", "nscli"})
+	}
+	loops, approved, waits := o.IsSet("loop"), o.IsSet("plan"), j.wait.given
+	if every := o.Duration("loop"); loops && every < time.Second {
+		return fmt.Errorf("--loop %v is too short; an interval of at least 1s is needed", every)
+	}
+	for _, rule := range []struct {
+		broken bool
+		why    string
+	}{
+		{approved && (loops || j.dryRun || waits),
+			"--plan is for one pass that makes changes: it cannot be combined with --loop, --wait or --dry-run"},
+		{approved && (o.IsSet("app") || o.IsSet("force")),
+			"--plan: the plan says which apps it is of, and what it forces: remove --app and --force"},
+		{loops && o.Bool("show-discovered"), "--show-discovered is for one look: it cannot be combined with --loop"},
+		{loops && o.IsSet("out"), "--out is for one plan: it cannot be combined with --loop"},
+		{loops && waits, "--wait is for one run: a loop unbinds drained members anyway"},
+		{j.dryRun && waits, "--wait is for a run that makes changes: it cannot be combined with --dry-run"},
+		{loops && o.IsSet("force"), "--force is for one run: it cannot be combined with --loop"},
+		{loops && o.Bool("exit-code"), "--exit-code is for one run: it cannot be combined with --loop"},
+		{!loops && o.Bool("watch"), "--watch needs --loop: events only shorten the time to its next pass"},
+		{!loops && o.IsSet("listen"), "--listen needs --loop; for one run, use --metrics-file"},
+		{loops && o.IsSet("listen") && o.String("listen") == "", "--listen: the address is empty; write it like :9090"},
+		{!loops && o.IsSet("leader-elect"), "--leader-elect needs --loop; single runs at the same time do no harm"},
+		{!j.dryRun && o.Bool("exit-code"), "--exit-code is for a dry run: add --dry-run, or use plan"},
+	} {
+		if rule.broken {
+			return errors.New(rule.why)
+		}
 	}
 	return nil
 }
@@ -136,7 +133,7 @@ func (p *program) files(c *cli.Context) *config.Files {
 	if given, ok := c.Generic("config").(*filesFlag); ok && len(*given) > 0 {
 		names = *given
 	} else if list, _ := p.lookup("NITROX_CONFIG"); list != "" {
-		names = slices.DeleteFunc(filepath.SplitList(list), func(name string) bool { return name == "" })
+		names = filepath.SplitList(list)
 	}
 	return &config.Files{Names: names, Lookup: p.lookup}
 }

@@ -7,12 +7,13 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"nitrox/sync"
+	"nitrox/sync/config"
 	"nitrox/sync/observe"
 )
 
 // loop makes passes until it is told to stop, while this replica leads if there
 // are several.
-func (j *job) loop(ctx context.Context, s *sync.Syncer, inUse []byte) error {
+func (j *job) loop(ctx context.Context, s *sync.Syncer, inUse config.Text) error {
 	ctx, end := context.WithCancelCause(ctx)
 	defer end(nil)
 	signals, stop := hangUps(ctx, end)
@@ -26,7 +27,7 @@ func (j *job) loop(ctx context.Context, s *sync.Syncer, inUse []byte) error {
 		loop := sync.Loop{
 			Every: j.options.Duration("loop"), Apps: j.apps, Watch: j.options.Bool("watch"),
 			Pass: j.pass, Report: func(r sync.Result) { j.tell(ctx, r) }, Stream: j.observer.Stream, Log: j.log,
-			Found:  j.observe,
+			Found:  j.found,
 			Reload: reloads(ctx, j.files, inUse, s, signals, j.open, j.log),
 		}
 		s = loop.Run(ctx, s)
@@ -58,6 +59,14 @@ func (j *job) loop(ctx context.Context, s *sync.Syncer, inUse []byte) error {
 	}
 	j.code = sync.ExitInStep
 	return nil
+}
+
+// found is told which apps there are now that some opt in.
+func (j *job) found(s *sync.Syncer) {
+	j.observe(s)
+	if err := knownApps(s.Apps, j.apps); err != nil && s.Undiscovered() == nil {
+		j.log.Warn("an app that --app names is not there, and is served once it has opted in", "error", err)
+	}
 }
 
 // serve reports on the loop to systemd and, if it is asked for, over HTTP, until

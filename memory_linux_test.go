@@ -137,7 +137,7 @@ func TestHostileAnswers(t *testing.T) {
 		"all at once, what fits them all the same": {"all", `{"apps":[{"id":"/web","tasks":[]}`, `,{"id":"/web","tasks":[{"id":"a"},{"id":"b"}]}`},
 	} {
 		for _, zipped := range []bool{false, true} {
-			if zipped && c.kind != "all" && !strings.HasSuffix(name, "without an end") {
+			if zipped && !strings.HasSuffix(name, "without an end") {
 				continue // it is unpacked in one place
 			}
 			t.Run(fmt.Sprintf("%s, zipped %v", name, zipped), func(t *testing.T) {
@@ -281,7 +281,7 @@ func TestLargeAnswers(t *testing.T) {
 func TestLargeChanges(t *testing.T) {
 	sourcetest.Thorough(t)
 	t.Parallel()
-	const members, most = 20_000, 110 // MiB; 100,000 take 300
+	const members, most = 10_000, 80 // MiB; 100,000 take 300
 	for name, autoscale := range map[string]string{"calls": "", "lists": " -autoscale API"} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -306,7 +306,7 @@ apps: [{name: big, netscaler: edge, service_group: big, wait_up: 0s, drain: 0s, 
 `, server.URL))
 			got, out := l.run()
 			t.Logf("%d MiB", got)
-			if got > most || !strings.Contains(out, "done: 20000 bound, 20000 unbound") {
+			if got > most || !strings.Contains(out, "done: 10000 bound, 10000 unbound") {
 				t.Errorf("%d MiB resident:\n%.3000s", got, out)
 			}
 		})
@@ -414,9 +414,15 @@ func (l *hostileLab) write(name, text string) {
 	}
 }
 
+// working are the runs that are measured: more at a time than there are processors would
+// only be slower each.
+var working = make(chan struct{}, 2)
+
 // run makes one pass, and returns how much memory was resident at the most, in MiB.
 func (l *hostileLab) run() (most int, out string) {
 	l.t.Helper()
+	working <- struct{}{}
+	defer func() { <-working }()
 	var output bytes.Buffer
 	cmd := exec.Command(released(l.t), append([]string{"sync", "--config", filepath.Join(l.dir, "nitrox.yaml")}, l.how...)...)
 	cmd.Env = append(os.Environ(), "NS_USER=nitrox", "NS_PASSWORD=secret", "GOMEMLIMIT="+l.limit)

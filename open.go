@@ -107,15 +107,26 @@ func (j *job) open() (*sync.Syncer, error) {
 
 // observe has the observer know which apps there are.
 func (j *job) observe(s *sync.Syncer) {
+	named := set(j.apps)
 	j.observer.Reload(slices.DeleteFunc(slices.Clone(s.Apps), func(a sync.App) bool {
-		return j.apps != nil && !slices.Contains(j.apps, a.Name)
+		return j.apps != nil && !named[a.Name]
 	}), s.Discoveries...)
 }
 
 func (j *job) forceApps(s *sync.Syncer) {
+	forced := set(j.force)
 	for i := range s.Apps {
-		s.Apps[i].Policy.Forced = slices.Contains(j.force, s.Apps[i].Name)
+		s.Apps[i].Policy.Forced = forced[s.Apps[i].Name]
 	}
+}
+
+// set is of names: of thousands, a look for each in a list takes seconds.
+func set(names []string) map[string]bool {
+	all := make(map[string]bool, len(names))
+	for _, name := range names {
+		all[name] = true
+	}
+	return all
 }
 
 // discover looks for the apps that have opted in, for one run.
@@ -161,8 +172,9 @@ func knownApps(apps []sync.App, wanted []string) error {
 	for _, a := range apps {
 		known = append(known, a.Name)
 	}
+	here := set(known)
 	for _, name := range wanted {
-		if slices.Contains(known, name) {
+		if here[name] {
 			continue
 		}
 		if i := slices.IndexFunc(apps, func(a sync.App) bool { return a.Group == name }); i >= 0 {

@@ -12,6 +12,7 @@ import (
 
 	"github.com/urfave/cli/v2"
 
+	"nitrox/sync"
 	"nitrox/sync/config"
 	"nitrox/sync/observe"
 )
@@ -77,5 +78,20 @@ apps: [{name: AccountService, service_group: sg-account, only: [10.0.0.0/8], fro
 				t.Errorf("%q at %s: %s", password, url, log.String())
 			}
 		}
+	}
+}
+
+// Thousands of --app of a mapping of thousands: a look for each in the list would take minutes here.
+func TestManyAppsAreKnown(t *testing.T) {
+	apps, names := make([]sync.App, 100_000), make([]string, 100_000)
+	for i := range apps {
+		apps[i].Name = fmt.Sprintf("team-%06d", i)
+		names[i] = apps[i].Name
+	}
+	if err := knownApps(apps, names); err != nil {
+		t.Error(err)
+	}
+	if err := knownApps(apps[1:], names); err == nil || !strings.Contains(err.Error(), `unknown app "team-000000"`) {
+		t.Error(err)
 	}
 }

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"bytes"
 	"context"
 	"log/slog"
 	"os"
@@ -18,12 +17,15 @@ const (
 	// being written is not read half.
 	lookEvery = 2 * time.Second
 	settle    = time.Second
+	// endure is how long files with limits that never settle hold up the others, and the
+	// least time between two reloads for such files alone, so that no team starves the rest.
+	endure = 30 * time.Second
 )
 
 // reloads gives a new syncer whenever the files of the mapping have changed from inUse, or
 // at a signal: also files that came into a folder, or left it. Files that cannot be read, or
 // have problems, change nothing and are reported once. now is the syncer in use.
-func reloads(ctx context.Context, files *config.Files, inUse []byte, now *sync.Syncer, signals <-chan os.Signal, load func() (*sync.Syncer, error), log *slog.Logger) <-chan *sync.Syncer {
+func reloads(ctx context.Context, files *config.Files, inUse config.Text, now *sync.Syncer, signals <-chan os.Signal, load func() (*sync.Syncer, error), log *slog.Logger) <-chan *sync.Syncer {
 	fresh := make(chan *sync.Syncer)
 	refuse := func(err error) {
 		log.Error("the changed mapping file cannot be used; the old one stays in use", "file", files.String(), "error", err)
@@ -33,6 +35,7 @@ func reloads(ctx context.Context, files *config.Files, inUse []byte, now *sync.S
 		defer tick.Stop()
 		seen := inUse // what was last loaded or refused
 		missing := false
+		var since, last time.Time // since when the files are others than seen, and the last load
 		for {
 			forced := false
 			select {
@@ -51,7 +54,12 @@ func reloads(ctx context.Context, files *config.Files, inUse []byte, now *sync.S
 				continue
 			}
 			missing = false
-			if !forced && bytes.Equal(first, seen) {
+			if first == seen {
+				since = time.Time{}
+			} else if since.IsZero() {
+				since = time.Now()
+			}
+			if !forced && (first == seen || first.Others == seen.Others && time.Since(last) < endure) {
 				continue
 			}
 			select {
@@ -59,10 +67,11 @@ func reloads(ctx context.Context, files *config.Files, inUse []byte, now *sync.S
 				return
 			case <-time.After(settle):
 			}
-			if second, err := files.Text(); err != nil || !bytes.Equal(first, second) {
+			second, err := files.Text()
+			if err != nil || first.Others != second.Others || first != second && time.Since(since) < endure {
 				continue // still being written: the next look finds it changed
 			}
-			seen = first
+			seen, since, last = first, time.Time{}, time.Now()
 			s, err := load()
 			if err != nil {
 				refuse(err)

@@ -275,3 +275,64 @@ include:
 		t.Errorf("after a restart: %+v, %v", m, err)
 	}
 }
+
+// A team whose file never rests, or changes again and again, keeps no other from being served:
+// the others' changes are taken soon, and the mapping is not loaded for it all the time.
+func TestNoTeamStarvesReloads(t *testing.T) {
+	dir := t.TempDir()
+	write := func(name, text string) {
+		ok(t, os.WriteFile(filepath.Join(dir, name), []byte(text), 0o600))
+	}
+	own := "netscalers: {edge: {url: \"https://192.0.2.1\", username: u}}\nsources: {lab: {file: {path: x}}}\n" +
+		"include: [{file: shop.yaml, allow_groups: [sg-shop]}]\napps: [{name: bank, paused: %t, from: [{source: lab, app: a}]}]\n"
+	write("nitrox.yaml", fmt.Sprintf(own, false))
+	write("shop.yaml", "# 0\n")
+	for name, every := range map[string]time.Duration{"never rests": 700 * time.Millisecond, "again and again": 3100 * time.Millisecond} {
+		t.Run(name, func(t *testing.T) {
+			write("nitrox.yaml", fmt.Sprintf(own, false))
+			synctest.Test(t, func(t *testing.T) {
+				ctx, cancel := context.WithCancel(t.Context())
+				defer cancel()
+				files := &config.Files{Names: []string{filepath.Join(dir, "nitrox.yaml")}, Lookup: func(string) (string, bool) { return "secret12", true }}
+				inUse, err := files.Text()
+				ok(t, err)
+				fresh := reloads(ctx, files, inUse, &sync.Syncer{}, nil, func() (*sync.Syncer, error) {
+					m, err := files.Load(all.Kinds)
+					if err != nil {
+						return nil, err
+					}
+					return &sync.Syncer{Apps: m.Apps}, nil
+				}, slog.New(slog.DiscardHandler))
+				go func() {
+					for i := 0; ctx.Err() == nil; i++ {
+						write("shop.yaml", fmt.Sprintf("# %d\n", i))
+						select {
+						case <-time.After(every):
+						case <-ctx.Done():
+						}
+					}
+				}()
+				time.Sleep(time.Minute) // what it changed so far may have been taken
+				loads, paused, begin := 0, time.Duration(-1), time.Now()
+				write("nitrox.yaml", fmt.Sprintf(own, true))
+				for end := time.After(10 * time.Minute); end != nil; {
+					select {
+					case s := <-fresh:
+						loads++
+						if s.Apps[0].Policy.Paused && paused < 0 {
+							paused = time.Since(begin)
+						}
+					case <-end:
+						end = nil
+					}
+				}
+				if paused < 0 || paused > time.Minute {
+					t.Errorf("the operator's change is taken after %v", paused)
+				}
+				if loads > 22 {
+					t.Errorf("the mapping is loaded %d times in 10 minutes", loads)
+				}
+			})
+		})
+	}
+}

@@ -113,7 +113,7 @@ func (j *job) do() (err error) {
 		watched.Led = j.leading.Renewed
 	}
 	j.observer = observe.New(watched)
-	var inUse []byte
+	var inUse config.Text
 	if c.IsSet("loop") { // before it is loaded: a later change is seen as one
 		inUse, _ = j.files.Text() // loading says what is wrong
 	}

@@ -72,7 +72,7 @@ func TestFences(t *testing.T) {
 	app := func(keys string) string {
 		return "apps: [{name: shop, service_group: sg-shop-web, " + keys + "from: [{source: lab, app: shop}]}]\n"
 	}
-	const limits = "nitrox.yaml:9"
+	const limits, open = "nitrox.yaml:9", `{file: teams/shop.yaml, allow_groups: ["*"]}`
 	for name, c := range map[string]struct {
 		fence, file, want string
 		place             func(t *testing.T, dir string) // what is at teams/shop.yaml, if it is no file
@@ -84,6 +84,10 @@ func TestFences(t *testing.T) {
 		"another app's name":           {file: `apps: [{name: bank, service_group: sg-shop-web, from: [{source: lab, app: shop}]}]`, want: `:1:15: app "bank" is defined twice; the first is at nitrox.yaml:11`},
 		"a name that does not fit":     {file: `apps: [{name: other, service_group: sg-shop-web, from: [{source: lab, app: shop}]}]`, want: `name: "other" does not fit allow_apps of ` + limits},
 		"a name without an end":        {file: `apps: [{name: shop` + strings.Repeat("x", 1000) + `, service_group: sg-shop-web, from: [{source: lab, app: shop}]}]`, want: `name: has 1004 characters, and in a file with limits (` + limits + `) it may have 127; shorten it`},
+		"a group that ends unseen":     {file: `apps: [{name: shop, service_group: "sg-shop-web ", from: [{source: lab, app: shop}]}]`, want: `a service group cannot be called "sg-shop-web "`},
+		"a name that looks the same":   {fence: open, file: `apps: [{name: "bank\u200b", service_group: sg-shop-web, netscaler: edge, from: [{source: lab, app: shop}]}]`, want: `"bank\u200b" cannot be the name of an app`},
+		"a name that turns the line":   {fence: open, file: `apps: [{name: "bank\u202e", service_group: sg-shop-web, netscaler: edge, from: [{source: lab, app: shop}]}]`, want: `"bank\u202e" cannot be the name of an app`},
+		"another's group by its case":  {fence: open, file: `apps: [{name: shop, service_group: SG-bank, netscaler: edge, from: [{source: lab, app: shop}]}]`, want: `:1:36: service group "SG-bank" differs from "sg-bank" of app "bank" (nitrox.yaml:11) only in case`},
 		"another NetScaler":            {file: app("netscaler: [edge, core], "), want: `netscaler: "core" may not be used here, by the limits of ` + limits},
 		"another source":               {file: `apps: [{name: shop, service_group: sg-shop-web, from: [{source: bank, app: bank}]}]`, want: `source "bank" may not be used here, by the limits of ` + limits},
 		"networks beyond":              {file: app("only: [10.1.4.0/24, 10.0.0.0/15], "), want: `only: 10.0.0.0/15 is beyond the only of ` + limits},
@@ -116,7 +120,17 @@ func TestFences(t *testing.T) {
 		"a pipe":                       {place: func(t *testing.T, file string) { ok(t, syscall.Mkfifo(file, 0o600)) }, want: "shop.yaml: included by nitrox.yaml:9: is not a regular file"},
 		"a device":                     {place: func(t *testing.T, file string) { ok(t, os.Symlink("/dev/zero", file)) }, want: "shop.yaml: included by nitrox.yaml:9: cannot be opened in teams: path escapes from parent; a file with limits must be in that folder"},
 		"a secret of another":          {place: func(t *testing.T, file string) { ok(t, os.Symlink("../secret", file)) }, want: "shop.yaml: included by nitrox.yaml:9: cannot be opened in teams: path escapes from parent; a file with limits must be in that folder"},
-		"a link to itself":             {place: func(t *testing.T, file string) { ok(t, os.Symlink("shop.yaml", file)) }, want: "shop.yaml: included by nitrox.yaml:9: cannot be opened in teams: too many levels of symbolic links"},
+		"a secret beside it": {place: func(t *testing.T, file string) {
+			ok(t, os.WriteFile(filepath.Dir(file)+"/pw", []byte("hunter22: ["), 0o600))
+			ok(t, os.Symlink("pw", file))
+		}, want: "shop.yaml: included by nitrox.yaml:9: is a symbolic link to a file of another name"},
+		"a secret beside it, by two": {place: func(t *testing.T, file string) {
+			ok(t, os.WriteFile(filepath.Dir(file)+"/pw", []byte("hunter22: ["), 0o600))
+			ok(t, os.Mkdir(filepath.Dir(file)+"/x", 0o755))
+			ok(t, os.Symlink("../pw", filepath.Dir(file)+"/x/shop.yaml"))
+			ok(t, os.Symlink("x/shop.yaml", file))
+		}, want: "is a symbolic link to a file of another name"},
+		"a link to itself": {place: func(t *testing.T, file string) { ok(t, os.Symlink("shop.yaml", file)) }, want: "shop.yaml: included by nitrox.yaml:9: cannot be opened in teams: too many levels of symbolic links"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

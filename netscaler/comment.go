@@ -66,18 +66,18 @@ func (b *batch) addPlain(ctx context.Context) {
 // was refused.
 func (c *Client) TakesComments() bool { return !c.noComment.Load() }
 
-// Commented are the service groups whose comment begins with prefix, and what it is. They
+// Commented are the service groups that have a comment, and what it is. Those of ours
 // are not asked for by a filter, although NITRO has one for regular expressions: of what a
 // build makes of an expression nothing would tell, and a group that is left out looks like
 // one that does not exist.
-func (c *Client) Commented(ctx context.Context, prefix string) (map[string]string, error) {
+func (c *Client) Commented(ctx context.Context) (map[string]string, error) {
 	rows, err := c.detail(ctx, "servicegroupname,comment", "", 1<<30)
 	if err != nil {
 		return nil, fmt.Errorf("read the comments of all service groups: %w", err)
 	}
 	commented := map[string]string{}
 	for name, a := range rows {
-		if strings.HasPrefix(a.Comment, prefix) {
+		if a.Comment != "" {
 			commented[name] = a.Comment
 		}
 	}

@@ -17,7 +17,7 @@ func marking(group, comment string) netscaler.Change {
 
 func wantCommented(t *testing.T, c *netscaler.Client, want map[string]string) {
 	t.Helper()
-	if got, err := c.Commented(t.Context(), "nitrox prod "); err != nil || !maps.Equal(got, want) {
+	if got, err := c.Commented(t.Context()); err != nil || !maps.Equal(got, want) {
 		t.Errorf("commented: %v, %v; want %v", got, err, want)
 	}
 }
@@ -49,7 +49,7 @@ func TestMarksAreFewCalls(t *testing.T) {
 	c := open(t, sim.Transport())
 	wantNil(t, c.Do(t.Context(), netscaler.Mark, []netscaler.Change{marking("a", "nitrox prod shop/a"), marking("b", "nitrox prod shop/b")}))
 	sim.ResetCalls()
-	wantCommented(t, c, map[string]string{"a": "nitrox prod shop/a", "b": "nitrox prod shop/b"})
+	wantCommented(t, c, map[string]string{"a": "nitrox prod shop/a", "b": "nitrox prod shop/b", "c": "nitrox production", "d": "nitrox"})
 	wantNil(t, c.Do(t.Context(), netscaler.Mark, []netscaler.Change{marking("a", "nitrox prod shop/c")}))
 	var calls []string
 	for _, call := range sim.Calls() {
@@ -58,7 +58,7 @@ func TestMarksAreFewCalls(t *testing.T) {
 	if got, want := strings.Join(calls, ", "), "GET servicegroup?attrs=servicegroupname,comment, PUT servicegroup"; got != want {
 		t.Errorf("%s; want %s", got, want)
 	}
-	wantCommented(t, c, map[string]string{"a": "nitrox prod shop/c", "b": "nitrox prod shop/b"})
+	wantCommented(t, c, map[string]string{"a": "nitrox prod shop/c", "b": "nitrox prod shop/b", "c": "nitrox production", "d": "nitrox"})
 	groups := map[string]*seen{"a": {}}
 	if err := detail(c, t.Context(), groups); err != nil || groups["a"].Attrs.Comment != "nitrox prod shop/c" {
 		t.Errorf("%+v, %v", groups["a"].Attrs, err)
@@ -157,7 +157,7 @@ func TestCommentsThatCannotBeRead(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				b := newBox(t).on(all, answers...)
-				if got, err := b.open().Commented(t.Context(), "nitrox "); err == nil || got != nil || !strings.Contains(err.Error(), "read the comments of all service groups: ") {
+				if got, err := b.open().Commented(t.Context()); err == nil || got != nil || !strings.Contains(err.Error(), "read the comments of all service groups: ") {
 					t.Errorf("%v, %v", got, err)
 				}
 			})

@@ -27,6 +27,8 @@ type Use struct {
 	Save, Clean, Create bool
 	// Order: members are given one.
 	Order bool
+	// Discover: apps that opt in bring groups whose names nobody knows yet.
+	Discover bool
 }
 
 // Examine looks at what a pass needs of the appliance, apart from its service
@@ -228,7 +230,7 @@ func (c *Client) grants(use Use) []grant {
 	groups := slices.Compact(slices.Sorted(slices.Values(use.Groups)))
 	plainName := regexp.MustCompile(`^[A-Za-z0-9_.-]+$`)
 	some := strings.Join(groups, "|")
-	if len(some) > longest || slices.ContainsFunc(groups, func(g string) bool { return !plainName.MatchString(g) }) || len(groups) == 0 {
+	if len(some) > longest || slices.ContainsFunc(groups, func(g string) bool { return !plainName.MatchString(g) }) || len(groups) == 0 || use.Discover {
 		some = ""
 	} else {
 		some = " (" + strings.ReplaceAll(some, ".", "[.]") + ")"
@@ -328,26 +330,16 @@ func (c *Client) examineRights(ctx context.Context, use Use) []examine.Check {
 	check := examine.Fine(subject, "the command policies allow all that is needed")
 	switch {
 	case len(missing) > 0:
-		check.State, check.Seen = examine.Failed, "the command policies do not allow: "+some(missing)
+		check.State, check.Seen = examine.Failed, "the command policies do not allow: "+examine.Some(missing, 6)
 		check.Remedy = "bind the command policies below to the user"
 	case len(doubtful) > 0:
-		check.State, check.Seen = examine.Note, "not told: the patterns of the command policies cannot be read here, for "+some(doubtful)
+		check.State, check.Seen = examine.Note, "not told: the patterns of the command policies cannot be read here, for "+examine.Some(doubtful, 6)
 		check.Remedy = "compare them with those below"
 	case wide:
 		check.Seen += ", and more"
 	}
 	check.Copy = c.Policy(use)
 	return []examine.Check{check}
-}
-
-// some are the first of a list.
-func some(all []string) string {
-	const most = 6
-	text := strings.Join(all[:min(len(all), most)], ", ")
-	if len(all) > most {
-		text += fmt.Sprintf(" and %d more", len(all)-most)
-	}
-	return text
 }
 
 // ahead is how a pattern looks ahead or back.

@@ -120,7 +120,7 @@ var kinds = []kind{
 	{"read of all groups", simulator.Fault{Method: "GET", Type: binding, Name: "()"}, readGroup("sg", "b", "c", "d", "e")},
 	{"read of one group", simulator.Fault{Method: "GET", Type: binding}, readGroup("sg")},
 	{"read of comments", simulator.Fault{Method: "GET", Type: "servicegroup"}, func(t *testing.T, c *netscaler.Client) error {
-		_, err := c.Commented(t.Context(), "nitrox ")
+		_, err := c.Commented(t.Context())
 		return err
 	}},
 	{"role query", simulator.Fault{Type: "hanode"}, func(t *testing.T, c *netscaler.Client) error { return c.Writable(t.Context()) }},

@@ -103,7 +103,7 @@ func everything(t *testing.T, allowed []string) error {
 	if err == nil {
 		_, err = servers.Domain("web1")
 	}
-	_, uncommented := c.Commented(t.Context(), "nitrox ")
+	_, uncommented := c.Commented(t.Context())
 	errs = append(errs, err, uncommented, c.Writable(t.Context()))
 	for _, op := range []netscaler.Op{netscaler.Bind, netscaler.Set, netscaler.Mark, netscaler.Enable, netscaler.Drain, netscaler.Unbind} {
 		addrs := map[netscaler.Op][]string{

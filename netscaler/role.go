@@ -131,9 +131,11 @@ func (c *Client) askRole(ctx context.Context, s *session) error {
 	if err != nil {
 		err = sessionError{unwritable{fmt.Errorf("%s cannot be written: %w", s.base, err)}}
 	}
-	s.role.mu.Lock()
-	defer s.role.mu.Unlock()
-	s.role.at, s.role.err = time.Now(), err
+	if ctx.Err() == nil { // else the caller's end is no answer of the node's: what is to be saved then asks again
+		s.role.mu.Lock()
+		defer s.role.mu.Unlock()
+		s.role.at, s.role.err = time.Now(), err
+	}
 	return err
 }
 
@@ -199,21 +201,14 @@ func (c *Client) Nodes(ctx context.Context) ([]netip.Addr, error) {
 }
 
 func (c *Client) nodes(ctx context.Context, kind string) (nodes []netip.Addr, err error) {
-	_, err = c.do(ctx, c.short(get("config/"+kind, func(r io.Reader) (reply, error) {
-		nodes = nil
-		return decodeReply(r, kind, list(func(dec *bounds.Decoder) (int64, error) {
-			var row struct{ IPAddress json.RawMessage }
-			if err := dec.Decode(&row); err != nil {
-				return 0, err
-			}
-			a, err := netip.ParseAddr(text(row.IPAddress))
-			if err != nil {
-				return 0, fmt.Errorf("a node without an address: %w", err)
-			}
-			nodes = append(nodes, a.Unmap())
-			return bounds.Size(a), nil
-		}))
-	})))
+	rows, err := objects[struct{ IPAddress json.RawMessage }](ctx, c, kind, "")
+	for _, row := range rows {
+		addr, wrong := netip.ParseAddr(text(row.IPAddress))
+		if wrong != nil {
+			return nil, fmt.Errorf("%w: a node without an address: %w", errUnreadable, wrong)
+		}
+		nodes = append(nodes, addr.Unmap())
+	}
 	if err == nil && len(nodes) == 0 {
 		err = errNameless
 	}

@@ -1,8 +1,10 @@
 package netscaler_test
 
 import (
+	"context"
 	"errors"
 	"fmt"
+	"net/http"
 	"net/http/httptest"
 	"net/netip"
 	"regexp"
@@ -425,4 +427,28 @@ func TestVerdictsAreTrue(t *testing.T) {
 			rt.Errorf("%d sessions left", n)
 		}
 	})
+}
+
+// A pass that ends while it asks for the role has no answer of the node's: what it changed before
+// is saved all the same.
+func TestAPassThatEndsIsNoAnswerAboutTheRole(t *testing.T) {
+	sim := simulator.New(simulator.Options{Users: users})
+	sim.AddGroup("sg")
+	pass, end := context.WithCancel(t.Context())
+	c := open(t, roundTripper(func(r *http.Request) (*http.Response, error) {
+		if strings.HasSuffix(r.URL.Path, "/hanode/0") && pass.Err() == nil {
+			end()
+			return nil, r.Context().Err()
+		}
+		return sim.Transport().RoundTrip(r)
+	}))
+	if _, err := c.Read(pass, []string{"sg"}); err != nil {
+		t.Fatal(err)
+	}
+	if err := c.Writable(pass); err == nil {
+		t.Fatal("the pass did not end")
+	}
+	if err := c.Save(t.Context()); err != nil {
+		t.Error(err)
+	}
 }

@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"sync/atomic"
 	"time"
+
+	"nitrox/sources"
 )
 
 // backoff spares what keeps failing: a source or a NetScaler that failed is not
@@ -19,7 +21,7 @@ type spared struct {
 }
 
 func (s *spared) Error() string {
-	return fmt.Sprintf("%v (failed %s in a row; not asked again before %s)", s.err, Count(s.n, "time"), s.until.Format(time.TimeOnly))
+	return fmt.Sprintf("%v (failed %s in a row; not asked again before %s)", s.err, sources.Count(s.n, "time"), s.until.Format(time.TimeOnly))
 }
 
 func (s *spared) Unwrap() error { return s.err }

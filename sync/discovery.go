@@ -179,8 +179,8 @@ func (s *Syncer) lookIn(ctx context.Context, name string, which []int) ([]source
 	return answers, err
 }
 
-// commentsWithin is how long those of a NetScaler are waited for: what others have is
-// told with them.
+// commentsWithin is how long those of a NetScaler are waited for, as what others have is
+// told with them: one that failed before need not hold these up again.
 const commentsWithin = 30 * time.Second
 
 // commentsOf are those of a NetScaler's service groups.
@@ -189,8 +189,13 @@ func (s *Syncer) commentsOf(ctx context.Context, name string) (map[string]string
 	if err := ns.backoff.tooSoon(); err != nil {
 		return nil, err
 	}
-	comments, err := within(ctx, commentsWithin, func(ctx context.Context) (map[string]string, error) { return ns.Client.Commented(ctx, "") })
-	if errors.Is(err, netscaler.ErrUnavailable) || errors.Is(err, netscaler.ErrLogin) {
+	wait := commentsWithin
+	if ns.backoff.last.Load() != nil {
+		wait = patience
+	}
+	comments, err := within(ctx, wait, ns.Client.Commented)
+	late := errors.Is(err, errNoAnswer) && wait == commentsWithin
+	if late || errors.Is(err, netscaler.ErrUnavailable) || errors.Is(err, netscaler.ErrLogin) {
 		ns.backoff.note(err)
 	}
 	return comments, err
@@ -297,12 +302,12 @@ func (v *visit) marking(app App, is string) (comment string, err error) {
 	switch {
 	case slices.Contains(app.Marks, is), is != "" && owner == "":
 		return "", nil
-	case v.found.apps.Doubtful(is):
-		return "", fmt.Errorf("service group %s is marked %q, and it is not known whether that app still claims it; correct its labels first",
-			app.Group, is)
 	case is != "" && !ours:
 		return "", fmt.Errorf("service group %s is another's by its comment, %q, and this app would be %q; give one of them another group or, "+
 			"if %s is gone for good, unset serviceGroup %s -comment", app.Group, is, app.Marks[0], owner, quote(app.Group))
+	case v.found.apps.Doubtful(is):
+		return "", fmt.Errorf("service group %s is marked %q, and it is not known whether that app still claims it, as its labels or its source are in doubt; "+
+			"see to these first or, if it is gone for good, unset serviceGroup %s -comment", app.Group, is, quote(app.Group))
 	case !v.ns.Client.TakesComments():
 		return "", nil
 	}
@@ -331,7 +336,7 @@ var errOrphan = errors.New("no app claims it any more")
 
 // orphaned says what becomes of a group that no app claims.
 func orphaned(app App, members []netscaler.Member) string {
-	stay := Count(len(members), "member") + " stay"
+	stay := sources.Count(len(members), "member") + " stay"
 	switch {
 	case len(members) == 1:
 		stay = "1 member stays"

@@ -204,7 +204,7 @@ func TestAppsThatOptInAreServed(t *testing.T) {
 }
 
 func (s *site) comment(group string) string {
-	comments, err := s.NetScalers["edge"].Client.Commented(s.t.Context(), "")
+	comments, err := s.NetScalers["edge"].Client.Commented(s.t.Context())
 	if err != nil {
 		s.t.Error(err)
 	}
@@ -318,7 +318,8 @@ func TestNoSequenceOfDiscoveriesRemovesWhatIsServed(t *testing.T) {
 	rapid.Check(t, func(rt *rapid.T) {
 		synctest.Test(t, func(t *testing.T) {
 			clusters := map[string]*cluster{"a": newCluster(), "b": newCluster()}
-			s := discovering(t, clusters, entry("a", sharing), entry("b", sharing))
+			orphans := func(d *sync.Discovery) { d.Orphans, d.App.Policy.AllowEmpty = rapid.Bool().Draw(rt, "drain"), true }
+			s := discovering(t, clusters, entry("a", sharing, orphans), entry("b", sharing, orphans))
 			s.NetScalers["edge"].Save = false
 			objects := []string{"shop/x", "shop/y", "bank/z"}
 			serves := func(cluster, object string) string { // two members, of each cluster its own

@@ -129,7 +129,8 @@ func (v *visit) withAttributes(ctx context.Context, drafts []*draft) (left []*dr
 		case trouble != nil || err != nil:
 			d.Err = cmp.Or(trouble, err)
 		default:
-			if d.mark != "" { // by what was read when apps were looked for
+			if d.mark != "" { // its comment may be another than when apps were looked for
+				v.found.marked.Store(groupOn{v.name, d.App.Group}, a.Comment)
 				if d.mark, d.Err = v.marking(d.App, a.Comment); d.Err != nil {
 					continue
 				}
@@ -348,6 +349,9 @@ func (d *draft) propose() {
 
 // notes are what is worth knowing besides the plan.
 func (d *draft) notes(plan Plan) (all []string) {
+	if d.App.Orphan {
+		all = append(all, orphaned(d.App, d.members))
+	}
 	if d.attrs != nil {
 		all = append(all, unlike(d.App, *d.attrs)...)
 		if plan.MemberList {
@@ -356,9 +360,6 @@ func (d *draft) notes(plan Plan) (all []string) {
 	}
 	if d.front != nil {
 		all = append(all, differences(d.App.Create, *d.front)...)
-	}
-	if d.App.Orphan {
-		all = append(all, orphaned(d.App, d.members))
 	}
 	all = append(append(all, d.App.Notes...), ordersLost(plan, d.App.From)...)
 	return append(all, remarks(plan)...)

@@ -10,6 +10,7 @@ import (
 	"strings"
 	"unicode/utf8"
 
+	"nitrox/sources"
 	"nitrox/sources/nearest"
 )
 
@@ -104,14 +105,14 @@ func (o Outcome) looks(rows []Row, about string) (all []searched) {
 		for _, e := range answer.Endpoints {
 			given[e.Addr] = true
 		}
-		has := fmt.Sprintf("%s, %s left out", Count(len(answer.Endpoints), "endpoint"), Count(len(answer.LeftOut), "candidate"))
+		has := fmt.Sprintf("%s, %s left out", sources.Count(len(answer.Endpoints), "endpoint"), sources.Count(len(answer.LeftOut), "candidate"))
 		if doubt := answer.Doubt(); doubt != nil {
 			has += "; in doubt: " + text(doubt)
 		}
 		near := nearest.Name(about, names(func(r Row) bool { return given[r.Addr] || r.Standing == LeftOut }))
 		all = append(all, searched{"source " + o.App.From[i].Source, has, near})
 	}
-	members := Count(len(o.Actual), "member")
+	members := sources.Count(len(o.Actual), "member")
 	if o.Err != nil && o.Actual == nil {
 		members = text(o.Err)
 	}

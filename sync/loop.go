@@ -38,8 +38,8 @@ type Loop struct {
 	// Pass makes a pass: Syncer.Sync or Syncer.Plan. It is called by several
 	// goroutines at a time.
 	Pass func(ctx context.Context, s *Syncer, part *Part) Result
-	// Found is called with a syncer of other apps than before, which have been discovered;
-	// nil: nobody wants to know.
+	// Found is called once it is known which apps have opted in, and then of each syncer of
+	// other apps than before; nil: nobody wants to know.
 	Found func(*Syncer)
 	// Report is called after each pass, never twice at a time. What passes found on
 	// a NetScaler it is told in the order in which they served it, for which the
@@ -53,11 +53,13 @@ type Loop struct {
 	Log    *slog.Logger
 
 	draining map[Place][]netip.AddrPort // what the last passes left to be unbound
+	history  repeats                    // also of the mappings before
 }
 
 // Run loops until ctx ends. The passes that run then finish the change in hand;
 // the syncer that was last in use is returned, to be closed.
 func (l *Loop) Run(ctx context.Context, s *Syncer) *Syncer {
+	l.history = repeats{made: map[string][]time.Time{}}
 	for {
 		next := l.follow(ctx, s)
 		if next == nil {
@@ -101,10 +103,9 @@ func (l *Loop) follow(ctx context.Context, s *Syncer) (replacement *Syncer) {
 	discovered := make(chan *Syncer, 1)
 	passes := map[*running]bool{}
 	news := make(chan found)
-	history := repeats{made: map[string][]time.Time{}}
 	report := func(r Result) {
 		l.note(r)
-		for _, change := range history.note(r, time.Now(), l.Every) {
+		for _, change := range l.history.note(r, time.Now(), l.Every) {
 			l.Log.WarnContext(ctx, "the same change is made again and again: something else undoes it, or its source flaps", "change", change)
 		}
 		l.Report(r)
@@ -134,16 +135,17 @@ func (l *Loop) follow(ctx context.Context, s *Syncer) (replacement *Syncer) {
 			if s == fresh {
 				break
 			}
-			s = fresh
-			later := s.scope(l.Apps)
-			if changed, same := scope.others(later); !same {
+			later := fresh.scope(l.Apps)
+			changed, same := scope.others(later)
+			if !same {
 				scope = later
 				due.rescope(scope, changed, time.Now())
 				streams.follow(scope.feeds)
-				if l.Found != nil {
-					l.Found(s)
-				}
 			}
+			if known := s.found != nil && s.Undiscovered() == nil; l.Found != nil && (!same || !known && fresh.Undiscovered() == nil) {
+				l.Found(fresh)
+			}
+			s = fresh
 		case <-begin:
 			now, interval := time.Now(), l.Every-l.Every/10+rand.N(l.Every/5+1)
 			full := !now.Before(due.full)

@@ -2,6 +2,7 @@ package sync
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"iter"
 	"slices"
@@ -76,8 +77,11 @@ func (s Source) Ask(ctx context.Context, queries []any, fresh bool) ([]sources.A
 	return within(ctx, s.Timeout, func(ctx context.Context) ([]sources.Answer, error) { return s.Poll(ctx, queries, fresh) })
 }
 
+// errNoAnswer is wrapped by the error of what has not answered in time.
+var errNoAnswer = errors.New("no answer within its timeout")
+
 func within[T any](ctx context.Context, timeout time.Duration, ask func(context.Context) (T, error)) (none T, err error) {
-	ctx, cancel := context.WithTimeoutCause(ctx, timeout, fmt.Errorf("no answer within its timeout of %v", timeout))
+	ctx, cancel := context.WithTimeoutCause(ctx, timeout, fmt.Errorf("%w of %v", errNoAnswer, timeout))
 	defer cancel()
 	type reply struct {
 		answer T

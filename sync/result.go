@@ -135,7 +135,7 @@ func (o Outcome) Idle() string {
 	case n > 0 && !slices.ContainsFunc(o.Plan.Disabled, func(m netscaler.Member) bool { return !above(m) }):
 		return "the service group, or the server of each member, is disabled"
 	case n > 0:
-		return fmt.Sprintf("%s disabled by somebody else", Count(n, "member"))
+		return fmt.Sprintf("%s disabled by somebody else", sources.Count(n, "member"))
 	case len(o.Desired.Endpoints) == 0:
 		return "no members are wanted"
 	case len(o.Plan.Uncertain) > 0:
@@ -226,3 +226,28 @@ func (d Done) Made() bool { return d.Err == nil }
 
 // Failed: the change was to be made, and was not.
 func (d Done) Failed() bool { return d.Err != nil && d.Err != errPlanned }
+
+// Phases are how long the parts of a pass took. NetScalers are served side by
+// side, so each is the longest that any of them, or any source, took for it.
+type Phases struct {
+	Poll    time.Duration // the sources were asked
+	Read    time.Duration // a NetScaler's service groups were read
+	Confirm time.Duration // the sources were asked a second time, and the wait before that
+	Apply   time.Duration // changes were made, and new members waited for
+	Save    time.Duration // a NetScaler's configuration was saved
+}
+
+// longest is each phase of whichever took longer.
+func (p Phases) longest(q Phases) Phases {
+	return Phases{
+		Poll: max(p.Poll, q.Poll), Read: max(p.Read, q.Read), Confirm: max(p.Confirm, q.Confirm),
+		Apply: max(p.Apply, q.Apply), Save: max(p.Save, q.Save),
+	}
+}
+
+// clock begins to time a phase; what it returns ends that. A phase that comes
+// several times in a pass adds up.
+func clock(phase *time.Duration) (end func()) {
+	began := time.Now()
+	return func() { *phase += time.Since(began) }
+}

@@ -88,6 +88,7 @@ const (
 	ruleWanted    = "a source wants it, and it is bound: it stays"
 	ruleUnsure    = "its health is not known: it stays while it is bound"
 	ruleDoubt     = "the endpoints are in doubt: nothing is removed until the doubt is over"
+	ruleOrphan    = "no app claims its service group any more: it stays; if it has to go, unbind it on the NetScaler"
 	ruleSet       = "a source wants it, and it is bound: only its settings change"
 	ruleUnmark    = "a source wants it, and it serves with the mark of a drain: the mark is lifted"
 	ruleAdd       = "a source wants it, and it is not in service: it is bound or enabled"
@@ -154,6 +155,8 @@ func (o Outcome) Rows() []Row {
 	unsure := heard.unsure
 	for _, m := range o.Plan.Kept {
 		switch said, wanted := heard.of[m.Addr]; {
+		case o.App.Orphan && !o.App.Leaving:
+			enabled(m, ruleOrphan, "kept: no app claims its service group")
 		case !wanted:
 			enabled(m, ruleDoubt, "kept: the endpoints are in doubt, so nothing is removed")
 		case unsure[m.Addr] != "":
@@ -214,6 +217,8 @@ func (o Outcome) Rows() []Row {
 		_, wanted := heard.of[m.Addr]
 		rule := ruleDrain
 		switch {
+		case o.App.Orphan && !o.App.Leaving:
+			rule = ruleOrphan
 		case m.Leaving:
 			rule = ruleLeaving
 		case wanted:
@@ -383,12 +388,12 @@ func (o Outcome) heard() heard {
 				leave(l.Addr, from.Source, l.What, l.Why)
 			}
 		}
-		counts := fmt.Sprintf("%s: not among its %s", from.Source, Count(len(answer.Endpoints), "endpoint"))
+		counts := fmt.Sprintf("%s: not among its %s", from.Source, sources.Count(len(answer.Endpoints), "endpoint"))
 		switch n := len(answer.LeftOut); {
 		case answer.Doubt() != nil:
 			counts = from.Source + ": its answer is in doubt"
 		case n > 0:
-			counts += fmt.Sprintf(" and %s left out", Count(n, "candidate"))
+			counts += fmt.Sprintf(" and %s left out", sources.Count(n, "candidate"))
 		}
 		none = append(none, counts)
 	}

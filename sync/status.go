@@ -69,6 +69,8 @@ func overview(w io.Writer, r Result) error {
 		}
 		line(string(o.Status()), o.App.Name, o.NetScaler, counts)
 		switch {
+		case o.App.Orphan && len(o.Notes) > 0:
+			reasons[o.place()] = append(reasons[o.place()], o.Notes[0])
 		case o.App.Policy.Paused:
 			reasons[o.place()] = append(reasons[o.place()], rulePaused)
 		case o.Status() == Pending:

@@ -180,7 +180,15 @@ func (s *Syncer) pass(ctx context.Context, part *Part, apply bool) Result {
 			part.left(v.name, result(v.outcomes, []*visit{v}, all.of(v.outcomes)))
 		}
 	})
-	return result(outcomes, order, all)
+	r := result(outcomes, order, all)
+	if s.found != nil && (part == nil || part.Apps == nil && part.NetScalers == nil) {
+		for name, err := range s.found.unknown {
+			if visits[name] == nil {
+				r.NetScalers[name] = err // which groups no app claims there is not known
+			}
+		}
+	}
+	return r
 }
 
 // selected are the named apps, nil being all, in the order of the mapping.

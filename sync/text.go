@@ -10,6 +10,7 @@ import (
 	"strings"
 
 	"nitrox/netscaler"
+	"nitrox/sources"
 )
 
 // fewApps is up to how many apps that are in step, or of which nothing is known
@@ -50,7 +51,7 @@ func (r Result) wide() (lines []string) {
 		if t.Of != OfApp {
 			harmed := ""
 			if apps := t.Apps(); len(apps) > 0 {
-				harmed = fmt.Sprintf(" (%s: %s)", Count(len(apps), "app"), someOf(apps))
+				harmed = fmt.Sprintf(" (%s: %s)", sources.Count(len(apps), "app"), someOf(apps))
 			}
 			lines = append(lines, t.String()+harmed)
 		}
@@ -304,17 +305,12 @@ func (r Result) Summary() string {
 	if r.DryRun {
 		head = "plan"
 	}
-	all := strings.TrimSuffix(Count(len(r.Outcomes), "service group")+": "+strings.Join(groups, ", "), ": ")
+	all := strings.TrimSuffix(sources.Count(len(r.Outcomes), "service group")+": "+strings.Join(groups, ", "), ": ")
 	return fmt.Sprintf("%s: %s (%s)", head, strings.Join(changes, ", "), all)
 }
 
 // Quiet says that there is nothing to say about the pass: every app is in step,
 // nothing failed.
 func (r Result) Quiet() bool {
-	for _, o := range r.Outcomes {
-		if !o.silent() {
-			return false
-		}
-	}
-	return r.Exit(true) == ExitInStep
+	return r.Exit(true) == ExitInStep && !slices.ContainsFunc(r.Outcomes, func(o Outcome) bool { return !o.silent() })
 }

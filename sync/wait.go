@@ -4,9 +4,11 @@ import (
 	"cmp"
 	"context"
 	"fmt"
+	"slices"
 	"time"
 
 	"nitrox/netscaler"
+	"nitrox/sources"
 )
 
 const (
@@ -43,11 +45,11 @@ func (s *Syncer) Finish(ctx context.Context, bound time.Duration, pass func(cont
 	for left.members > 0 {
 		wait := min(cmp.Or(left.soonest, drainLook), drainLook, time.Until(end))
 		if wait <= 0 {
-			return fmt.Errorf("%s still draining after %s; a later run unbinds what is drained by then", Count(left.members, "member"), Short(bound))
+			return fmt.Errorf("%s still draining after %s; a later run unbinds what is drained by then", sources.Count(left.members, "member"), Short(bound))
 		}
 		s.step(left.step(time.Now(), end))
 		if err := pause(ctx, wait); err != nil {
-			return fmt.Errorf("stopped with %s still draining: %w", Count(left.members, "member"), err)
+			return fmt.Errorf("stopped with %s still draining: %w", sources.Count(left.members, "member"), err)
 		}
 		if r, left = one(); left.members == 0 || r.changed() {
 			tell(r)
@@ -65,7 +67,7 @@ type drains struct {
 
 // step is the wait for the drains, which goes on until end at the latest.
 func (d drains) step(now, end time.Time) Step {
-	step := Step{Doing: "draining " + Count(d.members, "member")}
+	step := Step{Doing: "draining " + sources.Count(d.members, "member")}
 	if d.longest > 0 {
 		step.Until = soonest(now.Add(d.longest), end)
 	}
@@ -100,10 +102,5 @@ func drainsOf(r Result) drains {
 
 // changed says whether the pass tried to change anything.
 func (r Result) changed() bool {
-	for _, o := range r.Outcomes {
-		if len(o.Done) > 0 {
-			return true
-		}
-	}
-	return false
+	return slices.ContainsFunc(r.Outcomes, func(o Outcome) bool { return len(o.Done) > 0 })
 }

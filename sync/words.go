@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"nitrox/netscaler"
+	"nitrox/sources"
 	"nitrox/sources/redact"
 )
 
@@ -43,7 +44,7 @@ func Counted(op netscaler.Op, n int, made bool) string {
 	k := kinds[op]
 	things := strconv.Itoa(n)
 	if k.noun != "" {
-		things = Count(n, k.noun)
+		things = sources.Count(n, k.noun)
 	}
 	switch {
 	case made:
@@ -127,14 +128,6 @@ func someOf(names []string) string {
 		return fmt.Sprintf("%s and %d more", strings.Join(names[:most], ", "), n)
 	}
 	return strings.Join(names, ", ")
-}
-
-// Count is n of something: "1 app", "2 apps".
-func Count(n int, noun string) string {
-	if n == 1 {
-		return "1 " + noun
-	}
-	return fmt.Sprintf("%d %ss", n, noun)
 }
 
 // howLong a drain takes.

@@ -45,6 +45,15 @@ func tarball(folder string, date time.Time, files []file) ([]byte, error) {
 	return out.Bytes(), err
 }
 
+// packed is a compressed one.
+func packed(folder string, date time.Time, files []file) ([]byte, error) {
+	content, err := tarball(folder, date, files)
+	if err != nil {
+		return nil, err
+	}
+	return compressed(content)
+}
+
 func compressed(content []byte) ([]byte, error) {
 	var out bytes.Buffer
 	w, err := gzip.NewWriterLevel(&out, gzip.BestCompression)

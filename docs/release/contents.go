@@ -117,47 +117,26 @@ func terms(libraries []library) []byte {
 }
 
 // component is one of a software bill of materials (CycloneDX 1.6, JSON).
-type component struct {
-	Type     string   `json:"type"`
-	Ref      string   `json:"bom-ref"`
-	Name     string   `json:"name"`
-	Version  string   `json:"version"`
-	Hashes   []hash   `json:"hashes,omitempty"`
-	Licences []choice `json:"licenses"`
-	Purl     string   `json:"purl"`
-}
-
-type hash struct {
-	Algorithm string `json:"alg"`
-	Content   string `json:"content"`
-}
-
-type choice struct {
-	Licence struct {
-		ID string `json:"id"`
-	} `json:"license"`
-}
-
-func newComponent(kind, name, version, purl, sha256 string, licences ...string) component {
-	c := component{Type: kind, Ref: purl, Name: name, Version: version, Purl: purl}
+func component(kind, name, version, purl, sha256 string, licences ...string) map[string]any {
+	c := map[string]any{"type": kind, "bom-ref": purl, "name": name, "version": version, "purl": purl}
 	if sha256 != "" {
-		c.Hashes = []hash{{"SHA-256", sha256}}
+		c["hashes"] = []map[string]string{{"alg": "SHA-256", "content": sha256}}
 	}
+	var terms []map[string]any
 	for _, id := range licences {
-		var l choice
-		l.Licence.ID = id
-		c.Licences = append(c.Licences, l)
+		terms = append(terms, map[string]any{"license": map[string]string{"id": id}})
 	}
+	c["licenses"] = terms
 	return c
 }
 
 // bom lists the libraries in a binary, so that scanners can compare them with
 // what is known to be vulnerable.
 func bom(version string, date time.Time, binary []byte, libraries []library) ([]byte, error) {
-	var parts []component
+	var parts []map[string]any
 	for _, l := range libraries {
 		purl := "pkg:golang/" + l.path + "@" + strings.ReplaceAll(l.version, "+", "%2B")
-		parts = append(parts, newComponent("library", l.path, l.version, purl, l.hash, l.licences...))
+		parts = append(parts, component("library", l.path, l.version, purl, l.hash, l.licences...))
 	}
 	sum := sha256.Sum256(binary)
 	id := sum // a UUID of version 8 (RFC 9562), the same for the same binary
@@ -169,7 +148,7 @@ func bom(version string, date time.Time, binary []byte, libraries []library) ([]
 		"version":      1,
 		"metadata": map[string]any{
 			"timestamp": date.Format(time.RFC3339),
-			"component": newComponent("application", "nitrox", version, "pkg:generic/nitrox@"+version, hex.EncodeToString(sum[:]), "Apache-2.0"),
+			"component": component("application", "nitrox", version, "pkg:generic/nitrox@"+version, hex.EncodeToString(sum[:]), "Apache-2.0"),
 		},
 		"components": parts,
 	}, "", "  ")

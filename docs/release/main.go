@@ -29,6 +29,9 @@ var documents = map[string]string{
 	"LICENSE":                  "LICENSE",
 	"README.md":                "README.md",
 	"CHANGELOG.md":             "CHANGELOG.md",
+	"SECURITY.md":              "SECURITY.md",
+	"ARCHITECTURE.md":          "ARCHITECTURE.md",
+	"CONTRIBUTING.md":          "CONTRIBUTING.md",
 	"docs":                     "docs",
 	"examples":                 "examples",
 	"deploy":                   "deploy",
@@ -131,22 +134,18 @@ func (r *release) platform(target string, program file, parts []library, files [
 	}
 	if strings.HasPrefix(target, "windows/") {
 		program.name += ".exe"
-		packed, err := zipfile(name, r.date, append(files, program))
+		content, err := zipfile(name, r.date, append(files, program))
 		if err != nil {
 			return err
 		}
-		return r.publish(name+".zip", packed)
+		return r.publish(name+".zip", content)
 	}
 	files = append(files, program)
-	content, err := tarball(name, r.date, files)
+	content, err := packed(name, r.date, files)
 	if err != nil {
 		return err
 	}
-	packed, err := compressed(content)
-	if err != nil {
-		return err
-	}
-	if err := r.publish(name+".tar.gz", packed); err != nil {
+	if err := r.publish(name+".tar.gz", content); err != nil {
 		return err
 	}
 	processor, linux := strings.CutPrefix(target, "linux/")

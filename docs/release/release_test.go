@@ -8,8 +8,10 @@ import (
 	"io"
 	"os"
 	"os/exec"
+	"path"
 	"path/filepath"
 	"reflect"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -18,6 +20,34 @@ import (
 	"github.com/opencontainers/go-digest"
 	"github.com/opencontainers/image-spec/specs-go/v1"
 )
+
+// Whoever reads a document in an archive finds there what it links to.
+func TestLinksLeadToWhatIsInTheArchive(t *testing.T) {
+	t.Chdir("../..")
+	files, err := collect(documents)
+	if err != nil {
+		t.Fatal(err)
+	}
+	seen := 0
+	for _, f := range files {
+		if !strings.HasSuffix(f.name, ".md") {
+			continue
+		}
+		for _, m := range regexp.MustCompile(`\]\(([^)\s#]+)`).FindAllStringSubmatch(string(f.content), -1) {
+			if strings.Contains(m[1], "://") {
+				continue
+			}
+			to := path.Join(path.Dir(f.name), m[1])
+			seen++
+			if !slices.ContainsFunc(files, func(f file) bool { return f.name == to || strings.HasPrefix(f.name, to+"/") }) {
+				t.Errorf("%s links to %s, which is not in the archive", f.name, m[1])
+			}
+		}
+	}
+	if seen < 50 {
+		t.Errorf("the documents have %d links", seen)
+	}
+}
 
 // Whoever follows the layout from its index finds the image of each platform, and
 // whoever reads the list of docker load finds the same blobs.

@@ -113,24 +113,24 @@ func (s *Simulator) authorized(user, line string) *failure {
 	return fail(codeNotAuthorized, line)
 }
 
+// byName lists one key of a map or all of them, as the path has a name or not.
+func byName[T any](all map[string]T, q *query, row func(name string)) *failure {
+	return named(slices.Sorted(maps.Keys(all)), func(name string) string { return name }, q, row)
+}
+
 // showUsers lists users without their passwords, as NITRO does.
 func showUsers(x *exec, q *query, l *listing) *failure {
-	return named(slices.Sorted(maps.Keys(x.access.users)), func(name string) string { return name }, q, func(name string) {
-		l.begin()
-		l.text("username", name)
-		l.end()
+	return byName(x.access.users, q, func(name string) {
+		l.row("username", name)
 	})
 }
 
 func showPolicies(x *exec, q *query, l *listing) *failure {
 	all := maps.Clone(builtinPolicies)
 	maps.Copy(all, x.access.policies)
-	return named(slices.Sorted(maps.Keys(all)), func(name string) string { return name }, q, func(name string) {
-		l.begin()
-		l.text("policyname", name)
-		l.text("action", map[bool]string{true: "DENY", false: "ALLOW"}[all[name].deny])
-		l.text("cmdspec", all[name].spec)
-		l.end()
+	return byName(all, q, func(name string) {
+		l.row("policyname", name, "action", map[bool]string{true: "DENY", false: "ALLOW"}[all[name].deny],
+			"cmdspec", all[name].spec)
 	})
 }
 
@@ -138,25 +138,18 @@ func showPolicies(x *exec, q *query, l *listing) *failure {
 func boundTo(key string, accounts func(*Simulator) map[string]*account) func(x *exec, q *query, l *listing) *failure {
 	return func(x *exec, q *query, l *listing) *failure {
 		all := accounts(x.Simulator)
-		return named(slices.Sorted(maps.Keys(all)), func(name string) string { return name }, q, func(name string) {
+		return byName(all, q, func(name string) {
 			for _, b := range all[name].bound {
-				l.begin()
-				l.text(key, name)
-				l.text("policyname", b.policy)
-				l.text("priority", strconv.Itoa(b.priority))
-				l.end()
+				l.row(key, name, "policyname", b.policy, "priority", strconv.Itoa(b.priority))
 			}
 		})
 	}
 }
 
 func showGroupsOfUser(x *exec, q *query, l *listing) *failure {
-	return named(slices.Sorted(maps.Keys(x.access.users)), func(name string) string { return name }, q, func(name string) {
+	return byName(x.access.users, q, func(name string) {
 		for _, group := range x.access.users[name].groups {
-			l.begin()
-			l.text("username", name)
-			l.text("groupname", group)
-			l.end()
+			l.row("username", name, "groupname", group)
 		}
 	})
 }

@@ -163,15 +163,9 @@ func showSessions(x *exec, q *query, l *listing) *failure {
 		if ses.dead || q.named && ses.id != q.name {
 			continue
 		}
-		l.begin()
-		l.text("sid", ses.id)
-		l.text("username", ses.user)
-		l.text("logintime", ses.begun.Format(time.ANSIC))
-		l.text("lastactivitytime", ses.last.Format(time.ANSIC))
-		l.text("expirytime", strconv.Itoa(int(ses.timeout.Seconds())))
-		l.text("clienttype", "API")
-		l.text("partitionname", cmp.Or(ses.partition, "default"))
-		l.end()
+		l.row("sid", ses.id, "username", ses.user, "logintime", ses.begun.Format(time.ANSIC),
+			"lastactivitytime", ses.last.Format(time.ANSIC), "expirytime", strconv.Itoa(int(ses.timeout.Seconds())),
+			"clienttype", "API", "partitionname", cmp.Or(ses.partition, "default"))
 	}
 	return nil
 }

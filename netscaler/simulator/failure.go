@@ -1,6 +1,9 @@
 package simulator
 
-import "fmt"
+import (
+	"cmp"
+	"fmt"
+)
 
 // failure is a refusal as NITRO words it: a code, its fixed text, and what it
 // is about in brackets.
@@ -23,13 +26,7 @@ func fail(code int, detail ...any) *failure {
 }
 
 func (f *failure) message() string {
-	text := f.text
-	if text == "" {
-		text = texts[f.code]
-	}
-	if text == "" {
-		text = "NITRO command Execution failed"
-	}
+	text := cmp.Or(f.text, codes[f.code].text, "NITRO command Execution failed")
 	if f.detail != "" {
 		text += " [" + f.detail + "]"
 	}
@@ -100,110 +97,80 @@ const (
 	codeNoGracefulDisable = 3811
 )
 
-var texts = map[int]string{
-	0:                     "Done",
-	codeNotPermitted:      "Operation not permitted",
-	codeNoResource:        "No such resource",
-	269:                   "Permission denied",
-	272:                   "Device busy",
-	codeExists:            "Resource already exists",
-	codeInvalidArgument:   "Invalid argument",
-	291:                   "Resource temporarily unavailable",
-	codeSaving:            "Operation already in progress",
-	344:                   "No Service",
-	codePeerFailed:        "Command failed on secondary node, but succeeded on primary node. Configuration will be synchronized between nodes",
-	codeNoServer:          "No such server",
-	codeLoginRequired:     "Login is required",
-	codeBadPassword:       "Invalid username or password",
-	codePrimaryOnly:       "Operation permitted only on primary node.",
-	432:                   "Name conflicts with an existing service or service group member name",
-	codeServerNameTaken:   "Server name already exists",
-	codeGroupFull:         "Maximum services bound to service group exceeded",
-	codeSessionDead:       "Session expired or killed. Please login again",
-	codeSessionLimit:      "Session limit exceeded",
-	codeConnectionLimit:   "Connection limit to CFE exceeded",
-	463:                   "No such service/serviceGroup",
-	603:                   "Configuration is being saved, please try again later",
-	1026:                  "Not logged in",
-	codeNotLoggedIn:       "Not logged in or connection timed out",
-	codeOnSecondary:       "You are connected to a secondary node; configuration changes made in this session will not be propagated to, or saved on, other nodes",
-	1043:                  "Internal error",
-	codeOnCluster:         "Operation not permitted on CLIP",
-	codeFeatureOff:        "Feature(s) not enabled",
-	codeValue:             "Invalid value",
-	codeInvalidName:       "Invalid name; names must begin with an alphanumeric character or underscore and must contain only alphanumerics, '_', '#', '.', ' ', ':', '@', '=' or '-'",
-	codeNoArgument:        "No such argument",
-	codeBothArguments:     "Arguments cannot both be specified",
-	codePrerequisite:      "Argument pre-requisite missing",
-	codeArgumentMissing:   "Required argument missing",
-	codeInvalidValue:      "Invalid argument value",
-	codeTooLong:           "String length exceeds maximum",
-	codeTooLarge:          "Integer value exceeds maximum",
-	codeTooSmall:          "Integer value below minimum",
-	codeInvalidIP:         "Invalid IP address",
-	codeSessionTimeout:    "Invalid Timeout value",
-	codeObjectName:        "Invalid object name",
-	codeJSONInput:         "Invalid JSON input",
-	codeJSONType:          "Invalid JSON data type",
-	codeMethod:            "Invalid method name. It should be either post, put, get, stat or delete",
-	codeAction:            "Invalid nitro action or operation",
-	codeNoRollback:        "Rollback not supported for this operation",
-	codeBulkFailed:        "Bulk operation failed",
-	codeBasicDisabled:     "Authentication Failed: Use of Basic Authentication is Disabled.",
-	codeNotAttempted:      "command not attempted for configuration",
-	1208:                  "No such bind resource",
-	1303:                  "Service not bound to Vserver",
-	codeTypeMismatch:      "Service type mismatch between the vserver and service",
-	codeGroupInUse:        "Service/servicegroup is bound to one or more vserver. Please unbind and retry",
-	codeServerExists:      "Server already exists",
-	codeMembersFailed:     "Failed to bind some servicegroup members",
-	codeGracefulUnbind:    "Cannot perform unbind operation on graceful unbind service group members",
-	codeNotAuthorized:     "Not authorized to execute this command",
-	codeNoPartition:       "Partition does not exist",
-	codeNotAutoscale:      "Operation is supported for servicegroup with autoscale type CLOUD or API only.",
-	codeNoGracefulDisable: "Auto Disable Graceful not enabled. Set autoDisablegraceful parameter to YES.",
-}
-
-// statuses holds the HTTP statuses that were recorded or can be derived; every
-// other code goes out as 599.
-var statuses = map[int]int{
-	0:                   200,
-	codeNoResource:      404,
-	codeExists:          409,
-	344:                 404,
-	codeLoginRequired:   401,
-	codeBadPassword:     401,
-	codeSessionDead:     401,
-	1025:                401,
-	1026:                401,
-	codeNotLoggedIn:     401,
-	codeInvalidName:     400,
-	codeBothArguments:   400,
-	codePrerequisite:    400,
-	codeArgumentMissing: 400,
-	codeObjectName:      400,
-	codeJSONInput:       400,
-	codeJSONType:        400,
-	codeMethod:          400,
-	codeAction:          400,
-	1241:                207,
-	codeNoRollback:      207,
-	codeBulkFailed:      207,
-	codeBasicDisabled:   401,
-	codeServerExists:    409,
-	codeMembersFailed:   207,
-	1642:                409,
-	codeNotAuthorized:   403,
+// codes have the texts that NITRO gives, and the HTTP statuses that were recorded or can
+// be derived; every other code goes out as 599.
+var codes = map[int]struct {
+	status int
+	text   string
+}{
+	0:                     {200, "Done"},
+	codeNotPermitted:      {0, "Operation not permitted"},
+	codeNoResource:        {404, "No such resource"},
+	269:                   {0, "Permission denied"},
+	272:                   {0, "Device busy"},
+	codeExists:            {409, "Resource already exists"},
+	codeInvalidArgument:   {0, "Invalid argument"},
+	291:                   {0, "Resource temporarily unavailable"},
+	codeSaving:            {0, "Operation already in progress"},
+	344:                   {404, "No Service"},
+	codePeerFailed:        {0, "Command failed on secondary node, but succeeded on primary node. Configuration will be synchronized between nodes"},
+	codeNoServer:          {0, "No such server"},
+	codeLoginRequired:     {401, "Login is required"},
+	codeBadPassword:       {401, "Invalid username or password"},
+	codePrimaryOnly:       {0, "Operation permitted only on primary node."},
+	432:                   {0, "Name conflicts with an existing service or service group member name"},
+	codeServerNameTaken:   {0, "Server name already exists"},
+	codeGroupFull:         {0, "Maximum services bound to service group exceeded"},
+	codeSessionDead:       {401, "Session expired or killed. Please login again"},
+	codeSessionLimit:      {0, "Session limit exceeded"},
+	codeConnectionLimit:   {0, "Connection limit to CFE exceeded"},
+	463:                   {0, "No such service/serviceGroup"},
+	603:                   {0, "Configuration is being saved, please try again later"},
+	1026:                  {401, "Not logged in"},
+	codeNotLoggedIn:       {401, "Not logged in or connection timed out"},
+	codeOnSecondary:       {0, "You are connected to a secondary node; configuration changes made in this session will not be propagated to, or saved on, other nodes"},
+	1043:                  {0, "Internal error"},
+	codeOnCluster:         {0, "Operation not permitted on CLIP"},
+	codeFeatureOff:        {0, "Feature(s) not enabled"},
+	codeValue:             {0, "Invalid value"},
+	codeInvalidName:       {400, "Invalid name; names must begin with an alphanumeric character or underscore and must contain only alphanumerics, '_', '#', '.', ' ', ':', '@', '=' or '-'"},
+	codeNoArgument:        {0, "No such argument"},
+	codeBothArguments:     {400, "Arguments cannot both be specified"},
+	codePrerequisite:      {400, "Argument pre-requisite missing"},
+	codeArgumentMissing:   {400, "Required argument missing"},
+	codeInvalidValue:      {0, "Invalid argument value"},
+	codeTooLong:           {0, "String length exceeds maximum"},
+	codeTooLarge:          {0, "Integer value exceeds maximum"},
+	codeTooSmall:          {0, "Integer value below minimum"},
+	codeInvalidIP:         {0, "Invalid IP address"},
+	codeSessionTimeout:    {0, "Invalid Timeout value"},
+	codeObjectName:        {400, "Invalid object name"},
+	codeJSONInput:         {400, "Invalid JSON input"},
+	codeJSONType:          {400, "Invalid JSON data type"},
+	codeMethod:            {400, "Invalid method name. It should be either post, put, get, stat or delete"},
+	codeAction:            {400, "Invalid nitro action or operation"},
+	codeNoRollback:        {207, "Rollback not supported for this operation"},
+	codeBulkFailed:        {207, "Bulk operation failed"},
+	codeBasicDisabled:     {401, "Authentication Failed: Use of Basic Authentication is Disabled."},
+	codeNotAttempted:      {0, "command not attempted for configuration"},
+	1208:                  {0, "No such bind resource"},
+	1303:                  {0, "Service not bound to Vserver"},
+	codeTypeMismatch:      {0, "Service type mismatch between the vserver and service"},
+	codeGroupInUse:        {0, "Service/servicegroup is bound to one or more vserver. Please unbind and retry"},
+	codeServerExists:      {409, "Server already exists"},
+	codeMembersFailed:     {207, "Failed to bind some servicegroup members"},
+	codeGracefulUnbind:    {0, "Cannot perform unbind operation on graceful unbind service group members"},
+	codeNotAuthorized:     {403, "Not authorized to execute this command"},
+	codeNoPartition:       {0, "Partition does not exist"},
+	codeNotAutoscale:      {0, "Operation is supported for servicegroup with autoscale type CLOUD or API only."},
+	codeNoGracefulDisable: {0, "Auto Disable Graceful not enabled. Set autoDisablegraceful parameter to YES."},
+	1025:                  {401, ""},
+	1241:                  {207, ""},
+	1642:                  {409, ""},
 }
 
 func (s *Simulator) status(code int) int {
-	if status := s.opt.Status[code]; status != 0 {
-		return status
-	}
-	if status := statuses[code]; status != 0 {
-		return status
-	}
-	return 599
+	return cmp.Or(s.opt.Status[code], codes[code].status, 599)
 }
 
 // warning is the header X-NITRO-WARNING.

@@ -29,14 +29,9 @@ func showGroups(x *exec, q *query, l *listing) *failure {
 // (13.x and 14.1).
 func (x *exec) groupRow(l *listing, g *group, members bool) {
 	l.begin()
-	l.text("servicegroupname", g.name)
-	l.number("numofconnections", 0)
-	l.text("servicetype", g.kind)
-	l.counter("td", g.int("td"))
-	l.flag("serviceconftype", true)
-	l.text("cachetype", g.value("cachetype"))
-	l.counter("maxclient", g.int("maxclient"))
-	l.counter("maxreq", g.int("maxreq"))
+	l.put("servicegroupname", g.name, "numofconnections", 0, "servicetype", g.kind, "td", counter(g.int("td")),
+		"serviceconftype", true, "cachetype", g.value("cachetype"), "maxclient", counter(g.int("maxclient")),
+		"maxreq", counter(g.int("maxreq")))
 	for _, name := range []string{"cacheable", "cip", "cipheader", "usip", "pathmonitor", "pathmonitorindv", "useproxyport"} {
 		x.optional(l, g, name)
 	}
@@ -44,37 +39,25 @@ func (x *exec) groupRow(l *listing, g *group, members bool) {
 	x.optional(l, g, "sc")
 	x.optional(l, g, "sp")
 	x.optional(l, g, "rtspsessionidremap")
-	l.number("clttimeout", g.int("clttimeout"))
-	l.number("svrtimeout", g.int("svrtimeout"))
+	l.put("clttimeout", g.int("clttimeout"), "svrtimeout", g.int("svrtimeout"))
 	for _, name := range []string{"cka", "tcpb", "cmp"} {
 		x.optional(l, g, name)
 	}
-	l.counter("maxbandwidth", g.int("maxbandwidth"))
-	l.text("state", g.stateName())
-	l.counter("monthreshold", g.int("monthreshold"))
+	l.put("maxbandwidth", counter(g.int("maxbandwidth")), "state", g.stateName(),
+		"monthreshold", counter(g.int("monthreshold")))
 	l.text("monstate", "ENABLED") // which checks of monitoring systems demand
-	l.number("monstatcode", 0)
-	l.number("monstatparam1", 0)
-	l.number("monstatparam2", 0)
-	l.number("monstatparam3", 0)
+	l.put("monstatcode", 0, "monstatparam1", 0, "monstatparam2", 0, "monstatparam3", 0)
 	x.optional(l, g, "downstateflush")
 	state, since := x.effective(g)
-	l.text("statechangetimesec", since.Format(time.ANSIC))
-	l.counter("statechangetimemsec", since.Nanosecond()/1e6)
-	l.counter("tickssincelaststatechange", ticks(x.now, since))
-	l.counter("stateupdatereason", 0)
-	l.counter("clmonowner", 0)
-	l.counter("clmonview", 0)
-	l.counter("groupcount", 0)
-	l.counter("hashid", 0)
-	l.text("graceful", "NO")
+	l.put("statechangetimesec", since.Format(time.ANSIC), "statechangetimemsec", counter(since.Nanosecond()/1e6),
+		"tickssincelaststatechange", counter(ticks(x.now, since)), "stateupdatereason", counter(0),
+		"clmonowner", counter(0), "clmonview", counter(0), "groupcount", counter(0), "hashid", counter(0),
+		"graceful", "NO")
 	for _, name := range []string{"healthmonitor", "appflowlog", "autoscale"} {
 		x.optional(l, g, name)
 	}
-	l.number("memberport", g.int("memberport"))
-	l.text("serviceipstr", "0.0.0.0")
-	l.flag("passive", false)
-	l.text("servicegroupeffectivestate", state)
+	l.put("memberport", g.int("memberport"), "serviceipstr", "0.0.0.0", "passive", false,
+		"servicegroupeffectivestate", state)
 	x.optional(l, g, "monconnectionclose")
 	x.optional(l, g, "autodisablegraceful")
 	if x.lacks("autodisabledelay") {
@@ -86,9 +69,7 @@ func (x *exec) groupRow(l *listing, g *group, members bool) {
 		"quicprofilename", "riseapbrstatsmsgcode"} {
 		x.optional(l, g, name)
 	}
-	l.text("nameserver", "0.0.0.0")
-	l.number("dbsttl", 0)
-	l.counter("responsetime", 0)
+	l.put("nameserver", "0.0.0.0", "dbsttl", 0, "responsetime", counter(0))
 	if x.lacks("order") {
 		l.absent("orderstr")
 	} else {

@@ -188,19 +188,9 @@ func (x *exec) serviceIP(t *thing) string {
 
 func showServices(x *exec, q *query, l *listing) *failure {
 	return named(x.part.seen.of("service"), thingName, q, func(t *thing) {
-		l.begin()
-		l.text("name", t.name)
-		l.number("numofconnections", 0)
-		l.text("servername", t.addr)
-		l.text("ipaddress", x.serviceIP(t))
-		l.number("port", t.port)
-		l.text("servicetype", t.kind)
-		l.text("td", cmp.Or(t.traffic, "0"))
-		l.text("state", admin{disabled: t.disabled}.stateName())
-		l.text("svrstate", x.serviceState(t))
-		l.text("statechangetimesec", x.changedAt.Format(time.ANSIC))
-		l.text("comment", t.comment)
-		l.end()
+		l.row("name", t.name, "numofconnections", 0, "servername", t.addr, "ipaddress", x.serviceIP(t), "port", t.port,
+			"servicetype", t.kind, "td", cmp.Or(t.traffic, "0"), "state", admin{disabled: t.disabled}.stateName(),
+			"svrstate", x.serviceState(t), "statechangetimesec", x.changedAt.Format(time.ANSIC), "comment", t.comment)
 	})
 }
 
@@ -208,19 +198,9 @@ func showVserverServices(x *exec, q *query, l *listing) *failure {
 	return named(x.part.vserver, objectName, q, func(v *object) {
 		for _, b := range x.part.seen.bound[v.name] {
 			t := b.service
-			l.begin()
-			l.text("name", v.name)
-			l.text("servicename", t.name)
-			l.text("stateflag", "536936451")
-			l.text("ipv46", x.serviceIP(t))
-			l.number("port", t.port)
-			l.text("servicetype", t.kind)
-			l.text("curstate", x.serviceState(t))
-			l.counter("weight", max(b.weight, 1))
-			l.counter("dynamicweight", 0)
-			l.text("vsvrbindsvcip", x.serviceIP(t))
-			l.number("vsvrbindsvcport", t.port)
-			l.end()
+			l.row("name", v.name, "servicename", t.name, "stateflag", "536936451", "ipv46", x.serviceIP(t), "port", t.port,
+				"servicetype", t.kind, "curstate", x.serviceState(t), "weight", counter(max(b.weight, 1)),
+				"dynamicweight", counter(0), "vsvrbindsvcip", x.serviceIP(t), "vsvrbindsvcport", t.port)
 		}
 	})
 }
@@ -231,15 +211,8 @@ func showVserverMembers(x *exec, q *query, l *listing) *failure {
 		for _, b := range v.groups {
 			for _, m := range b.group.members {
 				state, _, _ := x.serving(m, x.now)
-				l.begin()
-				l.text("name", v.name)
-				l.text("servicegroupname", b.group.name)
-				l.text("ipv46", m.server.ip())
-				l.number("port", int(m.port))
-				l.text("servicetype", b.group.kind)
-				l.text("curstate", state)
-				l.counter("weight", m.weight)
-				l.end()
+				l.row("name", v.name, "servicegroupname", b.group.name, "ipv46", m.server.ip(), "port", int(m.port),
+					"servicetype", b.group.kind, "curstate", state, "weight", counter(m.weight))
 			}
 		}
 	})
@@ -275,17 +248,9 @@ func (t *thing) frontState() string {
 
 func showContentVservers(x *exec, q *query, l *listing) *failure {
 	return named(x.part.seen.of("cs vserver"), thingName, q, func(t *thing) {
-		l.begin()
-		l.text("name", t.name)
-		l.text("ipv46", cmp.Or(t.addr, "0.0.0.0"))
-		l.number("port", t.port)
-		l.text("servicetype", t.kind)
-		l.text("type", "CONTENT")
-		l.text("td", cmp.Or(t.traffic, "0"))
-		l.text("curstate", t.frontState())
-		l.text("statechangetimesec", x.changedAt.Format(time.ANSIC))
-		l.text("comment", t.comment)
-		l.end()
+		l.row("name", t.name, "ipv46", cmp.Or(t.addr, "0.0.0.0"), "port", t.port, "servicetype", t.kind, "type", "CONTENT",
+			"td", cmp.Or(t.traffic, "0"), "curstate", t.frontState(), "statechangetimesec", x.changedAt.Format(time.ANSIC),
+			"comment", t.comment)
 	})
 }
 
@@ -294,13 +259,7 @@ func showContentVservers(x *exec, q *query, l *listing) *failure {
 func showCertificates(x *exec, q *query, l *listing) *failure {
 	factory := &thing{name: "ns-server-certificate", cert: "ns-server.cert", key: "ns-server.key"}
 	return named(append([]*thing{factory}, x.part.seen.of("ssl certkey")...), thingName, q, func(t *thing) {
-		l.begin()
-		l.text("certkey", t.name)
-		l.text("cert", t.cert)
-		l.text("key", t.key)
-		l.text("status", "Valid")
-		l.number("daystoexpiration", 365)
-		l.end()
+		l.row("certkey", t.name, "cert", t.cert, "key", t.key, "status", "Valid", "daystoexpiration", 365)
 	})
 }
 
@@ -327,11 +286,8 @@ const (
 func serviceStats(x *exec, q *query, l *listing) *failure {
 	return named(x.part.seen.of("service"), thingName, q, func(t *thing) {
 		l.begin()
-		l.text("name", t.name)
-		l.text("primaryipaddress", x.serviceIP(t))
-		l.number("primaryport", t.port)
-		l.text("servicetype", t.kind)
-		l.text("state", x.serviceState(t))
+		l.put("name", t.name, "primaryipaddress", x.serviceIP(t), "primaryport", t.port, "servicetype", t.kind,
+			"state", x.serviceState(t))
 		l.zeros(trafficCounters+serviceCounters, trafficRates+serviceRates)
 		l.end()
 	})
@@ -340,11 +296,8 @@ func serviceStats(x *exec, q *query, l *listing) *failure {
 func contentVserverStats(x *exec, q *query, l *listing) *failure {
 	return named(x.part.seen.of("cs vserver"), thingName, q, func(t *thing) {
 		l.begin()
-		l.text("name", t.name)
-		l.text("primaryipaddress", cmp.Or(t.addr, "0.0.0.0"))
-		l.number("primaryport", t.port)
-		l.text("type", t.kind)
-		l.text("state", t.frontState())
+		l.put("name", t.name, "primaryipaddress", cmp.Or(t.addr, "0.0.0.0"), "primaryport", t.port, "type", t.kind,
+			"state", t.frontState())
 		l.zeros(trafficCounters+vserverCounters, trafficRates+vserverRates)
 		l.end()
 	})
@@ -377,15 +330,11 @@ func showIPs(x *exec, q *query, l *listing) *failure {
 	}
 	return named(ips, func(ip ownIP) string { return ip.addr }, q, func(ip ownIP) {
 		l.begin()
-		l.text("ipaddress", ip.addr)
-		l.text("type", ip.kind)
-		l.text("netmask", ip.netmask)
-		l.counter("flags", 40)
+		l.put("ipaddress", ip.addr, "type", ip.kind, "netmask", ip.netmask, "flags", counter(40))
 		for _, name := range slices.Sorted(maps.Keys(ipServices)) {
 			l.text(name, cmp.Or(ip.said[name], ipServices[name]))
 		}
-		l.text("mgmtaccess", ip.mgmt)
-		l.words("iptype", []string{ip.kind})
+		l.put("mgmtaccess", ip.mgmt, "iptype", []string{ip.kind})
 		l.end()
 	})
 }
@@ -394,18 +343,9 @@ func (x *exec) netmask() string { return cmp.Or(x.partitions[0].seen.netmask, "2
 
 func showHardware(x *exec, q *query, l *listing) *failure {
 	serial := "SIM" + strings.ToUpper(hex.EncodeToString(x.opt.NSIP.AsSlice()))
-	l.begin()
-	l.text("hwdescription", "NetScaler Virtual Appliance")
-	l.counter("sysid", 450000)
-	l.number("manufactureday", 1)
-	l.number("manufacturemonth", 1)
-	l.number("manufactureyear", 2024)
-	l.number("cpufrequncy", 2400)
-	l.number("hostid", 0)
-	l.text("host", cmp.Or(x.partitions[0].seen.hostname, "ns"))
-	l.text("serialno", serial)
-	l.text("encodedserialno", serial)
-	l.end()
+	l.row("hwdescription", "NetScaler Virtual Appliance", "sysid", counter(450000), "manufactureday", 1,
+		"manufacturemonth", 1, "manufactureyear", 2024, "cpufrequncy", 2400, "hostid", 0,
+		"host", cmp.Or(x.partitions[0].seen.hostname, "ns"), "serialno", serial, "encodedserialno", serial)
 	return nil
 }
 
@@ -414,10 +354,7 @@ func showLicense(x *exec, q *query, l *listing) *failure {
 	for _, name := range features.names {
 		l.flag(strings.ToLower(name), true)
 	}
-	l.text("modelid", "1000")
-	l.flag("isstandardlic", false)
-	l.flag("isenterpriselic", false)
-	l.flag("isplatinumlic", true)
+	l.put("modelid", "1000", "isstandardlic", false, "isenterpriselic", false, "isplatinumlic", true)
 	l.end()
 	return nil
 }

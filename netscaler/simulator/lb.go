@@ -76,13 +76,9 @@ func showVservers(x *exec, q *query, l *listing) *failure {
 		l.begin()
 		x.objectFields(l, v, vservers, "port timeout")
 		state, up, all := x.front(v)
-		l.text("type", "ADDRESS")
-		l.text("curstate", state)
-		l.text("effectivestate", state)
-		l.counter("health", percent(up, all))
-		l.counter("totalservices", all)
-		l.counter("activeservices", up)
-		l.text("statechangetimesec", x.changedAt.Format(time.ANSIC))
+		l.put("type", "ADDRESS", "curstate", state, "effectivestate", state, "health", counter(percent(up, all)),
+			"totalservices", counter(all), "activeservices", counter(up),
+			"statechangetimesec", x.changedAt.Format(time.ANSIC))
 		l.end()
 	})
 }
@@ -205,22 +201,8 @@ func family(serviceType string) string {
 func showVserverGroups(x *exec, q *query, l *listing) *failure {
 	return named(x.part.vserver, objectName, q, func(v *object) {
 		for _, b := range v.groups {
-			l.begin()
-			l.text("name", v.name)
-			l.text("servicegroupname", b.group.name)
-			l.text("stateflag", "536936464")
-			l.text("servicename", b.group.name)
-			if b.weight > 0 {
-				l.counter("weight", b.weight)
-			} else {
-				l.absent("weight")
-			}
-			if b.order > 0 {
-				l.number("order", b.order)
-			} else {
-				l.absent("order")
-			}
-			l.end()
+			l.row("name", v.name, "servicegroupname", b.group.name, "stateflag", "536936464", "servicename", b.group.name,
+				"weight", given(counter(b.weight)), "order", given(b.order))
 		}
 	})
 }
@@ -231,14 +213,9 @@ func vserverStats(x *exec, q *query, l *listing) *failure {
 	return named(x.part.vserver, objectName, q, func(v *object) {
 		state, up, all := x.front(v)
 		l.begin()
-		l.text("name", v.name)
-		l.text("primaryipaddress", cmp.Or(v.values["ipv46"], "0.0.0.0"))
-		l.number("primaryport", item{values: v.values}.int("port"))
-		l.text("type", v.values["servicetype"])
-		l.text("state", state)
-		l.counter("vslbhealth", percent(up, all))
-		l.counter("actsvcs", up)
-		l.counter("inactsvcs", all-up)
+		l.put("name", v.name, "primaryipaddress", cmp.Or(v.values["ipv46"], "0.0.0.0"),
+			"primaryport", item{values: v.values}.int("port"), "type", v.values["servicetype"], "state", state,
+			"vslbhealth", counter(percent(up, all)), "actsvcs", counter(up), "inactsvcs", counter(all-up))
 		l.zeros(trafficCounters+vserverCounters, trafficRates+vserverRates)
 		l.end()
 	})
@@ -264,9 +241,7 @@ func showGroupUsers(x *exec, q *query, l *listing) *failure {
 	state, _ := x.effective(g)
 	row := func(fill func()) {
 		l.begin()
-		l.text("servicegroupname", g.name)
-		l.text("state", g.stateName())
-		l.text("svrstate", state)
+		l.put("servicegroupname", g.name, "state", g.stateName(), "svrstate", state)
 		fill()
 		l.end()
 	}
@@ -276,9 +251,7 @@ func showGroupUsers(x *exec, q *query, l *listing) *failure {
 	}
 	for _, v := range users {
 		row(func() {
-			l.text("vservername", v.name)
-			l.text("ipaddress", v.values["ipv46"])
-			l.number("port", item{values: v.values}.int("port"))
+			l.put("vservername", v.name, "ipaddress", v.values["ipv46"], "port", item{values: v.values}.int("port"))
 		})
 	}
 	return nil

@@ -160,6 +160,47 @@ func (l *listing) words(name string, values []string) {
 	l.out = append(l.out, " ]"...)
 }
 
+// put writes fields by their names: texts, numbers, counters, flags and words; nil: it is
+// absent.
+func (l *listing) put(namesAndValues ...any) {
+	for pair := range slices.Chunk(namesAndValues, 2) {
+		name := pair[0].(string)
+		switch v := pair[1].(type) {
+		case string:
+			l.text(name, v)
+		case int:
+			l.number(name, v)
+		case counter:
+			l.counter(name, int(v))
+		case bool:
+			l.flag(name, v)
+		case nil:
+			l.absent(name)
+		default:
+			l.words(name, v.([]string))
+		}
+	}
+}
+
+// counter is a value that [listing.counter] writes.
+type counter int
+
+// given is a value for [listing.put], unless it says nothing.
+func given[T comparable](value T) any {
+	if value == *new(T) {
+		return nil
+	}
+	return value
+}
+
+// row is a whole one. Of members there may be a hundred thousand: their fields are written
+// one by one, which takes no memory.
+func (l *listing) row(namesAndValues ...any) {
+	l.begin()
+	l.put(namesAndValues...)
+	l.end()
+}
+
 // zeros are counters and rates of what does not happen here. Rates are JSON
 // numbers.
 func (l *listing) zeros(counters, rates string) {

@@ -37,11 +37,7 @@ var bindMember = &command{
 		attrs[i].def = "1"
 		return append(attrs, stateAttr)
 	}(),
-	run: func(x *exec, it item) (func(), *failure) {
-		g, f := x.findGroup(it)
-		if f != nil {
-			return nil, f
-		}
+	run: on((*exec).findGroup, func(x *exec, g *group, it item) (func(), *failure) {
 		if f := mayBind(g); f != nil {
 			return nil, f
 		}
@@ -58,7 +54,7 @@ var bindMember = &command{
 			return nil, f
 		}
 		return func() { g.remove(m) }, nil
-	},
+	}),
 }
 
 // mayBind refuses members where the group's autoscale mode rules them. A single
@@ -192,11 +188,7 @@ func (x *exec) findMember(g *group, it item) (*member, *failure) {
 var unbindMember = &command{
 	cli: "unbind serviceGroup", words: []string{"servicegroupname", "servername|ip", "port"},
 	attrs: []attr{groupName, serverAttr, ipAttr, portAttr},
-	run: func(x *exec, it item) (func(), *failure) {
-		g, f := x.findGroup(it)
-		if f != nil {
-			return nil, f
-		}
+	run: on((*exec).findGroup, func(x *exec, g *group, it item) (func(), *failure) {
 		if it.has("servername") && it.has("ip") {
 			return nil, fail(codeBothArguments, "serverName", "IP")
 		}
@@ -220,7 +212,7 @@ var unbindMember = &command{
 		}
 		g.remove(m)
 		return nil, nil
-	},
+	}),
 }
 
 func (x *exec) noMember(it item) *failure {

@@ -108,11 +108,7 @@ var bindMonitor = &command{
 		{name: "passive", kind: flag},
 		{name: "state", kind: choice, enum: enabled},
 	}, monitorLinkKept...),
-	run: func(x *exec, it item) (func(), *failure) {
-		g, f := x.findGroup(it)
-		if f != nil {
-			return nil, f
-		}
+	run: on((*exec).findGroup, func(x *exec, g *group, it item) (func(), *failure) {
 		name := it.get("monitor_name")
 		if x.part.object(monitors, name) == nil && !slices.Contains(builtinMonitors, name) {
 			return nil, fail(codeNoResource, "monitorName", name)
@@ -125,7 +121,7 @@ var bindMonitor = &command{
 		g.monitors = append(g.monitors, monitorLink{name: name, state: it.get("monstate"), weight: it.int("weight"),
 			passive: it.get("passive") == "true", wording: x.wording})
 		return func() { g.dropMonitor(name) }, nil
-	},
+	}),
 }
 
 func (g *group) dropMonitor(name string) bool {
@@ -229,12 +225,8 @@ func showMonitorGroups(x *exec, q *query, l *listing) *failure {
 			if q.named && m.name != q.name {
 				continue
 			}
-			l.begin()
-			l.text("monitorname", m.name)
-			l.text("servicegroupname", g.name)
-			l.text("state", m.stateName())
-			l.counter("weight", max(m.weight, 1))
-			l.end()
+			l.row("monitorname", m.name, "servicegroupname", g.name, "state", m.stateName(),
+				"weight", counter(max(m.weight, 1)))
 		}
 	}
 	return nil
@@ -261,13 +253,8 @@ func namedGroups(x *exec, q *query, row func(*group)) *failure {
 
 func (x *exec) monitorRows(l *listing, g *group) {
 	for _, m := range g.monitors {
-		l.begin()
-		l.text("servicegroupname", g.name)
-		l.text("monitor_name", m.name)
-		l.text("monstate", m.stateName())
-		l.counter("weight", max(m.weight, 1))
-		l.flag("passive", m.passive)
-		l.end()
+		l.row("servicegroupname", g.name, "monitor_name", m.name, "monstate", m.stateName(),
+			"weight", counter(max(m.weight, 1)), "passive", m.passive)
 	}
 }
 

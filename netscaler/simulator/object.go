@@ -135,18 +135,14 @@ func (s *store) unset() *command {
 		}
 	}
 	return &command{cli: "unset " + s.noun, words: append([]string{s.key}, s.again...), attrs: attrs,
-		run: func(x *exec, it item) (func(), *failure) {
-			o, f := s.find(x, it)
-			if f != nil {
-				return nil, f
-			}
+		run: on(s.find, func(x *exec, o *object, it item) (func(), *failure) {
 			for name := range it.values {
 				if name != s.key && !slices.Contains(s.again, name) {
 					delete(o.values, name)
 				}
 			}
 			return nil, nil
-		}}
+		})}
 }
 
 func (s *store) rm() *command {
@@ -166,11 +162,7 @@ func (s *store) rm() *command {
 func (s *store) rename() *command {
 	return &command{cli: "rename " + s.noun, words: []string{s.key, "newname"},
 		attrs: []attr{s.keyAttr(), {name: "newname", kind: identifier, required: true}},
-		run: func(x *exec, it item) (func(), *failure) {
-			o, f := s.find(x, it)
-			if f != nil {
-				return nil, f
-			}
+		run: on(s.find, func(x *exec, o *object, it item) (func(), *failure) {
 			if x.part.object(s, it.get("newname")) != nil {
 				return nil, fail(codeExists)
 			}
@@ -179,7 +171,7 @@ func (s *store) rename() *command {
 			x.part.objects[thingKey{s.noun, o.name}] = o
 			o.values[s.key] = o.name
 			return nil, nil
-		}}
+		})}
 }
 
 func objectName(o *object) string { return o.name }

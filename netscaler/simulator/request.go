@@ -93,24 +93,22 @@ func (q *query) parse(raw string) *failure {
 			q.onerror = plain
 		case "args":
 			q.args = map[string]string{}
-			var f *failure
-			q.eachPair(value, func(k, v string) *failure {
+			f := q.eachPair(value, func(k, v string) *failure {
 				if _, twice := q.args[k]; twice {
 					return fail(codeInvalidArgument, k)
 				}
 				q.args[k] = v
 				return nil
-			}, &f)
+			})
 			if f != nil {
 				return f
 			}
 		case "filter":
-			var f *failure
-			q.eachPair(value, func(k, v string) *failure {
+			f := q.eachPair(value, func(k, v string) *failure {
 				t, f := newTerm(k, v)
 				q.filter = append(q.filter, t)
 				return f
-			}, &f)
+			})
 			if f != nil {
 				return f
 			}
@@ -152,25 +150,24 @@ func (q *query) parse(raw string) *failure {
 // eachPair takes "a:1,b:2" apart. Only the first colon separates, so that a raw
 // IPv6 address is a value. Where a separator is literal only literal ones separate;
 // some releases of the official Go client encode all of them.
-func (q *query) eachPair(raw string, visit func(k, v string) *failure, f **failure) {
+func (q *query) eachPair(raw string, visit func(k, v string) *failure) *failure {
 	if plain, err := url.QueryUnescape(raw); err == nil && !q.literal && !strings.Contains(raw, ":") {
 		raw = plain
 	}
 	for part := range strings.SplitSeq(raw, ",") {
 		k, v, ok := strings.Cut(part, ":")
 		v, err := url.QueryUnescape(v)
-		switch {
-		case !ok || k == "":
-			*f = fail(codeNoArgument, part)
-		case err != nil:
-			*f = fail(codeInvalidValue, k, v)
-		default:
-			*f = visit(strings.ToLower(k), v)
+		if !ok || k == "" {
+			return fail(codeNoArgument, part)
 		}
-		if *f != nil {
-			return
+		if err != nil {
+			return fail(codeInvalidValue, k, v)
+		}
+		if f := visit(strings.ToLower(k), v); f != nil {
+			return f
 		}
 	}
+	return nil
 }
 
 // vendorMedia begins the media types of the SDKs, which go on with the type.

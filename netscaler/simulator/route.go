@@ -261,9 +261,7 @@ func (x *exec) delete(req *request, t *resource) (*reply, *failure) {
 		return nil, fail(codeJSONInput) // DELETE takes args, never a body
 	}
 	it := item{values: map[string]string{}}
-	for k, v := range req.query.args {
-		it.values[k] = v
-	}
+	maps.Copy(it.values, req.query.args)
 	it.values[t.key] = req.query.name
 	b := &batch{exec: x, query: req.query, jobs: []job{{t.rm, it}}}
 	return b.run(false, false)

@@ -94,11 +94,7 @@ var setServer = &command{
 		{name: "comment"},
 		{name: "domainresolvenow", cli: "domainResolveNow", kind: flag},
 	}, slices.DeleteFunc(slices.Clone(serverKept), func(a attr) bool { return a.fixed })...),
-	run: func(x *exec, it item) (func(), *failure) {
-		s, f := x.findServer(it)
-		if f != nil {
-			return nil, f
-		}
+	run: on((*exec).findServer, func(x *exec, s *server, it item) (func(), *failure) {
 		if it.has("ipaddress") {
 			to := place{it.addr("ipaddress"), s.td}
 			if other := x.part.byAddr[to]; other != nil && other != s {
@@ -114,7 +110,7 @@ var setServer = &command{
 		}
 		s.keep(it)
 		return nil, nil
-	},
+	}),
 }
 
 var unsetServer = &command{
@@ -132,17 +128,13 @@ var unsetServer = &command{
 var renameServer = &command{
 	cli: "rename server", words: []string{"name", "newname"},
 	attrs: []attr{{name: "name", kind: identifier, required: true}, {name: "newname", kind: identifier, required: true}},
-	run: func(x *exec, it item) (func(), *failure) {
-		s, f := x.findServer(it)
-		if f != nil {
-			return nil, f
-		}
+	run: on((*exec).findServer, func(x *exec, s *server, it item) (func(), *failure) {
 		if x.part.byName[it.get("newname")] != nil {
 			return nil, fail(codeExists)
 		}
 		x.part.renameServer(s, it.get("newname"))
 		return nil, nil
-	},
+	}),
 }
 
 // reprobe restarts the monitors of the members that a server is.
@@ -158,13 +150,10 @@ func (x *exec) reprobe(s *server) {
 
 var rmServer = &command{
 	cli: "rm server", words: []string{"name"}, attrs: []attr{{name: "name", kind: identifier, required: true}},
-	run: func(x *exec, it item) (func(), *failure) {
-		s, f := x.findServer(it)
-		if f == nil {
-			x.part.removeServer(s)
-		}
-		return nil, f
-	},
+	run: on((*exec).findServer, func(x *exec, s *server, _ item) (func(), *failure) {
+		x.part.removeServer(s)
+		return nil, nil
+	}),
 }
 
 var enableServer = &command{
@@ -182,13 +171,10 @@ var enableServer = &command{
 var disableServer = &command{
 	cli: "disable server", words: []string{"name"},
 	attrs: append([]attr{{name: "name", kind: identifier, required: true}}, disableAttrs...),
-	run: func(x *exec, it item) (func(), *failure) {
-		s, f := x.findServer(it)
-		if f == nil {
-			s.admin = disabledBy(it, x.now)
-		}
-		return nil, f
-	},
+	run: on((*exec).findServer, func(x *exec, s *server, it item) (func(), *failure) {
+		s.admin = disabledBy(it, x.now)
+		return nil, nil
+	}),
 }
 
 func (x *exec) findServer(it item) (*server, *failure) {
@@ -221,19 +207,11 @@ func showServers(x *exec, q *query, l *listing) *failure {
 		l.begin()
 		l.text("name", s.name)
 		if s.addr.IsValid() {
-			l.text("ipaddress", s.text)
-			l.absent("domain")
+			l.put("ipaddress", s.text, "domain", nil)
 		} else {
-			l.text("ipaddress", "0.0.0.0")
-			l.text("domain", s.text)
+			l.put("ipaddress", "0.0.0.0", "domain", s.text)
 		}
-		l.text("state", s.stateName())
-		if s.addr.Is6() {
-			l.text("ipv6address", "YES")
-		} else {
-			l.text("ipv6address", "NO")
-		}
-		l.counter("td", s.td)
+		l.put("state", s.stateName(), "ipv6address", map[bool]string{true: "YES", false: "NO"}[s.addr.Is6()], "td", counter(s.td))
 		for _, a := range serverKept {
 			switch v := s.kept[a.name]; {
 			case v == "" || x.lacks(a.name):
@@ -244,11 +222,7 @@ func showServers(x *exec, q *query, l *listing) *failure {
 				l.text(a.name, v)
 			}
 		}
-		if s.comment != "" {
-			l.text("comment", s.comment)
-		} else {
-			l.absent("comment")
-		}
+		l.put("comment", given(s.comment))
 		l.text("statechangetimesec", x.stamp(s.at))
 		l.end()
 	})

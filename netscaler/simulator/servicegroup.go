@@ -14,50 +14,36 @@ const yesNo, onOff, enabled = "YES NO", "ON OFF", "ENABLED DISABLED"
 // groupAttrs are the attributes of a service group that may be given when it
 // is made (NITRO documentation, servicegroup). The fixed ones may not be set
 // later.
-var groupAttrs = []attr{
-	{name: "servicegroupname", kind: identifier, required: true},
-	{name: "servicetype", kind: choice, enum: serviceTypes, required: true, fixed: true},
-	{name: "cachetype", cli: "cacheType", kind: choice, enum: "TRANSPARENT REVERSE FORWARD SERVER", fixed: true},
-	{name: "td", kind: integer, max: 4094, fixed: true},
-	{name: "maxclient", cli: "maxClient", kind: integer, max: 4294967294},
-	{name: "maxreq", cli: "maxReq", kind: integer, max: 65535},
-	{name: "cacheable", kind: choice, enum: yesNo},
-	{name: "cip", kind: choice, enum: enabled, then: "cipheader"},
-	{name: "cipheader", cli: "cipHeader"},
-	{name: "usip", kind: choice, enum: yesNo},
-	{name: "pathmonitor", cli: "pathMonitor", kind: choice, enum: yesNo},
-	{name: "pathmonitorindv", cli: "pathMonitorIndv", kind: choice, enum: yesNo},
-	{name: "useproxyport", kind: choice, enum: yesNo},
-	{name: "healthmonitor", cli: "healthMonitor", kind: choice, enum: yesNo},
-	{name: "sp", kind: choice, enum: onOff},
-	{name: "rtspsessionidremap", cli: "rtspSessionidRemap", kind: choice, enum: onOff},
-	{name: "clttimeout", cli: "cltTimeout", kind: integer, max: 31536000},
-	{name: "svrtimeout", cli: "svrTimeout", kind: integer, max: 31536000},
-	{name: "cka", cli: "CKA", kind: choice, enum: yesNo},
-	{name: "tcpb", cli: "TCPB", kind: choice, enum: yesNo},
-	{name: "cmp", cli: "CMP", kind: choice, enum: yesNo},
-	{name: "maxbandwidth", cli: "maxBandwidth", kind: integer, max: 4294967287},
-	{name: "monthreshold", cli: "monThreshold", kind: integer, max: 65535},
-	{name: "state", kind: choice, enum: enabled, fixed: true},
-	{name: "downstateflush", cli: "downStateFlush", kind: choice, enum: enabled},
-	{name: "tcpprofilename", cli: "tcpProfileName"},
-	{name: "httpprofilename", cli: "httpProfileName"},
-	{name: "netprofile", cli: "netProfile"},
-	{name: "comment"},
-	{name: "appflowlog", cli: "appflowLog", kind: choice, enum: enabled},
-	{name: "autoscale", cli: "autoScale", kind: choice, enum: "DISABLED DNS POLICY CLOUD API", fixed: true},
-	{name: "memberport", cli: "memberPort", kind: integer, max: 65535, fixed: true},
-	{name: "monconnectionclose", cli: "monConnectionClose", kind: choice, enum: "RESET FIN NONE"},
-	{name: "autodisablegraceful", cli: "autoDisablegraceful", kind: choice, enum: yesNo},
-	{name: "autodisabledelay", cli: "autoDisabledelay", kind: integer, max: 4294967294},
-	{name: "autodelayedtrofs", cli: "autoDelayedTrofs", kind: choice, enum: yesNo},
-	{name: "bootstrap", kind: choice, enum: yesNo, fixed: true},
-	{name: "nodefaultbindings", cli: "nodefaultBindings", kind: choice, enum: yesNo, fixed: true},
-	{name: "topicname", cli: "topicName", fixed: true},
-	{name: "quicprofilename", cli: "quicProfileName"},
-	{name: "sc", kind: choice, enum: onOff},
-	{name: "riseapbrstatsmsgcode", cli: "riseApbrStatsMsgCode", kind: integer, max: 4294967295, fixed: true},
-}
+var groupAttrs = slices.Concat(
+	[]attr{
+		{name: "servicegroupname", kind: identifier, required: true},
+		{name: "servicetype", kind: choice, enum: serviceTypes, required: true, fixed: true},
+		{name: "cachetype", cli: "cacheType", kind: choice, enum: "TRANSPARENT REVERSE FORWARD SERVER", fixed: true},
+		{name: "td", kind: integer, max: 4094, fixed: true},
+		{name: "maxclient", cli: "maxClient", kind: integer, max: 4294967294},
+		{name: "maxreq", cli: "maxReq", kind: integer, max: 65535},
+		{name: "cip", kind: choice, enum: enabled, then: "cipheader"},
+		{name: "cipheader", cli: "cipHeader"},
+		{name: "clttimeout", cli: "cltTimeout", kind: integer, max: 31536000},
+		{name: "svrtimeout", cli: "svrTimeout", kind: integer, max: 31536000},
+		{name: "maxbandwidth", cli: "maxBandwidth", kind: integer, max: 4294967287},
+		{name: "monthreshold", cli: "monThreshold", kind: integer, max: 65535},
+		{name: "state", kind: choice, enum: enabled, fixed: true},
+		{name: "autoscale", cli: "autoScale", kind: choice, enum: "DISABLED DNS POLICY CLOUD API", fixed: true},
+		{name: "memberport", cli: "memberPort", kind: integer, max: 65535, fixed: true},
+		{name: "monconnectionclose", cli: "monConnectionClose", kind: choice, enum: "RESET FIN NONE"},
+		{name: "autodisabledelay", cli: "autoDisabledelay", kind: integer, max: 4294967294},
+		{name: "bootstrap", kind: choice, enum: yesNo, fixed: true},
+		{name: "nodefaultbindings", cli: "nodefaultBindings", kind: choice, enum: yesNo, fixed: true},
+		{name: "topicname", cli: "topicName", fixed: true},
+		{name: "riseapbrstatsmsgcode", cli: "riseApbrStatsMsgCode", kind: integer, max: 4294967295, fixed: true},
+	},
+	kept(choice, yesNo, `cacheable usip pathMonitor pathMonitorIndv useproxyport healthMonitor CKA TCPB CMP
+		autoDisablegraceful autoDelayedTrofs`),
+	kept(choice, onOff, `sp rtspSessionidRemap sc`),
+	kept(choice, enabled, `downStateFlush appflowLog`),
+	kept(text, "", `tcpProfileName httpProfileName netProfile comment quicProfileName`),
+)
 
 // boundMonitorAttrs give a monitor that is bound to the group another weight.
 var boundMonitorAttrs = []attr{
@@ -138,11 +124,7 @@ var setGroup = &command{
 	cli: "set serviceGroup", words: []string{"servicegroupname", "servername", "port"},
 	attrs: slices.Concat(slices.DeleteFunc(slices.Clone(groupAttrs), func(a attr) bool { return a.fixed && a.name != "autoscale" }),
 		memberSettings, boundMonitorAttrs),
-	run: func(x *exec, it item) (func(), *failure) {
-		g, f := x.findGroup(it)
-		if f != nil {
-			return nil, f
-		}
+	run: on((*exec).findGroup, func(x *exec, g *group, it item) (func(), *failure) {
 		if it.has("servername") != it.has("port") {
 			return nil, fail(codePrerequisite, "port", "serverName")
 		}
@@ -170,7 +152,7 @@ var setGroup = &command{
 			return nil, f
 		}
 		return func() { g.values = before }, nil
-	},
+	}),
 }
 
 // weighMonitor takes what the item says of a monitor that is bound. The command
@@ -201,16 +183,13 @@ func (g *group) weighMonitor(it item) *failure {
 // values say only that they are meant, but for what names the member.
 var unsetGroup = &command{
 	cli: "unset serviceGroup", words: []string{"servicegroupname", "servername", "port"}, attrs: unsettable(setGroup.attrs),
-	run: func(x *exec, it item) (func(), *failure) {
-		g, f := x.findGroup(it)
-		if f != nil {
-			return nil, f
-		}
+	run: on((*exec).findGroup, func(x *exec, g *group, it item) (func(), *failure) {
 		if it.has("servername") != it.has("port") {
 			return nil, fail(codePrerequisite, "port", "serverName")
 		}
 		var m *member
 		if it.has("servername") {
+			var f *failure
 			if m, f = x.findMember(g, it); f != nil {
 				return nil, f
 			}
@@ -226,7 +205,7 @@ var unsetGroup = &command{
 			}
 		}
 		return nil, nil
-	},
+	}),
 }
 
 // memberDefaults are what a member has that was given nothing.
@@ -246,27 +225,19 @@ func unsettable(attrs []attr) []attr {
 
 var rmGroup = &command{
 	cli: "rm serviceGroup", words: []string{"servicegroupname"}, attrs: []attr{groupName},
-	run: func(x *exec, it item) (func(), *failure) {
-		g, f := x.findGroup(it)
-		if f != nil {
-			return nil, f
-		}
+	run: on((*exec).findGroup, func(x *exec, g *group, it item) (func(), *failure) {
 		if x.opt.KeepBoundGroups && len(x.part.users(g)) > 0 {
 			return nil, fail(codeGroupInUse)
 		}
 		x.part.removeGroup(g)
 		return nil, nil
-	},
+	}),
 }
 
 var renameGroup = &command{
 	cli: "rename serviceGroup", words: []string{"servicegroupname", "newname"},
 	attrs: []attr{groupName, {name: "newname", kind: identifier, required: true}},
-	run: func(x *exec, it item) (func(), *failure) {
-		g, f := x.findGroup(it)
-		if f != nil {
-			return nil, f
-		}
+	run: on((*exec).findGroup, func(x *exec, g *group, it item) (func(), *failure) {
 		if x.groupNamed(it.get("newname")) != nil {
 			return nil, fail(codeExists)
 		}
@@ -274,7 +245,7 @@ var renameGroup = &command{
 		g.name = it.get("newname")
 		x.part.byGroup[g.name] = g
 		return nil, nil
-	},
+	}),
 }
 
 func (x *exec) findGroup(it item) (*group, *failure) {

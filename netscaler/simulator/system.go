@@ -101,24 +101,14 @@ func showConfig(x *exec, q *query, l *listing) *failure {
 	if !x.secondary {
 		primary = own
 	}
-	l.begin()
-	l.text("ipaddress", own.String())
-	l.text("netmask", x.netmask())
-	l.text("primaryip", primary.String())
-	l.text("systemtype", system)
-	l.flag("configchanged", x.unsaved)
-	l.text("lastconfigchangedtime", x.changedAt.Format(time.ANSIC))
-	l.text("lastconfigsavetime", x.savedAt.Format(time.ANSIC))
-	l.text("currentsytemtime", x.now.Format(time.ANSIC))
-	l.end()
+	l.row("ipaddress", own.String(), "netmask", x.netmask(), "primaryip", primary.String(), "systemtype", system,
+		"configchanged", x.unsaved, "lastconfigchangedtime", x.changedAt.Format(time.ANSIC),
+		"lastconfigsavetime", x.savedAt.Format(time.ANSIC), "currentsytemtime", x.now.Format(time.ANSIC))
 	return nil
 }
 
 func showVersion(x *exec, q *query, l *listing) *failure {
-	l.begin()
-	l.text("version", x.version())
-	l.text("mode", "1")
-	l.end()
+	l.row("version", x.version(), "mode", "1")
 	return nil
 }
 
@@ -140,24 +130,18 @@ func (s *Simulator) version() string {
 var releaseRE = regexp.MustCompile(`^\x{feff}?#NS(\d+\.\d+) Build (\d+\.\d+)`)
 
 func showHostname(x *exec, q *query, l *listing) *failure {
-	l.begin()
-	l.text("hostname", cmp.Or(x.partitions[0].seen.hostname, "ns"))
-	l.end()
+	l.row("hostname", cmp.Or(x.partitions[0].seen.hostname, "ns"))
 	return nil
 }
 
 // showRunning and showSaved are the ns.conf as one text, as inventories back it up.
 func showRunning(x *exec, q *query, l *listing) *failure {
-	l.begin()
-	l.text("response", string(x.dump(x.now)))
-	l.end()
+	l.row("response", string(x.dump(x.now)))
 	return nil
 }
 
 func showSaved(x *exec, q *query, l *listing) *failure {
-	l.begin()
-	l.text("textblob", string(x.saved))
-	l.end()
+	l.row("textblob", string(x.saved))
 	return nil
 }
 
@@ -167,11 +151,7 @@ func showClusterNodes(x *exec, q *query, l *listing) *failure {
 	if !x.opt.Cluster {
 		return nil
 	}
-	l.begin()
-	l.text("nodeid", "0")
-	l.text("ipaddress", x.opt.NSIP.String())
-	l.text("state", "ACTIVE")
-	l.end()
+	l.row("nodeid", "0", "ipaddress", x.opt.NSIP.String(), "state", "ACTIVE")
 	return nil
 }
 
@@ -187,29 +167,12 @@ func showNodes(x *exec, q *query, l *listing) *failure {
 	// name, and its hasync tells how its synchronisation went.
 	row := func(id int, name string, ip netip.Addr, state, sync string) {
 		l.begin()
-		l.counter("id", id)
-		if name == "" {
-			l.absent("name")
-		} else {
-			l.text("name", name)
-		}
-		l.text("ipaddress", ip.String())
-		l.counter("flags", 129)
-		l.text("hastatus", cmp.Or(x.opt.HAStatus, "UP"))
-		l.text("state", state)
-		l.text("hasync", sync)
-		l.text("haprop", "ENABLED")
-		l.text("enaifaces", "0/1")
-		l.text("netmask", "0.0.0.0")
-		l.text("inc", map[bool]string{true: "ENABLED", false: "DISABLED"}[x.opt.INC])
-		l.text("ssl2", "NOT PRESENT")
-		l.number("hellointerval", 200)
-		l.number("deadinterval", 3)
-		l.number("masterstatetime", int(x.now.Sub(x.turnedAt).Seconds()))
-		l.text("failsafe", "OFF")
-		for _, name := range []string{"maxflips", "maxfliptime", "curflips", "completedfliptime"} {
-			l.counter(name, 0)
-		}
+		l.put("id", counter(id), "name", given(name), "ipaddress", ip.String(), "flags", counter(129),
+			"hastatus", cmp.Or(x.opt.HAStatus, "UP"), "state", state, "hasync", sync, "haprop", "ENABLED", "enaifaces", "0/1", "netmask", "0.0.0.0",
+			"inc", map[bool]string{true: "ENABLED", false: "DISABLED"}[x.opt.INC], "ssl2", "NOT PRESENT",
+			"hellointerval", 200, "deadinterval", 3, "masterstatetime", int(x.now.Sub(x.turnedAt).Seconds()),
+			"failsafe", "OFF")
+		l.zeros("maxflips maxfliptime curflips completedfliptime", "")
 		l.end()
 	}
 	own, other := x.nodes()
@@ -230,13 +193,8 @@ func nodeStats(x *exec, q *query, l *listing) *failure {
 	if x.opt.HA {
 		status = "YES"
 	}
-	l.begin()
-	l.text("hacurstatus", status)
-	l.text("hacurstate", "UP")
-	l.text("hacurmasterstate", x.role())
-	l.counter("haerrsyncfailure", 0)
-	l.counter("haerrproptimeout", 0)
-	l.end()
+	l.row("hacurstatus", status, "hacurstate", "UP", "hacurmasterstate", x.role(), "haerrsyncfailure", counter(0),
+		"haerrproptimeout", counter(0))
 	return nil
 }
 

@@ -85,10 +85,15 @@ func (s *cluster) serviceEndpoints(a *sources.Finding, service service, wanted s
 		}
 	}
 	switch {
-	case onHost:
-		return hostNetworkEndpoints(a, running, wanted, config)
-	case port.PublishMode == swarm.PortConfigPublishModeHost:
-		hostEndpoints(a, running, port, config)
+	case onHost: // at the port that the mapping says; two tasks of a node cannot both have it
+		number, given := wanted.Number()
+		if !given {
+			return errors.New("its tasks use the network of their nodes, of which a swarm lists no ports; give the port that they listen at as port")
+		}
+		_, speaks := wanted.Cut()
+		onNodes(a, running, config, speaks, func(task, netip.Addr) (uint16, error) { return uint16(number), nil })
+	case port.PublishMode == swarm.PortConfigPublishModeHost: // that was opened there for this task alone
+		onNodes(a, running, config, sources.Protocol(protocol(port)), func(t task, addr netip.Addr) (uint16, error) { return hostPort(t, port, addr) })
 	default:
 		ingressEndpoints(a, running, port, config)
 	}
@@ -136,23 +141,21 @@ func (s *cluster) running(a *sources.Finding, service service) []placed {
 	return list
 }
 
-// hostEndpoints has one endpoint for each task: its node, and the port that
-// was opened there for this task alone.
-func hostEndpoints(a *sources.Finding, running []placed, port swarm.PortConfig, config Config) {
+// onNodes has one endpoint for each task: its node, and a port there.
+func onNodes(a *sources.Finding, running []placed, config Config, speaks sources.Protocol, port func(task, netip.Addr) (uint16, error)) {
 	for _, p := range running {
+		var number uint16
 		addr, err := nodeAddr(p.node, config.NodeLabel)
-		if err != nil {
-			a.Doubt(fmt.Errorf("%s: %w", p.name, err))
-			continue
+		if err == nil {
+			number, err = port(p.task, addr)
 		}
-		published, err := hostPort(p.task, port, addr)
 		if err != nil {
 			a.Doubt(fmt.Errorf("%s: %w", p.name, err))
 			continue
 		}
 		a.Add(sources.Endpoint{
-			Addr:      netip.AddrPortFrom(addr, published),
-			Protocol:  sources.Protocol(protocol(port)),
+			Addr:      netip.AddrPortFrom(addr, number),
+			Protocol:  speaks,
 			Uncertain: p.uncertain,
 			Origin:    fmt.Sprintf("%s on %s", p.name, nodeName(p.node)),
 		})
@@ -175,31 +178,6 @@ func (s *cluster) onHostNetwork(service service) bool {
 		return false
 	}
 	return slices.ContainsFunc(service.Endpoint.VirtualIPs, func(v swarm.EndpointVirtualIP) bool { return !v.Addr.IsValid() })
-}
-
-// hostNetworkEndpoints has one endpoint for each node that runs a task, at the
-// port that the mapping says the tasks listen at. Two tasks of a node cannot
-// both have it.
-func hostNetworkEndpoints(a *sources.Finding, running []placed, wanted sources.Port, config Config) error {
-	number, given := wanted.Number()
-	if !given {
-		return errors.New("its tasks use the network of their nodes, of which a swarm lists no ports; give the port that they listen at as port")
-	}
-	_, speaks := wanted.Cut()
-	for _, p := range running {
-		addr, err := nodeAddr(p.node, config.NodeLabel)
-		if err != nil {
-			a.Doubt(fmt.Errorf("%s: %w", p.name, err))
-			continue
-		}
-		a.Add(sources.Endpoint{
-			Addr:      netip.AddrPortFrom(addr, uint16(number)),
-			Protocol:  speaks,
-			Uncertain: p.uncertain,
-			Origin:    fmt.Sprintf("%s on %s", p.name, nodeName(p.node)),
-		})
-	}
-	return nil
 }
 
 // hostPort is the port that was opened for a task. It stands in the list once

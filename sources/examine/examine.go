@@ -3,7 +3,10 @@
 // make them; none of them writes anything, anywhere.
 package examine
 
-import "strings"
+import (
+	"fmt"
+	"strings"
+)
 
 // State is what came of a check.
 type State string
@@ -56,4 +59,13 @@ func Bad(state State, subject string, err error, remedy string) Check {
 		seen, remedy = before, own
 	}
 	return Check{Subject: subject, State: state, Seen: strings.ReplaceAll(seen, "\n", ", and "), Remedy: remedy}
+}
+
+// Some are the items of a list in a sentence; of many, the first.
+func Some(all []string, most int) string {
+	text := strings.Join(all[:min(len(all), most)], ", ")
+	if len(all) > most {
+		text += fmt.Sprintf(" and %d more", len(all)-most)
+	}
+	return text
 }

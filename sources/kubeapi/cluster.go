@@ -160,7 +160,7 @@ func (c *Cluster) load() (config *rest.Config, kubeconfig *api.Config, err error
 	case context != "":
 		err = fmt.Errorf("context %s: %w", context, err)
 	case pod && len(kubeconfig.Contexts) == 0:
-		err = fmt.Errorf("%w, and this is not a pod with a service account", err)
+		err = fmt.Errorf("%w, and this is not a pod with a service account; name a kubeconfig with a context", err)
 	}
 	return nil, nil, fmt.Errorf("kubeconfig %s: %w", where, err)
 }

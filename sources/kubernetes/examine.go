@@ -122,49 +122,41 @@ func examineRights(ctx context.Context, c *client, queries []Query, needed []rig
 			lacks = append(lacks, r.String())
 		}
 	}
+	enough := examine.Fine(subject, "the account may list all that is needed")
 	if len(lacks) > 0 {
-		all = append(all, examine.Check{Subject: subject, State: examine.Failed,
-			Seen: "the account may not " + strings.Join(lacks, ", "), Remedy: "give it the roles below", Copy: roles(needed)})
-	} else {
-		enough := examine.Fine(subject, "the account may list all that is needed")
-		enough.Copy = roles(needed)
-		all = append(all, enough)
+		enough.State, enough.Seen, enough.Remedy = examine.Failed, "the account may not "+strings.Join(lacks, ", "), "give it the roles below"
+	}
+	enough.Copy = roles(needed)
+	all = append(all, enough)
+	warn := func(subject, seen, remedy string) {
+		all = append(all, examine.Check{Subject: subject, State: examine.Warning, Seen: "the account may " + seen, Remedy: remedy})
 	}
 	if byPods {
-		all = append(all, examine.Check{Subject: subject, State: examine.Warning,
-			Seen:   "the account may not list nodes, so addresses of nodes are taken from pods",
-			Remedy: "allow it to list nodes, if their labels and health are to count"})
+		warn(subject, "not list nodes, so addresses of nodes are taken from pods", "allow it to list nodes, if their labels and health are to count")
 	}
 	if len(unwatched) > 0 {
-		all = append(all, examine.Check{Subject: examine.Watching, State: examine.Warning,
-			Seen: "the account may not " + strings.Join(unwatched, ", "), Remedy: "give it the verb watch, or do without --watch"})
+		warn(examine.Watching, "not "+strings.Join(unwatched, ", "), "give it the verb watch, or do without --watch")
 	}
 	if len(untold) > 0 {
-		all = append(all, examine.Check{Subject: "events", State: examine.Warning,
-			Seen: "the account may not " + strings.Join(untold, ", "), Remedy: "give it the roles below, or remove events from the source"})
+		warn("events", "not "+strings.Join(untold, ", "), "give it the roles below, or remove events from the source")
 	}
-	if has[len(needed)] || has[len(needed)+1] {
-		more := "read secrets"
-		if has[len(needed)] {
-			more = "do everything"
-		}
-		all = append(all, examine.Check{Subject: subject, State: examine.Warning,
-			Seen: "the account may also " + more + ", which Nitrox never needs", Remedy: "use an account with the roles below alone"})
+	if has[len(needed)] {
+		warn(subject, "also do everything, which Nitrox never needs", "use an account with the roles below alone")
+	} else if has[len(needed)+1] {
+		warn(subject, "also read secrets, which Nitrox never needs", "use an account with the roles below alone")
 	}
 	return all, true
 }
 
 // podsInstead says whether the addresses of nodes may be had from pods.
 func podsInstead(ctx context.Context, c *client, queries []Query) bool {
-	for _, q := range queries {
+	return !slices.ContainsFunc(queries, func(q Query) bool {
 		if q.address() != NodePort && q.address() != HostPort {
-			continue
-		}
-		if ok, err := c.may(ctx, right{"list", pods, q.key().namespace}); err != nil || !ok {
 			return false
 		}
-	}
-	return true
+		ok, err := c.may(ctx, right{"list", pods, q.key().namespace})
+		return err != nil || !ok
+	})
 }
 
 // may asks whether the account has a right (SelfSubjectAccessReview), which anyone

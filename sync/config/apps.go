@@ -38,14 +38,11 @@ type policyKeys struct {
 }
 
 // standard are the policies of a file that says nothing.
-var standard = policyKeys{
-	Drain:      sync.DefaultPolicy.Drain,
-	WaitUp:     sync.DefaultPolicy.WaitUp,
-	AllowEmpty: sync.DefaultPolicy.AllowEmpty,
-	Absent:     doubt,
-	MaxRemove:  sync.DefaultPolicy.MaxRemove,
-	Only:       sync.DefaultPolicy.Only,
-	Clean:      sync.DefaultPolicy.CleanServers,
+var standard = policiesOf(sync.DefaultPolicy)
+
+func policiesOf(p sync.Policy) policyKeys {
+	absent := map[bool]absent{true: empty, false: doubt}[p.AbsentIsEmpty]
+	return policyKeys{p.Drain, p.WaitUp, p.AllowEmpty, absent, p.MaxRemove, p.Only, p.CleanServers}
 }
 
 type absent string
@@ -66,16 +63,8 @@ func (p *policyKeys) Check() error {
 }
 
 func (p *policyKeys) policy(paused bool) sync.Policy {
-	return sync.Policy{
-		Drain:         p.Drain,
-		WaitUp:        p.WaitUp,
-		AllowEmpty:    p.AllowEmpty,
-		AbsentIsEmpty: p.Absent == empty,
-		MaxRemove:     p.MaxRemove,
-		Only:          p.Only,
-		CleanServers:  p.Clean,
-		Paused:        paused,
-	}
+	return sync.Policy{Drain: p.Drain, WaitUp: p.WaitUp, AllowEmpty: p.AllowEmpty, AbsentIsEmpty: p.Absent == empty,
+		MaxRemove: p.MaxRemove, Only: p.Only, CleanServers: p.Clean, Paused: paused}
 }
 
 // claim is a service group that an app has for itself.
@@ -182,15 +171,16 @@ func find(n *yaml.Node, key string) *yaml.Node {
 // Named says whether an app, and its service group, may have these names.
 func Named(app, group string) bool { return printable(app) && groupName.MatchString(group) }
 
-// printable are names that a terminal, a log or a flag does not garble.
+// printable are names that a terminal, a log or a flag does not garble, and that nobody takes
+// for another which differs in what cannot be seen.
 func printable(text string) bool {
-	return text != "" && strings.TrimSpace(text) == text && !strings.ContainsFunc(text, unicode.IsControl)
+	return text != "" && strings.TrimSpace(text) == text && !strings.ContainsFunc(text, func(r rune) bool { return !unicode.IsPrint(r) })
 }
 
 // name refuses names that a terminal, a log or a flag would garble.
 func (d *decoder) name(n *yaml.Node, text, of string) bool {
 	if !printable(text) {
-		d.problem(n, "%s cannot be the name of %s: it must not be empty, begin or end with a space, or contain control characters", quote(n.Value), of)
+		d.problem(n, "%s cannot be the name of %s: it must not be empty, begin or end with a space, or contain what cannot be seen", quote(n.Value), of)
 		return false
 	}
 	return true
@@ -216,7 +206,7 @@ func (d *decoder) appName(o *object, k appKeys, defs *definitions) bool {
 
 // groupName is what a service group may be called (NITRO documentation,
 // servicegroup, servicegroupname).
-var groupName = regexp.MustCompile(`^[A-Za-z0-9_][A-Za-z0-9_#. :@=-]*$`)
+var groupName = regexp.MustCompile(`^[A-Za-z0-9_]([A-Za-z0-9_#. :@=-]*[A-Za-z0-9_#.:@=-])?$`)
 
 // group checks the name of the app's service group, and tells whether it has
 // one.
@@ -238,7 +228,7 @@ func (d *decoder) group(o *object, name string) bool {
 		case strings.ContainsAny(name, "[]"):
 			remedy = "; ranges are not supported here"
 		}
-		d.problem(n, "%s: a service group cannot be called %s: use letters, digits, spaces and _ # . : @ = -, and begin with a letter, a digit or _%s", key, quote(n.Value), remedy)
+		d.problem(n, "%s: a service group cannot be called %s: use letters, digits, spaces and _ # . : @ = -, begin with a letter, a digit or _, and do not end with a space%s", key, quote(n.Value), remedy)
 		return false
 	case len(name) > 127:
 		// The limit is known from hearsay only, so the NetScaler decides.
@@ -305,7 +295,13 @@ func (d *decoder) claim(o *object, shown string, app sync.App, defs *definitions
 				return
 			}
 			c = claim{same, strings.ToLower(app.Group)}
-			if by, near := defs.caseless[c]; near && !warned {
+			by, near := defs.caseless[c]
+			switch {
+			case near && d.limits != nil && by.file != d.file: // of what others own a warning is not enough
+				d.problem(n, "service group %s differs from %s of app %s (%s) only in case, which the NetScaler may ignore; give the group another name",
+					quote(n.Value), quote(by.group), by.name, d.seen(by.place))
+				return
+			case near && !warned:
 				d.warn(n, "service group %s differs from %s of app %s (%s) only in case; if the NetScaler ignores case, the two apps undo each other's changes: give one group another name",
 					quote(n.Value), quote(by.group), by.name, d.seen(by.place))
 				warned = true
@@ -325,7 +321,7 @@ func (f *Files) AppNames() (names []string) {
 		var m struct{ Apps []struct{ Name string } }
 		_ = yaml.Unmarshal(d.content, &m) // as far as it goes
 		for _, app := range m.Apps {
-			if app.Name != "" {
+			if printable(app.Name) {
 				names = append(names, app.Name)
 			}
 		}

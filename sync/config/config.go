@@ -7,6 +7,7 @@
 package config
 
 import (
+	"bytes"
 	"maps"
 	"slices"
 	"time"
@@ -55,7 +56,7 @@ type Unusable struct {
 // "": none. So nobody takes the group meanwhile.
 func (m *Mapping) Reserved(group string) string {
 	for _, l := range m.Unusable {
-		if !l.Old && fits(group, l.limits.AllowGroups) {
+		if !l.Old && l.limits.mayFit(group) {
 			return l.File
 		}
 	}
@@ -128,6 +129,10 @@ func (f *Files) Draft(kinds []sources.Kind) (*Mapping, Problems) {
 		d.apps(defs)
 		d.discover(defs, m)
 	}
+	// What a file has that is as it was when it was right, no other takes from it.
+	changed := func(d *decoder) bool { return !bytes.Equal(d.content, f.good[d.file]) }
+	limited = slices.Concat(slices.DeleteFunc(slices.Clone(limited), changed),
+		slices.DeleteFunc(slices.Clone(limited), func(d *decoder) bool { return !changed(d) }))
 	for _, d := range limited {
 		f.limited(d, defs, m)
 	}
@@ -192,7 +197,7 @@ func (d *decoder) reserve(out []Unusable, m *Mapping) {
 	before := len(d.problems)
 	for _, n := range d.claimed {
 		for _, l := range out {
-			if !l.Old && l.limits != d.limits && fits(n.Value, l.limits.AllowGroups) {
+			if !l.Old && l.limits != d.limits && l.limits.mayFit(n.Value) {
 				d.problem(n, "service group %s may be that of an app of %s, which cannot be used; correct that file first", quote(n.Value), l.File)
 			}
 		}

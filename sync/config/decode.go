@@ -3,6 +3,7 @@ package config
 import (
 	"errors"
 	"fmt"
+	"maps"
 	"reflect"
 	"regexp"
 	"slices"
@@ -244,12 +245,7 @@ func (d *decoder) advise(o *object, warnings error) {
 }
 
 func (o *object) anyWrong() bool {
-	for _, wrong := range o.wrong {
-		if wrong {
-			return true
-		}
-	}
-	return false
+	return slices.Contains(slices.Collect(maps.Values(o.wrong)), true)
 }
 
 // at is the place of the value of a key that o has, such as "key" or "key[1]".

@@ -51,9 +51,28 @@ func (d *decoder) discover(defs *definitions, m *Mapping) {
 				d.refuseKey(o, "service_group", fmt.Sprintf("%v (see %s)", err, other.App.At))
 				break
 			}
+			if key, remedy := mingled(other, e); key != "" {
+				d.refuseKey(o, key, fmt.Sprintf("another entry has it too, with other policies, and whose a group has would be chance; "+
+					"give both the same drain, only, paused and so on, or %s (see %s)", remedy, other.App.At))
+				break
+			}
 		}
 		m.Discoveries = append(m.Discoveries, e)
 	}
+}
+
+// mingled is the key by which two entries may have a group in common, if it is not known
+// whose policies that would have.
+func mingled(a, b sync.Discovery) (key, remedy string) {
+	together := slices.ContainsFunc(a.NetScalers, func(n string) bool { return slices.Contains(b.NetScalers, n) })
+	switch {
+	case !together || reflect.DeepEqual(a.App.Policy, b.App.Policy):
+	case a.Share && b.Share:
+		return "share", "let one of them not share"
+	case a.Owner == b.Owner && a.Orphans && b.Orphans:
+		return "owner", "each an owner of its own"
+	}
+	return "", ""
 }
 
 // discovery decodes the i-th entry; nil if nothing can be said of it.

@@ -72,6 +72,16 @@ discover:
 			`apps of source two could write the names of groups of source prod; let the name begin with a word of its own, as in "b.{namespace}-{name}-{port}" (see `},
 		{`{source: prod, select: nitrox=on, netscaler: edge, namespaces: [shop]}` + "\n  - " +
 			`{source: two, select: nitrox=on, netscaler: dmz, namespaces: [shop-a]}`, ""},
+		{`{source: prod, select: nitrox=on, netscaler: edge, namespaces: [shop], share: true}` + "\n  - " +
+			`{source: two, select: nitrox=on, netscaler: edge, namespaces: [shop], share: true}`, ""},
+		{`{source: prod, select: nitrox=on, netscaler: edge, namespaces: [shop], share: true}` + "\n  - " +
+			`{source: two, select: nitrox=on, netscaler: edge, namespaces: [shop], share: true, only: 10.1.0.0/16}`,
+			`share: another entry has it too, with other policies, and whose a group has would be chance; give both`},
+		{`{source: prod, select: nitrox=on, netscaler: edge, namespaces: [shop], orphans: drain, owner: prod}` + "\n  - " +
+			`{source: prod, select: nitrox=on, netscaler: edge, namespaces: [bank], orphans: drain, owner: prod, paused: true}`,
+			`owner: another entry has it too, with other policies`},
+		{`{source: prod, select: nitrox=on, netscaler: edge, namespaces: [shop], orphans: drain, owner: prod}` + "\n  - " +
+			`{source: prod, select: nitrox=on, netscaler: dmz, namespaces: [bank], orphans: drain, owner: prod, paused: true}`, ""},
 	} {
 		m, err := load(t, "  - "+c.entries+"\n")
 		switch {

@@ -1,7 +1,7 @@
 package config
 
 import (
-	"bytes"
+	"cmp"
 	"crypto/sha256"
 	"errors"
 	"fmt"
@@ -37,21 +37,29 @@ type Files struct {
 // String names them for a person.
 func (f *Files) String() string { return strings.Join(f.Names, ", ") }
 
-// Text is what all files say, whether or not it is right, so that two looks at the
-// same files are equal. An error is about files that the mapping cannot be without.
-func (f *Files) Text() ([]byte, error) {
+// Text stands for what the files say: those with limits, and the others, so that two looks at
+// the same files are equal.
+type Text struct{ Limited, Others [sha256.Size]byte }
+
+// Text is what all files say, whether or not it is right. An error is about files that the
+// mapping cannot be without.
+func (f *Files) Text() (t Text, unread error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	var b bytes.Buffer
-	var unread error
+	limited, others := sha256.New(), sha256.New()
 	for _, d := range f.gather(true) {
-		fmt.Fprintf(&b, "%q %d %v\n", d.file, len(d.content), d.unread)
-		b.Write(d.content)
-		if d.unread != nil && d.limits == nil && unread == nil {
+		text := others
+		if d.limits != nil {
+			text = limited
+		} else if d.unread != nil && unread == nil {
 			unread = fmt.Errorf("%s: %w", d.file, d.unread)
 		}
+		fmt.Fprintf(text, "%q %d %v\n", d.file, len(d.content), d.unread)
+		text.Write(d.content)
 	}
-	return b.Bytes(), unread
+	limited.Sum(t.Limited[:0])
+	others.Sum(t.Others[:0])
+	return t, unread
 }
 
 const (
@@ -61,6 +69,8 @@ const (
 	// Several such files are far from being all that a mapping may be.
 	maxLimited       = 1 << 20
 	maxLimitedValues = bounds.MaxValues / 10
+	// maxLimitedFiles bounds those of an include entry with limits.
+	maxLimitedFiles = maxFiles / 5
 )
 
 // gathering reads the files of a mapping.
@@ -108,6 +118,8 @@ func (f *Files) gather(glance bool) []*decoder {
 func inFolder(name string) (files []string, err error) {
 	itself := []string{name}
 	switch info, err := os.Stat(name); {
+	case name == "": // of an unset variable beside a colon: the file that it stands for is not left out in silence
+		return []string{"NITROX_CONFIG"}, errors.New("one of its names is empty; name a file there, or remove the extra colon")
 	case errors.Is(err, fs.ErrNotExist):
 		return itself, errors.New(`no such file; give the mapping file with --config or NITROX_CONFIG, or run "nitrox demo" to see one at work`)
 	case err != nil || !info.IsDir():
@@ -118,7 +130,7 @@ func inFolder(name string) (files []string, err error) {
 		return itself, unreadable(err)
 	}
 	for _, e := range entries {
-		if extension := filepath.Ext(e.Name()); e.Name()[0] != '.' && (extension == ".yaml" || extension == ".yml") {
+		if extension := strings.ToLower(filepath.Ext(e.Name())); e.Name()[0] != '.' && (extension == ".yaml" || extension == ".yml") {
 			files = append(files, filepath.Join(name, e.Name()))
 		}
 	}
@@ -179,8 +191,9 @@ func (g *gathering) parse(d *decoder) {
 	}
 }
 
-// makeRoom counts a file, and refuses the largest while all are too large: of those with
-// limits, where there are any, so that no team takes the room of the others.
+// makeRoom counts a file, and refuses others while all are too large: of those with limits,
+// where there are any, the largest of the include entry that has most, so that no team takes
+// the room of the others.
 func (g *gathering) makeRoom(d *decoder) {
 	if d.unread != nil {
 		return
@@ -188,12 +201,19 @@ func (g *gathering) makeRoom(d *decoder) {
 	d.values = bounds.Values(d.content)
 	g.size += len(d.content)
 	g.values += d.values
+	if d.limits != nil {
+		d.limits.room += d.room()
+	}
 	for g.size > maxSize || g.values > bounds.MaxValues {
 		largest := d
 		for _, o := range g.all {
-			if o.limits != nil && o.unread == nil && (largest.limits == nil || o.values > largest.values) {
+			if o.limits != nil && o.unread == nil && (largest.limits == nil ||
+				cmp.Or(cmp.Compare(o.limits.room, largest.limits.room), cmp.Compare(o.room(), largest.room())) > 0) {
 				largest = o
 			}
+		}
+		if largest.limits != nil {
+			largest.limits.room -= largest.room()
 		}
 		g.size -= len(largest.content)
 		g.values -= largest.values
@@ -202,6 +222,10 @@ func (g *gathering) makeRoom(d *decoder) {
 			maxSize>>20, bounds.MaxValues))
 	}
 }
+
+// room is how much the file takes of what all files may have, of which the bytes and the
+// values count alike.
+func (d *decoder) room() int { return d.values + len(d.content)/(maxSize/bounds.MaxValues) }
 
 // includeKeys are the keys of an include entry, beside limits.
 type includeKeys struct {
@@ -237,19 +261,27 @@ func (g *gathering) include(by *decoder, n *yaml.Node) {
 	} else if err != nil {
 		files = []string{filepath.Join(by.dir, k.File)}
 	}
-	for _, file := range files {
+	size := 0
+	for i, file := range files {
+		full := l != nil && (i == maxLimitedFiles || size > 10*maxSize)
 		d := g.add(file, by, n, l)
 		switch {
 		case d == nil:
 			continue
 		case err != nil:
 			d.fail(err)
+		case full:
+			d.fail(fmt.Errorf("it and those after it are too many: an include entry with limits may have %d files, and %d MB; remove some, or divide them among entries",
+				maxLimitedFiles, 10*maxSize>>20))
 		case l == nil:
 			d.take(read(file))
 		default:
 			d.take(within(base, file))
 		}
-		g.makeRoom(d)
+		size += len(d.content)
+		if g.makeRoom(d); full {
+			break
+		}
 	}
 }
 
@@ -306,8 +338,8 @@ func fitting(folder, pattern string) (base string, files []string, err error) {
 }
 
 // within reads a file with limits. Whoever writes it must not have Nitrox read anything
-// else: of a text that is no mapping, messages show a line. So it is a file in its folder,
-// also by symbolic links, as Kubernetes makes them.
+// else: of a text that is no mapping, messages show a line. So it is a file of its name in its
+// folder, also by symbolic links, as Kubernetes makes them.
 func within(base, file string) ([]byte, error) {
 	root, err := os.OpenRoot(base)
 	if err != nil {
@@ -329,10 +361,18 @@ func within(base, file string) ([]byte, error) {
 		return nil, err
 	}
 	defer f.Close()
-	if info, err := f.Stat(); err != nil {
+	info, err := f.Stat()
+	if err != nil {
 		return nil, unreadable(err)
 	} else if !info.Mode().IsRegular() {
 		return nil, errors.New("is not a regular file; a file with limits must be one")
+	}
+	target, err := filepath.EvalSymlinks(file)
+	if err != nil {
+		return nil, unreadable(err)
+	}
+	if is, err := os.Lstat(target); err != nil || filepath.Base(target) != filepath.Base(file) || !os.SameFile(info, is) {
+		return nil, errors.New("is a symbolic link to a file of another name; include that file by its own name")
 	}
 	text, err := bounds.ReadOpen(f, maxLimited)
 	if err == nil && bounds.Values(text) > maxLimitedValues || errors.Is(err, bounds.ErrTooLarge) {

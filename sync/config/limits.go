@@ -29,6 +29,7 @@ type limits struct {
 	object *object
 	node   *yaml.Node
 	by     *decoder
+	room   int // that its files take
 }
 
 // at is where the limits stand.
@@ -138,6 +139,14 @@ func (d *decoder) allowed(n *yaml.Node, what, name, key string, patterns []strin
 	d.problem(n, "%s: %s does not fit %s of %s (%s); choose a name that fits, or have this one allowed there",
 		what, quote(name), key, d.limits.at(), strings.Join(patterns, ", "))
 	return false
+}
+
+// mayFit: one of the patterns stands for the name, or would for one that differs only in case,
+// which is the same if the NetScaler ignores case.
+func (l *limits) mayFit(name string) bool {
+	return slices.ContainsFunc(l.AllowGroups, func(pattern string) bool {
+		return fits(strings.ToLower(name), []string{strings.ToLower(pattern)})
+	})
 }
 
 // fits: one of the patterns, which were checked, stands for the name.

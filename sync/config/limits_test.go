@@ -107,13 +107,42 @@ func TestGroupsOfAFileThatIsLeftOutStayClaimed(t *testing.T) {
 	if err != nil || len(m.Unusable) != 1 || len(m.Apps) != 1 {
 		t.Fatal(err, m)
 	}
-	for group, want := range map[string]string{"sg-shop-x": "shop.yaml", "sg-bank-x": "", "sg-shop": ""} {
+	for group, want := range map[string]string{"sg-shop-x": "shop.yaml", "SG-Shop-x": "shop.yaml", "sg-bank-x": "", "sg-shop": ""} {
 		if got := m.Reserved(group); got != want {
 			t.Errorf("Reserved(%s) = %q, want %q", group, got, want)
 		}
 	}
 	if text := m.Unusable[0].Problems.Text(); !strings.HasPrefix(text, `shop.yaml:1:36: service_group: "sg-bank-a" does not fit allow_groups of nitrox.yaml:3 (sg-shop-*)`) {
 		t.Error(text)
+	}
+}
+
+// What a file has, another whose limits overlap does not take by a change, whatever their order.
+func TestWhoHasItKeepsIt(t *testing.T) {
+	app := func(name, group string) string {
+		return fmt.Sprintf("  - {name: %s, service_group: %s, from: [{source: f, app: a}]}\n", name, group)
+	}
+	for what, taken := range map[string]string{"a name": app("bank", "sg-a-2"), "a group": app("thief", "sg-bank"), "a group in another case": app("thief", "SG-bank")} {
+		files := map[string]string{
+			"nitrox.yaml": "netscalers: {edge: {url: https://192.0.2.10}}\nsources: {f: {file: {path: f.json}}}\n" +
+				"include: [{file: a.yaml, allow_groups: [\"*\"]}, {file: bank.yaml, allow_groups: [sg-bank]}]\n",
+			"a.yaml":    "apps:\n" + app("a", "sg-a"),
+			"bank.yaml": "apps:\n" + app("bank", "sg-bank"),
+		}
+		if _, err := loadAll(t, files); err != nil {
+			t.Fatal(err)
+		}
+		f := &config.Files{Names: []string{"nitrox.yaml"}, Lookup: lookup}
+		if m, err := f.Load(all.Kinds); err != nil || len(m.Apps) != 2 {
+			t.Fatal(err, m)
+		}
+		if err := os.WriteFile("a.yaml", []byte(files["a.yaml"]+taken), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		m, err := f.Load(all.Kinds)
+		if err != nil || len(m.Apps) != 2 || m.Apps[1].Name != "bank" || len(m.Unusable) != 1 || m.Unusable[0].File != "a.yaml" || !m.Unusable[0].Old {
+			t.Errorf("%s: %v, %+v", what, err, m)
+		}
 	}
 }
 
@@ -143,6 +172,51 @@ func TestManyFiles(t *testing.T) {
 	}
 	if tooMany < 5 || tooMany == 20 {
 		t.Errorf("%d of the large files are too many", tooMany)
+	}
+}
+
+// A team that fills its folder has itself refused, and nobody else: not for the values of its
+// files, nor for their size or number.
+func TestATeamTakesNoRoomOfOthers(t *testing.T) {
+	for name, c := range map[string]struct {
+		files int
+		text  string
+		want  string
+	}{
+		"values": {320, "apps: [" + strings.Repeat("1,", 1000) + "1]\n", "all files of the mapping together"},
+		"bytes":  {12, "#" + strings.Repeat("x", 1<<20-100) + "\n", "all files of the mapping together"},
+		"files":  {2010, "", "an include entry with limits may have 2000 files, and 100 MB"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			files := map[string]string{
+				"nitrox.yaml": "netscalers: {edge: {url: https://192.0.2.10}}\nsources: {f: {file: {path: f.json}}}\n" +
+					"include: [{file: bank.yaml, allow_groups: [sg-bank-*]}, {file: shop/*.yaml, allow_groups: [sg-shop-*]}, {file: zoo.yaml, allow_groups: [sg-zoo-*]}]\n",
+			}
+			for _, team := range []string{"bank", "zoo"} {
+				text := "# " + strings.Repeat("x", 900<<10) + "\napps:\n"
+				for i := range 500 {
+					text += fmt.Sprintf("  - {name: %s-%d, service_group: sg-%s-%d, from: [{source: f, app: a}]}\n", team, i, team, i)
+				}
+				files[team+".yaml"] = text
+			}
+			for i := range c.files {
+				files[fmt.Sprintf("shop/%05d.yaml", i)] = c.text
+			}
+			m, err := loadAll(t, files)
+			if err != nil || len(m.Apps) != 1000 {
+				t.Fatalf("%v, %d apps", err, len(m.Apps))
+			}
+			found := false
+			for _, l := range m.Unusable {
+				found = found || strings.Contains(l.Problems.Text(), c.want)
+				if !strings.HasPrefix(l.File, "shop/") {
+					t.Error(l)
+				}
+			}
+			if !found {
+				t.Errorf("nobody says %q", c.want)
+			}
+		})
 	}
 }
 

@@ -42,14 +42,21 @@ type Apps struct {
 
 	entries  []Entry
 	doubtful map[string]bool // the marks of objects of which it is not known what they claim
+	unsure   map[string]bool // the owners of some that nothing can be a mark of, so that any may be theirs
+	silent   []silent        // of each entry
 	found    []int           // how many objects each entry has
 }
+
+// silent are the objects of an entry that shares of which not even the service group is known:
+// by the marks that they would have of each owner, and one for each key of Allow. There may be
+// many, of one tenant.
+type silent struct{ marks, governed map[string]*claim }
 
 // Of makes the apps of what each entry's source has found. written gives the app of the
 // mapping that has a service group, "" if none has, and taken says whether one has a name.
 func Of(entries []Entry, findings []sources.Findings, written func(netscaler, group string) string, taken func(name string) bool) Apps {
 	r := Apps{Failed: map[int]error{}, Beaten: map[string][]string{},
-		entries: entries, doubtful: map[string]bool{}, found: make([]int, len(entries))}
+		entries: entries, doubtful: map[string]bool{}, unsure: map[string]bool{}, found: make([]int, len(entries))}
 	var all []*claim
 	for i, e := range entries {
 		objects, err := findings[i].All()
@@ -66,7 +73,9 @@ func Of(entries []Entry, findings []sources.Findings, written func(netscaler, gr
 	groups := make(map[string][]*claim, len(all))
 	for i, c := range all {
 		if c.err != nil {
-			r.doubtful[mark(entries[c.entry].Owner, c.object)] = true
+			owner := entries[c.entry].Owner
+			m := mark(owner, c.object)
+			r.doubtful[m], r.unsure[owner] = true, r.unsure[owner] || Owner(m) == ""
 		}
 		key := strings.ToLower(c.group) // whether case matters is not known
 		switch {
@@ -78,9 +87,10 @@ func Of(entries []Entry, findings []sources.Findings, written func(netscaler, gr
 			groups[key] = append(groups[key], c)
 		}
 	}
+	r.silent = silence(entries, nameless)
 	r.Apps = make([]App, 0, len(all))
 	for _, key := range slices.Sorted(maps.Keys(groups)) {
-		r.Apps = append(r.Apps, r.group(groups[key], nameless, written)...)
+		r.Apps = append(r.Apps, r.group(groups[key], written)...)
 	}
 	for _, c := range nameless { // after the others, of whose names they can take none
 		r.Apps = append(r.Apps, App{Name: id(c.object), NetScalers: entries[c.entry].NetScalers, Entry: c.entry, Refused: c.about(c.err)})
@@ -96,13 +106,16 @@ func Of(entries []Entry, findings []sources.Findings, written func(netscaler, gr
 	return r
 }
 
-// Doubtful says whether a mark is that of an object of which it is not known what it
-// claims.
-func (r Apps) Doubtful(mark string) bool { return r.doubtful[mark] }
+// Doubtful says whether a comment is the mark of an object of which it is not known what it
+// claims: by itself, or because those of its owner are not known, or none at all.
+func (r Apps) Doubtful(comment string) bool {
+	owner := Owner(comment)
+	return owner != "" && (r.doubtful[comment] || r.unknownOf(owner) || r.none(owner))
+}
 
 // group makes the apps of those that claim one service group: one, unless they do on
 // different NetScalers.
-func (r Apps) group(claims, nameless []*claim, written func(netscaler, group string) string) (apps []App) {
+func (r Apps) group(claims []*claim, written func(netscaler, group string) string) (apps []App) {
 	var netscalers []string
 	for _, c := range claims {
 		netscalers = append(netscalers, r.entries[c.entry].NetScalers...)
@@ -114,15 +127,17 @@ func (r Apps) group(claims, nameless []*claim, written func(netscaler, group str
 			here = slices.DeleteFunc(slices.Clone(claims), func(c *claim) bool { return !slices.Contains(r.entries[c.entry].NetScalers, n) })
 		}
 		if winner := written(n, claims[0].group); winner != "" {
-			for _, c := range here {
-				r.Beaten[winner] = append(r.Beaten[winner], fmt.Sprintf("%s claims this service group too, and is not served: "+
-					"an app of the mapping comes first; take its label away, or remove this app", r.called(c)))
+			who := r.called(here[0])
+			if len(here) > 1 {
+				who += fmt.Sprintf(", the first of %d,", len(here))
 			}
+			r.Beaten[winner] = append(r.Beaten[winner], who+" claims this service group too, and is not served: "+
+				"an app of the mapping comes first; take its label away, or remove this app")
 			continue
 		}
 		a := r.app(here)
 		if a.Refused == nil {
-			a.Doubt = cmp.Or(a.Doubt, r.partners(n, here, nameless))
+			r.doubt(&a, n, here)
 		}
 		same := func(b App) bool {
 			return slices.Equal(a.Marks, b.Marks) && reflect.DeepEqual(a.Parts, b.Parts) &&
@@ -191,28 +206,76 @@ func (r Apps) conflict(a, b *claim) error {
 	return nil
 }
 
-// partners is why it is not known who else shares the service group of the claims.
-func (r Apps) partners(netscaler string, claims, nameless []*claim) error {
-	if !r.entries[claims[0].entry].Share {
+// partners are the entries that share service groups on a NetScaler with some of these.
+func (r Apps) partners(netscaler string, with []int) (all []int) {
+	for j, e := range r.entries {
+		if e.Share && slices.Contains(e.NetScalers, netscaler) && !slices.Contains(with, j) {
+			all = append(all, j)
+		}
+	}
+	if !slices.ContainsFunc(with, func(i int) bool { return r.entries[i].Share }) {
 		return nil
 	}
-	for j, e := range r.entries {
-		if !e.Share || !slices.Contains(e.NetScalers, netscaler) || slices.ContainsFunc(claims, func(c *claim) bool { return c.entry == j }) {
+	return all
+}
+
+func silence(entries []Entry, nameless []*claim) []silent {
+	all := make([]silent, len(entries))
+	for _, c := range nameless {
+		e, s := entries[c.entry], &all[c.entry]
+		if !e.Share {
 			continue
 		}
-		if err := r.Failed[j]; err != nil {
-			return fmt.Errorf("apps of source %s may share it, and are not known: %w", e.Source, err)
+		if s.marks == nil {
+			*s = silent{map[string]*claim{}, map[string]*claim{}}
 		}
-		if r.found[j] == 0 {
-			return fmt.Errorf("apps of source %s may share it, and it has none at all; if that is right, remove its entry from discover", e.Source)
+		for _, o := range entries {
+			s.marks[mark(o.Owner, c.object)] = c
 		}
-		for _, c := range nameless {
-			if c.entry == j && (id(c.object) == id(claims[0].object) || e.allows(c.object.Namespace, claims[0].group)) {
-				return fmt.Errorf("%s may share it: %w", r.called(c), c.err)
-			}
+		s.governed[e.governing(c.object.Namespace)] = c
+	}
+	return all
+}
+
+// unknown is why it is not known whether objects of an entry share the service group of
+// some with these marks.
+func (r Apps) unknown(j int, marks []string, group string) error {
+	e := r.entries[j]
+	if err := r.Failed[j]; err != nil {
+		return fmt.Errorf("apps of source %s may share it, and are not known: %w", e.Source, err)
+	}
+	may := func(c *claim) error { return fmt.Errorf("%s may share it: %w", r.called(c), c.err) }
+	for _, m := range marks {
+		if c := r.silent[j].marks[m]; c != nil {
+			return may(c)
+		}
+	}
+	for _, key := range slices.Sorted(maps.Keys(r.silent[j].governed)) {
+		if c := r.silent[j].governed[key]; e.allows(key, group) {
+			return may(c)
 		}
 	}
 	return nil
+}
+
+// doubt finds why it is not known who else shares the service group of the claims. It may
+// have a mark of those.
+func (r Apps) doubt(a *App, netscaler string, claims []*claim) {
+	var with []int
+	for _, c := range claims {
+		with = append(with, c.entry)
+	}
+	own := a.Marks
+	for _, j := range r.partners(netscaler, with) {
+		err := r.unknown(j, own, a.Group)
+		if err == nil && r.found[j] == 0 {
+			err = fmt.Errorf("apps of source %s may share it, and it has none at all; if that is right, remove its entry from discover", r.entries[j].Source)
+		}
+		if err != nil {
+			a.Doubt = cmp.Or(a.Doubt, err)
+			a.Marks = append(a.Marks, mark(r.entries[j].Owner, claims[0].object))
+		}
+	}
 }
 
 // called is an object in a sentence.

@@ -1,6 +1,7 @@
 package discover
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"maps"
@@ -40,7 +41,7 @@ var settings = []string{"service-group", "port", "address", "weight", "order", "
 
 // amiss is what is wrong with a setting.
 func amiss(name, format string, args ...any) error {
-	return fmt.Errorf(sources.SettingPrefix+name+": "+format, args...)
+	return fmt.Errorf("%s%s: %w", sources.SettingPrefix, sources.Excerpt(name), fmt.Errorf(format, args...))
 }
 
 // manyPorts is how many service groups one object has at most: a NetScaler's room is all
@@ -56,7 +57,7 @@ func (e Entry) claims(entry int, f sources.Found) (all []*claim) {
 	c := claim{entry: entry, object: f, part: Part{Entry: entry}, chosen: f.Settings["service-group"] != ""}
 	var settingErr error
 	c.part.Weight, c.part.Order, c.drain, settingErr = e.narrowed(f)
-	c.err = first(f.Doubt, unknown(f), err, groupErr, settingErr)
+	c.err = cmp.Or(f.Doubt, unknown(f), err, groupErr, settingErr)
 	for i, group := range groups {
 		one := c
 		one.group = group
@@ -69,8 +70,8 @@ func (e Entry) claims(entry int, f sources.Found) (all []*claim) {
 		}
 		all = append(all, &one)
 	}
-	if c.err == nil {
-		c.err = firstOf(all)
+	for _, one := range all {
+		c.err = cmp.Or(c.err, one.err)
 	}
 	for _, one := range all {
 		one.err = c.err
@@ -79,24 +80,6 @@ func (e Entry) claims(entry int, f sources.Found) (all []*claim) {
 		all = append(all, &c)
 	}
 	return all
-}
-
-func first(errs ...error) error {
-	for _, err := range errs {
-		if err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-func firstOf(all []*claim) error {
-	for _, c := range all {
-		if c.err != nil {
-			return c.err
-		}
-	}
-	return nil
 }
 
 // unknown is what an owner says that none may, or that nobody understands.
@@ -210,7 +193,7 @@ func (e Entry) narrowed(f sources.Found) (weight, order int, drain time.Duration
 		}
 		n, bad := strconv.Atoi(strings.TrimSpace(text))
 		if bad != nil || n < 1 || n > most {
-			err = first(err, amiss(name, "%q is not a number from 1 to %d; correct it", text, most))
+			err = cmp.Or(err, amiss(name, "%q is not a number from 1 to %d; correct it", text, most))
 		}
 		return n
 	}
@@ -219,11 +202,11 @@ func (e Entry) narrowed(f sources.Found) (weight, order int, drain time.Duration
 		asked, bad := time.ParseDuration(strings.TrimSpace(text))
 		switch {
 		case bad != nil || asked%time.Second != 0:
-			err = first(err, amiss("drain", "%q is not a time in whole seconds, such as 90s or 5m; correct it", text))
+			err = cmp.Or(err, amiss("drain", "%q is not a time in whole seconds, such as 90s or 5m; correct it", text))
 		case asked < e.Drain:
-			err = first(err, amiss("drain", "%s is shorter than the %s that the mapping says; remove it, or ask for longer", text, e.Drain))
+			err = cmp.Or(err, amiss("drain", "%s is shorter than the %s that the mapping says; remove it, or ask for longer", text, e.Drain))
 		case asked > max(longest, e.Drain):
-			err = first(err, amiss("drain", "%s is longer than the %s that an owner may ask for; shorten it", text, max(longest, e.Drain)))
+			err = cmp.Or(err, amiss("drain", "%s is longer than the %s that an owner may ask for; shorten it", text, max(longest, e.Drain)))
 		}
 		drain = asked
 	}

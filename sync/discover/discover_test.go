@@ -129,6 +129,8 @@ func TestWhatOwnersSay(t *testing.T) {
 		{"shop/web only=0.0.0.0/0", []string{`shop_web_http on edge !! service shop/web: nitrox.io/only`}},
 		{"shop/web create=HTTP", []string{`shop_web_http on edge !! service shop/web: nitrox.io/create`}},
 		{"shop/web prot=80", []string{`shop_web_http on edge !! service shop/web: nitrox.io/prot: there is no such setting; did you mean nitrox.io/port?`}},
+		{"shop/web %s%d%w=1", []string{`shop_web_http on edge !! service shop/web: nitrox.io/%s%d%w: an owner cannot say this, only the mapping; remove it`}},
+		{"shop/web " + strings.Repeat("x", 5000) + "=1", []string{`shop_web_http on edge !! service shop/web: nitrox.io/` + strings.Repeat("x", 499) + "…: an owner cannot say this, only the mapping; remove it"}},
 		{"shop/web doubt=unclear", []string{`shop/web on edge !! service shop/web: unclear`}},
 	} {
 		got := say(discover.Of([]discover.Entry{entry("prod")}, []sources.Findings{objects(c.object, "bank/api")}, none, free))
@@ -201,6 +203,14 @@ func TestAnAppOfTheMappingWins(t *testing.T) {
 		"an app of the mapping comes first; take its label away, or remove this app]]" {
 		t.Error(got)
 	}
+	var many []string // of one tenant, who is not to fill the report of another
+	for i := range 1000 {
+		many = append(many, fmt.Sprintf("shop/web%d service-group=sg-shop-1", i))
+	}
+	r = discover.Of([]discover.Entry{entry("prod")}, []sources.Findings{objects(many...)}, func(_, group string) string { return "Web" }, free)
+	if got := r.Beaten["Web"]; len(got) != 1 || !strings.HasPrefix(got[0], "service shop/web0 of source prod, the first of 1000, claims this service group too, and is not served: ") {
+		t.Error(got)
+	}
 }
 
 // The orphans are told from what is marked on the NetScaler, and of no owner of whom it
@@ -221,7 +231,9 @@ func TestOrphans(t *testing.T) {
 		"drained":                  {[]discover.Entry{entry("prod", draining)}, []sources.Findings{objects("shop/web", "shop/odd force=1")}, "shop_old_http leaving"},
 		"a failure":                {[]discover.Entry{entry("prod", draining)}, []sources.Findings{failed}, ""},
 		"a failure of the owner's": {[]discover.Entry{entry("prod"), entry("b", func(e *discover.Entry) { e.Owner, e.NetScalers = "prod", []string{"dmz"} })}, []sources.Findings{objects("shop/web", "shop/odd"), failed}, ""},
-		"another's failure":        {[]discover.Entry{entry("prod"), entry("b")}, []sources.Findings{objects("shop/web", "shop/odd"), failed}, "shop_old_http"},
+		"an object of which not even the name is known": {[]discover.Entry{entry("prod", draining)}, []sources.Findings{sources.NewFindings([]sources.Found{
+			object("shop/web"), {Name: "container x", What: "container x", Doubt: errors.New("it is not known of which app it is")}}, nil)}, ""},
+		"another's failure": {[]discover.Entry{entry("prod"), entry("b")}, []sources.Findings{objects("shop/web", "shop/odd"), failed}, "shop_old_http"},
 		"all at once": {[]discover.Entry{entry("prod", draining)}, []sources.Findings{objects()},
 			"shop_odd_http: not drained: no app of owner prod is left at all, which looks like a mistake; if it is none, drain it by hand, shop_old_http: not drained"},
 		"too many": {[]discover.Entry{entry("prod", draining, func(e *discover.Entry) { e.Most, e.Count = 1, true })}, []sources.Findings{objects("shop/web")},
@@ -333,5 +345,18 @@ func TestNoNamespaceWritesTheNameOfAnothersGroup(t *testing.T) {
 	}
 	if taken < 100 {
 		t.Errorf("only %d mappings were not refused", taken)
+	}
+}
+
+// What one tenant writes amiss on many objects costs the others nothing.
+func TestManyObjectsInDoubtCostOthersLittle(t *testing.T) {
+	var a, b []string
+	for i := range 5000 {
+		a = append(a, fmt.Sprintf("shop/web%d", i))
+		b = append(b, fmt.Sprintf("evil/web%d port=!", i))
+	}
+	entries, found := []discover.Entry{entry("a", sharing), entry("b", sharing)}, []sources.Findings{objects(a...), objects(b...)}
+	if n := testing.AllocsPerRun(1, func() { discover.Of(entries, found, none, free) }); n > 100*5000 {
+		t.Errorf("%.0f allocations", n)
 	}
 }

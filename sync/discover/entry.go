@@ -174,19 +174,20 @@ func Fit(group string) bool { return groupName.MatchString(group) }
 // Letters are those of a service group's name, in words.
 const Letters = "use at most 127 letters, digits, spaces and _ # . : @ = -, and begin with a letter, a digit or _"
 
+// governing is the key of Allow that holds for a namespace: its own, or the nearest above it
+// on its path; "": none but that of all may.
+func (e Entry) governing(namespace string) string {
+	for at := namespace; ; at = at[:max(strings.LastIndex(at, "/"), 0)] {
+		if _, given := e.Allow[at]; given || at == "" {
+			return at
+		}
+	}
+}
+
 // allows says whether the owners of a namespace may choose the name: by the patterns of the
 // namespace, or of the nearest above it on its path, and those of all.
 func (e Entry) allows(namespace, group string) bool {
-	patterns := e.Allow["*"]
-	for at := namespace; ; at = at[:max(strings.LastIndex(at, "/"), 0)] {
-		if own, given := e.Allow[at]; given {
-			patterns = slices.Concat(patterns, own)
-			break
-		}
-		if at == "" {
-			break
-		}
-	}
+	patterns := slices.Concat(e.Allow["*"], e.Allow[e.governing(namespace)])
 	return slices.ContainsFunc(patterns, func(pattern string) bool {
 		fits, err := path.Match(pattern, group)
 		return err == nil && fits

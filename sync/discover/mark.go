@@ -50,9 +50,16 @@ func (r Apps) Orphans(comments map[string]map[string]string, written func(group 
 	for _, n := range slices.Sorted(maps.Keys(comments)) {
 		for i, e := range r.entries {
 			first := slices.IndexFunc(r.entries, func(o Entry) bool { return o.Owner == e.Owner && slices.Contains(o.NetScalers, n) })
-			if i != first || r.anyFailed(e.Owner) {
+			if i != first || r.unknownOf(e.Owner) {
 				continue
 			}
+			var with []int
+			for k, o := range r.entries {
+				if o.Owner == e.Owner && slices.Contains(o.NetScalers, n) {
+					with = append(with, k)
+				}
+			}
+			partners := r.partners(n, with)
 			total, lost := 0, []App(nil)
 			for _, group := range slices.Sorted(maps.Keys(comments[n])) {
 				comment := comments[n][group]
@@ -60,12 +67,13 @@ func (r Apps) Orphans(comments map[string]map[string]string, written func(group 
 					continue
 				}
 				total++
-				if !claimed[strings.ToLower(group)] && !written(group) && !r.doubtful[comment] {
+				shared := func(j int) bool { return r.unknown(j, []string{comment}, group) != nil }
+				if !claimed[strings.ToLower(group)] && !written(group) && !r.doubtful[comment] && !slices.ContainsFunc(partners, shared) {
 					lost = append(lost, App{Name: group, Group: group, NetScalers: []string{n}, Entry: i, Drain: e.Drain,
 						Orphan: true, Leaving: e.Orphans})
 				}
 			}
-			why := r.tooMany(e, n, len(lost), total)
+			why := r.tooMany(e, n, partners, len(lost), total)
 			for j := range lost {
 				if why != "" && lost[j].Leaving {
 					lost[j].Leaving, lost[j].Note = false, why
@@ -77,7 +85,11 @@ func (r Apps) Orphans(comments map[string]map[string]string, written func(group 
 	return orphans
 }
 
-func (r Apps) anyFailed(owner string) bool {
+// unknownOf: it is not known which objects an owner has.
+func (r Apps) unknownOf(owner string) bool {
+	if r.unsure[owner] {
+		return true
+	}
 	for i := range r.Failed {
 		if r.entries[i].Owner == owner {
 			return true
@@ -97,7 +109,8 @@ func (r Apps) none(owner string) bool {
 }
 
 // tooMany is why no orphan is drained although orphans says so.
-func (r Apps) tooMany(e Entry, netscaler string, lost, total int) string {
+func (r Apps) tooMany(e Entry, netscaler string, partners []int, lost, total int) string {
+	void := slices.IndexFunc(partners, func(j int) bool { return r.found[j] == 0 })
 	switch {
 	case slices.ContainsFunc(r.entries, func(o Entry) bool {
 		return o.Owner == e.Owner && slices.Contains(o.NetScalers, netscaler) && !o.Orphans
@@ -105,6 +118,9 @@ func (r Apps) tooMany(e Entry, netscaler string, lost, total int) string {
 		return fmt.Sprintf("not drained: another entry of owner %s says orphans: keep; let all say the same", e.Owner)
 	case r.none(e.Owner):
 		return fmt.Sprintf("not drained: no app of owner %s is left at all, which looks like a mistake; if it is none, drain it by hand", e.Owner)
+	case void >= 0:
+		return fmt.Sprintf("not drained: apps of source %s may share it, and it has none at all; if that is right, remove its entry from discover",
+			r.entries[partners[void]].Source)
 	case e.Count && lost > e.Most, !e.Count && lost*100 > e.Most*total:
 		return fmt.Sprintf("not drained: no app claims %d of %d service groups of owner %s, over max_remove, "+
 			"which looks like a mistake; if it is none, remove those groups by hand", lost, total, e.Owner)

@@ -92,8 +92,8 @@ func (r *Remarks) Handle(_ context.Context, record slog.Record) error {
 func Examine(ctx context.Context, s *sync.Syncer, o Options) (report Report) {
 	appliances, polled := map[string]*appliance{}, map[string]*poll{}
 	var g gosync.WaitGroup
-	for name, ns := range s.NetScalers {
-		a := &appliance{NetScaler: ns, use: use(name, s), fronts: fronts(name, s)}
+	for name := range s.NetScalers {
+		a := used(name, s)
 		appliances[name] = a
 		g.Go(func() { a.examine(ctx) })
 	}
@@ -137,28 +137,30 @@ func Examine(ctx context.Context, s *sync.Syncer, o Options) (report Report) {
 	return report
 }
 
-// use is what the apps use a NetScaler for.
-func use(name string, s *sync.Syncer) (u netscaler.Use) {
-	u.Save = s.NetScalers[name].Save
+// used is what the apps use a NetScaler for.
+func used(name string, s *sync.Syncer) *appliance {
+	a := &appliance{NetScaler: s.NetScalers[name]}
+	u := &a.use
+	u.Save = a.Save
 	for _, app := range s.Apps {
 		if slices.Contains(app.NetScalers, name) {
 			u.Groups = append(u.Groups, app.Group)
 			u.Clean = u.Clean || app.Policy.CleanServers
 			u.Create = u.Create || app.Create != nil
 			u.Order = u.Order || slices.ContainsFunc(app.From, func(f sync.From) bool { return f.Order > 0 })
+			if app.Create != nil && app.Create.VServer != nil {
+				a.fronts = append(a.fronts, app.Create.VServer.Name)
+			}
 		}
 	}
-	return u
-}
-
-// fronts are the virtual servers that the apps of a NetScaler name.
-func fronts(name string, s *sync.Syncer) (all []string) {
-	for _, app := range s.Apps {
-		if slices.Contains(app.NetScalers, name) && app.Create != nil && app.Create.VServer != nil {
-			all = append(all, app.Create.VServer.Name)
+	for _, d := range s.Discoveries {
+		if slices.Contains(d.NetScalers, name) {
+			u.Discover = true
+			u.Clean = u.Clean || d.App.Policy.CleanServers
+			u.Create = u.Create || d.App.Create != nil
 		}
 	}
-	return all
+	return a
 }
 
 // answers are those to the app's entries; none while one is not known.
@@ -192,7 +194,7 @@ type appliance struct {
 }
 
 func (a *appliance) examine(ctx context.Context) {
-	if len(a.use.Groups) == 0 {
+	if len(a.use.Groups) == 0 && !a.use.Discover {
 		a.checks = []examine.Check{{Subject: "apps", State: examine.Warning, Seen: "no app names it", Remedy: "remove it from the mapping"}}
 		return
 	}
@@ -278,7 +280,7 @@ func (a *appliance) group(app sync.App, answers []sources.Answer) examine.Check 
 		drain = "it takes member lists"
 	}
 	check := examine.Fine(subject, fmt.Sprintf("%s, autoscale %s, %s; %s",
-		attrs.ServiceType, attrs.Autoscale, sync.Count(len(members), "member"), drain))
+		attrs.ServiceType, attrs.Autoscale, sources.Count(len(members), "member"), drain))
 	if odd := sync.Unlike(app, attrs); len(odd) > 0 {
 		check = examine.Bad(examine.Warning, subject, errors.New(odd[0]), "see the mapping")
 	}
@@ -465,28 +467,18 @@ func (p *poll) app(e entry, answer sources.Answer, own map[netip.Addr]string) (c
 	}
 	switch {
 	case len(ready) > 0:
-		return examine.Fine(subject, sync.Count(len(ready), "endpoint")+": "+first(ready)), nil
+		return examine.Fine(subject, sources.Count(len(ready), "endpoint")+": "+examine.Some(ready, 4)), nil
 	case len(unsure) > 0:
-		return examine.Check{Subject: subject, State: examine.Warning, Seen: "no endpoint is known to be healthy: " + first(unsure),
+		return examine.Check{Subject: subject, State: examine.Warning, Seen: "no endpoint is known to be healthy: " + examine.Some(unsure, 4),
 			Remedy: "see why their health is not known; until it is, none is added"}, nil
 	case errors.Is(answer.Doubt(), sources.ErrAbsent):
 		return examine.Fine(subject, "it is absent, which absent: empty allows"), nil
 	case e.app.Policy.AllowEmpty && len(out) == 0:
 		return examine.Fine(subject, "it has no endpoint, which allow_empty allows"), nil
 	case len(out) > 0:
-		return examine.Check{Subject: subject, State: examine.Failed, Seen: "it has no endpoint that serves; left out are " + first(out),
+		return examine.Check{Subject: subject, State: examine.Failed, Seen: "it has no endpoint that serves; left out are " + examine.Some(out, 4),
 			Remedy: "see why; all but the last member of its service group would be removed"}, nil
 	}
 	return examine.Check{Subject: subject, State: examine.Failed, Seen: "it has no endpoint",
 		Remedy: "start it, correct its entry, or say allow_empty: true if that is right"}, nil
-}
-
-// first are the first of a list.
-func first(all []string) string {
-	const most = 4
-	text := strings.Join(all[:min(len(all), most)], ", ")
-	if len(all) > most {
-		text += fmt.Sprintf(" and %d more", len(all)-most)
-	}
-	return text
 }

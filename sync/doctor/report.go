@@ -8,9 +8,9 @@ import (
 	"strings"
 	"unicode/utf8"
 
+	"nitrox/sources"
 	"nitrox/sources/examine"
 	"nitrox/sources/redact"
-	"nitrox/sync"
 )
 
 // Text writes the report for a person, in 80 columns; only what is to be copied
@@ -40,7 +40,7 @@ func (r Report) Text(w io.Writer) error {
 		}
 	}
 	fmt.Fprintf(&b, "\n%d failed, %s, %d in order\n",
-		r.count(examine.Failed), sync.Count(r.count(examine.Warning), "warning"), r.count(examine.OK))
+		r.count(examine.Failed), sources.Count(r.count(examine.Warning), "warning"), r.count(examine.OK))
 	_, err := io.WriteString(w, b.String())
 	return err
 }

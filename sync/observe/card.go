@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 
+	"nitrox/sources"
 	"nitrox/sync"
 )
 
@@ -72,7 +73,7 @@ func sections(all []app, name, status string) (out []section, filtered string) {
 		chosen = slices.DeleteFunc(chosen, func(a app) bool { return !exact(a) })
 	}
 	if name != "" || status != "" {
-		filtered = fmt.Sprintf("%d of %s", len(chosen), sync.Count(len(all), "service group"))
+		filtered = fmt.Sprintf("%d of %s", len(chosen), sources.Count(len(all), "service group"))
 	}
 	one := len(chosen) > 0 && !slices.ContainsFunc(chosen, func(a app) bool { return a.Name != chosen[0].Name })
 	if name != "" && one {

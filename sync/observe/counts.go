@@ -1,30 +1,16 @@
 package observe
 
 import (
-	"maps"
-
 	"github.com/prometheus/client_golang/prometheus"
 
-	"nitrox/netscaler"
 	"nitrox/sync"
 )
 
-// counts only grow while the program runs.
+// counts only grow while the program runs, and are safe for concurrent use by themselves.
 type counts struct {
-	passes  map[string]float64 // by result
-	changes map[change]float64
-	calls   map[call]float64
-	// Both are safe for concurrent use by themselves.
-	phases, latency *prometheus.HistogramVec
+	passes, changes, calls *prometheus.CounterVec
+	phases, latency        *prometheus.HistogramVec
 }
-
-type (
-	change struct {
-		op   netscaler.Op
-		made bool
-	}
-	call struct{ netscaler, kind, outcome string }
-)
 
 // The results of passes.
 const (
@@ -34,10 +20,15 @@ const (
 )
 
 func newCounts() counts {
+	counter := func(name, help string, labels ...string) *prometheus.CounterVec {
+		return prometheus.NewCounterVec(prometheus.CounterOpts{Name: "nitrox_" + name, Help: help}, labels)
+	}
 	c := counts{
-		passes:  map[string]float64{passOK: 0, passHeld: 0, passFailed: 0},
-		changes: map[change]float64{},
-		calls:   map[call]float64{},
+		passes: counter("passes_total", "Passes by result: ok, held or failed.", "result"),
+		changes: counter("changes_total",
+			"Changes by kind (bind, enable, set, drain, unbind and so on) and outcome (made or failed).", "op", "outcome"),
+		calls: counter("nitro_calls_total",
+			"Calls to the NITRO API by kind and outcome, each try counted.", "netscaler", "kind", "outcome"),
 		phases: prometheus.NewHistogramVec(prometheus.HistogramOpts{
 			Name: "nitrox_pass_duration_seconds",
 			Help: "How long passes took, by phase; each is the longest that any source or NetScaler took for it, and \"all\" is the whole pass.",
@@ -49,29 +40,32 @@ func newCounts() counts {
 			Buckets: []float64{.01, .03, .1, .3, 1, 3, 10, 30, 120},
 		}, []string{"netscaler"}),
 	}
+	for _, result := range []string{passOK, passHeld, passFailed} {
+		c.passes.WithLabelValues(result)
+	}
 	for op := range ops {
-		c.changes[change{op, true}], c.changes[change{op, false}] = 0, 0
+		c.changes.WithLabelValues(oneWord(op.String()), "made")
+		c.changes.WithLabelValues(oneWord(op.String()), "failed")
 	}
 	return c
 }
 
-func (c counts) clone() counts {
-	c.passes, c.changes, c.calls = maps.Clone(c.passes), maps.Clone(c.changes), maps.Clone(c.calls)
-	return c
+func (c counts) all() []prometheus.Collector {
+	return []prometheus.Collector{c.passes, c.changes, c.calls, c.phases, c.latency}
 }
 
 func (c counts) add(r sync.Result) {
+	result := passOK
 	switch r.Exit(false) {
 	case sync.ExitFailed:
-		c.passes[passFailed]++
+		result = passFailed
 	case sync.ExitHeld:
-		c.passes[passHeld]++
-	default:
-		c.passes[passOK]++
+		result = passHeld
 	}
+	c.passes.WithLabelValues(result).Inc()
 	for _, o := range r.Outcomes {
 		for _, d := range o.Done {
-			c.changes[change{d.Op, d.Made()}]++
+			c.changes.WithLabelValues(oneWord(d.Op.String()), map[bool]string{true: "made", false: "failed"}[d.Made()]).Inc()
 		}
 	}
 	for _, p := range phasesOf(r.Phases, r.Took) {
@@ -79,4 +73,10 @@ func (c counts) add(r sync.Result) {
 			c.phases.WithLabelValues(p.name).Observe(p.took.Seconds())
 		}
 	}
+}
+
+// forget forgets the calls of a NetScaler.
+func (c counts) forget(netscaler string) {
+	c.calls.DeletePartialMatch(prometheus.Labels{"netscaler": netscaler})
+	c.latency.DeleteLabelValues(netscaler)
 }

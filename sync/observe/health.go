@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"maps"
 	"slices"
-	"strings"
 	"time"
 
 	"nitrox/sync"
@@ -70,31 +69,24 @@ func (s *state) ready(now time.Time) error {
 		return errors.New("the first pass has not ended yet")
 	}
 	netscalers, sources := s.named()
-	var problems []string
-	for _, name := range netscalers {
-		switch h := s.netscalers[name]; {
-		case h.Asked.IsZero():
-			problems = append(problems, fmt.Sprintf("NetScaler %s has not been asked yet", name))
-		case h.Err != "":
-			problems = append(problems, fmt.Sprintf("NetScaler %s: %s", name, h.Err))
-		}
-	}
-	var failed []string
-	for _, name := range sources {
-		switch h := s.sources[name]; {
-		case h.Asked.IsZero():
-			failed = append(failed, fmt.Sprintf("source %s has not been asked yet", name))
-		case h.Err != "":
-			failed = append(failed, fmt.Sprintf("source %s: %s", name, h.Err))
-		}
-	}
-	if len(failed) == len(sources) {
+	problems := unwell("NetScaler", netscalers, s.netscalers)
+	if failed := unwell("source", sources, s.sources); len(failed) == len(sources) {
 		problems = append(problems, failed...)
 	}
-	if len(problems) > 0 {
-		return errors.New(strings.Join(problems, "\n"))
+	return errors.Join(problems...)
+}
+
+// unwell says which of these failed, or have not been asked yet.
+func unwell(what string, names []string, all map[string]health) (problems []error) {
+	for _, name := range names {
+		switch h := all[name]; {
+		case h.Asked.IsZero():
+			problems = append(problems, fmt.Errorf("%s %s has not been asked yet", what, name))
+		case h.Err != "":
+			problems = append(problems, fmt.Errorf("%s %s: %s", what, name, h.Err))
+		}
 	}
-	return nil
+	return problems
 }
 
 // named are the NetScalers and sources that the mapping's apps use, sorted.

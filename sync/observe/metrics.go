@@ -14,7 +14,7 @@ import (
 	"nitrox/sync"
 )
 
-// The metrics, but for the histograms. The values of their labels are
+// The metrics, but for what [counts] has. The values of their labels are
 // names of the mapping file or words of ours, so that there can be no more of
 // them than the mapping has.
 var (
@@ -40,7 +40,7 @@ var (
 	members = describe("members",
 		"Members and endpoints of an app by state. Only serving, down, added, draining, drained, disabled and not_ours "+
 			"are bound; a member whose removal is held, or failed, still counts as what it is. Given only while the "+
-			"NetScaler can be read.", "app", "netscaler", "group", "state")
+			"NetScaler can be read, and not of groups that no app claims any more.", "app", "netscaler", "group", "state")
 	troubled = describe("troubles", "Causes of failures and doubts, each counted once however many apps it harms, by where it comes from: source, netscaler or app.", "of")
 	drifted  = describe("drift_changes",
 		"Changes that the last pass found and did not make, because of a dry run, a pause, a guard or a failure.", "netscaler", "op")
@@ -56,26 +56,13 @@ var (
 		"When the configuration of the NetScaler was last saved; 0: never.", "netscaler")
 	netscalerOwed = describe("netscaler_last_unsaved_timestamp_seconds",
 		"When a pass last left changes on the NetScaler that are to be saved, and were not yet; 0: never.", "netscaler")
-
-	passesTotal  = describe("passes_total", "Passes by result: ok, held or failed.", "result")
-	changesTotal = describe("changes_total",
-		"Changes by kind (bind, enable, set, drain, unbind and so on) and outcome (made or failed).", "op", "outcome")
-	callsTotal = describe("nitro_calls_total",
-		"Calls to the NITRO API by kind and outcome, each try counted.", "netscaler", "kind", "outcome")
 )
 
-// metric is the description of one and its type.
-type metric struct {
-	name string
-	desc *prometheus.Desc
-}
-
-var metrics []metric
+var metrics []*prometheus.Desc
 
 func describe(name, help string, labels ...string) *prometheus.Desc {
-	name = "nitrox_" + name
-	desc := prometheus.NewDesc(name, help, labels, nil)
-	metrics = append(metrics, metric{name, desc})
+	desc := prometheus.NewDesc("nitrox_"+name, help, labels, nil)
+	metrics = append(metrics, desc)
 	return desc
 }
 
@@ -99,20 +86,18 @@ var statuses = []sync.Status{sync.Failed, sync.Held, sync.NotServing, sync.Pendi
 type collector struct{ *Observer }
 
 func (c collector) Describe(ch chan<- *prometheus.Desc) {
-	for _, m := range metrics {
-		ch <- m.desc
+	for _, desc := range metrics {
+		ch <- desc
 	}
-	c.state.counts.phases.Describe(ch)
-	c.state.counts.latency.Describe(ch)
+	for _, counted := range c.state.counts.all() {
+		counted.Describe(ch)
+	}
 }
 
 func (c collector) Collect(ch chan<- prometheus.Metric) {
 	s := c.snapshot()
 	gauge := func(d *prometheus.Desc, v float64, labels ...string) {
 		ch <- prometheus.MustNewConstMetric(d, prometheus.GaugeValue, v, labels...)
-	}
-	counter := func(d *prometheus.Desc, v float64, labels ...string) {
-		ch <- prometheus.MustNewConstMetric(d, prometheus.CounterValue, v, labels...)
 	}
 	gauge(buildInfo, 1, s.Version, runtime.Version())
 	if s.Every > 0 {
@@ -148,7 +133,7 @@ func (c collector) Collect(ch chan<- prometheus.Metric) {
 			drifts[a.NetScaler][op] += n
 		}
 		gauge(appStatus, 1, append(at, oneWord(label(a.Status)))...)
-		if a.Seen.IsZero() || a.Old {
+		if a.Seen.IsZero() || a.Old || a.Orphan { // who has removed an app is not to be woken when it ends
 			continue
 		}
 		byState := map[sync.Standing]int{sync.Serving: 0} // a group that lost its last one must not just vanish
@@ -190,21 +175,9 @@ func (c collector) Collect(ch chan<- prometheus.Metric) {
 		}
 	}
 
-	for result, n := range s.counts.passes {
-		counter(passesTotal, n, result)
+	for _, counted := range s.counts.all() {
+		counted.Collect(ch)
 	}
-	for c, n := range s.counts.changes {
-		outcome := "failed"
-		if c.made {
-			outcome = "made"
-		}
-		counter(changesTotal, n, oneWord(c.op.String()), outcome)
-	}
-	for c, n := range s.counts.calls {
-		counter(callsTotal, n, c.netscaler, c.kind, c.outcome)
-	}
-	s.counts.phases.Collect(ch)
-	s.counts.latency.Collect(ch)
 }
 
 // registry has the observer's metrics; that of a process that runs for long

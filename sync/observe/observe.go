@@ -129,17 +129,16 @@ func (s *state) prune() {
 			netscalers[name] = true
 		}
 	}
+	for name := range s.mapping.netscalers {
+		if !netscalers[name] {
+			s.counts.forget(name)
+		}
+	}
 	s.mapping = names{places, sources, netscalers}
 	maps.DeleteFunc(s.apps, func(p sync.Place, _ app) bool { return !places[p] })
 	maps.DeleteFunc(s.sources, func(name string, _ health) bool { return !sources[name] })
 	maps.DeleteFunc(s.streams, func(name string, _ stream) bool { return !sources[name] })
 	maps.DeleteFunc(s.netscalers, func(name string, _ health) bool { return !netscalers[name] })
-	for c := range s.counts.calls {
-		if !netscalers[c.netscaler] {
-			delete(s.counts.calls, c)
-			s.counts.latency.DeleteLabelValues(c.netscaler)
-		}
-	}
 	s.unwell = map[sync.Place]bool{}
 	for p := range places {
 		s.note(p)
@@ -262,7 +261,7 @@ func (o *Observer) Call(name string, c netscaler.CallInfo) {
 	if !o.state.mapping.netscalers[name] {
 		return // a client that is being closed
 	}
-	o.state.counts.calls[call{name, c.Kind, c.Outcome}]++
+	o.state.counts.calls.WithLabelValues(name, c.Kind, c.Outcome).Inc()
 	o.state.counts.latency.WithLabelValues(name).Observe(c.Took.Seconds())
 }
 
@@ -285,7 +284,7 @@ func (o *Observer) snapshot() state {
 	defer o.mu.RUnlock()
 	s := o.state
 	s.apps, s.sources, s.netscalers = maps.Clone(s.apps), maps.Clone(s.sources), maps.Clone(s.netscalers)
-	s.streams, s.counts = maps.Clone(s.streams), s.counts.clone()
+	s.streams = maps.Clone(s.streams)
 	return s
 }
 

@@ -13,6 +13,7 @@ import (
 	"strings"
 	"time"
 
+	"nitrox/sources"
 	"nitrox/sync"
 )
 
@@ -162,16 +163,16 @@ func label(status sync.Status) string { return cmp.Or(string(status), "unknown")
 
 // headline says in a few words how things are.
 func (s *state) headline(all int, counts map[sync.Status]int) (text, tone string) {
-	of := func(n int) string { return fmt.Sprintf("%d of %s", n, sync.Count(all, "service group")) }
+	of := func(n int) string { return fmt.Sprintf("%d of %s", n, sources.Count(all, "service group")) }
 	trouble := counts[sync.Failed] + counts[sync.Held]
 	var broken []string
-	netscalers, sources := s.named()
-	for _, name := range netscalers {
+	appliances, feeders := s.named()
+	for _, name := range appliances {
 		if s.netscalers[name].Err != "" {
 			broken = append(broken, "NetScaler "+name)
 		}
 	}
-	for _, name := range sources {
+	for _, name := range feeders {
 		if s.sources[name].Err != "" {
 			broken = append(broken, "source "+name)
 		}
@@ -198,7 +199,7 @@ func (s *state) headline(all int, counts map[sync.Status]int) (text, tone string
 	case all == 1:
 		return "The service group is in step", "good"
 	}
-	return fmt.Sprintf("All %s in step", sync.Count(all, "service group")), "good"
+	return fmt.Sprintf("All %s in step", sources.Count(all, "service group")), "good"
 }
 
 // boxes are the NetScalers and the sources with their health.
@@ -218,20 +219,20 @@ func (s *state) boxes() []group {
 			serves[name]++
 		}
 	}
-	netscalers, sources := s.named()
+	appliances, feeders := s.named()
 	all := []group{{Title: "NetScalers"}, {Title: "Sources"}}
-	for _, name := range netscalers {
+	for _, name := range appliances {
 		h := s.netscalers[name]
 		b := boxOf(name, h)
-		b.Notes = append([]note{{Text: sync.Count(serves[name], "service group")}}, b.Notes...)
+		b.Notes = append([]note{{Text: sources.Count(serves[name], "service group")}}, b.Notes...)
 		if !h.Saved.IsZero() {
 			b.Notes = append(b.Notes, note{Label: "last save", At: h.Saved})
 		}
 		all[0].Boxes = append(all[0].Boxes, b)
 	}
-	for _, name := range sources {
+	for _, name := range feeders {
 		b := boxOf(name, s.sources[name])
-		b.Notes = append([]note{{Text: sync.Count(feeds[name], "app")}}, b.Notes...)
+		b.Notes = append([]note{{Text: sources.Count(feeds[name], "app")}}, b.Notes...)
 		if stream, known := s.streams[name]; known {
 			word := "event stream opened"
 			if !stream.Up {
@@ -262,7 +263,7 @@ func boxOf(name string, h health) box {
 }
 
 var pageTemplate = template.Must(template.New("page.html").Funcs(template.FuncMap{
-	"plural": sync.Count,
+	"plural": sources.Count,
 	"short":  sync.Short,
 	"ago":    func(now, at time.Time) string { return sync.Short(max(0, now.Sub(at).Round(time.Second))) + " ago" },
 	"since":  func(now, at time.Time) string { return sync.Short(max(0, now.Sub(at).Round(time.Second))) },

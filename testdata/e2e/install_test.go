@@ -130,7 +130,8 @@ not runuser -u nitrox -- touch /etc/nitrox/x
 [ "$(systemctl is-enabled nitrox.service)" = disabled ]
 [ "$(systemctl is-enabled nitrox-sync.timer)" = disabled ]
 systemd-analyze verify --man=no nitrox.service nitrox-sync.timer
-for file in man/man1/nitrox.1 bash-completion/completions/nitrox fish/vendor_completions.d/nitrox.fish doc/nitrox/docs/install.md; do
+for file in man/man1/nitrox.1 bash-completion/completions/nitrox fish/vendor_completions.d/nitrox.fish doc/nitrox/docs/install.md \
+	doc/nitrox/deploy/observe/rules.yaml; do
 	[ -s /usr/share/$file ]
 done
 # As installed, it says what is missing, and does nothing.

@@ -333,6 +333,8 @@ func TestRightsOnlyWhereTheyAreUsed(t *testing.T) {
 		{"a null", object{"mapping": strings.Replace(mapping(app, ""), "{}", "", 1)}, append(some("shop"), list("nodes", "", "")), true},
 		{"discovered", object{"mapping": mapping("]\ndiscover: [{source: here, select: a=b, namespaces: [bank, shop]}", "")},
 			append(some("shop", "bank"), list("nodes", "", "")), true},
+		{"discovered in one", object{"mapping": mapping("]\ndiscover: [{source: here, select: a=b, namespaces: shop}", "")},
+			append(some("shop"), list("nodes", "", "")), true},
 		{"discovered anywhere", object{"mapping": mapping("]\ndiscover: [{source: here, select: a=b}", "")},
 			append(some(""), list("nodes", "", "")), true},
 		{"a ConfigMap", object{"existingConfigMap": "mine", "rights": object{"namespaces": []any{"shop"}}}, some("shop"), true},

@@ -83,6 +83,17 @@ var states = map[string]func(l *lab) state{
 		l.tasks.Store(0)
 		return l.scraped(l.loop(), `nitrox_apps{status="not_serving"} 1`)
 	},
+	// Its containers are gone, too, as they are when somebody has removed an app.
+	"nobody claims it": func(l *lab) state {
+		l.control("config", "add serviceGroup gone HTTP -comment \"nitrox lab shop/gone\"\nbind serviceGroup gone 10.0.0.9 31000\n")
+		l.control("health", `{"group": "gone", "addr": "10.0.0.9:31000", "up": false}`)
+		mapping, err := os.ReadFile(filepath.Join(l.dir, "nitrox.yaml"))
+		if err != nil {
+			l.t.Fatal(err)
+		}
+		l.write("nitrox.yaml", string(mapping)+"discover: [{source: lab, select: nitrox=on, namespaces: [shop], netscaler: edge}]\n")
+		return l.scraped(l.loop(), `nitrox_orphans{netscaler="edge"} 1`, `nitrox_apps{status="in_step"} 1`)
+	},
 	"unsaved": func(l *lab) state {
 		l.control("faults", `{"Type": "nsconfig", "Action": "save", "Code": 1}`)
 		return l.scraped(l.loop(), `nitrox_netscaler_up{netscaler="edge"} 0`)
@@ -296,6 +307,7 @@ func TestAlertsFireWhenTheyShould(t *testing.T) {
 		"held":              {then(made["held"]), "Held"},
 		"dry run":           {then(made["dry run"]), "Pending"},
 		"nothing serves":    {then(made["nothing serves"]), "NothingServes"},
+		"nobody claims it":  {then(made["nobody claims it"]), "Orphans"},
 		"unsaved":           {then(made["unsaved"]), "Failing NetScalerDown Unsaved"},
 		"little memory":     {then(made["little memory"]), "Memory"},
 		"two writers":       {then(made["two writers"]), "Undone"},

@@ -69,7 +69,8 @@ the same, and a test compares the two.
   {{- end -}}
 {{- end -}}
 {{- range $entry := $mapping.discover -}}
-  {{- range $entry.namespaces | default (list "*") -}}
+  {{- $those := $entry.namespaces | default "*" -}}
+  {{- range kindIs "slice" $those | ternary $those (list $those) -}}{{- /* one may stand for a list of one */ -}}
     {{- $wanted = append $wanted (dict "source" $entry.source "namespace" . "address" "node_port") -}}
   {{- end -}}
 {{- end -}}
