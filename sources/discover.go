@@ -63,6 +63,7 @@ type Found struct {
 	// Query asks for the endpoints at a port, which need not be one of Ports, of the sort
 	// of address that the owner asks for; "": the source's usual one. An error is about
 	// the setting that a [KeyError] names. The value is of the source's type of queries.
+	// What the object is called decides, and nothing else about it.
 	Query func(port Port, address string) (any, error)
 	// Doubt is why nothing more is known of the object than who it is, such as two
 	// settings that contradict each other: then there are no Settings. nil: all is known.
@@ -104,6 +105,14 @@ func (f Findings) All() ([]Found, error) {
 		return nil, errNoAnswer
 	}
 	return nil, f.doubt
+}
+
+// Same says whether both are the whole truth, and the same.
+func (f Findings) Same(as Findings) bool {
+	return f.whole && as.whole && slices.EqualFunc(f.found, as.found, func(a, b Found) bool {
+		return a.Namespace == b.Namespace && a.Name == b.Name && a.What == b.What && maps.Equal(a.Settings, b.Settings) &&
+			slices.Equal(a.Ports, b.Ports) && (a.Doubt == nil) == (b.Doubt == nil) && (a.Doubt == nil || a.Doubt.Error() == b.Doubt.Error())
+	})
 }
 
 // Discoverer is implemented by sources in which apps can opt in to being served.

@@ -25,10 +25,49 @@ type Discovery struct {
 
 // sighting is what the sources and the NetScalers said when apps were last looked for.
 type sighting struct {
-	failures map[string]error             // of sources
+	failures map[string]error // of sources
+	findings []sources.Findings
 	comments map[string]map[string]string // of service groups, by NetScaler
+	read     time.Time                    // when they were
+	marked   stdsync.Map                  // the comments that were written since, by groupOn
 	unknown  map[string]error             // why those of a NetScaler could not be read
+	written  map[claim]string             // the apps of the mapping, by what they claim
 	apps     discover.Apps
+}
+
+type groupOn struct{ netscaler, group string }
+
+// comment is a service group's.
+func (f *sighting) comment(netscaler, group string) string {
+	if f == nil {
+		return ""
+	}
+	if text, ok := f.marked.Load(groupOn{netscaler, group}); ok {
+		return text.(string)
+	}
+	return f.comments[netscaler][group]
+}
+
+// kept are the comments of a NetScaler, with those that were written since; nil: they are
+// not known.
+func (f *sighting) kept(netscaler string) map[string]string {
+	if f == nil || f.comments[netscaler] == nil {
+		return nil
+	}
+	comments := maps.Clone(f.comments[netscaler])
+	f.marked.Range(func(on, text any) bool {
+		if on := on.(groupOn); on.netscaler == netscaler {
+			comments[on.group] = text.(string)
+		}
+		return true
+	})
+	return comments
+}
+
+// same says whether two sightings, of which nothing is unknown, come to the same apps.
+func (f *sighting) same(as *sighting) bool {
+	return as != nil && len(f.unknown)+len(as.unknown) == 0 && slices.EqualFunc(f.findings, as.findings, sources.Findings.Same) &&
+		maps.EqualFunc(f.comments, as.comments, maps.Equal) && maps.Equal(f.written, as.written)
 }
 
 func (f *sighting) failed() map[string]error {
@@ -57,14 +96,24 @@ func (s *Syncer) Undiscovered() error {
 // Discover looks for the apps that have opted in, and for service groups that none claims
 // any more: one request to each source and, for the marks, one to each NetScaler. It
 // gives a syncer of these apps and those of the mapping, which shares all else with this
-// one: its sessions, and what is spared. Of an entry that fails there are no apps; that is
-// an error of its source in each result, and no group is changed for it.
-func (s *Syncer) Discover(ctx context.Context) *Syncer {
+// one, its sessions and what is spared, or this one if nothing is new. Of an entry that
+// fails there are no apps; that is an error of its source in each result, and no group is
+// changed for it.
+func (s *Syncer) Discover(ctx context.Context) *Syncer { return s.look(ctx, 0) }
+
+// look is Discover after an event, for which marks need not be read again that have been
+// within a time: whoever changes the comment of a group is heard of at the interval.
+func (s *Syncer) look(ctx context.Context, within time.Duration) *Syncer {
 	if len(s.Discoveries) == 0 {
 		return s
 	}
 	entries, selected := make([]discover.Entry, len(s.Discoveries)), map[string][]int{}
-	f := &sighting{failures: map[string]error{}, comments: map[string]map[string]string{}, unknown: map[string]error{}}
+	f := &sighting{failures: map[string]error{}, findings: make([]sources.Findings, len(entries)),
+		comments: map[string]map[string]string{}, read: time.Now(), unknown: map[string]error{}}
+	young := s.found != nil && time.Since(s.found.read) < within
+	if young {
+		f.read = s.found.read
+	}
 	asked := map[string]bool{}
 	for i, d := range s.Discoveries {
 		entries[i] = d.Entry
@@ -73,7 +122,6 @@ func (s *Syncer) Discover(ctx context.Context) *Syncer {
 			asked[name] = true
 		}
 	}
-	findings := make([]sources.Findings, len(entries))
 	var lock stdsync.Mutex
 	var all stdsync.WaitGroup
 	for name, which := range selected {
@@ -83,16 +131,22 @@ func (s *Syncer) Discover(ctx context.Context) *Syncer {
 			answers, err := s.lookIn(ctx, name, which)
 			for i, at := range which {
 				if err != nil {
-					findings[at] = sources.NewFindings(nil, err)
+					f.findings[at] = sources.NewFindings(nil, err)
 				} else {
-					findings[at] = answers[i]
+					f.findings[at] = answers[i]
 				}
 			}
 		})
 	}
 	for name := range asked {
 		all.Go(func() {
-			comments, err := s.commentsOf(ctx, name)
+			comments, err := map[string]string(nil), error(nil)
+			if young {
+				comments = s.found.kept(name)
+			}
+			if comments == nil {
+				comments, err = s.commentsOf(ctx, name)
+			}
 			lock.Lock()
 			defer lock.Unlock()
 			if err != nil {
@@ -103,7 +157,7 @@ func (s *Syncer) Discover(ctx context.Context) *Syncer {
 		})
 	}
 	all.Wait()
-	return s.with(f, entries, findings)
+	return s.with(f, entries)
 }
 
 func (s *Syncer) lookIn(ctx context.Context, name string, which []int) ([]sources.Findings, error) {
@@ -148,7 +202,7 @@ func (s *Syncer) commentsOf(ctx context.Context, name string) (map[string]string
 }
 
 // with is the syncer of what was found. It does no I/O.
-func (s *Syncer) with(f *sighting, entries []discover.Entry, findings []sources.Findings) *Syncer {
+func (s *Syncer) with(f *sighting, entries []discover.Entry) *Syncer {
 	names, groups := map[string]bool{}, map[claim]string{}
 	var written []App
 	for _, app := range s.Apps {
@@ -162,7 +216,10 @@ func (s *Syncer) with(f *sighting, entries []discover.Entry, findings []sources.
 			groups[claim{"", strings.ToLower(app.Group)}] = app.Name
 		}
 	}
-	apps := discover.Of(entries, findings, func(name, group string) string {
+	if f.written = groups; f.same(s.found) {
+		return s
+	}
+	apps := discover.Of(entries, f.findings, func(name, group string) string {
 		return groups[claim{s.NetScalers[name].appliance() + " " + s.NetScalers[name].Partition, strings.ToLower(group)}]
 	}, func(name string) bool { return names[name] })
 	for i, app := range written {
@@ -231,16 +288,15 @@ func (d Discovery) made(a discover.App, entries []discover.Entry) App {
 	return app
 }
 
-// marking is the comment that an app's group is to be given, "" if it has a right one or
-// an operator's, or why the app must not have the group.
-func (v *visit) marking(app App) (comment string, err error) {
+// marking is the comment that an app's group is to be given whose comment is known, "" if
+// that is a right one or an operator's, or why the app must not have the group.
+func (v *visit) marking(app App, is string) (comment string, err error) {
 	if len(app.Marks) == 0 {
 		return "", nil
 	}
 	if err := v.found.unread(v.name); err != nil {
 		return "", fmt.Errorf("it is not known whose service group %s is: %w", app.Group, err)
 	}
-	is := v.found.comments[v.name][app.Group]
 	owner := discover.Owner(is)
 	ours := slices.ContainsFunc(v.Discoveries, func(d Discovery) bool { return d.Owner == owner })
 	switch {
@@ -324,10 +380,10 @@ func (s *Syncer) selections() map[string][]sources.Selection {
 // noteMark keeps a mark that was made, so that the next pass does not make it again.
 func (v *visit) noteMark(c netscaler.Change) {
 	switch {
-	case v.found == nil || v.found.comments[v.name] == nil:
+	case v.found == nil || !v.ns.Client.TakesComments():
 	case c.Op == netscaler.Mark:
-		v.found.comments[v.name][c.Group] = c.Comment
+		v.found.marked.Store(groupOn{v.name, c.Group}, c.Comment)
 	case c.Op == netscaler.AddGroup:
-		v.found.comments[v.name][c.Group] = c.Create.Comment
+		v.found.marked.Store(groupOn{v.name, c.Group}, c.Create.Comment)
 	}
 }

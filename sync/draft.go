@@ -78,7 +78,7 @@ func (v *visit) begin(outcomes []*Outcome, groups netscaler.Groups) (drafts []*d
 			continue
 		}
 		d := &draft{Outcome: o, members: members, missing: missing, byList: v.ns.Client.TakesMemberList(o.App.Group)}
-		if d.mark, err = v.marking(o.App); err != nil {
+		if d.mark, err = v.marking(o.App, v.found.comment(v.name, o.App.Group)); err != nil {
 			fail([]*Outcome{o}, err)
 			continue
 		}
@@ -129,9 +129,8 @@ func (v *visit) withAttributes(ctx context.Context, drafts []*draft) (left []*dr
 		case trouble != nil || err != nil:
 			d.Err = cmp.Or(trouble, err)
 		default:
-			if d.mark != "" { // its comment may be another than when apps were looked for
-				v.found.comments[v.name][d.App.Group] = a.Comment
-				if d.mark, d.Err = v.marking(d.App); d.Err != nil {
+			if d.mark != "" { // by what was read when apps were looked for
+				if d.mark, d.Err = v.marking(d.App, a.Comment); d.Err != nil {
 					continue
 				}
 			}

@@ -132,6 +132,9 @@ func (l *Loop) follow(ctx context.Context, s *Syncer) (replacement *Syncer) {
 			if look.end(time.Now()) {
 				due.full = time.Now()
 			}
+			if fresh == s {
+				break // all is as it was
+			}
 			later := fresh.scope(l.Apps)
 			changed, same := scope.others(later)
 			if !same {
@@ -147,7 +150,11 @@ func (l *Loop) follow(ctx context.Context, s *Syncer) (replacement *Syncer) {
 			now, interval := time.Now(), l.Every-l.Every/10+rand.N(l.Every/5+1)
 			full := !now.Before(due.full)
 			if len(s.Discoveries) > 0 && look.begin(now, full) {
-				go func(s *Syncer) { discovered <- s.Discover(streaming) }(s)
+				within := l.Every
+				if full {
+					within = 0
+				}
+				go func(s *Syncer) { discovered <- s.look(streaming, within) }(s)
 			}
 			if full && look.awaited(now) {
 				due.full = look.until

@@ -52,6 +52,15 @@ type feed struct {
 	apps    []string
 }
 
+// byApp are the queries of each app.
+func (f feed) byApp() map[string][]any {
+	all := map[string][]any{}
+	for i, app := range f.apps {
+		all[app] = append(all[app], f.queries[i])
+	}
+	return all
+}
+
 // scope is that of a loop over the named apps, nil being all.
 func (s *Syncer) scope(names []string) *scope {
 	s.known() // which appliances there are
@@ -98,8 +107,9 @@ func (s *Syncer) of(part *Part) []App {
 // others are the apps that a later scope has and this one has not, or not so. same: there
 // are none, and none is gone.
 func (c *scope) others(later *scope) (names []string, same bool) {
-	for _, app := range later.apps {
-		if i, here := c.at[app.Name]; !here || !reflect.DeepEqual(c.apps[i], app) {
+	for j := range later.apps {
+		app := &later.apps[j]
+		if i, here := c.at[app.Name]; !here || !reflect.DeepEqual(&c.apps[i], app) {
 			names = append(names, app.Name)
 		}
 	}

@@ -5,6 +5,7 @@ import (
 	"math/rand/v2"
 	"reflect"
 	stdsync "sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -30,24 +31,50 @@ type streams struct {
 	ctx     context.Context
 	sources map[string]Source
 	hints   chan<- hint
-	open    map[string]following
+	open    map[string]*following
 }
 
 // following is the stream of a source, and what it is of.
 type following struct {
 	feed feed
+	up   *atomic.Bool // it tells of what changes
 	end  context.CancelFunc
+	// before is one of other apps, which goes on until this one is up; nil: there is none.
+	before *following
+}
+
+// overlap is how long the one before still goes on then, to tell what it has been told.
+const overlap = time.Second
+
+// takeOver ends the stream before, now that this one is up, and says of which apps that
+// one may have missed something; nil: of any.
+func (f *following) takeOver() (apps []string) {
+	if f.before == nil {
+		return nil
+	}
+	time.AfterFunc(overlap, f.before.end)
+	if !f.before.up.Load() {
+		return nil
+	}
+	apps = []string{}
+	was, is := f.before.feed.byApp(), f.feed.byApp()
+	for app := range is {
+		if !reflect.DeepEqual(was[app], is[app]) {
+			apps = append(apps, app)
+		}
+	}
+	return apps
 }
 
 // streams begins those of the discovery of apps, which are the same for as long as the
 // syncer's mapping.
 func (l *Loop) streams(ctx context.Context, s *Syncer, hints, opted chan<- hint) *streams {
-	all := &streams{loop: l, ctx: ctx, sources: s.Sources, hints: hints, open: map[string]following{}}
+	all := &streams{loop: l, ctx: ctx, sources: s.Sources, hints: hints, open: map[string]*following{}}
 	for name, selections := range s.selections() {
 		if l.Watch {
 			quiet := &Loop{Log: l.Log} // whether its stream is up is said of what it serves
 			all.Go(func() {
-				quiet.stream(ctx, name, nil, func(ctx context.Context, changed func([]int)) error {
+				quiet.stream(ctx, name, &following{up: &atomic.Bool{}}, func(ctx context.Context, changed func([]int)) error {
 					return s.Sources[name].WatchFound(ctx, selections, func() { changed(nil) })
 				}, opted)
 			})
@@ -60,54 +87,73 @@ func (l *Loop) streams(ctx context.Context, s *Syncer, hints, opted chan<- hint)
 func (a *streams) follow(feeds map[string]feed) {
 	l := a.loop
 	for name, f := range a.open {
-		if !reflect.DeepEqual(feeds[name], f.feed) {
-			f.end()
+		if _, wanted := feeds[name]; !wanted {
+			for ; f != nil; f = f.before {
+				f.end()
+			}
 			delete(a.open, name)
 		}
 	}
 	for name, feed := range feeds {
-		switch _, open := a.open[name]; {
-		case !l.Watch || open:
+		before := a.open[name]
+		switch {
+		case !l.Watch || before != nil && reflect.DeepEqual(before.feed, feed):
 			continue
 		case a.sources[name].Watch == nil:
 			l.Log.InfoContext(a.ctx, "the source does not report changes; it is polled at the interval", "source", name)
 			continue
 		}
+		switch {
+		case before == nil:
+		case before.up.Load():
+			before.before = nil
+		default:
+			before.end()
+			before = before.before
+		}
 		ctx, end := context.WithCancel(a.ctx)
-		a.open[name] = following{feed, end}
+		up := &atomic.Bool{}
+		a.open[name] = &following{feed, up, func() { up.Store(false); end() }, before}
+		taking := *a.open[name]
 		a.Go(func() {
-			l.stream(ctx, name, feed.apps, func(ctx context.Context, changed func([]int)) error {
+			l.stream(ctx, name, &taking, func(ctx context.Context, changed func([]int)) error {
 				return a.sources[name].Watch(ctx, feed.queries, changed)
 			}, a.hints)
 		})
 	}
 }
 
-// stream follows one; apps are those of its queries.
-func (l *Loop) stream(ctx context.Context, name string, apps []string, watch func(context.Context, func([]int)) error, hints chan<- hint) {
+// stream follows one.
+func (l *Loop) stream(ctx context.Context, name string, f *following, watch func(context.Context, func([]int)) error, hints chan<- hint) {
 	state := func(up bool) {
 		if l.Stream != nil {
 			l.Stream(name, up)
 		}
 	}
-	state(false)
+	if f.before == nil {
+		state(false)
+	}
 	wait := firstReopen
 	for ctx.Err() == nil {
 		began, up := time.Now(), false
 		err := watch(ctx, func(which []int) {
-			if !up {
-				up = true
-				state(true)
-			}
 			var hinted []string
 			for _, i := range which {
-				hinted = append(hinted, apps[i])
+				hinted = append(hinted, f.feed.apps[i])
+			}
+			if !up {
+				up = true
+				hinted = f.takeOver()
+				f.before = nil
+				f.up.Store(true)
+				state(true)
 			}
 			select {
 			case hints <- hint{name, hinted}:
 			case <-ctx.Done():
 			}
 		})
+		f.up.Store(false)
 		if ctx.Err() != nil {
 			return
 		}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"maps"
 	"math"
 	"slices"
 	"strconv"
@@ -41,7 +42,7 @@ type watchedNodes struct {
 
 func (q Query) identity() string { return fmt.Sprintf("%v", q) }
 
-// watchNodes lists the nodes.
+// watchNodes lists the nodes, or takes them from a watch of other queries that is up.
 func (s *Source) watchNodes(ctx context.Context, c *client, queries []Query) (*watchedNodes, error) {
 	w := &watchedNodes{queries: map[string][]int{}, labels: map[string]bool{}, nodes: map[string]node{}, versions: map[string]uint64{},
 		missed: map[string]uint64{}, heard: time.Now(), needs: map[string]wanted{}, hinted: map[string]bool{}, trusting: map[string]time.Time{}}
@@ -54,6 +55,11 @@ func (s *Source) watchNodes(ctx context.Context, c *client, queries []Query) (*w
 		requirements, _ := p.selector.Requirements() // false only of a selector that chooses nothing
 		for _, r := range requirements {
 			w.labels[r.Key()] = true
+		}
+	}
+	if before := c.watched.Load(); before != nil {
+		if going, err := w.goOn(before); going || err != nil {
+			return w, err
 		}
 	}
 	p := pager[node]{c: c, resource: nodes}
@@ -73,6 +79,24 @@ func (s *Source) watchNodes(ctx context.Context, c *client, queries []Query) (*w
 		w.missed[b.meta.Name] = 0
 	}
 	return w, nil
+}
+
+// goOn begins from where another watch has come to, if that leaves nothing out.
+func (w *watchedNodes) goOn(before *watchedNodes) (bool, error) {
+	before.mu.Lock()
+	defer before.mu.Unlock()
+	if before.broken || time.Since(before.heard) > silence {
+		return false, nil
+	}
+	w.version, w.heard = before.version, before.heard
+	w.missed, w.needs, w.trusting = maps.Clone(before.missed), maps.Clone(before.needs), maps.Clone(before.trusting)
+	w.from = strconv.FormatUint(w.version, 10)
+	for name, n := range before.nodes {
+		if err := w.set(n, before.versions[name]); err != nil {
+			return false, err
+		}
+	}
+	return true, nil
 }
 
 // set is called with the lock held, but at the beginning.

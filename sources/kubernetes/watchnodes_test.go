@@ -94,6 +94,51 @@ func TestNodesThatAreWatchedAreNotRead(t *testing.T) {
 	expect("one, without a watch", "192.0.2.3:31080 x1 node n3, 1 pod\n192.0.2.4:31080 x1 node n4, 1 pod\n", 1, false, both[1])
 }
 
+// A watch of more queries, which begins while another is up, does not read all nodes
+// again: a new label would cost as much as the cluster is large.
+func TestAWatchOfOtherQueriesKnowsTheNodes(t *testing.T) {
+	t.Parallel()
+	a := cluster(duo()...)
+	s := opened(t, serving(t, a))
+	lists := func() (n int) {
+		for _, r := range a.requests() {
+			if strings.Contains(r, "/nodes?") && !strings.Contains(r, "watch=1") {
+				n++
+			}
+		}
+		return n
+	}
+	before := watchingFor(t, s, both[1])
+	before.hinted(t, "connected")
+	nodesAsked(t, a, s, false, both[1])
+	a.change(aNode("n3", "192.0.2.33"))
+	before.hinted(t, "another address")
+	lists()
+	after := watchingFor(t, s, both...)
+	after.hinted(t, "connected")
+	if n := lists(); n > 0 {
+		t.Errorf("nodes are listed %d times", n)
+	}
+	before.stop()
+	before.error(t)
+	a.change(aNode("n2", "192.0.2.22"))
+	after.hinted(t, "an address after the other has ended")
+	const want = "192.0.2.22:31080 x1 node n2, 1 pod\n192.0.2.33:31080 x1 node n3, 1 pod\n"
+	if got, asked := nodesAsked(t, a, s, false, both[1]); got != want || len(asked) > 0 {
+		t.Errorf("asked %q; got\n%swant\n%s", asked, got, want)
+	}
+	after.stop()
+	after.error(t)
+	if n := lists(); n > 0 {
+		t.Errorf("nodes are listed %d times", n)
+	}
+	last := watchingFor(t, s, both...)
+	last.hinted(t, "connected")
+	if n := lists(); n != 1 {
+		t.Errorf("when none is up, nodes are listed %d times", n)
+	}
+}
+
 // scripted takes the place of the stream about nodes: what is sent to it comes on
 // that.
 func scripted(a *apiserver) chan<- string {

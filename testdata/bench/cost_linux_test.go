@@ -77,6 +77,26 @@ func TestCosts(t *testing.T) {
 			t.Errorf("%d connections at a time to %d NetScalers", n, netscalers)
 		}
 	})
+	for more, f := range forms { // those that opt in cost a call and a request more
+		t.Run("apps "+f.name, func(t *testing.T) {
+			t.Parallel()
+			s := f.site(t, 2000)
+			took := map[string]spent{"a run": s.run(t), "a pass": s.unchanged(t), "an event": s.events(t, 1, time.Second).spent()}
+			most := map[string][2]int{"a run": {3 + more, 12 + more}, "a pass": {1 + more, 12 + more}, "an event": {6, 2}, "a label": {6, 16}}
+			if f.selects != nil {
+				took["a label"] = s.newLabel(t, 1, time.Second).spent()
+			}
+			for what, e := range took {
+				t.Logf("%s: %d NITRO calls, %.0f kB; %d requests, %.0f kB", what, e.ns.calls, e.ns.bytes()/kB, e.api.calls, e.api.bytes()/kB)
+				if e.ns.calls > most[what][0] || e.api.calls > most[what][1] {
+					t.Errorf("%s costs %d NITRO calls and %d requests; at most %v", what, e.ns.calls, e.api.calls, most[what])
+				}
+				if event := what == "an event" || what == "a label"; event && e.ns.bytes() > 100*kB {
+					t.Errorf("%s costs %.0f bytes of NITRO; at most 100 kB", what, e.ns.bytes())
+				}
+			}
+		})
+	}
 	t.Run("few apps of a cluster", func(t *testing.T) {
 		t.Parallel()
 		i := install(2000, 100, 10, 500)

@@ -48,7 +48,7 @@ const (
 // latency is what a call takes where calls are slow.
 const latency = 25 * time.Millisecond
 
-var tables = []table{netscalers, many, eventsOne, eventsMany, sourcesTable, memory, growth}
+var tables = []table{netscalers, many, eventsOne, eventsMany, optedIn, sourcesTable, memory, growth}
 
 var netscalers = table{
 	title: "A pass",
@@ -159,6 +159,41 @@ all are bound and saved.`,
 				ns, api, cpu := newSite(t, install(5000, 5000, 20, 5000), 5000, address, latency).burst(t, 200)
 				return []float64{float64(api.calls), api.bytes() / mB, float64(ns.calls), ns.bytes() / mB, cpu.Seconds()}
 			}})
+		}
+		return all
+	}(),
+}
+
+var optedIn = table{
+	title: "Apps that opt in",
+	text: `5,000 apps of two pods each, which the mapping writes or which opt in, of a Kubernetes cluster with
+100 nodes: a run and a pass of a loop that find all in step, with ` + "`--watch`" + ` one pod that is replaced
+and one new label, and 200 labels that are taken away and given back in 20 seconds.`,
+	labels:  []string{"what", "apps"},
+	columns: []column{{"NITRO calls", "%.0f"}, {"kB", "%.0f"}, {"API requests", "%.0f"}, {"kB", "%.0f"}, {"CPU s", "%.2f"}},
+	lines: func() (all []line) {
+		for _, what := range []string{"a run", "a pass of a loop", "an event", "a new label", "200 labels in 20 s"} {
+			for _, f := range forms {
+				if f.selects == nil && strings.Contains(what, "label") {
+					continue
+				}
+				all = append(all, line{[]string{what, f.name}, func(t testing.TB) []float64 {
+					s, e := f.site(t, 5000), spent{}
+					switch what {
+					case "a run":
+						e = s.run(t)
+					case "a pass of a loop":
+						e = s.unchanged(t)
+					case "an event":
+						e = s.events(t, 5, 6*time.Second).spent()
+					case "a new label":
+						e = s.newLabel(t, 5, 6*time.Second).spent()
+					default:
+						e = s.flapping(t, 200)
+					}
+					return []float64{float64(e.ns.calls), e.ns.bytes() / kB, float64(e.api.calls), e.api.bytes() / kB, e.cpu.Seconds()}
+				}})
+			}
 		}
 		return all
 	}(),

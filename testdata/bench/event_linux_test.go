@@ -22,19 +22,28 @@ type site struct {
 	dir     string
 }
 
-// newSite has apps of the first services.
+// newSite has apps of the first services: those that the mapping writes or, if services opt
+// in, those that have.
 func newSite(t testing.TB, i *installation, apps int, address string, latency time.Duration) *site {
 	t.Helper()
 	s := &site{installation: i, address: address, apps: apps, dir: t.TempDir()}
 	s.sim = simulator.New(simulator.Options{Users: map[string]string{"nitrox": "secret"}, ReadLatency: latency, WriteLatency: latency})
 	var conf, list strings.Builder
 	for n := range apps {
-		fmt.Fprintf(&conf, "add serviceGroup sg-%d HTTP\n", n)
+		fmt.Fprintf(&conf, "add serviceGroup sg-app-%d HTTP -comment \"nitrox prod shop/app-%d\"\n", n, n)
 		for k := range i.pods {
 			at := s.member(n, k, 0)
-			fmt.Fprintf(&conf, "bind serviceGroup sg-%d %s %d\n", n, at.Addr(), at.Port())
+			fmt.Fprintf(&conf, "bind serviceGroup sg-app-%d %s %d\n", n, at.Addr(), at.Port())
 		}
-		fmt.Fprintf(&list, "  - {name: app-%d, service_group: sg-%d, from: [{source: prod, service: shop/app-%d, port: http, address: %s}]}\n", n, n, n, address)
+		if i.selects == nil {
+			fmt.Fprintf(&list, "  - {name: app-%d, service_group: sg-app-%d, from: [{source: prod, service: shop/app-%d, port: http, address: %s}]}\n", n, n, n, address)
+		} else {
+			i.optIn(n, true)
+		}
+	}
+	what := "apps:\n" + list.String()
+	if i.selects != nil {
+		what = "discover: [{source: prod, select: nitrox=on, namespaces: [shop], service_group: \"sg-{name}\", create: {service_type: HTTP}}]\n"
 	}
 	if err := s.sim.Load(strings.NewReader(conf.String())); err != nil {
 		t.Fatal(err)
@@ -42,7 +51,7 @@ func newSite(t testing.TB, i *installation, apps int, address string, latency ti
 	s.api, s.ns = open(t, i), open(t, s.sim)
 	kubeconfig(t, s.dir, s.api.URL)
 	write(t, s.dir, "nitrox.yaml", fmt.Sprintf("netscalers: {edge: {url: %q}}\nsources: {prod: {kubernetes: {kubeconfig: kubeconfig}}}\n"+
-		"defaults: {drain: 0s, max_remove: 100%%, only: [10.0.0.0/8]}\napps:\n%s", s.ns.URL, list.String()))
+		"defaults: {drain: 0s, max_remove: 100%%, only: [10.0.0.0/8]}\n%s", s.ns.URL, what))
 	return s
 }
 
@@ -94,7 +103,7 @@ func (s *site) quiet(t testing.TB, d time.Duration) {
 func (s *site) bound(t testing.TB, p *process, n int, addr netip.AddrPort) time.Time {
 	t.Helper()
 	for end := time.Now().Add(time.Minute); ; time.Sleep(time.Millisecond) {
-		if slices.ContainsFunc(s.sim.Members(fmt.Sprint("sg-", n)), func(m simulator.Member) bool { return m.Addr == addr && m.State == "ENABLED" }) {
+		if slices.ContainsFunc(s.sim.Members(fmt.Sprint("sg-app-", n)), func(m simulator.Member) bool { return m.Addr == addr && m.State == "ENABLED" }) {
 			return time.Now()
 		}
 		if time.Now().After(end) {
@@ -110,16 +119,25 @@ type events struct {
 	cpu     time.Duration   // of one
 }
 
-func (s *site) events(t testing.TB, n int, rest time.Duration) (e events) {
+func (s *site) events(t testing.TB, n int, rest time.Duration) events {
+	t.Helper()
+	return s.each(t, n, rest, func(i int) (app int, becomes netip.AddrPort) {
+		app = i * 7 % s.apps
+		s.move(app, 1)
+		return app, s.member(app, 0, 1)
+	})
+}
+
+// each makes events one by one, of which each has a member bound.
+func (s *site) each(t testing.TB, n int, rest time.Duration, event func(i int) (app int, becomes netip.AddrPort)) (e events) {
 	t.Helper()
 	p := s.watching(t, rest)
 	cpu := p.spent()
 	for i := range n {
-		app := i * 7 % s.apps
 		ns, api := s.ns.since(cost{}), s.api.since(cost{})
 		began := time.Now()
-		s.move(app, 1)
-		e.took = append(e.took, s.bound(t, p, app, s.member(app, 0, 1)).Sub(began))
+		app, becomes := event(i)
+		e.took = append(e.took, s.bound(t, p, app, becomes).Sub(began))
 		s.quiet(t, 1100*time.Millisecond)
 		e.ns, e.api = most(e.ns, s.ns.since(ns)), most(e.api, s.api.since(api))
 	}
@@ -136,6 +154,15 @@ func most(a, b cost) cost {
 // burst makes an event of another app each tenth of a second.
 func (s *site) burst(t testing.TB, n int) (ns, api cost, cpu time.Duration) {
 	t.Helper()
+	return s.bursting(t, n, func(i int) { s.move(i*7%s.apps, 1) }, func(p *process) {
+		for i := range n {
+			s.bound(t, p, i*7%s.apps, s.member(i*7%s.apps, 0, 1))
+		}
+	})
+}
+
+func (s *site) bursting(t testing.TB, n int, event func(i int), settled func(*process)) (ns, api cost, cpu time.Duration) {
+	t.Helper()
 	p := s.watching(t, 6*time.Second)
 	cpu = p.spent()
 	ns, api = s.ns.since(cost{}), s.api.since(cost{})
@@ -143,11 +170,9 @@ func (s *site) burst(t testing.TB, n int) (ns, api cost, cpu time.Duration) {
 	defer tick.Stop()
 	for i := range n {
 		<-tick.C
-		s.move(i*7%s.apps, 1)
+		event(i)
 	}
-	for i := range n {
-		s.bound(t, p, i*7%s.apps, s.member(i*7%s.apps, 0, 1))
-	}
+	settled(p)
 	s.quiet(t, 2*time.Second)
 	ns, api, cpu = s.ns.since(ns), s.api.since(api), p.spent()-cpu
 	p.stop()

@@ -1,8 +1,10 @@
 package bench
 
 import (
+	"bytes"
 	"encoding/json"
 	"fmt"
+	"maps"
 	"net/http"
 	"strconv"
 	"strings"
@@ -50,6 +52,7 @@ type event struct {
 	version int
 	plural  string
 	object  *object
+	was     *object
 	text    []byte
 }
 
@@ -85,9 +88,9 @@ func (c *cluster) replace(plural string, n int, v stored) {
 	defer c.mu.Unlock()
 	c.version++
 	v.SetResourceVersion(strconv.Itoa(c.version))
-	o := newObject(v)
+	o, was := newObject(v), c.lists[plural][n]
 	c.lists[plural][n] = o
-	c.events = append(c.events, event{c.version, plural, o, fmt.Appendf(nil, `{"type":"MODIFIED","object":%s}`+"\n", o.inJSON())})
+	c.events = append(c.events, event{c.version, plural, o, was, fmt.Appendf(nil, `{"type":"MODIFIED","object":%s}`+"\n", o.inJSON())})
 	close(c.news)
 	c.news = make(chan struct{})
 }
@@ -207,8 +210,12 @@ func (c *cluster) watch(w http.ResponseWriter, r *http.Request, plural string, w
 		c.mu.Unlock()
 		next += len(events)
 		for _, e := range events {
-			if e.version > from && e.plural == plural && wants(e.object) {
+			switch {
+			case e.version <= from || e.plural != plural:
+			case wants(e.object):
 				w.Write(e.text)
+			case wants(e.was):
+				w.Write(bytes.Replace(e.text, []byte("MODIFIED"), []byte("DELETED"), 1))
 			}
 		}
 		if flush.Flush() != nil {
@@ -225,12 +232,13 @@ func (c *cluster) watch(w http.ResponseWriter, r *http.Request, plural string, w
 // installation is a cluster of services with pods on nodes.
 type installation struct {
 	*cluster
-	services, pods, nodes int // pods of each service
+	services, pods, nodes int        // pods of each service
+	selects               labels.Set // what services have that opt in; nil: none do
 }
 
 // install makes a cluster in which so many services have pods; others have none.
 func install(services, withPods, pods, nodes int) *installation {
-	i := &installation{newCluster(), services, pods, nodes}
+	i := &installation{cluster: newCluster(), services: services, pods: pods, nodes: nodes}
 	for n := range services {
 		i.add("services", service(n))
 		if n < withPods {
@@ -241,6 +249,15 @@ func install(services, withPods, pods, nodes int) *installation {
 		i.add("nodes", node(n))
 	}
 	return i
+}
+
+// optIn gives a service the label with which it opts in, or takes that away.
+func (i *installation) optIn(n int, on bool) {
+	s := service(n)
+	if on {
+		maps.Copy(s.Labels, i.selects)
+	}
+	i.replace("services", n, s)
 }
 
 var managed = []metav1.ManagedFieldsEntry{{Manager: "kube-controller-manager", Operation: "Update", APIVersion: "v1", FieldsType: "FieldsV1",

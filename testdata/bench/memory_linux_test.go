@@ -52,14 +52,30 @@ func (s size) runs(t testing.TB) (all, none cost) {
 func (s size) loop(t testing.TB) (peak int64, pass time.Duration) {
 	t.Helper()
 	e := s.site(t)
+	p, url, passes := e.looping(t, s.limit(), "--loop", "3s", "--watch")
+	began := passes(1)
+	spent := p.spent()
+	for i := range 10 {
+		e.move(i*7%s.apps, i%2)
+		get(url)
+		passes(began + i + 1)
+	}
+	ended := passes(began + 10)
+	spent = p.spent() - spent
+	return p.stop().peak, spent / time.Duration(ended-began)
+}
+
+// looping starts a loop; passes waits until it has made so many, and says how many it has.
+func (s *site) looping(t testing.TB, env []string, args ...string) (p *process, url string, passes func(n int) int) {
+	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
-	url := "http://" + l.Addr().String() + "/"
+	url = "http://" + l.Addr().String() + "/"
 	l.Close()
-	p := start(t, binary, s.limit(), "sync", "--config", filepath.Join(e.dir, "nitrox.yaml"), "--loop", "3s", "--watch", "--listen", l.Addr().String())
-	passes := func(n int) int {
+	p = start(t, binary, env, append([]string{"sync", "--config", filepath.Join(s.dir, "nitrox.yaml"), "--listen", l.Addr().String()}, args...)...)
+	return p, url, func(n int) int {
 		for end := time.Now().Add(3 * time.Minute); time.Now().Before(end); time.Sleep(100 * time.Millisecond) {
 			m := regexp.MustCompile(`nitrox_pass_duration_seconds_count\{phase="all"\} (\d+)`).FindStringSubmatch(get(url + "metrics"))
 			if m == nil {
@@ -74,16 +90,6 @@ func (s size) loop(t testing.TB) (peak int64, pass time.Duration) {
 		t.Fatalf("not %d passes:\n%.5000s", n, p.output.String())
 		return 0
 	}
-	began := passes(1)
-	spent := p.spent()
-	for i := range 10 {
-		e.move(i*7%s.apps, i%2)
-		get(url)
-		passes(began + i + 1)
-	}
-	ended := passes(began + 10)
-	spent = p.spent() - spent
-	return p.stop().peak, spent / time.Duration(ended-began)
 }
 
 // get is what is served; nothing, while nothing is.
