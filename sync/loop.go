@@ -132,8 +132,8 @@ func (l *Loop) follow(ctx context.Context, s *Syncer) (replacement *Syncer) {
 			if look.end(time.Now()) {
 				due.full = time.Now()
 			}
-			if s == fresh {
-				break
+			if fresh == s {
+				break // all is as it was
 			}
 			later := fresh.scope(l.Apps)
 			changed, same := scope.others(later)
