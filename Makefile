@@ -28,13 +28,12 @@ demo: build ## the whole story on a simulated NetScaler: 5 seconds, once it is b
 # cores. What vet says is said by check.
 TEST := go test -vet=off -parallel 16 -timeout 30m
 
-# One fault in six; which, TURN says. CI takes turns, so that all are made in six commits.
+# One fault in ten; which, TURN says. CI takes turns, so that all are made in ten commits.
 TURN ?= 0
 test: ## all that is hermetic
 	$(TEST) ./...
 	$(TEST) ./testdata/bench
-	$(TEST) -parallel 4 ./testdata/faults -share 6 -turn $$(( $(TURN) % 6 )) # by itself: its faults are a matter of time
-	cd testdata/observe && $(TEST) .      # a module of its own, as it has Prometheus's engine
+	$(TEST) -parallel 4 ./testdata/faults -share 10 -turn $$(( $(TURN) % 10 )) # by itself: its faults are a matter of time
 
 sweep: ## every fault at every call of every kind of pass: some five minutes
 	$(TEST) -count=1 -parallel 4 ./testdata/faults
@@ -71,9 +70,10 @@ lint:
 # What runs real components: Docker engines, a Kubernetes control plane, a browser.
 E2E := . ./testdata/e2e/ ./testdata/kubernetes/ ./testdata/latency/ ./sync/observe/
 
-e2e: ## Helm's own engine, real Docker engines, a real Kubernetes control plane, a real browser (what is missing skips, and fails in CI)
+e2e: ## Helm's and Prometheus's own engines, real Docker engines, a real Kubernetes control plane, a real browser (what is missing skips, and fails in CI)
 	sh testdata/e2e/install.sh
 	go test -C testdata/helm -count=1 .
+	go test -C testdata/observe -count=1 .
 	go test -tags e2e -count=1 -timeout 20m ./testdata/e2e/
 	go test -tags e2e -count=1 -timeout 30m ./testdata/kubernetes/
 	go test -tags e2e -count=1 -run 'InABrowser|WithoutScripts' ./sync/observe/

@@ -84,7 +84,11 @@ func TestNodesThatAreWatchedAreNotRead(t *testing.T) {
 	a.change(aSlice("shop/cart", aPod("c1", "10.244.2.9", "n2").but(unready), aPod("c2", "10.244.3.9", "n3")))
 	w.hinted(t, "not ready")
 	expect("a pod that is not ready", "192.0.2.3:31080 x1 node n3, 1 pod\n- pod c1: not ready\n", 1, false, both[1])
-	a.put(aNode("n4", "192.0.2.4"))
+	a.put(aNode("n4", "192.0.2.4")) // of which nothing is told: what follows it in its stream is
+	a.change(aNode("n3", "192.0.2.33"))
+	w.hinted(t, "another address, once more")
+	a.change(aNode("n3", "192.0.2.3"))
+	w.hinted(t, "the address that it had, once more")
 	a.change(aSlice("shop/cart", aPod("c1", "10.244.2.9", "n4"), aPod("c2", "10.244.3.9", "n3")))
 	w.hinted(t, "a node that has come")
 	expect("a pod on it", "192.0.2.3:31080 x1 node n3, 1 pod\n192.0.2.4:31080 x1 node n4, 1 pod\n", 0, false, both[1])

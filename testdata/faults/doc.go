@@ -4,7 +4,7 @@
 // README.md and what is known of NITRO, so that the two share no assumption.
 //
 //	go test ./testdata/faults                                 every fault, once (make sweep)
-//	go test ./testdata/faults -share 6 -turn 2                every sixth of them, from the third
+//	go test ./testdata/faults -share 10 -turn 2               every tenth of them, from the third
 //	go test ./testdata/faults -run Fault -case 'list.*reset' -v   some, with their histories
 //	go test ./testdata/faults -run Walk -walk 2m -seed 7 -v      at random, from a seed (make chaos)
 //
