@@ -74,8 +74,7 @@ e2e: ## Helm's and Prometheus's own engines, real Docker engines, a real Kuberne
 	sh testdata/e2e/install.sh
 	go test -C testdata/helm -count=1 .
 	go test -C testdata/observe -count=1 .
-	go test -tags e2e -count=1 -timeout 20m ./testdata/e2e/
-	go test -tags e2e -count=1 -timeout 30m ./testdata/kubernetes/
+	go test -tags e2e -count=1 -timeout 30m ./testdata/e2e/ ./testdata/kubernetes/ # at a time: both mostly wait
 	go test -tags e2e -count=1 -run 'InABrowser|WithoutScripts' ./sync/observe/
 	go test -tags e2e -count=1 -run Distribution .
 

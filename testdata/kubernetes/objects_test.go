@@ -196,23 +196,29 @@ func (c *cluster) truth(namespace, app string, nodePort uint16) map[netip.AddrPo
 	return truth
 }
 
-// inSlices waits until the EndpointSlices of a service show its ready pods.
+// inSlices waits until the EndpointSlices of a service show its ready pods, and none that
+// still serves and is gone.
 func (c *cluster) inSlices(namespace, app string) {
 	c.t.Helper()
 	until(c.t, "the EndpointSlices of "+app, 30*time.Second, func() bool {
 		pods, told := map[string]bool{}, map[string]bool{}
+		there := map[string]bool{}
 		for _, p := range c.pods(namespace) {
+			there[p.Metadata.Name] = true
 			if p.Metadata.Labels["app"] == app && p.ready() {
 				pods[p.Metadata.Name] = true
 			}
 		}
 		for _, s := range list[struct {
 			Endpoints []struct {
-				Conditions struct{ Ready bool }
+				Conditions struct{ Ready, Serving bool }
 				TargetRef  struct{ Name string }
 			}
 		}](c, "/apis/discovery.k8s.io/v1/namespaces/"+namespace+"/endpointslices?labelSelector=kubernetes.io/service-name="+app) {
 			for _, e := range s.Endpoints {
+				if e.Conditions.Serving && !there[e.TargetRef.Name] {
+					return false
+				}
 				if e.Conditions.Ready {
 					told[e.TargetRef.Name] = true
 				}
