@@ -39,7 +39,7 @@ sweep: ## every fault at every call of every kind of pass: some five minutes
 	$(TEST) -count=1 -parallel 4 ./testdata/faults
 
 quick: ## in half a minute: no faults one by one, no large answers, few processes
-	$(TEST) -p 8 -short ./... # more packages at a time than cores, too
+	$(TEST) -p 4 -ldflags='-s -w' -short ./... # more packages at a time than cores, too
 
 CHAOSTIME ?= 2m
 SEED ?= 0

@@ -15,6 +15,7 @@ import (
 
 	"nitrox/netscaler/simulator"
 	"nitrox/sources/redact/redacttest"
+	"nitrox/sources/sourcetest"
 )
 
 // What a server answers may be in order, and have secrets for names: of tasks, pods,
@@ -139,6 +140,7 @@ apps:
 
 // A password in the URL of a kubeconfig's server is one, also if the URL is none.
 func TestPasswordsOfServersInKubeconfigs(t *testing.T) {
+	sourcetest.Thorough(t)
 	t.Parallel()
 	for _, server := range []string{"https://op:hunter22@127.0.0.1:1", "https://op:hunter22@127.0.0.1:1 /", "https://op:hunter22@[::1"} {
 		dir := t.TempDir()

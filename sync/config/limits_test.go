@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"nitrox/sources/all"
+	"nitrox/sources/sourcetest"
 	"nitrox/sync/config"
 )
 
@@ -148,6 +149,7 @@ func TestWhoHasItKeepsIt(t *testing.T) {
 
 // As many files as there are teams; and together they are no more than one may be.
 func TestManyFiles(t *testing.T) {
+	sourcetest.Thorough(t)
 	files := map[string]string{"nitrox.yaml": "netscalers: {edge: {url: https://192.0.2.10}}\nsources: {f: {file: {path: f.json}}}\ninclude: [{file: teams/*.yaml, allow_groups: [\"*\"]}]\n"}
 	for i := range 1000 {
 		files[fmt.Sprintf("teams/%04d.yaml", i)] = fmt.Sprintf("apps: [{name: a%d, from: [{source: f, app: a}]}]\n", i)

@@ -7,6 +7,7 @@ import (
 	"strings"
 	"testing"
 
+	"nitrox/sources/sourcetest"
 	"nitrox/sync/config"
 )
 
@@ -62,6 +63,7 @@ func secretWords(text string) (n int) {
 
 // Wherever a file with a password in it breaks, the password is not shown.
 func TestNoExcerptShowsAPassword(t *testing.T) {
+	sourcetest.Thorough(t)
 	t.Chdir(t.TempDir())
 	for _, text := range []string{
 		"netscalers:\n  edge:\n    url: https://nitrox:hunter2@192.0.2.10\n    password: hunter2\n    save: never\nsources: {}\n",

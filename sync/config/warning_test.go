@@ -14,12 +14,14 @@ import (
 	"testing"
 
 	"nitrox/sources/all"
+	"nitrox/sources/sourcetest"
 	"nitrox/sync/config"
 )
 
 // What lets others have the secrets, or the cluster, is warned about; what does
 // not, is not.
 func TestWhatIsUnwiseIsWarnedAbout(t *testing.T) {
+	sourcetest.Thorough(t)
 	const (
 		clear    = "http:// sends the credentials in the clear"
 		write    = "others may write"
