@@ -144,7 +144,7 @@ func (j *job) discover(ctx context.Context, s *sync.Syncer) (*sync.Syncer, error
 	return fresh, err
 }
 
-// leftOut are the files that cannot be used, each with its first problem.
+// unusable are the files that cannot be used, each with its first problem.
 func unusable(m *config.Mapping) map[string]error {
 	files := map[string]error{}
 	for _, l := range m.Unusable {

@@ -28,7 +28,6 @@ type sighting struct {
 	failures map[string]error // of sources
 	findings []sources.Findings
 	comments map[string]map[string]string // of service groups, by NetScaler
-	read     time.Time                    // when they were
 	marked   stdsync.Map                  // the comments that were written since, by groupOn
 	unknown  map[string]error             // why those of a NetScaler could not be read
 	written  map[claim]string             // the apps of the mapping, by what they claim
@@ -99,21 +98,17 @@ func (s *Syncer) Undiscovered() error {
 // one, its sessions and what is spared, or this one if nothing is new. Of an entry that
 // fails there are no apps; that is an error of its source in each result, and no group is
 // changed for it.
-func (s *Syncer) Discover(ctx context.Context) *Syncer { return s.look(ctx, 0) }
+func (s *Syncer) Discover(ctx context.Context) *Syncer { return s.look(ctx, true) }
 
-// look is Discover after an event, for which marks need not be read again that have been
-// within a time: whoever changes the comment of a group is heard of at the interval.
-func (s *Syncer) look(ctx context.Context, within time.Duration) *Syncer {
+// look is Discover or, after an event, the same by the marks that are known: who else
+// changes the comment of a group is heard of at the interval.
+func (s *Syncer) look(ctx context.Context, marks bool) *Syncer {
 	if len(s.Discoveries) == 0 {
 		return s
 	}
 	entries, selected := make([]discover.Entry, len(s.Discoveries)), map[string][]int{}
 	f := &sighting{failures: map[string]error{}, findings: make([]sources.Findings, len(entries)),
-		comments: map[string]map[string]string{}, read: time.Now(), unknown: map[string]error{}}
-	young := s.found != nil && time.Since(s.found.read) < within
-	if young {
-		f.read = s.found.read
-	}
+		comments: map[string]map[string]string{}, unknown: map[string]error{}}
 	asked := map[string]bool{}
 	for i, d := range s.Discoveries {
 		entries[i] = d.Entry
@@ -140,11 +135,8 @@ func (s *Syncer) look(ctx context.Context, within time.Duration) *Syncer {
 	}
 	for name := range asked {
 		all.Go(func() {
-			comments, err := map[string]string(nil), error(nil)
-			if young {
-				comments = s.found.kept(name)
-			}
-			if comments == nil {
+			comments, err := s.found.kept(name), error(nil)
+			if marks || comments == nil {
 				comments, err = s.commentsOf(ctx, name)
 			}
 			lock.Lock()

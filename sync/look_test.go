@@ -82,8 +82,9 @@ func TestALabelCostsWhatItChanges(t *testing.T) {
 		r := newRun(s, 10*time.Minute)
 		r.Watch = true
 		f.slow = 3 * time.Second
+		const later = 22*time.Minute + 10*time.Second // after two passes of all that found nothing new
 		go func() {
-			time.Sleep(time.Minute)
+			time.Sleep(later)
 			read := readings(s.sims["edge"])
 			c.label("shop/new", "10.0.99.1:80")
 			c.changed <- struct{}{}
@@ -112,8 +113,8 @@ func TestALabelCostsWhatItChanges(t *testing.T) {
 				t.Errorf("the comments are read %d times", n)
 			}
 		}()
-		r.during(5 * time.Minute)
-		for _, p := range r.after(time.Minute) {
+		r.during(later + 4*time.Minute)
+		for _, p := range r.after(later) {
 			if len(p.Outcomes) != 1 {
 				t.Errorf("a pass after an event is of %d apps:\n%s", len(p.Outcomes), report(p.Result))
 			}

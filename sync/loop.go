@@ -150,11 +150,7 @@ func (l *Loop) follow(ctx context.Context, s *Syncer) (replacement *Syncer) {
 			now, interval := time.Now(), l.Every-l.Every/10+rand.N(l.Every/5+1)
 			full := !now.Before(due.full)
 			if len(s.Discoveries) > 0 && look.begin(now, full) {
-				within := l.Every
-				if full {
-					within = 0
-				}
-				go func(s *Syncer) { discovered <- s.look(streaming, within) }(s)
+				go func(s *Syncer) { discovered <- s.look(streaming, full) }(s)
 			}
 			if full && look.awaited(now) {
 				due.full = look.until

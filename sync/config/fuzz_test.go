@@ -15,9 +15,8 @@ import (
 	"nitrox/sync/config"
 )
 
-// FuzzLoad: whatever the file holds, Load ends, does not panic, and either has
-// a mapping or problems at places in the file, which show no secret.
-func FuzzLoad(f *testing.F) {
+// seeds are the files that other tests load.
+func seeds(f *testing.F) {
 	for _, pattern := range []string{"testdata/bad/*.yaml", "testdata/good/*.yaml", "testdata/syntax/*.yaml"} {
 		files, err := filepath.Glob(pattern)
 		if err != nil || len(files) == 0 {
@@ -31,6 +30,12 @@ func FuzzLoad(f *testing.F) {
 			f.Add(text)
 		}
 	}
+}
+
+// FuzzLoad: whatever the file holds, Load ends, does not panic, and either has
+// a mapping or problems at places in the file, which show no secret.
+func FuzzLoad(f *testing.F) {
+	seeds(f)
 	schema := schemaOf(f, kinds)
 	f.Fuzz(func(t *testing.T, text []byte) {
 		file := filepath.Join(t.TempDir(), "nitrox.yaml")
@@ -73,19 +78,7 @@ include:
   - {file: team, allow_groups: [sg-*], allow_apps: ["a*", b], netscalers: [edge], sources: [lab], only: [10.1.0.0/16, "2001:db8::/32"]}
 apps: [{name: own, service_group: sg-own, netscaler: [edge, core], from: [{source: other, app: a}]}]
 `
-	for _, pattern := range []string{"testdata/bad/*.yaml", "testdata/good/*.yaml", "testdata/syntax/*.yaml"} {
-		files, err := filepath.Glob(pattern)
-		if err != nil || len(files) == 0 {
-			f.Fatal(pattern, err)
-		}
-		for _, file := range files {
-			text, err := os.ReadFile(file)
-			if err != nil {
-				f.Fatal(err)
-			}
-			f.Add(text)
-		}
-	}
+	seeds(f)
 	for _, keys := range []string{
 		"service_group: sg-a", "service_group: sg-own", "service_group: SG-OWN", "service_group: other", "service_group: sg-a, only: []", "service_group: sg-a, only: [10.1.2.0/24]",
 		"service_group: sg-a, only: 10.1.0.0/15", `service_group: sg-a, only: "::/0"`, "service_group: sg-a, netscaler: core", "service_group: sg-a, netscaler: [edge, edge]",
