@@ -113,15 +113,14 @@ func (l *Loop) follow(ctx context.Context, s *Syncer) (replacement *Syncer) {
 	for {
 		var begin <-chan time.Time
 		var timer *time.Timer
-		if stopping := replacement != nil || ctx.Err() != nil; stopping && len(passes) == 0 && !look.running {
+		var done <-chan struct{}
+		stopping := replacement != nil || ctx.Err() != nil // asked once: it may end right here
+		switch {
+		case stopping && len(passes) == 0 && !look.running:
 			return replacement
-		} else if !stopping {
+		case !stopping:
 			timer = time.NewTimer(time.Until(soonest(due.next(), look.due())))
-			begin = timer.C
-		}
-		done := ctx.Done()
-		if ctx.Err() != nil {
-			done = nil // what is left is to wait for the passes
+			begin, done = timer.C, ctx.Done()
 		}
 		select {
 		case h := <-hints:

@@ -104,6 +104,53 @@ func TestTheLoopKeepsItsIntervalWithinATenthAndOneSession(t *testing.T) {
 	})
 }
 
+// askedOnceMore ends right after it was asked n times whether it has ended.
+type askedOnceMore struct {
+	context.Context
+	end  context.CancelFunc
+	left atomic.Int64
+	at   time.Time // when it ended
+}
+
+func (a *askedOnceMore) Err() error {
+	defer func() {
+		if a.left.Add(-1) == 0 {
+			a.at = time.Now()
+			a.end()
+		}
+	}()
+	return a.Context.Err()
+}
+
+// A loop that is told to stop does so whatever it is just doing, also between two looks
+// at whether it was told.
+func TestTheLoopStopsWheneverItIsTold(t *testing.T) {
+	for n := int64(1); ; n++ {
+		told := true
+		bubble(t, func(t *testing.T) {
+			st := &live{stage: stage{"shop": known(hosts(1, 2))}}
+			r := newRun(newSite(t, players{"prod": st.play}, sync.App{Name: "shop", Policy: atOnce}), 20*time.Minute)
+			parent, end := context.WithTimeout(t.Context(), time.Hour)
+			defer end()
+			ctx := &askedOnceMore{Context: parent, end: end}
+			ctx.left.Store(n)
+			last := r.Run(ctx, r.site.Syncer)
+			if told = ctx.left.Load() <= 0; told && time.Since(ctx.at) > time.Second {
+				t.Errorf("told after %d looks, it stopped %v later", n, time.Since(ctx.at))
+			}
+			if err := last.Close(t.Context()); err != nil {
+				t.Error(err)
+			}
+		})
+		if !told || t.Failed() {
+			if n < 10 {
+				t.Errorf("the loop looks only %d times", n)
+			}
+			return
+		}
+	}
+}
+
 // A live stage is one that changes while the loop looks.
 type live struct {
 	mu stdsync.Mutex
