@@ -1,11 +1,16 @@
 # Everything here needs Go and make, and nothing else but where it says so.
-.PHONY: build demo image dist test sweep quick check fmt vet lint e2e bench bench-parts fuzz chaos vuln
+.PHONY: build demo image dist test sweep quick check fmt vet lint e2e components bench bench-parts fuzz chaos vuln
+
+# What is compiled for one of these then serves them all, and the modules in testdata
+# too, as far as they want the same versions.
+export CGO_ENABLED := 0
+export GOFLAGS := $(GOFLAGS) -trimpath
 
 VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null)
 TOOL := go tool -modfile=testdata/tools/go.mod
 
 build: ## one static binary, bin/nitrox
-	CGO_ENABLED=0 go build -trimpath -ldflags "-s -w -X main.tag=$(VERSION)" -o bin/nitrox .
+	go build -ldflags "-s -w -X main.tag=$(VERSION)" -o bin/nitrox .
 
 # The date of the last commit, which all that is published is dated with.
 DATE ?= $(shell git log -1 --format=%ct 2>/dev/null || echo 1)
@@ -51,7 +56,7 @@ chaos: ## faults, an operator and failing sources at random for CHAOSTIME, from 
 # lock, and the detector crashes. What it reports does not depend on chance: it looks
 # at what is ordered, not at what happened at a time.
 check: fmt vet lint ## with the race detector, which needs a C compiler; what it tells no more about, test alone runs
-	$(TEST) -race -cpu 1 ./...
+	CGO_ENABLED=1 $(TEST) -race -cpu 1 ./...
 
 fmt:
 	@files=$$(gofmt -l $$(git ls-files --cached --others --exclude-standard '*.go')); \
@@ -73,10 +78,19 @@ E2E := . ./testdata/e2e/ ./testdata/kubernetes/ ./testdata/latency/ ./sync/obser
 e2e: ## Helm's and Prometheus's own engines, real Docker engines, a real Kubernetes control plane, a real browser (what is missing skips, and fails in CI)
 	sh testdata/e2e/install.sh
 	go test -C testdata/helm -count=1 .
-	go test -C testdata/observe -count=1 .
-	go test -tags e2e -count=1 -timeout 30m ./testdata/e2e/ ./testdata/kubernetes/ # at a time: both mostly wait
+	go test -C testdata/observe -count=1 . & observe=$$!; \
+	go test -tags e2e -count=1 -timeout 30m ./testdata/e2e/ ./testdata/kubernetes/; engines=$$?; \
+	wait $$observe && exit $$engines # all at a time, as they mostly wait
 	go test -tags e2e -count=1 -run 'InABrowser|WithoutScripts' ./sync/observe/
 	go test -tags e2e -count=1 -run Distribution .
+
+components: ## what e2e needs and compiles for minutes, if it is not there
+	go test -tags e2e -run NoTest ./testdata/kubernetes/ # builds the control plane
+	go test -C testdata/helm -run NoTest .
+	go test -C testdata/observe -run NoTest .
+	go test -tags e2e -run NoTest ./testdata/e2e/ ./sync/observe/ .
+	go build -modfile=testdata/tools/go.mod tool
+	GOARCH=arm64 go build -o /dev/null .
 
 bench: ## what passes, events and sources cost, beside a floor and a script: printed, and written to docs/benchmarks.md (some 15 minutes)
 	go test -count=1 -timeout 60m -v -run Benchmarks ./testdata/bench -full -write
@@ -95,11 +109,12 @@ vuln: build ## known vulnerabilities in what the binary calls; needs vuln.go.dev
 # As a time, "30s", or as a number of inputs, "4000x": a fuzzer that is told a time now and
 # then fails with "context deadline exceeded" when the time ends, and found nothing.
 FUZZTIME ?= 100000x
+# Only what is ours is instrumented, as go test -fuzz would do with all that it imports.
 fuzz: ## every fuzz target for FUZZTIME
 	@set -e; found=$$(go env GOCACHE)/fuzz; binary=$$PWD/bin/fuzz.test; \
 	folders=$$(git grep -l '^func Fuzz' -- '*_test.go'); \
 	for folder in $$(dirname $$folders | sort -u); do \
-		go test -c -vet=off -fuzz . -o $$binary ./$$folder; \
+		go test -c -vet=off -gcflags=nitrox/...=-d=libfuzzer -o $$binary ./$$folder; \
 		targets=$$(cd $$folder; $$binary -test.list '^Fuzz'); \
 		for target in $$targets; do \
 			echo "$$folder $$target"; \
