@@ -20,7 +20,6 @@ import (
 
 	"nitrox/sources"
 	"nitrox/sources/bounds"
-	"nitrox/sources/httpapi"
 	"nitrox/sources/selector"
 )
 
@@ -77,48 +76,39 @@ func (s *Source) Discover(ctx context.Context, selections []sources.Selection) (
 			return nil, err
 		}
 	}
-	return httpapi.InTurn(ctx, s.hosts, func(ctx context.Context, h *host) ([]sources.Findings, error) {
-		findings, err := h.discover(ctx, choosers)
-		return findings, advised(err)
+	return inTurn(ctx, s.hosts, func(ctx context.Context, _ *host, c *connection) ([]sources.Findings, error) {
+		return discover(ctx, c, choosers)
 	})
 }
 
-func (h *host) discover(ctx context.Context, choosers []chooser) ([]sources.Findings, error) {
-	c, err := h.connect(ctx)
-	if err != nil {
-		return nil, err
-	}
-	findings := make([]sources.Findings, len(choosers))
-	incomplete := error(nil)
-	if c.kind == Classic { // asked first, as for a poll
-		incomplete, err = unreached(ctx, c)
+func discover(ctx context.Context, c *connection, choosers []chooser) (findings []sources.Findings, err error) {
+	incomplete, choose := error(nil), chooser.containers
+	switch c.kind {
+	case Swarm:
+		choose = chooser.services
+	case Classic: // asked first, as for a poll
+		if incomplete, err = unreached(ctx, c); err != nil {
+			return nil, err
+		}
 	}
 	known := map[string]sources.Findings{}
-	for i := 0; i < len(choosers) && err == nil; i++ {
-		text := choosers[i].String()
+	for _, one := range choosers {
+		text := one.String()
 		if f, ok := known[text]; ok {
-			findings[i] = f
+			findings = append(findings, f)
 			continue
 		}
-		var found []sources.Found
-		if c.kind == Swarm {
-			found, err = choosers[i].services(ctx, c)
-		} else {
-			found, err = choosers[i].containers(ctx, c)
+		found, err := choose(one, ctx, c)
+		if err != nil {
+			return nil, err
 		}
 		doubt := incomplete
 		if len(found) == 0 && c.kind == Engine && c.guessed { // as looks a manager that has left its swarm
 			doubt = errors.New("no container of this engine is chosen, and it is not the manager of a swarm " +
 				"that might have services; set kind to say what it is")
 		}
-		findings[i] = sources.NewFindings(found, doubt)
-		known[text] = findings[i]
-	}
-	if err != nil || c.versionless {
-		h.drop(c)
-	}
-	if err != nil {
-		return nil, err
+		known[text] = sources.NewFindings(found, doubt)
+		findings = append(findings, known[text])
 	}
 	return findings, nil
 }

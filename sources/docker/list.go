@@ -15,24 +15,17 @@ import (
 
 	"nitrox/sources"
 	"nitrox/sources/bounds"
-	"nitrox/sources/httpapi"
 )
 
 // List implements [sources.Lister]: the published ports of services in swarm mode
 // or, elsewhere, of the services of Compose, and of other containers by each of
 // their labels.
 func (s *Source) List(ctx context.Context) ([]sources.Listed, error) {
-	return httpapi.InTurn(ctx, s.hosts, func(ctx context.Context, h *host) ([]sources.Listed, error) {
-		c, err := h.connect(ctx)
-		var all []sources.Listed
-		switch {
-		case err != nil:
-		case c.kind == Swarm:
-			all, err = listServices(ctx, c, h.config.NodeLabel)
-		default:
-			all, err = listContainers(ctx, c)
+	return inTurn(ctx, s.hosts, func(ctx context.Context, h *host, c *connection) ([]sources.Listed, error) {
+		if c.kind == Swarm {
+			return listServices(ctx, c, h.config.NodeLabel)
 		}
-		return all, advised(err)
+		return listContainers(ctx, c)
 	})
 }
 
