@@ -23,9 +23,9 @@ import (
 func (s *Source) List(ctx context.Context) ([]sources.Listed, error) {
 	return inTurn(ctx, s.hosts, func(ctx context.Context, h *host, c *connection) ([]sources.Listed, error) {
 		if c.kind == Swarm {
-			return listServices(ctx, c, h.config.NodeLabel)
+			return offeredServices(ctx, c, h.config.NodeLabel)
 		}
-		return listContainers(ctx, c)
+		return offeredContainers(ctx, c)
 	})
 }
 
@@ -67,7 +67,7 @@ func (o offer) listed() (all []sources.Listed) {
 	return all
 }
 
-func listServices(ctx context.Context, c *connection, nodeLabel string) ([]sources.Listed, error) {
+func offeredServices(ctx context.Context, c *connection, nodeLabel string) ([]sources.Listed, error) {
 	// One that cannot be read is none to offer.
 	list, _, err := readList(ctx, bounds.Of[service](), every[service], func(ctx context.Context) error {
 		_, err := c.client.ServiceList(ctx, client.ServiceListOptions{})
@@ -99,7 +99,7 @@ func listServices(ctx context.Context, c *connection, nodeLabel string) ([]sourc
 	return all, err
 }
 
-func listContainers(ctx context.Context, c *connection) ([]sources.Listed, error) {
+func offeredContainers(ctx context.Context, c *connection) ([]sources.Listed, error) {
 	// One that cannot be read is none to offer.
 	list, _, err := readList(ctx, bounds.Of[container.Summary](), every[container.Summary], func(ctx context.Context) error {
 		_, err := c.client.ContainerList(ctx, client.ContainerListOptions{})
