@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"nitrox/sources/kubeapi"
+	"nitrox/sources/trust"
 )
 
 // client makes requests to one API server, and knows what it is like.
@@ -32,19 +33,15 @@ type total struct {
 	at      time.Time
 }
 
-func several(err error) error {
-	if errors.Is(err, kubeapi.ErrSeveral) {
-		return fmt.Errorf("%w; say which one with context", err)
-	}
-	return err
-}
-
 // connect returns the client to use now: that of the poll before, unless the
 // kubeconfig has changed.
 func (s *Source) connect() (*client, error) {
 	c, err := s.cluster.Connect()
-	if err != nil {
-		return nil, several(err)
+	switch {
+	case errors.Is(err, kubeapi.ErrSeveral):
+		return nil, fmt.Errorf("%w; say which one with context", err)
+	case err != nil:
+		return nil, err
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -52,4 +49,9 @@ func (s *Source) connect() (*client, error) {
 		s.client = &client{Client: c, maxBody: s.maxBody}
 	}
 	return s.client, nil
+}
+
+// explained is an error with the API server that it is about, and with what to do.
+func (c *client) explained(err error) error {
+	return fmt.Errorf("%s: %w", c.Host(), trust.Explain(err, kubeapi.Keys()))
 }

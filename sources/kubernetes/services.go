@@ -12,6 +12,8 @@ import (
 	"sync"
 	"time"
 
+	"golang.org/x/sync/errgroup"
+
 	"nitrox/sources"
 	"nitrox/sources/bounds"
 	"nitrox/sources/httpapi"
@@ -144,8 +146,11 @@ func namesOf(queries []Query) map[string]named {
 	return names
 }
 
-// everywhere are the names in all namespaces.
-func everywhere(names map[string]named) named {
+// namesIn are the names in a namespace or, if that is "", in all.
+func namesIn(namespace string, names map[string]named) named {
+	if namespace != "" {
+		return names[namespace]
+	}
 	all := named{}
 	for _, n := range names {
 		for name, slices := range n {
@@ -158,11 +163,7 @@ func everywhere(names map[string]named) named {
 // read reads the named services of a namespace or, if that is "", of all, and
 // their slices.
 func (v *view) read(ctx context.Context, c *client, namespace string, names map[string]named) error {
-	n := names[namespace]
-	if namespace == "" {
-		n = everywhere(names)
-	}
-	for _, selector := range selectors(serviceOf, n.sliced()) {
+	for _, selector := range selectors(serviceOf, namesIn(namespace, names).sliced()) {
 		items, bad, err := list[slice](ctx, c, endpointSlices, query{namespace: namespace, labelSelector: selector})
 		if err != nil {
 			return err
@@ -354,20 +355,12 @@ func (c *client) notClusterWide() {
 
 // inParallel calls do for 0 to n-1, a few at a time, and waits for all.
 func inParallel(n int, do func(i int)) {
-	next := make(chan int)
-	var workers sync.WaitGroup
-	for range min(n, parallel) {
-		workers.Go(func() {
-			for i := range next {
-				do(i)
-			}
-		})
-	}
+	var all errgroup.Group
+	all.SetLimit(parallel)
 	for i := range n {
-		next <- i
+		all.Go(func() error { do(i); return nil })
 	}
-	close(next)
-	workers.Wait()
+	_ = all.Wait()
 }
 
 // inTurns is the same for what tenants can make slow: of a part of the time that

@@ -158,13 +158,9 @@ func watchesOf(ctx context.Context, c *client, queries []Query) ([]*watched, err
 		}
 	}
 	in := func(namespace string) []*watched {
-		n := names[namespace]
-		if namespace == "" {
-			n = everywhere(names)
-		}
 		list := []*watched{{resource: services, query: query{namespace: namespace},
 			told: own(func(m metadata) key { return key{m.Namespace, m.Name} })}}
-		for _, selector := range selectors(serviceOf, n.sliced()) {
+		for _, selector := range selectors(serviceOf, namesIn(namespace, names).sliced()) {
 			list = append(list, &watched{resource: endpointSlices, query: query{namespace: namespace, labelSelector: selector},
 				told: own(func(m metadata) key { return key{m.Namespace, m.Labels[serviceOf]} })})
 		}
