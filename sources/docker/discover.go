@@ -79,14 +79,13 @@ func (s *Source) Discover(ctx context.Context, selections []sources.Selection) (
 }
 
 func discover(ctx context.Context, c *connection, choosers []chooser) (findings []sources.Findings, err error) {
-	incomplete, choose := error(nil), chooser.containers
-	switch c.kind {
-	case Swarm:
+	incomplete, err := unreached(ctx, c)
+	if err != nil {
+		return nil, err
+	}
+	choose := chooser.containers
+	if c.kind == Swarm {
 		choose = chooser.services
-	case Classic: // asked first, as for a poll
-		if incomplete, err = unreached(ctx, c); err != nil {
-			return nil, err
-		}
 	}
 	known := map[string]sources.Findings{}
 	for _, one := range choosers {

@@ -62,13 +62,10 @@ func (s *Source) Poll(ctx context.Context, queries []Query, fresh bool) ([]sourc
 		return nil, nil
 	}
 	return inTurn(ctx, s.hosts, func(ctx context.Context, h *host, c *connection) ([]sources.Answer, error) {
-		switch c.kind {
-		case Swarm:
+		if c.kind == Swarm {
 			return pollSwarm(ctx, c, h.config, queries)
-		case Classic:
-			return pollClassic(ctx, c, h.config, queries)
 		}
-		return pollEngine(ctx, c, h, queries)
+		return pollContainers(ctx, c, h, queries)
 	})
 }
 

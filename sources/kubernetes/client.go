@@ -19,12 +19,13 @@ type client struct {
 	// onlyJSON: protobuf was refused, as by a proxy that does not speak it.
 	onlyJSON atomic.Bool
 
-	mu         sync.Mutex
-	forbidden  time.Time        // when the cluster-wide lists were, or took too much
-	totals     map[string]total // of objects, by resource and namespace
-	unlabelled time.Time        // when nodes were found not to have their names in a label
-	known      nodeView         // all nodes of a large cluster; not changed any more
-	read       time.Time        // when these were read
+	forbidden  sighting // the cluster-wide lists were, or took too much
+	unlabelled sighting // nodes do not have their names in a label
+
+	mu     sync.Mutex
+	totals map[string]total // of objects, by resource and namespace
+	known  nodeView         // all nodes of a large cluster; not changed any more
+	read   time.Time        // when these were read
 }
 
 // total is how many objects there were.

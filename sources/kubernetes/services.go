@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -101,7 +102,7 @@ func spread[T any](ctx context.Context, c *client, namespaces []string, part flo
 	case len(namespaces) == 1:
 		parts[0], errs[0] = read(ctx, namespaces[0])
 		return parts, errs
-	case c.clusterWide():
+	case !c.forbidden.lately():
 		half, cancel := share(ctx, 0.5)
 		all, err := read(half, "")
 		much := tooMuch(ctx, half, err)
@@ -109,7 +110,7 @@ func spread[T any](ctx context.Context, c *client, namespaces []string, part flo
 		if !much && !httpapi.Forbidden(err) {
 			return []T{all}, []error{err}
 		}
-		c.notClusterWide()
+		c.forbidden.note()
 	}
 	inTurns(ctx, len(namespaces), part, func(ctx context.Context, i int) { parts[i], errs[i] = read(ctx, namespaces[i]) })
 	return parts, errs
@@ -340,17 +341,14 @@ func (c *client) setTotal(r resource, namespace string, objects int) {
 	c.totals[r.plural+" "+namespace] = total{objects, time.Now()}
 }
 
-// clusterWide says whether to try the lists of all namespaces.
-func (c *client) clusterWide() bool {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return c.forbidden.IsZero() || time.Since(c.forbidden) > remember
-}
+// sighting is remembered for a while.
+type sighting struct{ at atomic.Pointer[time.Time] }
 
-func (c *client) notClusterWide() {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.forbidden = time.Now()
+func (s *sighting) note() { s.at.Store(new(time.Now())) }
+
+func (s *sighting) lately() bool {
+	at := s.at.Load()
+	return at != nil && time.Since(*at) <= remember
 }
 
 // inParallel calls do for 0 to n-1, a few at a time, and waits for all.

@@ -172,13 +172,13 @@ func watchesOf(ctx context.Context, c *client, queries []Query) ([]*watched, err
 // spreadWatches begins the watches of all namespaces, which are those in "" or, where
 // that is forbidden or there is one, those in each.
 func spreadWatches(ctx context.Context, c *client, namespaces []string, in func(namespace string) []*watched) ([]*watched, error) {
-	if len(namespaces) > 1 && c.clusterWide() {
+	if len(namespaces) > 1 && !c.forbidden.lately() {
 		watches := in("")
 		err := begin(ctx, c, watches)
 		if !httpapi.Forbidden(err) {
 			return watches, err
 		}
-		c.notClusterWide()
+		c.forbidden.note()
 	}
 	var watches []*watched
 	for _, namespace := range namespaces {
