@@ -58,9 +58,6 @@ func Open(config Config) (*Source, error) {
 
 // Poll asks the hosts in turn until one answers.
 func (s *Source) Poll(ctx context.Context, queries []Query, fresh bool) ([]sources.Answer, error) {
-	if len(queries) == 0 {
-		return nil, nil
-	}
 	return inTurn(ctx, s.hosts, func(ctx context.Context, h *host, c *connection) ([]sources.Answer, error) {
 		if c.kind == Swarm {
 			return pollSwarm(ctx, c, h.config, queries)

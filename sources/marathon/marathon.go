@@ -86,12 +86,6 @@ type snapshot struct {
 // Poll asks the Marathons in turn until one answers, the leader first where it
 // is known.
 func (s *Source) Poll(ctx context.Context, queries []Query, fresh bool) ([]sources.Answer, error) {
-	if len(queries) == 0 {
-		return nil, nil
-	}
-	if err := ctx.Err(); err != nil {
-		return nil, err
-	}
 	c, err := s.connect()
 	if err != nil {
 		return nil, err
