@@ -9,7 +9,7 @@ import (
 )
 
 // embeds are what a list of apps may be asked to hold besides the definitions.
-var embeds = []string{"apps.tasks", "apps.counts", "apps.deployments", "apps.readiness", "apps.lastTaskFailure", "apps.taskStats", "apps.failures"}
+var embeds = []string{"apps.tasks", "apps.deployments", "apps.readiness"}
 
 // listApps is GET /v2/apps. The list leaves out what the user may not see, and what
 // has not the text of id in its ID, whether in capitals or not.
@@ -73,13 +73,6 @@ func (c *Cluster) view(a *app, embed []string) map[string]any {
 			}
 		}
 		v["readinessCheckResults"] = list
-	}
-	if asked("counts") || len(embed) == 0 {
-		counts := map[string]int{}
-		for _, t := range a.tasks {
-			counts[t.state]++
-		}
-		v["tasksStaged"], v["tasksRunning"] = counts[staging], counts[running]
 	}
 	return v
 }
