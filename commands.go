@@ -233,10 +233,7 @@ func option(name string) string {
 
 // unknown is the error about a name that is none of the known ones.
 func unknown(what, name string, known []string) error {
-	if near := nearest.Name(name, known); near != "" {
-		return fmt.Errorf("unknown %s %q; did you mean %q?", what, name, near)
-	}
-	return fmt.Errorf("unknown %s %q; choose from %s", what, name, strings.Join(known, ", "))
+	return fmt.Errorf("unknown %s %q%s", what, name, nearest.Choose(name, known))
 }
 
 func names(commands []*cli.Command) []string {

@@ -319,9 +319,7 @@ func candidatesOf(ctx context.Context, name string, s sync.Source, virtual map[n
 		all = append(all, proposal.Candidate{Source: name, Listed: l})
 		queries = append(queries, l.Query)
 	}
-	polling, cancel := context.WithTimeout(ctx, s.Timeout)
-	defer cancel()
-	answers, err := s.Poll(polling, queries, true)
+	answers, err := s.Ask(ctx, queries, true)
 	for i, a := range answers {
 		all[i].Endpoints = a.Endpoints
 		if doubt := a.Doubt(); doubt != nil {

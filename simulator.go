@@ -20,6 +20,7 @@ import (
 
 	"nitrox/netscaler"
 	"nitrox/netscaler/simulator"
+	"nitrox/sources"
 	"nitrox/sources/bounds"
 	"nitrox/sync/observe"
 )
@@ -117,11 +118,7 @@ func (p *program) loadConfig(sim *simulator.Simulator, file string, level slog.L
 		for i, name := range commands {
 			commands[i] = fmt.Sprintf("%s %d", name, skipped[name])
 		}
-		lines := "lines"
-		if len(loaded.Skipped) == 1 {
-			lines = "line"
-		}
-		fmt.Fprintf(p.stderr, "skipped %d %s: %s\n", len(loaded.Skipped), lines, strings.Join(commands, ", "))
+		fmt.Fprintf(p.stderr, "skipped %s: %s\n", sources.Count(len(loaded.Skipped), "line"), strings.Join(commands, ", "))
 	}
 	return loaded, nil
 }

@@ -67,7 +67,8 @@ func (c *Client) Examine(ctx context.Context, use Use) (checks []examine.Check, 
 		return append(checks, examine.Fail(subject, err, remedy), examine.Not(rest, because)), false
 	}
 	checks = append(checks, examine.Fine("log-in", "as "+c.cfg.Username))
-	var role, version, feature, rights []examine.Check
+	var role []examine.Check
+	var version, feature, rights examine.Check
 	var roleErr error
 	var g sync.WaitGroup
 	g.Go(func() { role, roleErr = c.examineRole(ctx) })
@@ -75,18 +76,14 @@ func (c *Client) Examine(ctx context.Context, use Use) (checks []examine.Check, 
 	g.Go(func() { feature = c.examineFeature(ctx) })
 	g.Go(func() { rights = c.examineRights(ctx, use) })
 	g.Wait()
-	if NotAuthorized(roleErr) && rights[0].State == examine.Failed {
+	rights.Copy = c.Policy(use)
+	if NotAuthorized(roleErr) && rights.State == examine.Failed {
 		role = []examine.Check{examine.Not("HA role", "of the missing rights")}
 	}
 	if c.cfg.Partition != "" {
 		role = append(role, examine.Fine("partition "+c.cfg.Partition, "the session is in it"))
 	}
-	return slices.Concat(checks, role, version, feature, rights), true
-}
-
-// haNode is a node of a pair.
-type haNode struct {
-	ID, IPAddress, State, HAStatus, HASync json.RawMessage
+	return append(slices.Concat(checks, role), version, feature, rights), true
 }
 
 func (c *Client) examineRole(ctx context.Context) ([]examine.Check, error) {
@@ -97,7 +94,7 @@ func (c *Client) examineRole(ctx context.Context) ([]examine.Check, error) {
 	if c.cfg.Partition != "" {
 		return []examine.Check{examine.Fine(subject, "the node may be written; within a partition no more is told")}, nil
 	}
-	nodes, err := objects[haNode](ctx, c, "hanode", "")
+	nodes, err := objects[struct{ ID, IPAddress, State, HAStatus, HASync json.RawMessage }](ctx, c, "hanode", "")
 	switch e := refused(err); {
 	case e != nil && e.Code == codeNotOnCluster:
 		return []examine.Check{examine.Fine(subject, "the address of a cluster")}, nil
@@ -140,16 +137,16 @@ func (r release) String() string { return fmt.Sprintf("%d.%d", r.major, r.minor)
 
 var releaseRE = regexp.MustCompile(`NS(\d+)\.(\d+): Build ([0-9.]*[0-9])`)
 
-func (c *Client) examineVersion(ctx context.Context, use Use) []examine.Check {
+func (c *Client) examineVersion(ctx context.Context, use Use) examine.Check {
 	const subject = "version"
 	all, err := objects[struct{ Version json.RawMessage }](ctx, c, "nsversion", "")
 	if err != nil || len(all) == 0 {
-		return []examine.Check{untold(subject, cmp.Or(err, errNameless))}
+		return untold(subject, cmp.Or(err, errNameless))
 	}
 	version := printable(text(all[0].Version))
 	m := releaseRE.FindStringSubmatch(version)
 	if m == nil {
-		return []examine.Check{{Subject: subject, State: examine.Note, Seen: fmt.Sprintf("%q is not understood", version)}}
+		return examine.Check{Subject: subject, State: examine.Note, Seen: fmt.Sprintf("%q is not understood", version)}
 	}
 	major, _ := strconv.Atoi(m[1]) // it is digits; a number too large is no old release
 	minor, _ := strconv.Atoi(m[2])
@@ -163,10 +160,10 @@ func (c *Client) examineVersion(ctx context.Context, use Use) []examine.Check {
 		check.State, check.Seen, check.Remedy = examine.Failed,
 			check.Seen+", which has no order of members", fmt.Sprintf("upgrade the NetScaler to %v, or remove order from the mapping", ordered)
 	}
-	return []examine.Check{check}
+	return check
 }
 
-func (c *Client) examineFeature(ctx context.Context) []examine.Check {
+func (c *Client) examineFeature(ctx context.Context) examine.Check {
 	const subject = "feature LB"
 	all, err := objects[struct {
 		Feature []string
@@ -174,12 +171,12 @@ func (c *Client) examineFeature(ctx context.Context) []examine.Check {
 	}](ctx, c, "nsfeature", "")
 	switch {
 	case err != nil || len(all) == 0 || all[0].Feature == nil && all[0].LB == nil:
-		return []examine.Check{untold(subject, cmp.Or(err, errNameless))}
+		return untold(subject, cmp.Or(err, errNameless))
 	case all[0].LB != nil && *all[0].LB, slices.ContainsFunc(all[0].Feature, func(f string) bool { return strings.EqualFold(f, "LB") }):
-		return []examine.Check{examine.Fine(subject, "enabled")}
+		return examine.Fine(subject, "enabled")
 	}
-	return []examine.Check{{Subject: subject, State: examine.Failed,
-		Seen: "load balancing is disabled, so that no service group serves anything", Remedy: "enable ns feature LB"}}
+	return examine.Check{Subject: subject, State: examine.Failed,
+		Seen: "load balancing is disabled, so that no service group serves anything", Remedy: "enable ns feature LB"}
 }
 
 // untold is what may not be read, which a run does without.
@@ -282,37 +279,26 @@ func (c *Client) Policy(use Use) (lines []string) {
 	return append(lines, binds...)
 }
 
-// bound is a command policy of the user's.
-type bound struct {
-	PolicyName, Priority json.RawMessage
-}
-
-// cmdPolicy is what a command policy allows, or denies.
-type cmdPolicy struct {
-	Action, CmdSpec json.RawMessage
-}
-
 // examineRights holds what is needed against the policies of the user, as far as
 // the user may read them.
-func (c *Client) examineRights(ctx context.Context, use Use) []examine.Check {
+func (c *Client) examineRights(ctx context.Context, use Use) examine.Check {
 	const subject = "rights"
 	if c.cfg.Username == superuser {
-		return []examine.Check{{Subject: subject, State: examine.Warning, Seen: "nsroot may do everything",
-			Remedy: "use a user of its own, with the command policies below", Copy: c.Policy(use)}}
+		return examine.Check{Subject: subject, State: examine.Warning, Seen: "nsroot may do everything",
+			Remedy: "use a user of its own, with the command policies below"}
 	}
-	allows, wide, err := c.policies(ctx)
+	rules, err := c.policies(ctx)
 	if err != nil {
 		check := untold(subject, err)
 		check.Remedy = "compare the command policies of the user with those below; what is read was tried, and nothing was written"
-		check.Copy = c.Policy(use)
-		return []examine.Check{check}
+		return check
 	}
 	var missing, doubtful []string
 	for _, g := range c.grants(use) {
 		lacks := map[string][]string{} // by verb and type
 		for _, command := range g.commands {
 			words := strings.SplitN(strings.TrimSuffix(command, " 192.0.2.1 80"), " ", 3)
-			switch allowed, known := allows(command); {
+			switch allowed, known := allows(rules, command); {
 			case !known:
 				doubtful = append(doubtful, strings.Join(words, " "))
 			case !allowed:
@@ -328,84 +314,82 @@ func (c *Client) examineRights(ctx context.Context, use Use) []examine.Check {
 		}
 	}
 	check := examine.Fine(subject, "the command policies allow all that is needed")
-	switch {
+	switch wide, _ := allows(rules, "rm lb vserver v"); {
 	case len(missing) > 0:
 		check.State, check.Seen = examine.Failed, "the command policies do not allow: "+examine.Some(missing, 6)
 		check.Remedy = "bind the command policies below to the user"
 	case len(doubtful) > 0:
 		check.State, check.Seen = examine.Note, "not told: the patterns of the command policies cannot be read here, for "+examine.Some(doubtful, 6)
 		check.Remedy = "compare them with those below"
-	case wide:
+	case wide: // what Nitrox never does
 		check.Seen += ", and more"
 	}
-	check.Copy = c.Policy(use)
-	return []examine.Check{check}
+	return check
 }
 
 // ahead is how a pattern looks ahead or back.
 var ahead = regexp.MustCompile(`\(\?<?[!=][^()]*\)`)
 
-// verdict is what policies say of a command; known is false where a pattern that
-// might match cannot be read here.
-type verdict func(command string) (allowed, known bool)
+// rule is what a command policy says.
+type rule struct {
+	pattern *regexp.Regexp // nil: it cannot be read here
+	wider   bool           // than the policy's, which looks ahead, as Perl's do
+	deny    bool
+}
 
-// policies reads the user's own, and those of the user's groups. wide: they allow
-// what Nitrox never does.
-func (c *Client) policies(ctx context.Context) (allows verdict, wide bool, err error) {
+// allows says whether the first rule that matches a command allows it; known is false
+// where a pattern that might match cannot be read here.
+func allows(rules []rule, command string) (allowed, known bool) {
+	for _, r := range rules {
+		switch {
+		case r.pattern == nil:
+			return false, false
+		case r.pattern.MatchString(command):
+			return !r.deny, !r.wider
+		}
+	}
+	return false, true
+}
+
+// policies reads the user's own, and those of the user's groups.
+func (c *Client) policies(ctx context.Context) (rules []rule, err error) {
+	type bound struct{ PolicyName, Priority json.RawMessage }
 	all, err := objects[bound](ctx, c, "systemuser_systemcmdpolicy_binding", c.cfg.Username)
 	if err != nil {
-		return nil, false, err
+		return nil, err
 	}
 	groups, err := objects[struct{ GroupName json.RawMessage }](ctx, c, "systemuser_systemgroup_binding", c.cfg.Username)
 	if err != nil {
-		return nil, false, err
+		return nil, err
 	}
 	for _, g := range groups {
 		more, err := objects[bound](ctx, c, "systemgroup_systemcmdpolicy_binding", text(g.GroupName))
 		if err != nil {
-			return nil, false, err
+			return nil, err
 		}
 		all = append(all, more...)
 	}
 	priority := func(b bound) int { n, _ := number(b.Priority); return n } // without one it is the first
 	slices.SortStableFunc(all, func(a, b bound) int { return cmp.Compare(priority(a), priority(b)) })
-	type rule struct {
-		pattern *regexp.Regexp // nil: it cannot be read here
-		wider   bool           // than the policy's, which looks ahead, as Perl's do
-		deny    bool
-	}
-	var rules []rule
 	for _, b := range all {
 		name := text(b.PolicyName)
 		if name == "superuser" || name == "sysadmin" { // for which no right of ours is missing
 			rules = append(rules, rule{pattern: regexp.MustCompile("")})
 			continue
 		}
-		found, err := objects[cmdPolicy](ctx, c, "systemcmdpolicy", name)
+		found, err := objects[struct{ Action, CmdSpec json.RawMessage }](ctx, c, "systemcmdpolicy", name)
 		if err == nil && len(found) == 0 {
 			err = errNameless
 		}
 		if err != nil {
-			return nil, false, err
+			return nil, err
 		}
 		spec := text(found[0].CmdSpec)
 		wider := ahead.ReplaceAllString(spec, "")
 		pattern, _ := regexp.Compile(wider) // nil if it is none of Go's
 		rules = append(rules, rule{pattern, wider != spec, is(plain(found[0].Action), "DENY")})
 	}
-	allows = func(command string) (allowed, known bool) {
-		for _, r := range rules {
-			switch {
-			case r.pattern == nil:
-				return false, false
-			case r.pattern.MatchString(command):
-				return !r.deny, !r.wider
-			}
-		}
-		return false, true
-	}
-	wide, _ = allows("rm lb vserver v")
-	return allows, wide, nil
+	return rules, nil
 }
 
 // NotAuthorized says whether a call was refused because of the user's rights.

@@ -101,10 +101,7 @@ func (f Findings) All() ([]Found, error) {
 	if f.whole {
 		return f.found, nil
 	}
-	if f.doubt == nil {
-		return nil, errNoAnswer
-	}
-	return nil, f.doubt
+	return nil, cmp.Or(f.doubt, errNoAnswer)
 }
 
 // Same says whether both are the whole truth, and the same.

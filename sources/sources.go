@@ -128,9 +128,10 @@ func (a absent) Is(target error) bool { return target == ErrAbsent }
 // Source looks up endpoints in one cluster manager. Q is the struct that a
 // from entry of the mapping is decoded into.
 type Source[Q any] interface {
-	// Poll answers all queries from one read: answers[i] is for queries[i].
-	// What concerns one app alone is a doubt of its answer; an error means
-	// that nothing is known of any app, and there are no answers then.
+	// Poll answers all queries, of which there is at least one, from one read:
+	// answers[i] is for queries[i]. What concerns one app alone is a doubt of its
+	// answer; an error means that nothing is known of any app, and there are no
+	// answers then.
 	//
 	// fresh forbids answers from a cache. Poll stops when ctx ends, may be
 	// called concurrently, and does not retry: the next pass does.
@@ -295,6 +296,9 @@ func Define[C, Q any, S Source[Q]](name string, open func(C) (S, error)) Kind {
 				return all
 			}
 			o := Opened{Poll: func(ctx context.Context, queries []any, fresh bool) ([]Answer, error) {
+				if err := ctx.Err(); err != nil || len(queries) == 0 {
+					return nil, err
+				}
 				answers, err := s.Poll(ctx, typed(queries), fresh)
 				if err == nil && len(answers) != len(queries) {
 					return nil, fmt.Errorf("%s: %d answers to %d queries", name, len(answers), len(queries))

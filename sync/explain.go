@@ -232,20 +232,20 @@ func (r Row) explain(b *bytes.Buffer) {
 // columns is how wide a line for people is.
 const columns = 80
 
-// wrap writes a text in lines that fit, the first after the indent, the others two
-// further in. A word that is longer than a line stays whole: it may have to be copied.
-func wrap(b *bytes.Buffer, indent, text string) {
-	line := indent
-	for i, word := range strings.Fields(text) {
-		switch {
-		case i == 0:
-			line += word
-		case utf8.RuneCountInString(line)+1+utf8.RuneCountInString(word) > columns:
-			b.WriteString(line + "\n")
-			line = indent + "  " + word
-		default:
-			line += " " + word
+// Wrap writes a text behind a head, in lines that fit, of which the others begin at a
+// column. A word that is longer than a line stays whole: it may have to be copied.
+func Wrap(b io.StringWriter, head string, column int, text string) {
+	line, between := head, ""
+	for word := range strings.FieldsSeq(text) {
+		if between != "" && utf8.RuneCountInString(line+between+word) > columns {
+			_, _ = b.WriteString(line + "\n") // to memory
+			line, between = strings.Repeat(" ", column), ""
 		}
+		line += between + word
+		between = " "
 	}
-	b.WriteString(line + "\n")
+	_, _ = b.WriteString(line + "\n")
 }
+
+// wrap is [Wrap] with the others two further in.
+func wrap(b *bytes.Buffer, indent, text string) { Wrap(b, indent, len(indent)+2, text) }

@@ -9,6 +9,7 @@ import (
 
 	"nitrox/netscaler"
 	"nitrox/sources"
+	"nitrox/sources/examine"
 	"nitrox/sources/redact"
 )
 
@@ -122,13 +123,7 @@ func listOf(addrs []netip.AddrPort) string {
 }
 
 // someOf are names in a sentence; of many, the first.
-func someOf(names []string) string {
-	const most = 3
-	if n := len(names) - most; n > 0 {
-		return fmt.Sprintf("%s and %d more", strings.Join(names[:most], ", "), n)
-	}
-	return strings.Join(names, ", ")
-}
+func someOf(names []string) string { return examine.Some(names, 3) }
 
 // howLong a drain takes.
 func howLong(d time.Duration) string {

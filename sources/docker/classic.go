@@ -1,6 +1,7 @@
 package docker
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -10,38 +11,14 @@ import (
 	"nitrox/sources"
 )
 
-// pollClassic asks a classic Swarm how its engines are, and for the containers
-// of all of them. Those of an engine that the manager has not reached yet are
-// left out of the list without a word: so how the engines are is asked first,
-// so that none is reached between the two.
-func pollClassic(ctx context.Context, c *connection, config Config, queries []Query) ([]sources.Answer, error) {
-	incomplete, err := unreached(ctx, c)
-	if err != nil {
-		return nil, err
-	}
-	list, err := readContainers(ctx, c, queries)
-	if err != nil {
-		return nil, err
-	}
-	answers := make([]sources.Answer, len(queries))
-	for i, q := range queries {
-		var a sources.Finding
-		list.answer(&a, q, published{
-			// The manager writes the engine's address for 0.0.0.0 itself.
-			wildcard: config.HostAddress,
-			remedy:   "the Swarm does not know its engine's address",
-		})
-		if incomplete != nil {
-			a.Doubt(incomplete)
-		}
-		answers[i] = a.Answer()
-	}
-	return answers, nil
-}
-
-// unreached says which engines' containers are not known for certain; err, that not
-// even that is known.
+// unreached says which engines of a classic Swarm have containers that are not known for
+// certain; err, that not even that is known. Those of an engine that the manager has not
+// reached yet are left out of lists without a word: so this is asked before a list, lest
+// one be reached between the two.
 func unreached(ctx context.Context, c *connection) (incomplete, err error) {
+	if c.kind != Classic {
+		return nil, nil
+	}
 	info, err := readInfo(ctx, c)
 	if err != nil {
 		return nil, err
@@ -101,11 +78,7 @@ func unhealthy(nodes []engine) error {
 	var bad []string
 	for _, n := range nodes {
 		if n.status != "Healthy" {
-			status := n.status
-			if status == "" {
-				status = "of unknown status"
-			}
-			bad = append(bad, fmt.Sprintf("node %s (%s) is %s", n.name, n.address, status))
+			bad = append(bad, fmt.Sprintf("node %s (%s) is %s", n.name, n.address, cmp.Or(n.status, "of unknown status")))
 		}
 	}
 	if len(bad) == 0 {

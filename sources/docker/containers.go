@@ -115,33 +115,18 @@ func (all *containers) list(ctx context.Context, c *connection, filter client.Fi
 		}
 		return yes
 	}
-	list, bad, err := readList(ctx, bounds.Of[container.Summary](), ours, func(ctx context.Context) error {
-		_, err := c.client.ContainerList(ctx, client.ContainerListOptions{All: true, Filters: filter})
-		return err
-	})
+	list, bad, err := listContainers(ctx, c, filter, ours)
 	if err != nil {
 		return err
 	}
 	for _, b := range bad {
-		var known struct {
-			ID     string `json:"Id"`
-			Names  []string
-			Labels map[string]string
-		}
-		if err := json.Unmarshal(b.raw, &known); err != nil {
-			return fmt.Errorf("a container cannot be read, not even its labels: %w", err)
-		}
-		err := fmt.Errorf("%s cannot be read: %w", containerName(container.Summary{ID: known.ID, Names: known.Names}), b.err)
-		for key, value := range known.Labels {
+		for key, value := range b.Labels {
 			if label := key + "=" + value; wanted[label] {
-				all.bad[label] = append(all.bad[label], err)
+				all.bad[label] = append(all.bad[label], fmt.Errorf("%s cannot be read: %w", containerName(b.Summary), b.err))
 			}
 		}
 	}
 	for _, c := range list {
-		if c.ID == "" {
-			return errors.New("the list of containers has one without an ID")
-		}
 		for key, value := range c.Labels {
 			if label := key + "=" + value; wanted[label] {
 				all.byLabel[label] = append(all.byLabel[label], c)
@@ -149,6 +134,39 @@ func (all *containers) list(ctx context.Context, c *connection, filter client.Fi
 		}
 	}
 	return nil
+}
+
+// unread is a container that cannot be read, but for its ID, its names and its labels.
+type unread struct {
+	container.Summary
+	err error
+}
+
+// listContainers reads a list of containers, also of those that do not run.
+func listContainers(ctx context.Context, c *connection, filter client.Filters, wanted func(container.Summary) bool) (
+	list []container.Summary, bad []unread, err error) {
+	list, misread, err := readList(ctx, bounds.Of[container.Summary](), wanted, func(ctx context.Context) error {
+		_, err := c.client.ContainerList(ctx, client.ContainerListOptions{All: true, Filters: filter})
+		return err
+	})
+	if err != nil {
+		return nil, nil, err
+	}
+	for _, m := range misread {
+		var known struct {
+			ID     string `json:"Id"`
+			Names  []string
+			Labels map[string]string
+		}
+		if json.Unmarshal(m.raw, &known) != nil || known.ID == "" {
+			return nil, nil, fmt.Errorf("a container cannot be read, not even its labels: %w", m.err)
+		}
+		bad = append(bad, unread{container.Summary{ID: known.ID, Names: known.Names, Labels: known.Labels}, m.err})
+	}
+	if slices.ContainsFunc(list, func(c container.Summary) bool { return c.ID == "" }) {
+		return nil, nil, errors.New("the list of containers has one without an ID")
+	}
+	return list, bad, nil
 }
 
 // label is the label that a query asks for on containers, and the project that

@@ -3,7 +3,6 @@ package docker
 import (
 	"cmp"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"maps"
@@ -13,14 +12,11 @@ import (
 
 	"github.com/moby/moby/api/types/container"
 	"github.com/moby/moby/api/types/network"
-	"github.com/moby/moby/api/types/swarm"
 	"github.com/moby/moby/client"
 	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/selection"
 
 	"nitrox/sources"
-	"nitrox/sources/bounds"
-	"nitrox/sources/httpapi"
 	"nitrox/sources/selector"
 )
 
@@ -77,48 +73,38 @@ func (s *Source) Discover(ctx context.Context, selections []sources.Selection) (
 			return nil, err
 		}
 	}
-	return httpapi.InTurn(ctx, s.hosts, func(ctx context.Context, h *host) ([]sources.Findings, error) {
-		findings, err := h.discover(ctx, choosers)
-		return findings, advised(err)
+	return inTurn(ctx, s.hosts, func(ctx context.Context, _ *host, c *connection) ([]sources.Findings, error) {
+		return discover(ctx, c, choosers)
 	})
 }
 
-func (h *host) discover(ctx context.Context, choosers []chooser) ([]sources.Findings, error) {
-	c, err := h.connect(ctx)
+func discover(ctx context.Context, c *connection, choosers []chooser) (findings []sources.Findings, err error) {
+	incomplete, err := unreached(ctx, c)
 	if err != nil {
 		return nil, err
 	}
-	findings := make([]sources.Findings, len(choosers))
-	incomplete := error(nil)
-	if c.kind == Classic { // asked first, as for a poll
-		incomplete, err = unreached(ctx, c)
+	choose := chooser.containers
+	if c.kind == Swarm {
+		choose = chooser.services
 	}
 	known := map[string]sources.Findings{}
-	for i := 0; i < len(choosers) && err == nil; i++ {
-		text := choosers[i].String()
+	for _, one := range choosers {
+		text := one.String()
 		if f, ok := known[text]; ok {
-			findings[i] = f
+			findings = append(findings, f)
 			continue
 		}
-		var found []sources.Found
-		if c.kind == Swarm {
-			found, err = choosers[i].services(ctx, c)
-		} else {
-			found, err = choosers[i].containers(ctx, c)
+		found, err := choose(one, ctx, c)
+		if err != nil {
+			return nil, err
 		}
 		doubt := incomplete
 		if len(found) == 0 && c.kind == Engine && c.guessed { // as looks a manager that has left its swarm
 			doubt = errors.New("no container of this engine is chosen, and it is not the manager of a swarm " +
 				"that might have services; set kind to say what it is")
 		}
-		findings[i] = sources.NewFindings(found, doubt)
-		known[text] = findings[i]
-	}
-	if err != nil || c.versionless {
-		h.drop(c)
-	}
-	if err != nil {
-		return nil, err
+		known[text] = sources.NewFindings(found, doubt)
+		findings = append(findings, known[text])
 	}
 	return findings, nil
 }
@@ -129,33 +115,20 @@ var errDropped = fmt.Errorf("%w; find out what between here and the daemon drops
 // services are those of a swarm that have the labels: whoever may make or name one is the
 // swarm's manager.
 func (choose chooser) services(ctx context.Context, c *connection) (found []sources.Found, err error) {
-	list, bad, err := readList(ctx, bounds.Of[service](), every[service], func(ctx context.Context) error {
-		_, err := c.client.ServiceList(ctx, client.ServiceListOptions{Filters: choose.filter})
-		return err
-	})
-	for _, b := range bad {
-		var head struct {
-			ID   string
-			Spec swarm.Annotations
-		}
-		if json.Unmarshal(b.raw, &head) != nil || head.Spec.Name == "" {
-			return nil, fmt.Errorf("a service cannot be read, not even its name: %w", b.err)
-		}
-		known := service{ID: head.ID, bad: fmt.Errorf("it cannot be read: %w", b.err)}
-		known.Spec.Annotations = head.Spec
-		list = append(list, known)
-	}
+	list, err := readServices(ctx, c, client.ServiceListOptions{Filters: choose.filter}, every[service])
 	for _, s := range list {
 		f := sources.Found{Name: s.Spec.Name, What: "service " + s.Spec.Name, Query: Query{Service: s.Spec.Name}.at}
 		switch {
-		case s.ID == "" || !appName.MatchString(s.Spec.Name):
-			return nil, fmt.Errorf("the list of services has one without an ID, or with the name %q, which none can have; "+
-				"find out what answers there", sources.Excerpt(s.Spec.Name))
+		case !appName.MatchString(s.Spec.Name):
+			return nil, fmt.Errorf("the list of services has one with the name %q, which none can have; find out what answers there",
+				sources.Excerpt(s.Spec.Name))
 		case !choose.Matches(labels.Set(s.Spec.Labels)):
 			return nil, errDropped
 		}
 		f.Settings, f.Doubt = sources.SettingsOf(s.Spec.Labels)
-		f.Doubt = cmp.Or(s.bad, f.Doubt)
+		if s.bad != nil {
+			f.Doubt = fmt.Errorf("it cannot be read: %w", s.bad)
+		}
 		o := offer{}
 		for _, port := range s.Endpoint.Ports {
 			o.add(Query{}, port.TargetPort, port.Protocol)
@@ -243,10 +216,7 @@ func (choose chooser) identify(c container.Summary, i image) sources.Found {
 // containers are the apps of an engine, or of several, whose containers have the labels.
 // Whoever starts containers there may call an app as they like.
 func (choose chooser) containers(ctx context.Context, c *connection) ([]sources.Found, error) {
-	list, bad, err := readList(ctx, bounds.Of[container.Summary](), every[container.Summary], func(ctx context.Context) error {
-		_, err := c.client.ContainerList(ctx, client.ContainerListOptions{All: true, Filters: choose.filter})
-		return err
-	})
+	list, bad, err := listContainers(ctx, c, choose.filter, every[container.Summary])
 	switch {
 	case err != nil:
 		return nil, err
@@ -259,26 +229,15 @@ func (choose chooser) containers(ctx context.Context, c *connection) ([]sources.
 		return nil, err
 	}
 	for _, b := range bad {
-		var head struct {
-			ID     string `json:"Id"`
-			Names  []string
-			Labels map[string]string
-		}
-		if json.Unmarshal(b.raw, &head) != nil || head.ID == "" {
-			return nil, fmt.Errorf("a container cannot be read, not even its labels: %w", b.err)
-		}
-		if !choose.Matches(labels.Set(head.Labels)) {
+		if !choose.Matches(labels.Set(b.Labels)) {
 			return nil, errDropped
 		}
-		unread := container.Summary{ID: head.ID, Names: head.Names, Labels: head.Labels, ImageID: head.ID}
-		known[head.ID] = image{err: fmt.Errorf("it cannot be read: %w", b.err)}
-		list = append(list, unread)
+		b.ImageID = b.ID // of which nothing is known
+		known[b.ID] = image{err: fmt.Errorf("it cannot be read: %w", b.err)}
+		list = append(list, b.Summary)
 	}
 	apps, offers := map[string]*sources.Found{}, map[string]offer{}
 	for _, item := range list {
-		if item.ID == "" {
-			return nil, errors.New("the list of containers has one without an ID")
-		}
 		f := choose.identify(item, known[imageOf(item)])
 		app := apps[f.Name]
 		switch {

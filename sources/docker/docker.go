@@ -38,17 +38,14 @@ func (Kind) Words() []string { return []string{string(Swarm), string(Classic), s
 
 // Source is a swarm or an engine. It implements [sources.Source],
 // [sources.Watcher] and [sources.Discoverer].
-type Source struct {
-	config Config
-	hosts  []*host
-}
+type Source struct{ hosts []*host }
 
 // Open makes a source, and contacts nothing.
 func Open(config Config) (*Source, error) {
 	if err := config.Check(); err != nil {
 		return nil, err
 	}
-	s, labelled := &Source{config: config}, &labelled{}
+	s, labelled := &Source{}, &labelled{}
 	for _, name := range config.hosts() {
 		address, err := parseAddress(name)
 		if err != nil {
@@ -59,41 +56,30 @@ func Open(config Config) (*Source, error) {
 	return s, nil
 }
 
-// Poll asks the hosts in turn until one answers. Each gets its share of the
-// time that is left, so that one that is silent does not use up all of it.
+// Poll asks the hosts in turn until one answers.
 func (s *Source) Poll(ctx context.Context, queries []Query, fresh bool) ([]sources.Answer, error) {
-	if len(queries) == 0 {
-		return nil, nil
-	}
-	return httpapi.InTurn(ctx, s.hosts, func(ctx context.Context, h *host) ([]sources.Answer, error) {
-		answers, err := h.poll(ctx, queries)
-		return answers, advised(err)
+	return inTurn(ctx, s.hosts, func(ctx context.Context, h *host, c *connection) ([]sources.Answer, error) {
+		if c.kind == Swarm {
+			return pollSwarm(ctx, c, h.config, queries)
+		}
+		return pollContainers(ctx, c, h, queries)
 	})
 }
 
-// poll answers from this host alone. After a failure nothing is kept of the
-// connection: the daemon may have been replaced by one of another version.
-func (h *host) poll(ctx context.Context, queries []Query) ([]sources.Answer, error) {
-	c, err := h.connect(ctx)
-	if err != nil {
-		return nil, err
-	}
-	var answers []sources.Answer
-	switch c.kind {
-	case Swarm:
-		answers, err = pollSwarm(ctx, c, h.config, queries)
-	case Classic:
-		answers, err = pollClassic(ctx, c, h.config, queries)
-	default:
-		answers, err = pollEngine(ctx, c, h, queries)
-	}
-	if err != nil || c.versionless {
-		h.drop(c)
-	}
-	return answers, err
+// inTurn asks hosts until one answers. Each gets its share of the time that is left, so
+// that one that is silent does not use up all of it. After a failure nothing is kept of
+// the connection: the daemon may have been replaced by one of another version.
+func inTurn[A any](ctx context.Context, hosts []*host, ask func(context.Context, *host, *connection) (A, error)) (A, error) {
+	return httpapi.InTurn(ctx, hosts, func(ctx context.Context, h *host) (answer A, err error) {
+		c, err := h.connect(ctx)
+		if err == nil {
+			if answer, err = ask(ctx, h, c); err != nil || c.versionless {
+				h.drop(c)
+			}
+		}
+		return answer, trust.Explain(err, trustKeys)
+	})
 }
 
-// advised adds to an error of a connection what to do about it.
-func advised(err error) error {
-	return trust.Explain(err, httpapi.Keys("ca_file", "server_name"))
-}
+// trustKeys say whom to trust.
+var trustKeys = httpapi.Keys("ca_file", "server_name")

@@ -2,11 +2,8 @@ package docker
 
 import (
 	"context"
-	"net/url"
-	"strings"
 
 	"nitrox/sources/examine"
-	"nitrox/sources/httpapi"
 )
 
 // Examine implements [sources.Examiner]: the way to each daemon.
@@ -21,20 +18,10 @@ func (s *Source) Examine(ctx context.Context, _ []Query) ([]examine.Check, bool)
 		if err != nil {
 			return []examine.Check{examine.Fail("certificates", err, "correct the files")}, false
 		}
-		u := url.URL{Scheme: "http", Host: "docker", Path: "/_ping"}
-		socket := ""
-		if h.address.network == "tcp" {
-			u.Host, u.Path = h.address.url.Host, strings.TrimSuffix(h.address.url.Path, "/")+u.Path
-		} else {
-			socket = h.address.path
-		}
-		if tls != nil {
-			u.Scheme = "https"
-		}
 		transport := h.transport(tls)
 		defer transport.CloseIdleConnections()
-		servers = append(servers, examine.Server{URL: u.String(), Socket: socket, Transport: transport,
-			Keys: httpapi.Keys("ca_file", "server_name")})
+		servers = append(servers, examine.Server{URL: h.url(transport, "/_ping").String(), Socket: h.address.path,
+			Transport: transport, Keys: trustKeys})
 	}
 	return examine.Servers(ctx, servers)
 }

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"net"
 	"net/http"
+	"net/url"
 	"strings"
 	"sync"
 	"time"
@@ -176,6 +177,18 @@ func (h *host) client(transport *http.Transport, version string) (*client.Client
 		client.WithScheme(scheme),
 		client.WithAPIVersion(version),
 	)
+}
+
+// url is that of a path of the API, as transport reaches it.
+func (h *host) url(transport *http.Transport, path string) *url.URL {
+	u := &url.URL{Scheme: "http", Host: "docker", Path: path}
+	if h.address.network == "tcp" {
+		u.Host, u.Path = h.address.url.Host, strings.TrimSuffix(h.address.url.Path, "/")+path
+	}
+	if transport.TLSClientConfig != nil {
+		u.Scheme = "https"
+	}
+	return u
 }
 
 func (h *host) transport(tlsConfig *tls.Config) *http.Transport {

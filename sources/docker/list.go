@@ -15,24 +15,17 @@ import (
 
 	"nitrox/sources"
 	"nitrox/sources/bounds"
-	"nitrox/sources/httpapi"
 )
 
 // List implements [sources.Lister]: the published ports of services in swarm mode
 // or, elsewhere, of the services of Compose, and of other containers by each of
 // their labels.
 func (s *Source) List(ctx context.Context) ([]sources.Listed, error) {
-	return httpapi.InTurn(ctx, s.hosts, func(ctx context.Context, h *host) ([]sources.Listed, error) {
-		c, err := h.connect(ctx)
-		var all []sources.Listed
-		switch {
-		case err != nil:
-		case c.kind == Swarm:
-			all, err = listServices(ctx, c, h.config.NodeLabel)
-		default:
-			all, err = listContainers(ctx, c)
+	return inTurn(ctx, s.hosts, func(ctx context.Context, h *host, c *connection) ([]sources.Listed, error) {
+		if c.kind == Swarm {
+			return offeredServices(ctx, c, h.config.NodeLabel)
 		}
-		return all, advised(err)
+		return offeredContainers(ctx, c)
 	})
 }
 
@@ -74,7 +67,7 @@ func (o offer) listed() (all []sources.Listed) {
 	return all
 }
 
-func listServices(ctx context.Context, c *connection, nodeLabel string) ([]sources.Listed, error) {
+func offeredServices(ctx context.Context, c *connection, nodeLabel string) ([]sources.Listed, error) {
 	// One that cannot be read is none to offer.
 	list, _, err := readList(ctx, bounds.Of[service](), every[service], func(ctx context.Context) error {
 		_, err := c.client.ServiceList(ctx, client.ServiceListOptions{})
@@ -106,7 +99,7 @@ func listServices(ctx context.Context, c *connection, nodeLabel string) ([]sourc
 	return all, err
 }
 
-func listContainers(ctx context.Context, c *connection) ([]sources.Listed, error) {
+func offeredContainers(ctx context.Context, c *connection) ([]sources.Listed, error) {
 	// One that cannot be read is none to offer.
 	list, _, err := readList(ctx, bounds.Of[container.Summary](), every[container.Summary], func(ctx context.Context) error {
 		_, err := c.client.ContainerList(ctx, client.ContainerListOptions{})

@@ -26,7 +26,7 @@ func (s *cluster) answer(q Query, config Config) sources.Answer {
 	for _, id := range services {
 		service := s.services[id]
 		if service.bad != nil {
-			a.Doubt(service.bad)
+			a.Doubt(fmt.Errorf("service %s cannot be read: %w", service.Spec.Name, service.bad))
 			continue
 		}
 		if err := s.serviceEndpoints(&a, service, q.Port, config); err != nil {

@@ -113,7 +113,7 @@ func (s *cluster) read(ctx context.Context, c *connection) error {
 	if refused(err) || err == nil && s.lacksService() {
 		// There are many, or all are needed to tell what a query may have meant.
 		s.forget()
-		err = s.readServices(ctx, c, nil)
+		err = s.keepServices(ctx, c, nil)
 	}
 	if err == nil {
 		err = s.readTasks(ctx, c)
@@ -156,13 +156,13 @@ func (s *cluster) readFew(ctx context.Context, c *connection) error {
 	}
 	byID, _ := filtered("id", slices.Sorted(maps.Keys(s.tasks)))
 	for _, filter := range append(requests, byID...) {
-		if err := s.readServices(ctx, c, filter); err != nil {
+		if err := s.keepServices(ctx, c, filter); err != nil {
 			return err
 		}
 	}
 	byName, _ = filtered("name", slices.DeleteFunc(names, func(name string) bool { return s.byName[name] != "" }))
 	for _, filter := range byName {
-		if err := s.readServices(ctx, c, filter); err != nil {
+		if err := s.keepServices(ctx, c, filter); err != nil {
 			return err
 		}
 	}
@@ -184,8 +184,8 @@ func (s *cluster) lacksService() bool {
 	return false
 }
 
-// readServices keeps the wanted services of those that pass a filter; nil: all do.
-func (s *cluster) readServices(ctx context.Context, c *connection, filter client.Filters) error {
+// keepServices keeps the wanted services of those that pass a filter; nil: all do.
+func (s *cluster) keepServices(ctx context.Context, c *connection, filter client.Filters) error {
 	look := func(item service) bool {
 		if filter == nil {
 			s.others.note(item, s.labelsOf)
@@ -193,32 +193,12 @@ func (s *cluster) readServices(ctx context.Context, c *connection, filter client
 		_, named := s.byName[item.Spec.Name]
 		return named || item.ID == "" || item.Spec.Name == "" || len(s.labelsOf(item.Spec.Labels)) > 0
 	}
-	list, bad, err := readList(ctx, bounds.Of[service](), look, func(ctx context.Context) error {
-		// Status adds the number of running tasks to each service.
-		_, err := c.client.ServiceList(ctx, client.ServiceListOptions{Status: true, Filters: filter})
-		return err
-	})
+	// Status adds the number of running tasks to each service.
+	list, err := readServices(ctx, c, client.ServiceListOptions{Status: true, Filters: filter}, look)
 	if err != nil {
 		return err
 	}
-	for _, b := range bad {
-		var known struct {
-			ID   string
-			Spec swarm.Annotations
-		}
-		if err := json.Unmarshal(b.raw, &known); err != nil {
-			return fmt.Errorf("a service cannot be read, not even its name: %w", err)
-		}
-		item := service{ID: known.ID, bad: fmt.Errorf("service %s cannot be read: %w", known.Spec.Name, b.err)}
-		item.Spec.Annotations = known.Spec
-		if look(item) {
-			list = append(list, item)
-		}
-	}
 	for _, item := range list {
-		if item.ID == "" || item.Spec.Name == "" {
-			return errors.New("the list of services has one without an ID or a name")
-		}
 		if _, named := s.byName[item.Spec.Name]; named {
 			s.byName[item.Spec.Name] = item.ID
 		}
@@ -230,6 +210,36 @@ func (s *cluster) readServices(ctx context.Context, c *connection, filter client
 		s.services[item.ID] = item
 	}
 	return nil
+}
+
+// readServices reads a list of services. One that cannot be read is among them, with its
+// name and its labels, and the reason.
+func readServices(ctx context.Context, c *connection, options client.ServiceListOptions, wanted func(service) bool) ([]service, error) {
+	list, bad, err := readList(ctx, bounds.Of[service](), wanted, func(ctx context.Context) error {
+		_, err := c.client.ServiceList(ctx, options)
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
+	for _, b := range bad {
+		var known struct {
+			ID   string
+			Spec swarm.Annotations
+		}
+		if json.Unmarshal(b.raw, &known) != nil {
+			return nil, fmt.Errorf("a service cannot be read, not even its name: %w", b.err)
+		}
+		item := service{ID: known.ID, bad: b.err}
+		item.Spec.Annotations = known.Spec
+		if wanted(item) {
+			list = append(list, item)
+		}
+	}
+	if slices.ContainsFunc(list, func(s service) bool { return s.ID == "" || s.Spec.Name == "" }) {
+		return nil, errors.New("the list of services has one without an ID or a name")
+	}
+	return list, nil
 }
 
 // labelsOf are those of a service's or its containers' labels that queries want.

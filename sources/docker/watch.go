@@ -126,13 +126,7 @@ func (h *host) watch(ctx context.Context, queries []Query, found bool, hint func
 // events is the request for events. The client library's own goes through strict,
 // which waits for the end of an answer, and knows no limit to an event's size.
 func (h *host) events(c *connection) (*http.Request, error) {
-	u := url.URL{Scheme: "http", Host: "docker", Path: "/v" + c.client.ClientVersion() + "/events"}
-	if h.address.network == "tcp" {
-		u.Host, u.Path = h.address.url.Host, strings.TrimSuffix(h.address.url.Path, "/")+u.Path
-	}
-	if c.transport.TLSClientConfig != nil {
-		u.Scheme = "https"
-	}
+	u := h.url(c.transport, "/v"+c.client.ClientVersion()+"/events")
 	if c.kind != Classic { // which ignores them
 		u.RawQuery = url.Values{"filters": {filters()}}.Encode()
 	}

@@ -182,7 +182,7 @@ func (s *sight) checks(u *url.URL, socket, proxy string, keys trust.Keys, err er
 			return append(all, Fail("TLS", err, cmp.Or(advice, "see what answers there with openssl s_client -connect "+u.Host)))
 		}
 		if s.secure != nil && len(s.secure.PeerCertificates) > 0 {
-			all = append(all, certificate(s.secure.PeerCertificates[0], keys))
+			all = append(all, certificate(s.secure.PeerCertificates[0]))
 		}
 	}
 	if err != nil {
@@ -212,7 +212,7 @@ func closed(err error) string {
 }
 
 // certificate is the one that a server was trusted with.
-func certificate(c *x509.Certificate, keys trust.Keys) Check {
+func certificate(c *x509.Certificate) Check {
 	names := slices.Clone(c.DNSNames)
 	for _, ip := range c.IPAddresses {
 		names = append(names, ip.String())

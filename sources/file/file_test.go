@@ -372,13 +372,13 @@ func TestReadsAnewOnEachPoll(t *testing.T) {
 }
 
 func TestPollStopsWithItsContext(t *testing.T) {
-	s, err := file.Open(file.Config{Path: "never-read"})
+	s, err := sources.Define("file", file.Open).Open(file.Config{Path: "never-read"})
 	if err != nil {
 		t.Fatal(err)
 	}
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	if _, err := s.Poll(ctx, []file.Query{{App: "web"}}, false); !errors.Is(err, context.Canceled) {
+	if _, err := s.Poll(ctx, []any{file.Query{App: "web"}}, false); !errors.Is(err, context.Canceled) {
 		t.Errorf("error %v, want the context's", err)
 	}
 	if answers, err := s.Poll(t.Context(), nil, false); err != nil || len(answers) != 0 {

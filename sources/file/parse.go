@@ -1,7 +1,6 @@
 package file
 
 import (
-	"cmp"
 	"errors"
 	"fmt"
 	"path/filepath"
@@ -109,7 +108,7 @@ func (f reader) add(app string, line int32, entries node, endpoint func(node) (s
 	}
 	endpoints := slices.Grow([]sources.Endpoint(nil), len(entries.items))
 	var first error
-	bad := 0
+	bad, most := 0, 0 // weights are parts of the heaviest
 	origin, where := "", int32(0)
 	for i, entry := range entries.items {
 		e, err := endpoint(entry)
@@ -123,38 +122,16 @@ func (f reader) add(app string, line int32, entries node, endpoint func(node) (s
 			origin, where = f.name+":"+strconv.Itoa(int(entry.line)), entry.line
 		}
 		e.Origin = origin
+		most = max(most, e.Weight)
 		endpoints = append(endpoints, e)
 	}
 	if bad > 1 {
 		first = fmt.Errorf("%w (and %d more that cannot be used)", first, bad-1)
 	}
-	endpoints = merge(endpoints)
-	// Weights are parts of the heaviest.
-	most := 0
-	for _, e := range endpoints {
-		most = max(most, e.Weight)
-	}
 	for i := range endpoints {
 		endpoints[i].Of = most
 	}
 	f.put(app, line, endpoints, first)
-}
-
-// merge sorts endpoints, as whoever compares them wants them, and makes one of those
-// that are there twice.
-func merge(endpoints []sources.Endpoint) []sources.Endpoint {
-	slices.SortStableFunc(endpoints, func(a, b sources.Endpoint) int {
-		return cmp.Or(a.Addr.Compare(b.Addr), cmp.Compare(a.Protocol, b.Protocol))
-	})
-	one := endpoints[:0]
-	for _, e := range endpoints {
-		if last := len(one) - 1; last >= 0 && one[last].Addr == e.Addr && one[last].Protocol == e.Protocol {
-			one[last].Weight = max(one[last].Weight, e.Weight)
-		} else {
-			one = append(one, e)
-		}
-	}
-	return one
 }
 
 // put keeps the answer for an app. Of an app that is listed twice neither list
@@ -163,10 +140,11 @@ func (f reader) put(app string, line int32, endpoints []sources.Endpoint, err er
 	if _, twice := f.apps[app]; twice {
 		endpoints, err = nil, errors.New("the app is listed twice")
 	}
+	answer := sources.Finding{Endpoints: endpoints}
 	if err != nil {
-		err = fmt.Errorf("%s:%d: app %q: %w", f.path, line, app, err)
+		answer.Doubt(fmt.Errorf("%s:%d: app %q: %w", f.path, line, app, err))
 	}
-	f.apps[app] = sources.NewAnswer(endpoints, nil, err)
+	f.apps[app] = answer.Answer()
 }
 
 // plainEndpoint reads "10.0.3.14:31080" or {"address": …, "weight": …}.

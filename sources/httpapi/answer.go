@@ -14,9 +14,6 @@ import (
 	"nitrox/sources/trust"
 )
 
-// ErrTooLarge is wrapped by the error about an answer that exceeds a limit.
-var ErrTooLarge = bounds.ErrTooLarge
-
 // StatusError is an answer whose status is not 200.
 type StatusError struct {
 	Code int

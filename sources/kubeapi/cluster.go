@@ -188,14 +188,6 @@ func pluginSecrets(exec *api.ExecConfig) (all []string) {
 	return all
 }
 
-// choice is what to write instead of a name that is not there.
-func choice(name string, known []string) string {
-	if near := nearest.Name(name, known); near != "" {
-		return fmt.Sprintf("did you mean %q?", near)
-	}
-	return "choose from " + strings.Join(known, ", ")
-}
-
 // choose returns the context to use.
 func choose(kubeconfig *api.Config, wanted string) (string, error) {
 	names := slices.Sorted(maps.Keys(kubeconfig.Contexts))
@@ -205,7 +197,7 @@ func choose(kubeconfig *api.Config, wanted string) (string, error) {
 	case len(names) == 0:
 		return "", errors.New("the file does not exist, or has no context in it")
 	case wanted != "":
-		return "", fmt.Errorf("there is no context %q; %s", wanted, choice(wanted, names))
+		return "", fmt.Errorf("there is no context %q%s", wanted, nearest.Choose(wanted, names))
 	case len(names) > 1:
 		return "", fmt.Errorf("%w (%s)", ErrSeveral, strings.Join(names, ", "))
 	}
@@ -220,11 +212,11 @@ func whole(kubeconfig *api.Config, context string) error {
 	case len(kubeconfig.Clusters) == 0:
 		return errors.New("the file has no clusters; is it whole?")
 	case kubeconfig.Clusters[c.Cluster] == nil:
-		return fmt.Errorf("there is no cluster %q; %s", c.Cluster, choice(c.Cluster, slices.Sorted(maps.Keys(kubeconfig.Clusters))))
+		return fmt.Errorf("there is no cluster %q%s", c.Cluster, nearest.Choose(c.Cluster, slices.Sorted(maps.Keys(kubeconfig.Clusters))))
 	case c.AuthInfo == "" || kubeconfig.AuthInfos[c.AuthInfo] != nil:
 		return nil
 	case len(kubeconfig.AuthInfos) == 0:
 		return errors.New("the file has no users; is it whole?")
 	}
-	return fmt.Errorf("there is no user %q; %s", c.AuthInfo, choice(c.AuthInfo, slices.Sorted(maps.Keys(kubeconfig.AuthInfos))))
+	return fmt.Errorf("there is no user %q%s", c.AuthInfo, nearest.Choose(c.AuthInfo, slices.Sorted(maps.Keys(kubeconfig.AuthInfos))))
 }

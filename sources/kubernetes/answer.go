@@ -42,7 +42,7 @@ func (t *target) answer(p policy, nodes nodeView) sources.Answer {
 	case PodIP:
 		a.podIPs()
 	case HostPort:
-		a.hostPorts()
+		a.each(a.hostPort)
 	default:
 		a.nodePorts()
 	}
@@ -118,20 +118,26 @@ func (a *answering) leave(e endpoint, why string) {
 
 // podIPs answers with the addresses of pods.
 func (a *answering) podIPs() {
-	ready, unsure := a.split()
-	for _, e := range ready {
-		if a.inZone(e, 1) {
-			a.addPod(e, netip.AddrPortFrom(e.addr, e.port), "")
+	a.each(func(e endpoint, pods int, uncertain string) {
+		if a.inZone(e, pods) {
+			a.addPod(e, netip.AddrPortFrom(e.addr, e.port), uncertain)
 		}
-	}
-	for _, e := range unsure {
-		if a.inZone(e, 0) {
-			a.addPod(e, netip.AddrPortFrom(e.addr, e.port), unheard(e.node))
-		}
-	}
+	})
 	// Without the right to list nodes, what the slices say has to be enough.
 	if err := a.nodes.err; err != nil && !httpapi.Forbidden(err) && slices.ContainsFunc(a.endpoints, a.wantsNode) {
 		a.doubt("it is not known whether the nodes of pods that are not ready still report: %w", err)
+	}
+}
+
+// each goes through the endpoints that may count. pods is how many can serve there: one,
+// or none that is not uncertain.
+func (a *answering) each(do func(e endpoint, pods int, uncertain string)) {
+	ready, unsure := a.split()
+	for _, e := range ready {
+		do(e, 1, "")
+	}
+	for _, e := range unsure {
+		do(e, 0, unheard(e.node))
 	}
 }
 

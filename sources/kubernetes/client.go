@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"nitrox/sources/kubeapi"
+	"nitrox/sources/trust"
 )
 
 // client makes requests to one API server, and knows what it is like.
@@ -18,12 +19,13 @@ type client struct {
 	// onlyJSON: protobuf was refused, as by a proxy that does not speak it.
 	onlyJSON atomic.Bool
 
-	mu         sync.Mutex
-	forbidden  time.Time        // when the cluster-wide lists were, or took too much
-	totals     map[string]total // of objects, by resource and namespace
-	unlabelled time.Time        // when nodes were found not to have their names in a label
-	known      nodeView         // all nodes of a large cluster; not changed any more
-	read       time.Time        // when these were read
+	forbidden  sighting // the cluster-wide lists were, or took too much
+	unlabelled sighting // nodes do not have their names in a label
+
+	mu     sync.Mutex
+	totals map[string]total // of objects, by resource and namespace
+	known  nodeView         // all nodes of a large cluster; not changed any more
+	read   time.Time        // when these were read
 }
 
 // total is how many objects there were.
@@ -32,19 +34,15 @@ type total struct {
 	at      time.Time
 }
 
-func several(err error) error {
-	if errors.Is(err, kubeapi.ErrSeveral) {
-		return fmt.Errorf("%w; say which one with context", err)
-	}
-	return err
-}
-
 // connect returns the client to use now: that of the poll before, unless the
 // kubeconfig has changed.
 func (s *Source) connect() (*client, error) {
 	c, err := s.cluster.Connect()
-	if err != nil {
-		return nil, several(err)
+	switch {
+	case errors.Is(err, kubeapi.ErrSeveral):
+		return nil, fmt.Errorf("%w; say which one with context", err)
+	case err != nil:
+		return nil, err
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -52,4 +50,9 @@ func (s *Source) connect() (*client, error) {
 		s.client = &client{Client: c, maxBody: s.maxBody}
 	}
 	return s.client, nil
+}
+
+// explained is an error with the API server that it is about, and with what to do.
+func (c *client) explained(err error) error {
+	return fmt.Errorf("%s: %w", c.Host(), trust.Explain(err, kubeapi.Keys()))
 }

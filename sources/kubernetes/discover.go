@@ -13,10 +13,8 @@ import (
 
 	"nitrox/sources"
 	"nitrox/sources/httpapi"
-	"nitrox/sources/kubeapi"
 	"nitrox/sources/selector"
 	"nitrox/sources/stream"
-	"nitrox/sources/trust"
 )
 
 // pageFound is how many services a discovery asks for at a time, of which little is kept:
@@ -132,13 +130,12 @@ func (l choice) unread(c *client, namespace string, err error) error {
 	case err == nil:
 		return nil
 	case !httpapi.Forbidden(err):
-		err = trust.Explain(err, kubeapi.Keys())
 	case l.namespaces == nil:
 		err = fmt.Errorf("%w; give the account the verb list on services in all namespaces, or write those that it may list into namespaces", err)
 	default:
 		err = fmt.Errorf("%w; give the account the verb list on services there, or take namespace %s out of namespaces", err, namespace)
 	}
-	return fmt.Errorf("%s: %w", c.Host(), err)
+	return c.explained(err)
 }
 
 // findings are those of a selection. It is a pure function of what was read.

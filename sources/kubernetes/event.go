@@ -14,8 +14,6 @@ import (
 
 	"nitrox/sources"
 	"nitrox/sources/httpapi"
-	"nitrox/sources/kubeapi"
-	"nitrox/sources/trust"
 )
 
 // An Event is a write to the cluster's etcd. As client-go's recorder does, a service
@@ -95,7 +93,7 @@ func (s *Source) Tell(ctx context.Context, news []sources.News[Query]) error {
 		}
 	})
 	if err := cmp.Or(errs...); err != nil {
-		return fmt.Errorf("%s: %w", c.Host(), trust.Explain(err, kubeapi.Keys()))
+		return c.explained(err)
 	}
 	return nil
 }

@@ -15,7 +15,7 @@ import (
 	"time"
 
 	"nitrox/sources"
-	"nitrox/sources/httpapi"
+	"nitrox/sources/bounds"
 )
 
 // on answers requests for a path with something else.
@@ -600,7 +600,7 @@ func TestTooLarge(t *testing.T) {
 	s := serve(t, api, Config{})
 	s.maxBody = 1 << 20
 	api.before = on("/services", text(`{"items": [`+strings.Repeat(`{"metadata": {"name": "a"}}, `, 1<<16)))
-	if answers, err := s.Poll(t.Context(), []Query{account}, true); !errors.Is(err, httpapi.ErrTooLarge) ||
+	if answers, err := s.Poll(t.Context(), []Query{account}, true); !errors.Is(err, bounds.ErrTooLarge) ||
 		!strings.Contains(err.Error(), "list services in namespace shop: the answer is too large: it has more than 1 MiB") {
 		t.Errorf("got %v, error %v", answers, err)
 	}

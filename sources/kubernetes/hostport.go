@@ -10,18 +10,7 @@ import (
 	"nitrox/sources/httpapi"
 )
 
-// hostPorts answers with the host port of each pod.
-func (a *answering) hostPorts() {
-	ready, unsure := a.split()
-	for _, e := range ready {
-		a.hostPort(e, 1, "")
-	}
-	for _, e := range unsure {
-		a.hostPort(e, 0, unheard(e.node))
-	}
-}
-
-// hostPort adds that of a pod; pods is how many can serve there.
+// hostPort answers with the host port of a pod; pods is how many can serve there.
 func (a *answering) hostPort(e endpoint, pods int, uncertain string) {
 	if a.pods == nil || e.uid == "" || e.node == "" {
 		a.doubt("%v is not a pod that the service's selector chose, so it has no host port", e)

@@ -29,7 +29,6 @@ package kubernetes
 
 import (
 	"context"
-	"fmt"
 	"sync"
 
 	"golang.org/x/time/rate"
@@ -38,7 +37,6 @@ import (
 	"nitrox/sources"
 	"nitrox/sources/kubeapi"
 	"nitrox/sources/textfile"
-	"nitrox/sources/trust"
 )
 
 // Source is a cluster. It implements [sources.Source], [sources.Watcher], [sources.Discoverer] and
@@ -86,13 +84,15 @@ func (c Config) CheckFiles() error {
 	if c.Kubeconfig == "" {
 		return nil
 	}
-	_, err := textfile.ReadFile(string(c.Kubeconfig))
-	if err == nil {
-		cluster := kubeapi.Cluster{Kubeconfig: c.Kubeconfig, Context: c.Context, CertificateSHA256: c.CertificateSHA256}
-		_, err = cluster.Connect()
+	s, err := Open(c)
+	if err != nil {
+		return err
+	}
+	if _, err = textfile.ReadFile(string(c.Kubeconfig)); err == nil {
+		_, err = s.connect()
 	}
 	if err != nil {
-		return &sources.KeyError{Key: "kubeconfig", Err: several(err)}
+		return &sources.KeyError{Key: "kubeconfig", Err: err}
 	}
 	return nil
 }
@@ -100,19 +100,13 @@ func (c Config) CheckFiles() error {
 // Poll reads the cluster as far as the queries need it. A service that is not
 // there is absent.
 func (s *Source) Poll(ctx context.Context, queries []Query, fresh bool) ([]sources.Answer, error) {
-	if len(queries) == 0 {
-		return nil, nil
-	}
-	if err := ctx.Err(); err != nil {
-		return nil, err
-	}
 	c, err := s.connect()
 	if err != nil {
 		return nil, err
 	}
 	answers, err := s.poll(ctx, c, queries, fresh)
 	if err != nil {
-		return nil, fmt.Errorf("%s: %w", c.Host(), trust.Explain(err, kubeapi.Keys()))
+		return nil, c.explained(err)
 	}
 	return answers, nil
 }

@@ -146,7 +146,8 @@ func (p *pager[T]) readPage(ctx context.Context) ([]T, error) {
 	if p.c.onlyJSON.Load() {
 		accept = kubeapi.JSON
 	}
-	err := p.c.Read(ctx, p.url(), accept, func(resp *http.Response) (err error) {
+	at := p.c.url(p.resource, p.query, [2]string{"limit", strconv.Itoa(cmp.Or(p.limit, pageSize))}, [2]string{"continue", p.next})
+	err := p.c.Read(ctx, at, accept, func(resp *http.Response) (err error) {
 		body := bounds.NewBody(resp, cmp.Or(p.max, p.c.maxBody))
 		err = list.decode(body, p.resource)
 		if err != nil && body.Err == nil && !errors.Is(err, bounds.ErrTooLarge) {
@@ -248,11 +249,6 @@ func (p *page[T]) decodeJSON(text io.Reader) error {
 		return fmt.Errorf("an object of kind %q without items", p.Kind)
 	}
 	return d.End()
-}
-
-// url is that of the next page.
-func (p *pager[T]) url() *url.URL {
-	return p.c.url(p.resource, p.query, [2]string{"limit", strconv.Itoa(cmp.Or(p.limit, pageSize))}, [2]string{"continue", p.next})
 }
 
 // url is that of objects, with parameters, of which those without a value are

@@ -104,7 +104,7 @@ func (v nodeView) only(want wanted) nodeView {
 // readNodes reads the wanted nodes that are not kept, in the cheapest way.
 func readNodes(ctx context.Context, c *client, want wanted, kept nodeView) nodeView {
 	v := kept.only(want)
-	labelled := c.labelled()
+	labelled := !c.unlabelled.lately()
 	p := pager[node]{c: c, resource: nodes}
 	of, known := c.total(nodes, "")
 	for p.number == 0 || p.next != "" {
@@ -140,7 +140,7 @@ func readNodes(ctx context.Context, c *client, want wanted, kept nodeView) nodeV
 			labelled = false // for what the labels do not tell
 			v.read(ctx, c, byLabels[:1])
 			if found := len(missing) - len(v.lacks(want.names)); 2*found <= strings.Count(byLabels[0].labelSelector, ",") {
-				c.setUnlabelled()
+				c.unlabelled.note()
 			} else {
 				v.read(ctx, c, byLabels[1:])
 			}
@@ -207,17 +207,4 @@ func (c *client) keepNodes(v nodeView) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.known, c.read = v, time.Now()
-}
-
-// labelled says whether to look for nodes by the label that mostly has their names.
-func (c *client) labelled() bool {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return time.Since(c.unlabelled) > remember
-}
-
-func (c *client) setUnlabelled() {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.unlabelled = time.Now()
 }

@@ -9,7 +9,6 @@ import (
 
 	"nitrox/sources"
 	"nitrox/sources/httpapi"
-	"nitrox/sources/trust"
 )
 
 // List implements [sources.Lister]: the ports of all services, in each way in which
@@ -21,19 +20,18 @@ func (s *Source) List(ctx context.Context) ([]sources.Listed, error) {
 		return nil, err
 	}
 	items, _, err := list[service](ctx, c, services, query{}) // one that cannot be read is none to offer
-	switch {
-	case httpapi.Forbidden(err):
-		return nil, fmt.Errorf("%s: %w; use an account that may list services in all namespaces, for this once", c.Host(), err)
-	case err != nil:
-		return nil, fmt.Errorf("%s: %w", c.Host(), trust.Explain(err,
-			httpapi.Keys("the kubeconfig's certificate-authority", "the kubeconfig's tls-server-name")))
+	if httpapi.Forbidden(err) {
+		err = fmt.Errorf("%w; use an account that may list services in all namespaces, for this once", err)
+	}
+	if err != nil {
+		return nil, c.explained(err)
 	}
 	slices.SortFunc(items, func(a, b service) int {
 		return cmp.Or(cmp.Compare(a.Metadata.Namespace, b.Metadata.Namespace), cmp.Compare(a.Metadata.Name, b.Metadata.Name))
 	})
 	known, _, err := list[node](ctx, c, nodes, query{})
 	if err != nil && !httpapi.Forbidden(err) { // then those of the endpoints must do
-		return nil, fmt.Errorf("%s: %w", c.Host(), err)
+		return nil, c.explained(err)
 	}
 	addrs := s.addresses(known)
 	var all []sources.Listed

@@ -10,7 +10,10 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
+
+	"golang.org/x/sync/errgroup"
 
 	"nitrox/sources"
 	"nitrox/sources/bounds"
@@ -99,7 +102,7 @@ func spread[T any](ctx context.Context, c *client, namespaces []string, part flo
 	case len(namespaces) == 1:
 		parts[0], errs[0] = read(ctx, namespaces[0])
 		return parts, errs
-	case c.clusterWide():
+	case !c.forbidden.lately():
 		half, cancel := share(ctx, 0.5)
 		all, err := read(half, "")
 		much := tooMuch(ctx, half, err)
@@ -107,7 +110,7 @@ func spread[T any](ctx context.Context, c *client, namespaces []string, part flo
 		if !much && !httpapi.Forbidden(err) {
 			return []T{all}, []error{err}
 		}
-		c.notClusterWide()
+		c.forbidden.note()
 	}
 	inTurns(ctx, len(namespaces), part, func(ctx context.Context, i int) { parts[i], errs[i] = read(ctx, namespaces[i]) })
 	return parts, errs
@@ -144,8 +147,11 @@ func namesOf(queries []Query) map[string]named {
 	return names
 }
 
-// everywhere are the names in all namespaces.
-func everywhere(names map[string]named) named {
+// namesIn are the names in a namespace or, if that is "", in all.
+func namesIn(namespace string, names map[string]named) named {
+	if namespace != "" {
+		return names[namespace]
+	}
 	all := named{}
 	for _, n := range names {
 		for name, slices := range n {
@@ -158,11 +164,7 @@ func everywhere(names map[string]named) named {
 // read reads the named services of a namespace or, if that is "", of all, and
 // their slices.
 func (v *view) read(ctx context.Context, c *client, namespace string, names map[string]named) error {
-	n := names[namespace]
-	if namespace == "" {
-		n = everywhere(names)
-	}
-	for _, selector := range selectors(serviceOf, n.sliced()) {
+	for _, selector := range selectors(serviceOf, namesIn(namespace, names).sliced()) {
 		items, bad, err := list[slice](ctx, c, endpointSlices, query{namespace: namespace, labelSelector: selector})
 		if err != nil {
 			return err
@@ -339,35 +341,24 @@ func (c *client) setTotal(r resource, namespace string, objects int) {
 	c.totals[r.plural+" "+namespace] = total{objects, time.Now()}
 }
 
-// clusterWide says whether to try the lists of all namespaces.
-func (c *client) clusterWide() bool {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return c.forbidden.IsZero() || time.Since(c.forbidden) > remember
-}
+// sighting is remembered for a while.
+type sighting struct{ at atomic.Pointer[time.Time] }
 
-func (c *client) notClusterWide() {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.forbidden = time.Now()
+func (s *sighting) note() { s.at.Store(new(time.Now())) }
+
+func (s *sighting) lately() bool {
+	at := s.at.Load()
+	return at != nil && time.Since(*at) <= remember
 }
 
 // inParallel calls do for 0 to n-1, a few at a time, and waits for all.
 func inParallel(n int, do func(i int)) {
-	next := make(chan int)
-	var workers sync.WaitGroup
-	for range min(n, parallel) {
-		workers.Go(func() {
-			for i := range next {
-				do(i)
-			}
-		})
-	}
+	var all errgroup.Group
+	all.SetLimit(parallel)
 	for i := range n {
-		next <- i
+		all.Go(func() error { do(i); return nil })
 	}
-	close(next)
-	workers.Wait()
+	_ = all.Wait()
 }
 
 // inTurns is the same for what tenants can make slow: of a part of the time that

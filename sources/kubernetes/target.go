@@ -153,18 +153,18 @@ func (t *target) collect(own []slice) error {
 				ported[id] = true
 			}
 			if e.port == 0 && t.query.address() == NodePort {
-				t.leave(e, "its EndpointSlice gives its port no number") // and kube-proxy passes over it
+				t.Leave(e.String(), "its EndpointSlice gives its port no number") // and kube-proxy passes over it
 				continue
 			}
 			t.endpoints = append(t.endpoints, e)
 			for _, more := range raw.Addresses[1:] {
-				t.leave(e, fmt.Sprintf("its further address %s: of an endpoint only the first counts", sources.Excerpt(more)))
+				t.Leave(e.String(), fmt.Sprintf("its further address %s: of an endpoint only the first counts", sources.Excerpt(more)))
 			}
 		}
 	}
 	for id, e := range portless {
 		if !ported[id] {
-			t.leave(e, "without the port "+t.port.String())
+			t.Leave(e.String(), "without the port "+t.port.String())
 		}
 	}
 	slices.SortFunc(t.endpoints, func(a, b endpoint) int {
@@ -196,10 +196,6 @@ func (e endpoint) value(other endpoint) int {
 	}
 	return cmp.Or(cmp.Compare(rank(e), rank(other)), cmp.Compare(e.node, other.node), cmp.Compare(e.zone, other.zone),
 		cmp.Compare(e.name, other.name))
-}
-
-func (t *target) leave(what fmt.Stringer, why string) {
-	t.Leave(what.String(), why)
 }
 
 // port chooses a port: by its name or number, or the only one. A number may be

@@ -158,13 +158,9 @@ func watchesOf(ctx context.Context, c *client, queries []Query) ([]*watched, err
 		}
 	}
 	in := func(namespace string) []*watched {
-		n := names[namespace]
-		if namespace == "" {
-			n = everywhere(names)
-		}
 		list := []*watched{{resource: services, query: query{namespace: namespace},
 			told: own(func(m metadata) key { return key{m.Namespace, m.Name} })}}
-		for _, selector := range selectors(serviceOf, n.sliced()) {
+		for _, selector := range selectors(serviceOf, namesIn(namespace, names).sliced()) {
 			list = append(list, &watched{resource: endpointSlices, query: query{namespace: namespace, labelSelector: selector},
 				told: own(func(m metadata) key { return key{m.Namespace, m.Labels[serviceOf]} })})
 		}
@@ -176,13 +172,13 @@ func watchesOf(ctx context.Context, c *client, queries []Query) ([]*watched, err
 // spreadWatches begins the watches of all namespaces, which are those in "" or, where
 // that is forbidden or there is one, those in each.
 func spreadWatches(ctx context.Context, c *client, namespaces []string, in func(namespace string) []*watched) ([]*watched, error) {
-	if len(namespaces) > 1 && c.clusterWide() {
+	if len(namespaces) > 1 && !c.forbidden.lately() {
 		watches := in("")
 		err := begin(ctx, c, watches)
 		if !httpapi.Forbidden(err) {
 			return watches, err
 		}
-		c.notClusterWide()
+		c.forbidden.note()
 	}
 	var watches []*watched
 	for _, namespace := range namespaces {

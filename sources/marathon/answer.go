@@ -1,7 +1,6 @@
 package marathon
 
 import (
-	"encoding/json"
 	"errors"
 	"fmt"
 	"net/netip"
@@ -97,10 +96,7 @@ func (a *app) weight(f *found) int {
 	if !ok {
 		return 0
 	}
-	var text string
-	if json.Unmarshal(raw, &text) != nil {
-		text = string(raw)
-	}
+	text := textOf(raw)
 	n, err := strconv.Atoi(text)
 	if err != nil || n < 1 || n > 100 {
 		f.Leave(fmt.Sprintf("label %s=%s", weightLabel, sources.Excerpt(text)), "a weight is a number from 1 to 100")

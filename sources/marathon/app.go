@@ -19,15 +19,19 @@ type app struct {
 	VersionInfo struct {
 		LastConfigChangeAt string `json:"lastConfigChangeAt"`
 	} `json:"versionInfo"`
-	Instances     *int                       `json:"instances"`
-	Labels        map[string]json.RawMessage `json:"labels"`
-	HealthChecks  []healthCheck              `json:"healthChecks"`
-	Deployments   []json.RawMessage          `json:"deployments"`
-	Constraints   []json.RawMessage          `json:"constraints"`
-	KillSelection string                     `json:"killSelection"`
-	Tasks         *[]task                    `json:"tasks"`
+	Instances    *int                       `json:"instances"`
+	Labels       map[string]json.RawMessage `json:"labels"`
+	HealthChecks []struct {
+		IntervalSeconds float64 `json:"intervalSeconds"`
+	} `json:"healthChecks"`
+	Deployments   []json.RawMessage `json:"deployments"`
+	Constraints   []json.RawMessage `json:"constraints"`
+	KillSelection string            `json:"killSelection"`
+	Tasks         *[]task           `json:"tasks"`
 
-	ReadinessChecks       []readinessCheck                `json:"readinessChecks"`
+	ReadinessChecks []struct {
+		TimeoutSeconds float64 `json:"timeoutSeconds"`
+	} `json:"readinessChecks"`
 	ReadinessCheckResults []marathon.ReadinessCheckResult `json:"readinessCheckResults"`
 
 	// Since Marathon 1.5 networks say how containers are reached, and ports are
@@ -71,14 +75,6 @@ type ipAddress struct {
 			Protocol string `json:"protocol"`
 		} `json:"ports"`
 	} `json:"discovery"`
-}
-
-type healthCheck struct {
-	IntervalSeconds float64 `json:"intervalSeconds"`
-}
-
-type readinessCheck struct {
-	TimeoutSeconds float64 `json:"timeoutSeconds"`
 }
 
 type task = marathon.Task

@@ -85,17 +85,20 @@ func (l *list) chosen(groups []string, chosen labels.Selector) sources.Findings 
 	return sources.NewFindings(found, l.nameless)
 }
 
-// labels are those of the app; what is no text is as it is written.
 func (a *app) labels() labels.Set {
 	set := labels.Set{}
 	for name, raw := range a.Labels {
-		var text string
-		if json.Unmarshal(raw, &text) != nil {
-			text = string(raw)
-		}
-		set[name] = text
+		set[name] = textOf(raw)
 	}
 	return set
+}
+
+// textOf is the value of a label; what is no text is as it is written.
+func textOf(raw json.RawMessage) (text string) {
+	if json.Unmarshal(raw, &text) != nil {
+		return string(raw)
+	}
+	return text
 }
 
 // identify says which app it is: by its group and its name in that.

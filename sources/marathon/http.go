@@ -15,13 +15,15 @@ import (
 
 	"nitrox/sources/bounds"
 	"nitrox/sources/httpapi"
-	"nitrox/sources/textfile"
 	"nitrox/sources/trust"
 )
 
 // maxBody is the size in bytes above which an answer is refused. 25,000 tasks
 // are about 40 MB.
 const maxBody = 256 << 20
+
+// trustKeys say whom to trust.
+var trustKeys = httpapi.Keys("ca_file", "")
 
 // maxRedirects is how many redirects between configured hosts are followed.
 const maxRedirects = 3
@@ -87,7 +89,7 @@ func (c *client) open(ctx context.Context, at, kind string) (*http.Response, err
 		HTTPClient: c.http,
 		RetryMax:   1,
 		CheckRetry: func(ctx context.Context, resp *http.Response, err error) (bool, error) {
-			again := err == nil && resp.StatusCode == http.StatusUnauthorized && !renewed && c.auth.renewable()
+			again := err == nil && resp.StatusCode == http.StatusUnauthorized && !renewed && c.auth.dcos != nil
 			return again, nil
 		},
 		PrepareRetry: func(r *http.Request) (err error) {
@@ -99,17 +101,11 @@ func (c *client) open(ctx context.Context, at, kind string) (*http.Response, err
 	}
 	resp, err := retries.Do(r)
 	if err != nil {
-		return nil, trust.Explain(httpapi.Cause(err), httpapi.Keys("ca_file", ""))
+		return nil, trust.Explain(httpapi.Cause(err), trustKeys)
 	}
 	if resp.StatusCode/100 == 3 {
 		resp.Body.Close()
 		return nil, fmt.Errorf("%w, except to the configured urls", httpapi.NewStatusError(resp))
 	}
 	return resp, nil
-}
-
-// readSecret reads a file that holds a secret; its last newline does not count.
-func readSecret(file string) (string, error) {
-	secret, _, err := textfile.Secret(file)
-	return secret, err
 }

@@ -49,9 +49,6 @@ func (c credentials) renew() string {
 	return "give username and password_file, token_file or service_account_file"
 }
 
-// renewable says whether a new token can be had for one that is refused.
-func (c credentials) renewable() bool { return c.dcos != nil }
-
 // authorize adds to a request what proves who makes it. Files are read each time:
 // they may have been rotated. again: a token from a poll before will not do;
 // renewed is set if this one is not.
@@ -59,7 +56,7 @@ func (c credentials) authorize(ctx context.Context, r *http.Request, again bool)
 	var token string
 	switch {
 	case c.config.Username != "":
-		password, err := readSecret(string(c.config.PasswordFile))
+		password, _, err := textfile.Secret(string(c.config.PasswordFile))
 		if err != nil {
 			return false, fmt.Errorf("read the password: %w", err)
 		}
@@ -67,7 +64,7 @@ func (c credentials) authorize(ctx context.Context, r *http.Request, again bool)
 		r.SetBasicAuth(c.config.Username, password)
 		return true, nil
 	case c.config.TokenFile != "":
-		if token, err = readSecret(string(c.config.TokenFile)); err != nil {
+		if token, _, err = textfile.Secret(string(c.config.TokenFile)); err != nil {
 			return false, fmt.Errorf("read the token: %w", err)
 		}
 		renewed = true
@@ -199,7 +196,7 @@ func (a *serviceAccount) login(ctx context.Context, client *http.Client, now tim
 	r.Header.Set("Content-Type", "application/json")
 	resp, err := client.Do(r)
 	if err != nil {
-		return "", fmt.Errorf("%s: %w", a.endpoint, trust.Explain(httpapi.Cause(err), httpapi.Keys("ca_file", "")))
+		return "", fmt.Errorf("%s: %w", a.endpoint, trust.Explain(httpapi.Cause(err), trustKeys))
 	}
 	defer resp.Body.Close()
 	if resp.StatusCode != http.StatusOK {

@@ -86,12 +86,6 @@ type snapshot struct {
 // Poll asks the Marathons in turn until one answers, the leader first where it
 // is known.
 func (s *Source) Poll(ctx context.Context, queries []Query, fresh bool) ([]sources.Answer, error) {
-	if len(queries) == 0 {
-		return nil, nil
-	}
-	if err := ctx.Err(); err != nil {
-		return nil, err
-	}
 	c, err := s.connect()
 	if err != nil {
 		return nil, err
@@ -118,22 +112,21 @@ func (s *Source) Poll(ctx context.Context, queries []Query, fresh bool) ([]sourc
 // connect makes a client for a poll. The connections of the poll before are
 // used again unless the CA file has changed.
 func (s *Source) connect() (*client, error) {
-	auth := credentials{s.config, s.dcos}
-	transport := s.Transport
-	if transport == nil {
-		own, err := s.ownTransport()
-		if err != nil {
-			return nil, err
-		}
-		transport = own
+	transport, err := s.carrier()
+	if err != nil {
+		return nil, err
 	}
 	if s.dcos != nil {
 		s.dcos.use(transport)
 	}
-	return newClient(transport, s.base, auth, s.maxBody), nil
+	return newClient(transport, s.base, credentials{s.config, s.dcos}, s.maxBody), nil
 }
 
-func (s *Source) ownTransport() (*http.Transport, error) {
+// carrier is what carries requests.
+func (s *Source) carrier() (http.RoundTripper, error) {
+	if s.Transport != nil {
+		return s.Transport, nil
+	}
 	certificates := s.config.certificates()
 	files, err := certificates.Read()
 	if err != nil {

@@ -23,13 +23,10 @@ const (
 	lookups       = 16
 )
 
-// lookup asks for the addresses of a host name.
-type lookup func(ctx context.Context, network, host string) ([]netip.Addr, error)
-
 // names remembers the addresses of agents that are known by name. They outlive
 // a resolver that fails.
 type names struct {
-	lookup lookup
+	lookup func(ctx context.Context, network, host string) ([]netip.Addr, error) // of a host name
 
 	mu    sync.Mutex
 	known map[string]known

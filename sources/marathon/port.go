@@ -95,15 +95,13 @@ func choose(ports []port, wanted sources.Port) (port, sources.Protocol, error) {
 	matching, what := ports, ""
 	if n, err := strconv.ParseUint(name, 10, 16); err == nil {
 		what = fmt.Sprintf("port %s", wanted)
-		switch with := func(of func(port) int) []port {
-			return only(ports, func(p port) bool { return of(p) == int(n) })
-		}; {
+		switch served := only(ports, func(p port) bool { return p.service == int(n) }); {
 		case int(n) < len(ports):
 			matching = ports[n : n+1]
-		case len(with(serviceOf)) > 0:
-			matching = with(serviceOf)
+		case len(served) > 0:
+			matching = served
 		default:
-			matching = with(containerOf)
+			matching = only(ports, func(p port) bool { return p.container == int(n) })
 		}
 	} else if name != "" {
 		what = fmt.Sprintf("port %q", wanted)
@@ -135,9 +133,6 @@ func (p port) protocols() (all []sources.Protocol) {
 	return all
 }
 
-func serviceOf(p port) int   { return p.service }
-func containerOf(p port) int { return p.container }
-
 func only(ports []port, keep func(port) bool) []port {
 	return slices.DeleteFunc(slices.Clone(ports), func(p port) bool { return !keep(p) })
 }
@@ -146,32 +141,21 @@ func describe(ports []port) string {
 	var all []string
 	for i, p := range ports {
 		text := strconv.Itoa(i)
-		for _, part := range []struct {
-			label string
-			value string
-		}{{" ", p.name}, {" service port ", number(p.service)}, {" container port ", number(p.container)}, {" ", spoken(p)}} {
-			if part.value != "" {
-				text += part.label + part.value
-			}
+		if p.name != "" {
+			text += " " + p.name
+		}
+		if p.service != 0 {
+			text += fmt.Sprintf(" service port %d", p.service)
+		}
+		if p.container != 0 {
+			text += fmt.Sprintf(" container port %d", p.container)
+		}
+		if p.protocol != "" && p.protocol != "tcp" {
+			text += " " + p.protocol
 		}
 		all = append(all, text)
 	}
 	return strings.Join(all, "; ")
-}
-
-// spoken are a port's protocols; "": TCP alone, as mostly.
-func spoken(p port) string {
-	if p.protocol == "tcp" {
-		return ""
-	}
-	return p.protocol
-}
-
-func number(n int) string {
-	if n == 0 {
-		return ""
-	}
-	return strconv.Itoa(n)
 }
 
 // place is where a task listens, before its agent's name is looked up.

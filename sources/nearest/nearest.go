@@ -2,6 +2,7 @@
 package nearest
 
 import (
+	"fmt"
 	"slices"
 	"strings"
 )
@@ -40,6 +41,15 @@ func DidYouMean(name string, known []string) string {
 		return "; did you mean " + near + "?"
 	}
 	return ""
+}
+
+// Choose ends a sentence about a name that must be one of the known: with the nearest or,
+// if none is near, with all of them.
+func Choose(name string, known []string) string {
+	if near := Name(name, known); near != "" {
+		return fmt.Sprintf("; did you mean %q?", near)
+	}
+	return "; choose from " + strings.Join(known, ", ")
 }
 
 // distance counts the letters to insert, delete, replace or swap with their

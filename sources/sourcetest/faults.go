@@ -21,6 +21,23 @@ import (
 // silent keeps what servers say about broken connections out of the output.
 var silent = log.New(io.Discard, "", 0)
 
+// unstarted is a server that keeps quiet about broken connections.
+func unstarted(t *testing.T, h http.Handler) *httptest.Server {
+	s := httptest.NewUnstartedServer(h)
+	s.Config.ErrorLog = silent
+	t.Cleanup(s.Close)
+	return s
+}
+
+// unknown is the URL of a server with a certificate that nobody knows.
+func unknown(t *testing.T) string {
+	s := unstarted(t, http.HandlerFunc(func(http.ResponseWriter, *http.Request) {
+		t.Error("a server with an unknown certificate was asked")
+	}))
+	s.StartTLS()
+	return s.URL
+}
+
 // patience is how long a poll waits for a server that does not answer. The
 // test needs no more: a source has no other way out than the context.
 const patience = 150 * time.Millisecond
@@ -215,10 +232,8 @@ func (b *breakable) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 
 func (f Fixture) fault(t *testing.T, what fault, path string) {
 	b := &breakable{healthy: f.Handler, fault: what, path: path}
-	server := httptest.NewUnstartedServer(b)
-	server.Config.ErrorLog = silent
+	server := unstarted(t, b)
 	server.Start()
-	t.Cleanup(server.Close)
 	s := f.Open(t, server.URL)
 	for i, fresh := range []bool{true, false} {
 		over, end := context.WithCancel(t.Context())

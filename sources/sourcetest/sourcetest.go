@@ -203,15 +203,7 @@ func (f Fixture) refused(t *testing.T) {
 	f.fails(t, f.Open(t, gone.URL))
 }
 
-func (f Fixture) certificate(t *testing.T) {
-	server := httptest.NewUnstartedServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {
-		t.Error("a server with an unknown certificate was asked")
-	}))
-	server.Config.ErrorLog = silent
-	server.StartTLS()
-	defer server.Close()
-	f.fails(t, f.Open(t, server.URL))
-}
+func (f Fixture) certificate(t *testing.T) { f.fails(t, f.Open(t, unknown(t))) }
 
 // fails looks that nothing is known, and that the error keeps secrets.
 func (f Fixture) fails(t *testing.T, s sources.Opened) {

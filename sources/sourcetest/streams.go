@@ -297,12 +297,4 @@ func (f Stream) refused(t *testing.T) {
 	f.fails(t, f.again(t, s, nil))
 }
 
-func (f Stream) certificate(t *testing.T) {
-	server := httptest.NewUnstartedServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {
-		t.Error("a server with an unknown certificate was asked")
-	}))
-	server.Config.ErrorLog = silent
-	server.StartTLS()
-	t.Cleanup(server.Close)
-	f.fails(t, f.watch(t, server.URL, nil))
-}
+func (f Stream) certificate(t *testing.T) { f.fails(t, f.watch(t, unknown(t), nil)) }

@@ -6,7 +6,6 @@ import (
 	"errors"
 	"io"
 	"net/http"
-	"net/http/httptest"
 	"slices"
 	"sync/atomic"
 	"testing"
@@ -117,7 +116,7 @@ func (f Stream) plays(t *testing.T, s script) (url string, streams *atomic.Int64
 func (f Stream) answers(t *testing.T, stream http.HandlerFunc) (url string, streams *atomic.Int64) {
 	t.Helper()
 	streams = new(atomic.Int64)
-	server := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	server := unstarted(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if !f.IsStream(r) {
 			f.Handler.ServeHTTP(w, r)
 			return
@@ -125,9 +124,7 @@ func (f Stream) answers(t *testing.T, stream http.HandlerFunc) (url string, stre
 		streams.Add(1)
 		stream(w, r)
 	}))
-	server.Config.ErrorLog = silent
 	server.Start()
-	t.Cleanup(server.Close)
 	return server.URL, streams
 }
 

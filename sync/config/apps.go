@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"maps"
 	"net/netip"
-	"regexp"
 	"slices"
 	"strings"
 	"time"
@@ -12,6 +11,7 @@ import (
 
 	"nitrox/sources"
 	"nitrox/sync"
+	"nitrox/sync/discover"
 
 	"gopkg.in/yaml.v3"
 )
@@ -123,11 +123,11 @@ func (d *decoder) app(n *yaml.Node, i int, defs *definitions) (sync.App, bool) {
 		Policy:     policies.policy(k.Paused),
 	}
 	unique := d.appName(o, k, defs)
-	if _, given := o.values["service_group"]; !given {
+	if o.values["service_group"] == nil {
 		app.Group = k.Name
 	}
-	if d.group(o, app.Group) && unique {
-		d.claim(o, shown, app, defs)
+	if n := d.group(o, app.Group); n != nil && unique {
+		d.claim(n, o, shown, app, defs)
 	}
 	if k.Create != nil {
 		app.Create = d.create(k.Create, o.what, app)
@@ -169,7 +169,7 @@ func find(n *yaml.Node, key string) *yaml.Node {
 }
 
 // Named says whether an app, and its service group, may have these names.
-func Named(app, group string) bool { return printable(app) && groupName.MatchString(group) }
+func Named(app, group string) bool { return printable(app) && discover.GroupName.MatchString(group) }
 
 // printable are names that a terminal, a log or a flag does not garble, and that nobody takes
 // for another which differs in what cannot be seen.
@@ -204,23 +204,19 @@ func (d *decoder) appName(o *object, k appKeys, defs *definitions) bool {
 	return d.allowed(n, "name", k.Name, "allow_apps", d.limit().AllowApps)
 }
 
-// groupName is what a service group may be called (NITRO documentation,
-// servicegroup, servicegroupname).
-var groupName = regexp.MustCompile(`^[A-Za-z0-9_]([A-Za-z0-9_#. :@=-]*[A-Za-z0-9_#.:@=-])?$`)
-
-// group checks the name of the app's service group, and tells whether it has
-// one.
-func (d *decoder) group(o *object, name string) bool {
+// group checks the name of the app's service group, and returns where it stands, nil if
+// the app has none.
+func (d *decoder) group(o *object, name string) *yaml.Node {
 	key := "service_group"
-	if _, given := o.values[key]; !given {
+	if o.values[key] == nil {
 		key = "name"
 	}
-	n, given := o.values[key]
-	if !given || o.wrong[key] {
-		return false
+	n := o.values[key]
+	if n == nil || o.wrong[key] {
+		return nil
 	}
 	switch {
-	case !groupName.MatchString(name):
+	case !discover.GroupName.MatchString(name):
 		remedy := ""
 		switch {
 		case key == "name":
@@ -228,13 +224,16 @@ func (d *decoder) group(o *object, name string) bool {
 		case strings.ContainsAny(name, "[]"):
 			remedy = "; ranges are not supported here"
 		}
-		d.problem(n, "%s: a service group cannot be called %s: use letters, digits, spaces and _ # . : @ = -, begin with a letter, a digit or _, and do not end with a space%s", key, quote(n.Value), remedy)
-		return false
+		d.problem(n, "%s: a service group cannot be called %s: use %s%s", key, quote(n.Value), discover.Letters, remedy)
+		return nil
 	case len(name) > 127:
 		// The limit is known from hearsay only, so the NetScaler decides.
 		d.warn(n, "%s: has %d characters; the documented limit is 127", key, len(name))
 	}
-	return d.allowed(n, key, name, "allow_groups", d.limit().AllowGroups)
+	if !d.allowed(n, key, name, "allow_groups", d.limit().AllowGroups) {
+		return nil
+	}
+	return n
 }
 
 // targets returns the NetScalers of an app.
@@ -267,13 +266,9 @@ func (d *decoder) targets(o *object, k appKeys, defs *definitions) []string {
 	return targets
 }
 
-// claim takes the app's service group on each of its NetScalers, which no
-// other app may have. Two apps that fill one group would empty it in turn.
-func (d *decoder) claim(o *object, shown string, app sync.App, defs *definitions) {
-	n := o.at("name")
-	if g, given := o.values["service_group"]; given {
-		n = g
-	}
+// claim takes the app's service group, which stands at n, on each of its NetScalers. No
+// other app may have it: two that fill one group would empty it in turn.
+func (d *decoder) claim(n *yaml.Node, o *object, shown string, app sync.App, defs *definitions) {
 	d.claimed = append(d.claimed, n)
 	warned := false
 	mine := map[string]string{} // NetScaler by what makes it the same

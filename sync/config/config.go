@@ -115,8 +115,6 @@ func (f *Files) Draft(kinds []sources.Kind) (*Mapping, Problems) {
 		if d.keys.NetScalers != nil {
 			d.netscalers(d.keys.NetScalers, m, defs)
 		}
-	}
-	for _, d := range trusted {
 		if d.keys.Sources != nil {
 			d.sources(d.keys.Sources, kinds, m, defs)
 		}

@@ -10,6 +10,7 @@ import (
 	"nitrox/netscaler"
 	"nitrox/sources"
 	"nitrox/sync"
+	"nitrox/sync/discover"
 
 	"gopkg.in/yaml.v3"
 )
@@ -106,8 +107,8 @@ func (d *decoder) vserver(n *yaml.Node, what string, app sync.App) *netscaler.VS
 	}
 	v := &netscaler.VServer{Name: app.Group, Method: k.Method.upper()}
 	if name, given := o.values["name"]; given && !o.wrong["name"] {
-		if v.Name = k.Name; !groupName.MatchString(v.Name) {
-			d.problem(name, "name: a vserver cannot be called %s: use letters, digits, spaces and _ # . : @ = -, begin with a letter, a digit or _, and do not end with a space", quote(name.Value))
+		if v.Name = k.Name; !discover.GroupName.MatchString(v.Name) {
+			d.problem(name, "name: a vserver cannot be called %s: use %s", quote(name.Value), discover.Letters)
 		}
 	}
 	if k.IP.IsValid() && k.Port > 0 && k.Port <= 65535 {

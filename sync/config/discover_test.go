@@ -51,6 +51,7 @@ discover:
 		{`{source: prod, select: nitrox=on, netscaler: edge, service_group: "{namespace}_{nmae}"}`, `{nmae} is not known; use {namespace}, {name} and {port}`},
 		{`{source: prod, select: nitrox=on, netscaler: edge, service_group: "{namespace}_x"}`, `{name} is missing`},
 		{`{source: prod, select: nitrox=on, netscaler: edge, service_group: "/{namespace}_{name}"}`, `a service group cannot be called that`},
+		{`{source: prod, select: nitrox=on, netscaler: edge, service_group: "{namespace}_{name} "}`, `a service group cannot be called that: use at most 127 letters, digits, spaces and _ # . : @ = -, begin with a letter, a digit or _, and do not end with a space`},
 		{`{source: prod, select: nitrox=on, namespaces: [shop]}`, `netscaler is missing; choose from "edge" and "dmz"`},
 		{`{source: prod, netscaler: edge, namespaces: [shop]}`, `select is missing; say by which label apps opt in`},
 		{`{select: nitrox=on, netscaler: edge, namespaces: [shop]}`, `source is missing`},

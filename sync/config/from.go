@@ -1,7 +1,6 @@
 package config
 
 import (
-	"errors"
 	"fmt"
 	"reflect"
 	"slices"
@@ -48,17 +47,15 @@ func (d *decoder) from(n *yaml.Node, app string, create *netscaler.Creation, def
 	}
 	var k fromKeys
 	query := reflect.New(s.kind.Query)
-	o := d.object(n, what, &k, query.Interface())
-	if _, given := o.values["weight"]; given && (k.Weight < 1 || k.Weight > 100) {
-		d.refuse(o, &sources.KeyError{Key: "weight", Err: errors.New("must be 1 to 100")})
+	o := d.object(n, what, &k, query.Interface()) // not nil: n has a source
+	if o.values["weight"] != nil && (k.Weight < 1 || k.Weight > 100) {
+		d.refuseKey(o, "weight", "must be 1 to 100")
 	}
-	if _, given := o.values["order"]; given && (k.Order < 1 || k.Order > 8192) {
-		d.refuse(o, &sources.KeyError{Key: "order", Err: errors.New("must be 1 to 8192")})
+	if o.values["order"] != nil && (k.Order < 1 || k.Order > 8192) {
+		d.refuseKey(o, "order", "must be 1 to 8192")
 	}
 	d.agree(o, query.Elem(), create)
-	if o != nil {
-		d.inside(n, s, query.Elem().Interface())
-	}
+	d.inside(n, s, query.Elem().Interface())
 	return sync.From{Source: name, Query: query.Elem().Interface(), Weight: k.Weight, Order: k.Order}, true
 }
 
@@ -66,14 +63,13 @@ func (d *decoder) from(n *yaml.Node, app string, create *netscaler.Creation, def
 // made does not take.
 func (d *decoder) agree(o *object, query reflect.Value, create *netscaler.Creation) {
 	f := query.FieldByName("Port")
-	if create == nil || o == nil || o.wrong["port"] || !f.IsValid() || f.Type() != reflect.TypeFor[sources.Port]() {
+	if create == nil || o.wrong["port"] || !f.IsValid() || f.Type() != reflect.TypeFor[sources.Port]() {
 		return
 	}
 	_, protocol := f.Interface().(sources.Port).Cut()
 	if takes := sync.ProtocolOf(create.ServiceType); protocol != "" && takes != "" && protocol != takes {
-		d.refuse(o, &sources.KeyError{Key: "port", Err: fmt.Errorf(
-			"the port speaks %s, but create makes a service group of type %s, which takes %s; change one of them",
-			strings.ToUpper(string(protocol)), create.ServiceType, strings.ToUpper(string(takes)))})
+		d.refuseKey(o, "port", fmt.Sprintf("the port speaks %s, but create makes a service group of type %s, which takes %s; change one of them",
+			strings.ToUpper(string(protocol)), create.ServiceType, strings.ToUpper(string(takes))))
 	}
 }
 

@@ -167,7 +167,7 @@ func (d *decoder) password(o *object, k netscalerKeys) netscaler.Secret {
 		secret := netscaler.SecretFile(string(k.PasswordFile))
 		switch _, remark, err := textfile.Secret(string(k.PasswordFile)); {
 		case err != nil:
-			d.refuse(o, &sources.KeyError{Key: "password_file", Err: fmt.Errorf("read the password: %w", err)})
+			d.refuseKey(o, "password_file", fmt.Sprintf("read the password: %v", err))
 		case remark != "":
 			d.warn(o.at("password_file"), "password_file: %s", remark)
 		}
@@ -248,9 +248,8 @@ func (d *decoder) certificates(o *object, file sources.Path) {
 	}
 	pem, err := textfile.ReadFile(string(file))
 	if err != nil {
-		err = fmt.Errorf("read the certificates: %w", err)
-	} else if _, err = trust.Pool(string(file), pem); err == nil {
-		return
+		d.refuseKey(o, "ca_file", fmt.Sprintf("read the certificates: %v", err))
+	} else if _, err = trust.Pool(string(file), pem); err != nil {
+		d.refuseKey(o, "ca_file", err.Error())
 	}
-	d.refuse(o, &sources.KeyError{Key: "ca_file", Err: err})
 }

@@ -9,7 +9,6 @@ import (
 	"strings"
 	"syscall"
 	"unicode"
-	"unicode/utf8"
 
 	"gopkg.in/yaml.v3"
 
@@ -116,7 +115,7 @@ func (d *decoder) plain(n *yaml.Node) {
 	case n.Style&yaml.TaggedStyle != 0:
 		d.problem(n, syntax.Tags)
 		return
-	case n.Kind == yaml.ScalarNode && n.Style == 0 && strings.ContainsAny(first(n.Value), "“”„‟‘’‚‛«»"):
+	case n.Kind == yaml.ScalarNode && n.Style == 0 && strings.IndexAny(n.Value, "“”„‟‘’‚‛«»") == 0:
 		d.problem(n, "a typographic quotation mark; write \" or '")
 		return
 	case n.Kind == yaml.ScalarNode && n.Style == 0 && strings.ContainsFunc(n.Value, func(r rune) bool { return r > unicode.MaxASCII && unicode.IsSpace(r) }):
@@ -126,12 +125,6 @@ func (d *decoder) plain(n *yaml.Node) {
 	for _, c := range n.Content {
 		d.plain(c)
 	}
-}
-
-// first is the first letter of text.
-func first(text string) string {
-	_, size := utf8.DecodeRuneInString(text)
-	return text[:size]
 }
 
 func null(n *yaml.Node) bool { return n.Kind == yaml.ScalarNode && n.Tag == "!!null" }

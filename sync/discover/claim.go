@@ -147,8 +147,8 @@ func (e Entry) groups(f sources.Found, ports []sources.Port) (groups []string, e
 	if chosen := list(f, "service-group"); chosen != nil {
 		for _, group := range chosen {
 			switch {
-			case !Fit(group):
-				return nil, amiss("service-group", "%q cannot be the name of a service group: %s", group, Letters)
+			case !fit(group):
+				return nil, amiss("service-group", "%q cannot be the name of a service group: use at most 127 %s", group, Letters)
 			case !e.allows(f.Namespace, group):
 				return nil, amiss("service-group", "%s is not allowed %s; allow it in allow_groups, or remove the setting", group, where(f))
 			case slices.ContainsFunc(groups, func(g string) bool { return strings.EqualFold(g, group) }):
@@ -165,7 +165,7 @@ func (e Entry) groups(f sources.Found, ports []sources.Port) (groups []string, e
 	for _, port := range ports {
 		group := e.name(f, port)
 		switch {
-		case f.Namespace != "" && strings.Contains(f.Name+string(port), "_"), !Fit(group):
+		case f.Namespace != "" && strings.Contains(f.Name+string(port), "_"), !fit(group):
 			return nil, fmt.Errorf("its service group would be called %q, which none can be; choose a name with %sservice-group",
 				group, sources.SettingPrefix)
 		case slices.Contains(groups, group):

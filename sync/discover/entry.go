@@ -64,8 +64,8 @@ func (e Entry) Check(fits func(namespace string) bool) error {
 	}
 	before, after, named := strings.Cut(e.Group, "{namespace}")
 	switch {
-	case !Fit(placeholder.ReplaceAllString(e.Group, "x")):
-		return fmt.Errorf("a service group cannot be called that: %s", Letters)
+	case !fit(placeholder.ReplaceAllString(e.Group, "x")):
+		return fmt.Errorf("a service group cannot be called that: use at most 127 %s", Letters)
 	case !strings.Contains(e.Group, "{name}"):
 		return fmt.Errorf("{name} is missing, so that all apps would have one group; write it like %q", Standard(namespaced))
 	case !namespaced || len(e.Namespaces) == 1 && !named:
@@ -165,14 +165,14 @@ func (e Entry) name(f sources.Found, port sources.Port) string {
 	}
 }
 
-// groupName is what a service group may be called (NITRO documentation, servicegroup).
-var groupName = regexp.MustCompile(`^[A-Za-z0-9_][A-Za-z0-9_#. :@=-]{0,126}$`)
+// GroupName is what a service group may be called (NITRO documentation, servicegroup), and
+// Letters says it in words. That it may have no more than 127 of them is known from hearsay
+// only, but here nobody is asked.
+var GroupName = regexp.MustCompile(`^[A-Za-z0-9_]([A-Za-z0-9_#. :@=-]*[A-Za-z0-9_#.:@=-])?$`)
 
-// Fit says whether a service group may have the name, which is of Letters.
-func Fit(group string) bool { return groupName.MatchString(group) }
+const Letters = "letters, digits, spaces and _ # . : @ = -, begin with a letter, a digit or _, and do not end with a space"
 
-// Letters are those of a service group's name, in words.
-const Letters = "use at most 127 letters, digits, spaces and _ # . : @ = -, and begin with a letter, a digit or _"
+func fit(group string) bool { return len(group) <= 127 && GroupName.MatchString(group) }
 
 // governing is the key of Allow that holds for a namespace: its own, or the nearest above it
 // on its path; "": none but that of all may.
@@ -196,7 +196,7 @@ func (e Entry) allows(namespace, group string) bool {
 
 // CheckPattern says what is wrong with a pattern of names.
 func CheckPattern(pattern string) error {
-	if !Fit(strings.ReplaceAll(pattern, "*", "x")) {
+	if !fit(strings.ReplaceAll(pattern, "*", "x")) {
 		return fmt.Errorf("%q is not a pattern of service groups' names, such as sg-shop-*", pattern)
 	}
 	return nil

@@ -98,15 +98,17 @@ func Examine(ctx context.Context, s *sync.Syncer, o Options) (report Report) {
 		g.Go(func() { a.examine(ctx) })
 	}
 	for name, source := range s.Sources {
-		p := &poll{name: name, source: source, Options: o}
-		for _, app := range s.Apps {
-			for i, from := range app.From {
-				if from.Source == name {
-					p.entries, p.queries = append(p.entries, entry{app, i}), append(p.queries, from.Query)
-				}
-			}
+		polled[name] = &poll{name: name, source: source, Options: o}
+	}
+	answers := make([][]sources.Answer, len(s.Apps)) // by app and entry, as far as they are known
+	for at, app := range s.Apps {
+		answers[at] = make([]sources.Answer, len(app.From))
+		for i, from := range app.From {
+			p := polled[from.Source]
+			p.entries, p.queries = append(p.entries, entry{app, i, &answers[at][i]}), append(p.queries, from.Query)
 		}
-		polled[name] = p
+	}
+	for _, p := range polled {
 		g.Go(func() { p.examine(ctx) })
 	}
 	g.Wait()
@@ -118,9 +120,9 @@ func Examine(ctx context.Context, s *sync.Syncer, o Options) (report Report) {
 	}
 	for _, name := range slices.Sorted(maps.Keys(appliances)) {
 		a := appliances[name]
-		for _, app := range s.Apps {
+		for at, app := range s.Apps {
 			if a.usable && slices.Contains(app.NetScalers, name) {
-				a.judge(app, answers(app, polled))
+				a.judge(app, answers[at])
 			}
 		}
 		a.refused()
@@ -161,19 +163,6 @@ func used(name string, s *sync.Syncer) *appliance {
 		}
 	}
 	return a
-}
-
-// answers are those to the app's entries; none while one is not known.
-func answers(app sync.App, polled map[string]*poll) (all []sources.Answer) {
-	for i, from := range app.From {
-		p := polled[from.Source]
-		at := slices.IndexFunc(p.entries, func(e entry) bool { return e.app.Name == app.Name && e.i == i })
-		if at < 0 || at >= len(p.answers) {
-			return nil
-		}
-		all = append(all, p.answers[at])
-	}
-	return all
 }
 
 // appliance is a NetScaler, and what was seen of it.
@@ -293,8 +282,9 @@ func (a *appliance) group(app sync.App, answers []sources.Answer) examine.Check 
 
 // entry is one from entry of an app.
 type entry struct {
-	app sync.App
-	i   int
+	app    sync.App
+	i      int
+	answer *sources.Answer
 }
 
 // poll is a source, and what it said.
@@ -305,8 +295,9 @@ type poll struct {
 	entries []entry
 	queries []any
 	checks  []examine.Check
-	answers []sources.Answer
-	stream  []examine.Check
+
+	answered bool
+	stream   []examine.Check
 }
 
 func (p *poll) examine(ctx context.Context) {
@@ -348,7 +339,10 @@ func (p *poll) examine(ctx context.Context) {
 			examine.Fail(subject, err, remedy), examine.Not(rest, "the source does not answer"))
 		return
 	}
-	p.answers = answers
+	p.answered = true
+	for i, answer := range answers {
+		*p.entries[i].answer = answer
+	}
 	if p.source.Watch != nil {
 		p.stream = []examine.Check{p.watch(ctx)}
 	}
@@ -377,22 +371,11 @@ func (p *poll) watch(ctx context.Context) examine.Check {
 	const subject = "event stream"
 	ctx, cancel := context.WithTimeout(ctx, connecting)
 	defer cancel()
-	opened := make(chan struct{}, 1)
-	ended := make(chan error, 1)
-	go func() {
-		ended <- p.source.Watch(ctx, p.queries, func([]int) {
-			select {
-			case opened <- struct{}{}:
-			default:
-			}
-		})
-	}()
-	var err error
-	select {
-	case <-opened:
+	ctx, end := context.WithCancelCause(ctx)
+	opened := errors.New("it is open")
+	err := p.source.Watch(ctx, p.queries, func([]int) { end(opened) })
+	if errors.Is(context.Cause(ctx), opened) {
 		return examine.Fine(subject, "opens")
-	case err = <-ended:
-	case <-ctx.Done():
 	}
 	if httpapi.Forbidden(err) && (has(p.checks, examine.Watching, examine.Failed) || has(p.checks, examine.Watching, examine.Warning)) {
 		return examine.Not(subject, "of the missing rights")
@@ -409,13 +392,16 @@ func (p *poll) watch(ctx context.Context) examine.Check {
 
 // told are all checks of the source. own are the addresses of the NetScalers.
 func (p *poll) told(own map[netip.Addr]string) []examine.Check {
+	if !p.answered {
+		return p.checks
+	}
 	checks := p.checks
 	failed := has(checks, "rights", examine.Failed)
 	same := map[string]int{} // where it was said before, by what is said
 	var forbidden []string
-	for i, answer := range p.answers {
-		check, doubt := p.app(p.entries[i], answer, own)
-		name := p.entries[i].app.Name
+	for _, e := range p.entries {
+		check, doubt := p.app(e, own)
+		name := e.app.Name
 		if failed && httpapi.Forbidden(doubt) {
 			if !slices.Contains(forbidden, name) {
 				forbidden = append(forbidden, name)
@@ -436,10 +422,9 @@ func (p *poll) told(own map[netip.Addr]string) []examine.Check {
 }
 
 // app is what there is to say of the answer about an app.
-func (p *poll) app(e entry, answer sources.Answer, own map[netip.Addr]string) (check examine.Check, doubt error) {
+func (p *poll) app(e entry, own map[netip.Addr]string) (check examine.Check, doubt error) {
 	subject := "app " + e.app.Name
-	from := e.app.From[e.i]
-	policy := e.app.Policy
+	from, answer, policy := e.app.From[e.i], *e.answer, e.app.Policy
 	policy.Own = own
 	desired := sync.Union([]sync.From{from}, []sources.Answer{answer}, policy)
 	if doubt := desired.Doubt(); doubt != nil {

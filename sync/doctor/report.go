@@ -6,17 +6,21 @@ import (
 	"io"
 	"regexp"
 	"strings"
-	"unicode/utf8"
 
 	"nitrox/sources"
 	"nitrox/sources/examine"
 	"nitrox/sources/redact"
+	"nitrox/sync"
 )
 
 // Text writes the report for a person, in 80 columns; only what is to be copied
 // elsewhere stays on its line.
 func (r Report) Text(w io.Writer) error {
 	var b strings.Builder
+	say := func(head, text string) {
+		text = pairs.ReplaceAllStringFunc(text, func(f string) string { return strings.ReplaceAll(f, ":", "") })
+		sync.Wrap(&b, head, len(head), text)
+	}
 	var copies []Section
 	for i, s := range r {
 		if i > 0 {
@@ -24,9 +28,13 @@ func (r Report) Text(w io.Writer) error {
 		}
 		b.WriteString(s.Name + "\n")
 		for _, c := range s.Checks {
-			wrap(&b, fmt.Sprintf("  %-12s", words[c.State]), c.Subject+": "+c.Seen)
+			state := string(c.State)
+			if c.State == examine.Failed {
+				state = "FAILED"
+			}
+			say(fmt.Sprintf("  %-12s", state), c.Subject+": "+c.Seen)
 			if c.Remedy != "" {
-				wrap(&b, "               > ", c.Remedy)
+				say("               > ", c.Remedy)
 			}
 			if len(c.Copy) > 0 {
 				copies = append(copies, Section{s.Name, []examine.Check{c}})
@@ -45,32 +53,9 @@ func (r Report) Text(w io.Writer) error {
 	return err
 }
 
-// words are the states as a person sees them.
-var words = map[examine.State]string{
-	examine.OK: "ok", examine.Note: "note", examine.Warning: "warning",
-	examine.Failed: "FAILED", examine.Skipped: "not checked",
-}
-
-const columns = 80
-
 // pairs is a fingerprint as openssl writes it, which is longer than a line; without
 // its colons it means the same.
 var pairs = regexp.MustCompile(`\b(?:[0-9A-F]{2}:){31}[0-9A-F]{2}\b`)
-
-// wrap writes a text behind a head, and its further lines below its beginning.
-func wrap(b *strings.Builder, head, text string) {
-	text = pairs.ReplaceAllStringFunc(text, func(f string) string { return strings.ReplaceAll(f, ":", "") })
-	line, between := head, ""
-	for word := range strings.FieldsSeq(text) {
-		if utf8.RuneCountInString(line+between+word) > columns && between != "" {
-			b.WriteString(line + "\n")
-			line, between = strings.Repeat(" ", len(head)), ""
-		}
-		line += between + word
-		between = " "
-	}
-	b.WriteString(line + "\n")
-}
 
 // JSON writes the report for a program.
 func (r Report) JSON(w io.Writer) error {

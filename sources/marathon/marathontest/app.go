@@ -85,29 +85,23 @@ func (c *Cluster) Put(definition string) error {
 	if err := json.Unmarshal([]byte(definition), &d); err != nil {
 		return err
 	}
-	_, _, err := c.put(d)
-	return err
-}
-
-func (c *Cluster) put(d map[string]any) (a *app, created bool, err error) {
 	maps.DeleteFunc(d, func(_ string, v any) bool { return v == nil })
 	for key := range d {
 		if !slices.Contains(definitionKeys, key) {
-			return nil, false, refusal("unexpected attribute " + key)
+			return refusal("unexpected attribute " + key)
 		}
 	}
 	id, _ := d["id"].(string)
 	if !validID.MatchString(id) {
-		return nil, false, refusal("id " + id)
+		return refusal("id " + id)
 	}
 	now := time.Now()
-	a = c.apps[id]
+	a := c.apps[id]
 	if a != nil && a.deployment != "" {
-		return nil, false, errLocked
+		return errors.New("app is locked by one or more deployments; override with the option '?force=true'")
 	}
-	created = a == nil
 	merged := map[string]any{"labels": map[string]any{}, "constraints": []any{}, "healthChecks": []any{}, "readinessChecks": []any{}, "killSelection": "YOUNGEST_FIRST", "instances": 1.0}
-	if created {
+	if a == nil {
 		a = &app{id: id, configured: now}
 		merged["networks"] = []any{map[string]any{"mode": "host"}}
 	} else {
@@ -116,7 +110,7 @@ func (c *Cluster) put(d map[string]any) (a *app, created bool, err error) {
 	maps.Copy(merged, d)
 	before := maps.Clone(a.definition)
 	if err := c.define(a, merged); err != nil {
-		return nil, false, err
+		return err
 	}
 	after := maps.Clone(a.definition)
 	delete(before, "instances")
@@ -130,10 +124,8 @@ func (c *Cluster) put(d map[string]any) (a *app, created bool, err error) {
 	a.deployment = fmt.Sprintf("deployment-%d", c.serial)
 	c.publish("api_post_event", map[string]any{"uri": "/v2/apps" + id})
 	c.plan(a)
-	return a, created, nil
+	return nil
 }
-
-var errLocked = errors.New("app is locked by one or more deployments; override with the option '?force=true'")
 
 // refusal is why a definition is not one.
 type refusal string

@@ -69,10 +69,6 @@ func TestGoMarathonReadsIt(t *testing.T) {
 	if err := c.Put(web); err != nil {
 		t.Fatal(err)
 	}
-	deployments, err := client.Deployments()
-	if err != nil || len(deployments) != 1 || deployments[0].AffectedApps[0] != "/shop/web" {
-		t.Errorf("deployments %v, error %v", deployments, err)
-	}
 	c.Settle()
 	apps, err := client.Applications(map[string][]string{"embed": {"apps.tasks", "apps.deployments", "apps.readiness"}})
 	if err != nil || len(apps.Apps) != 1 {
@@ -86,27 +82,10 @@ func TestGoMarathonReadsIt(t *testing.T) {
 	if err != nil || len(tasks.Tasks) != 2 || tasks.Tasks[0].Host != "10.0.1.3" {
 		t.Errorf("tasks %v, error %v", tasks, err)
 	}
-	all, err := client.AllTasks(&marathon.AllTasksOpts{})
-	if err != nil || len(all.Tasks) != 2 {
-		t.Errorf("all tasks %v, error %v", all, err)
-	}
-	groups, err := client.Groups()
-	if err != nil || len(groups.Groups) != 1 || groups.Groups[0].ID != "/shop" || groups.Groups[0].Apps[0].ID != "/shop/web" {
-		t.Errorf("groups %v, error %v", groups, err)
-	}
-	leader, err := client.Leader()
-	if err != nil || leader != strings.TrimPrefix(urls[0], "http://") {
-		t.Errorf("leader %q, error %v", leader, err)
-	}
 	if ok, err := client.Ping(); !ok || err != nil {
 		t.Errorf("ping %v, error %v", ok, err)
 	}
-	if _, err := client.ScaleApplicationInstances("/shop/web", 3, false); err != nil {
-		t.Error(err)
-	}
-	if _, err := client.DeleteApplication("/shop/web", false); err != nil {
-		t.Error(err)
-	}
+	c.Delete("/shop/web")
 	for range 3 {
 		c.Advance()
 	}
@@ -132,7 +111,7 @@ func TestListsAsMarathonDoes(t *testing.T) {
 		return strings.Join(all, " ")
 	}
 	list := func() (app, task map[string]any) {
-		status, _, body := do(t, "GET", urls[0]+"/v2/apps?embed=apps.tasks&embed=apps.deployments&embed=apps.readiness&embed=apps.counts", "")
+		status, _, body := do(t, "GET", urls[0]+"/v2/apps?embed=apps.tasks&embed=apps.deployments&embed=apps.readiness", "")
 		var answer struct{ Apps []map[string]any }
 		if err := json.Unmarshal([]byte(body), &answer); err != nil || status != 200 {
 			t.Fatalf("%d %s: %v", status, body, err)
@@ -145,7 +124,7 @@ func TestListsAsMarathonDoes(t *testing.T) {
 	}
 	c.Settle()
 	app, task := list()
-	if got, want := keys(app), "cmd constraints deployments healthChecks id instances killSelection labels networks portDefinitions readinessCheckResults readinessChecks tasks tasksRunning tasksStaged version versionInfo"; got != want {
+	if got, want := keys(app), "cmd constraints deployments healthChecks id instances killSelection labels networks portDefinitions readinessCheckResults readinessChecks tasks version versionInfo"; got != want {
 		t.Errorf("an app has %s, want %s", got, want)
 	}
 	if got, want := keys(task["healthCheckResults"].([]any)[0]), "alive consecutiveFailures firstSuccess instanceId lastFailure lastFailureCause lastSuccess taskId"; got != want {
@@ -161,7 +140,6 @@ func TestRefusals(t *testing.T) {
 	if err := c.Put(web); err != nil {
 		t.Fatal(err)
 	}
-	const app = "/service/marathon/v2/apps/shop/web"
 	tests := []struct {
 		method, path, body string
 		status             int
@@ -172,22 +150,32 @@ func TestRefusals(t *testing.T) {
 		{"GET", "/service/marathon/v3/apps", "", 404, `{"message":"HTTP 404 Not Found"}`},
 		{"GET", "/service/marathon/v2/apps?embed=apps.task", "", 400, `{"message":"unknown embed apps.task"}`},
 		{"GET", "/service/marathon/v2/apps?limit=1", "", 400, `{"message":"unknown parameter limit"}`},
-		{"GET", "/service/marathon/v2/apps/gone", "", 404, `{"message":"App '/gone' does not exist"}`},
-		{"DELETE", "/service/marathon/v2/apps/gone", "", 404, `{"message":"App '/gone' does not exist"}`},
-		{"PUT", app, `{`, 400, `{"message":"Invalid JSON"}`},
-		{"PUT", app, `{"id": "/other"}`, 422, `{"message":"Object is not valid: id"}`},
-		{"PUT", app, `{"instances": 3}`, 409, `{"message":"app is locked by one or more deployments; override with the option '?force=true'"}`},
-		{"PUT", "/service/marathon/v2/apps/new", `{"instance": 3}`, 422, `{"message":"Object is not valid: unexpected attribute instance"}`},
-		{"PUT", "/service/marathon/v2/apps/New", `{}`, 422, `{"message":"Object is not valid: id /New"}`},
-		{"PUT", "/service/marathon/v2/apps/new", `{"networks": [{"mode": "x"}]}`, 422, `{"message":"Object is not valid: network mode x"}`},
-		{"PUT", "/service/marathon/v2/apps/new", `{"killSelection": "ANY"}`, 422, `{"message":"Object is not valid: killSelection, networks"}`},
-		{"PUT", "/service/marathon/v2/apps/new", `{"instances": "3"}`, 422, `{"message":"Object is not valid: json: cannot unmarshal string into Go struct field .Instances of type int"}`},
+		{"GET", "/service/marathon/v2/apps/gone/tasks", "", 404, `{"message":"App '/gone' does not exist"}`},
 		{"GET", "/acs/api/v1/auth/login", "", 400, `{"message":"Bad Request"}`},
 		{"POST", "/acs/api/v1/auth/login", `{"uid": "u", "token": "x.y.z"}`, 401, `{"message":"Unauthorized: x.y.z"}`},
 	}
 	for _, test := range tests {
 		if status, _, body := do(t, test.method, urls[0]+test.path, test.body); status != test.status || body != test.want {
 			t.Errorf("%s %s %s: got %d %s, want %d %s", test.method, test.path, test.body, status, body, test.status, test.want)
+		}
+	}
+}
+
+func TestDefinitionsThatAreRefused(t *testing.T) {
+	c, _ := serve(t, marathontest.Options{}, 1)
+	if err := c.Put(web); err != nil {
+		t.Fatal(err)
+	}
+	for definition, want := range map[string]string{
+		`{"id": "/shop/web", "instances": 3}`:         "app is locked by one or more deployments; override with the option '?force=true'",
+		`{"id": "/new", "instance": 3}`:               "Object is not valid: unexpected attribute instance",
+		`{"id": "/New"}`:                              "Object is not valid: id /New",
+		`{"id": "/new", "networks": [{"mode": "x"}]}`: "Object is not valid: network mode x",
+		`{"id": "/new", "killSelection": "ANY"}`:      "Object is not valid: killSelection, networks",
+		`{"id": "/new", "instances": "3"}`:            "Object is not valid: json: cannot unmarshal string into Go struct field .Instances of type int",
+	} {
+		if err := c.Put(definition); err == nil || err.Error() != want {
+			t.Errorf("%s: %v, want %s", definition, err, want)
 		}
 	}
 }

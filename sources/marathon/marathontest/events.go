@@ -65,7 +65,11 @@ func (c *Cluster) events(w http.ResponseWriter, r *http.Request) {
 	c.streams[s] = true
 	c.publish("event_stream_attached", map[string]any{"remoteAddress": r.RemoteAddr})
 	c.mu.Unlock()
-	defer c.locked(func() { delete(c.streams, s) })
+	defer func() {
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		delete(c.streams, s)
+	}()
 	w.Header().Set("Content-Type", "text/event-stream; charset=UTF-8")
 	flush := http.NewResponseController(w)
 	tick := time.NewTicker(keepAlive)

@@ -99,43 +99,26 @@ func (z zipped) Write(p []byte) (int, error) { return z.w.Write(p) }
 
 // route is the table of what this stand-in knows ("Marathon API reference").
 func (c *Cluster) route(user, path string, w http.ResponseWriter, r *http.Request) {
-	id, isApp := strings.CutPrefix(path, "/v2/apps/")
+	app, isApp := strings.CutPrefix(path, "/v2/apps/")
+	id, isTasks := strings.CutSuffix(app, "/tasks")
 	pod, isPod := strings.CutPrefix(path, "/v2/pods/")
 	switch {
-	case path == "/ping" && r.Method == http.MethodGet:
+	case r.Method != http.MethodGet:
+		fail(w, 405, "HTTP 405 Method Not Allowed")
+	case path == "/ping":
 		w.Header().Set("Content-Type", "text/plain")
 		_, _ = io.WriteString(w, "pong")
-	case path == "/v2/leader" && r.Method == http.MethodGet:
-		c.locked(func() { reply(w, 200, map[string]any{"leader": strings.TrimPrefix(c.url(c.leader), "http://")}) })
-	case path == "/v2/events" && r.Method == http.MethodGet:
+	case path == "/v2/events":
 		c.events(w, r)
-	case path == "/v2/apps" && r.Method == http.MethodGet:
+	case path == "/v2/apps":
 		c.listApps(user, w, r)
-	case path == "/v2/groups" && r.Method == http.MethodGet:
-		c.locked(func() { reply(w, 200, c.group(user)) })
-	case path == "/v2/tasks" && r.Method == http.MethodGet:
-		c.listTasks(user, w, r)
-	case path == "/v2/deployments" && r.Method == http.MethodGet:
-		c.locked(func() { reply(w, 200, c.deployments(user)) })
-	case isApp && r.Method == http.MethodGet:
-		c.getApp(user, "/"+id, w, r)
-	case isApp && r.Method == http.MethodPut:
-		c.putApp(user, "/"+id, w, r)
-	case isApp && r.Method == http.MethodDelete:
-		c.deleteApp(user, "/"+id, w)
-	case isPod && r.Method == http.MethodGet:
+	case isApp && isTasks:
+		c.listTasks(user, "/"+id, w)
+	case isPod:
 		c.getPod("/"+pod, w)
-	case isApp, isPod, slices.Contains([]string{"/ping", "/v2/leader", "/v2/events", "/v2/apps", "/v2/groups", "/v2/tasks", "/v2/deployments"}, path):
-		fail(w, 405, "HTTP 405 Method Not Allowed")
 	default:
 		fail(w, 404, "HTTP 404 Not Found")
 	}
-}
-
-func (c *Cluster) locked(f func()) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	f()
 }
 
 // reply writes JSON. A client that has gone needs none.
