@@ -206,7 +206,7 @@ func (j *job) finish(ctx context.Context, s *sync.Syncer) {
 
 // end saves what is not saved and logs out.
 func (j *job) end(ctx context.Context, s *sync.Syncer) {
-	if err := s.Close(context.WithoutCancel(ctx)); err != nil {
+	if err := s.Close(ctx); err != nil {
 		j.log.Error("could not save or log out cleanly", "error", err)
 	}
 }

@@ -66,7 +66,7 @@ func (l *Loop) Run(ctx context.Context, s *Syncer) *Syncer {
 			return s
 		}
 		l.farewell(ctx, next.Apps)
-		if err := s.Close(context.WithoutCancel(ctx)); err != nil {
+		if err := s.Close(ctx); err != nil {
 			l.Log.ErrorContext(ctx, "could not save or log out cleanly", "error", err)
 		}
 		s = next
