@@ -146,6 +146,9 @@ func (l *Loop) follow(ctx context.Context, s *Syncer) (replacement *Syncer) {
 			}
 			s = fresh
 		case <-begin:
+			if ctx.Err() != nil {
+				break // both were so, and chance chose
+			}
 			now, interval := time.Now(), l.Every-l.Every/10+rand.N(l.Every/5+1)
 			full := !now.Before(due.full)
 			if len(s.Discoveries) > 0 && look.begin(now, full) {

@@ -306,3 +306,22 @@ func stopAt(t *testing.T, scene func(*testing.T) (*run, *wire, time.Duration), n
 	}
 	return w.seen >= n
 }
+
+// Who is only asked which appliance it is, and takes longer than the pass, is logged out of
+// when that ends, and not logged in to again: the process may end just then.
+func TestWhoWasOnlyAskedWhichApplianceItIsIsLeftToo(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		st := stage{"shop": known(hosts(1, 2)), "cart": known(hosts(3, 4))}
+		s := newSite(t, players{"prod": st.play}, sync.App{Name: "shop", Group: "sg-x", Policy: atOnce},
+			sync.App{Name: "cart", Group: "sg-x", Policy: atOnce, NetScalers: []string{"alias"}})
+		s.sims["alias"].SetFault(simulator.Fault{Type: "login", Delay: 3 * time.Second, Times: 1})
+		s.Sync(t.Context(), &sync.Part{Apps: []string{"shop"}})
+		if err := s.Close(t.Context()); err != nil {
+			t.Error(err)
+		}
+		time.Sleep(time.Minute)
+		if calls := kinds(s.sims["alias"].Calls()); !slices.Equal(calls, []string{"POST login", "POST logout"}) {
+			t.Errorf("calls: %v", calls)
+		}
+	})
+}

@@ -126,6 +126,8 @@ func (s *Syncer) pass(ctx context.Context, part *Part, apply bool) Result {
 	began := time.Now()
 	lasting, cancel := bounds.Outlast(ctx)
 	defer cancel()
+	ctx, end := context.WithCancel(ctx)
+	defer end() // of what nobody waits for
 	var run Run
 	if s.Trace != nil {
 		run = s.Trace()
