@@ -24,7 +24,7 @@ func (j *job) tell(ctx context.Context, r sync.Result) {
 		log = slog.New(slog.DiscardHandler)
 	}
 	news := j.chronicle.Log(ctx, log, r, time.Now())
-	j.herald.Tell(r, time.Now())
+	j.herald.Tell(ctx, r, time.Now())
 	if j.options.String("output") != "text" {
 		news = !r.Quiet()
 	}

@@ -237,7 +237,7 @@ func TestLoopWhoseOutputGoesAway(t *testing.T) {
 func TestSignalDuringACall(t *testing.T) {
 	t.Parallel()
 	for at, code := range map[string]int{
-		"POST login": 1, "GET servicegroup_servicegroupmember_binding": 1, "PUT servicegroup_servicegroupmember_binding": 0, "POST logout": 0,
+		"POST login": 1, "GET servicegroup_servicegroupmember_binding": 1, "PUT servicegroup_servicegroupmember_binding": 0, "POST nsconfig": 0, "POST logout": 0,
 	} {
 		for name, signals := range map[string][]os.Signal{
 			"SIGTERM": {syscall.SIGTERM}, "SIGINT": {os.Interrupt},
@@ -258,6 +258,25 @@ func TestSignalDuringACall(t *testing.T) {
 				if strings.Contains(log.String(), "Ctrl-C") {
 					t.Errorf("a log speaks of Ctrl-C:\n%s", log.String())
 				}
+			})
+		}
+	}
+}
+
+// The commands that only read end their session, too.
+func TestSignalToACommandThatReads(t *testing.T) {
+	t.Parallel()
+	for _, command := range []string{"init", "doctor", "plan", "status"} {
+		for _, s := range []os.Signal{syscall.SIGTERM, syscall.SIGHUP} {
+			t.Run(fmt.Sprint(command, " ", s), func(t *testing.T) {
+				t.Parallel()
+				p := newProcess(t, command)
+				if command == "init" {
+					p.cmd.Args = []string{"nitrox", "init", "--netscaler", p.server.URL, "--marathon", "http://127.0.0.1:1"}
+				}
+				p.on("GET servicegroup", func() { p.signal(s) })
+				p.start()
+				p.ends(1)
 			})
 		}
 	}
