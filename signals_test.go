@@ -13,6 +13,7 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -279,5 +280,55 @@ func TestSignalToACommandThatReads(t *testing.T) {
 				p.ends(1)
 			})
 		}
+	}
+}
+
+// A reader that stops reading and does not leave keeps no run from ending in order.
+func TestOutputThatNobodyReads(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		args, held string
+		code       int
+	}{{"sync", "report", 1}, {"sync --loop 1s -o json", "report", 0}, {"sync --loop 1s --log-level debug", "log", 0}} {
+		t.Run(c.args, func(t *testing.T) {
+			t.Parallel()
+			p := newProcess(t, strings.Fields(c.args)...)
+			r, w, err := os.Pipe()
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer r.Close()
+			defer w.Close()
+			p.cmd.Stdout = w
+			var filled atomic.Int64
+			fill := func() {
+				for {
+					n, err := w.Write(make([]byte, 4096))
+					if filled.Add(int64(n)); err != nil {
+						return // it is full, or the test is over
+					}
+				}
+			}
+			if c.held == "log" {
+				p.cmd.Stdout, p.cmd.Stderr = nil, w
+				p.start()
+				if _, err := bufio.NewReader(r).ReadString('\n'); err != nil {
+					t.Fatal(err)
+				}
+				go fill()
+				for filled.Load() < 60<<10 {
+					<-time.After(10 * time.Millisecond)
+				}
+			} else {
+				if err := w.SetWriteDeadline(time.Now().Add(100 * time.Millisecond)); err != nil {
+					t.Fatal(err)
+				}
+				fill()
+				p.start()
+				p.members(1)
+			}
+			p.signal(syscall.SIGTERM)
+			p.ends(c.code)
+		})
 	}
 }

@@ -72,24 +72,22 @@ func (j *job) do() (err error) {
 	if j.dryRun {
 		under = "logging out"
 	}
-	ctx := c.Context
 	if !c.IsSet("loop") {
 		// A loop's log says what it does, and nobody waits for its end.
 		j.line = p.watch()
 		defer j.line.stop()
-	}
-	defer p.hint(ctx, j.line.over(p.stderr), under)()
-	if !c.IsSet("loop") {
 		var stop context.CancelFunc
-		ctx, stop = untilHungUp(ctx)
+		c.Context, stop = untilHungUp(c.Context)
 		defer stop()
 	}
-	if j.log, err = logger(c, &watched{Writer: j.line.over(p.stderr), lost: j.logLost}, j.terse); err != nil {
+	ctx := c.Context
+	defer p.hint(ctx, j.over(p.stderr), under)()
+	if j.log, err = logger(c, &watched{Writer: j.over(p.stderr), lost: j.logLost}, j.terse); err != nil {
 		return err
 	}
 	j.herald.Log = j.log
 	defer j.herald.Close()
-	remarks, err := logger(c, j.line.over(p.stderr), true)
+	remarks, err := logger(c, j.over(p.stderr), true)
 	if err != nil {
 		return err
 	}
@@ -163,7 +161,7 @@ func (j *job) show(s *sync.Syncer) error {
 	if err != nil {
 		return err
 	}
-	_, err = j.stdout.Write(text)
+	_, err = j.over(j.stdout).Write(text)
 	return err
 }
 
