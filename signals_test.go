@@ -332,3 +332,30 @@ func TestOutputThatNobodyReads(t *testing.T) {
 		})
 	}
 }
+
+// A loop that is told to read its mapping again while it still reads it for the first time,
+// or says what it thinks of it, does not end.
+func TestHangUpOfALoopThatBegins(t *testing.T) {
+	t.Parallel()
+	p := newProcess(t, "sync", "--loop", "1s")
+	text := "netscalers:\n"
+	for i := range 500 { // a warning of each, which are more than a pipe holds
+		text += fmt.Sprintf("  n%d: {url: \"https://192.0.2.1:%d\", insecure_skip_verify: true}\n", i, i+1)
+	}
+	text += fmt.Sprintf("  edge: {url: %q}\nsources: {lab: {file: {path: endpoints.json}}}\n", p.server.URL) +
+		"apps: [{name: shop, netscaler: edge, from: [{source: lab, app: shop}]}]\n"
+	p.write("nitrox.yaml", text)
+	log, err := p.cmd.StderrPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	p.start()
+	if _, err := bufio.NewReader(log).ReadString('\n'); err != nil {
+		t.Fatal(err)
+	}
+	p.signal(syscall.SIGHUP)
+	go io.Copy(io.Discard, log)
+	p.members(1)
+	p.signal(syscall.SIGTERM)
+	p.ends(0)
+}

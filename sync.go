@@ -33,7 +33,8 @@ type job struct {
 	approved *sync.Approval // sync --plan: what may be done; nil: everything
 	report   sync.Report
 	observer *observe.Observer
-	leading  *lease.Lease // nil: there is but one
+	leading  *lease.Lease     // nil: there is but one
+	hangUps  <-chan os.Signal // which ask a loop to read its mapping again
 	log      *slog.Logger
 	line     *progress // nil: nobody watches
 	// terse: on a terminal the report of a single run says what the log would.
@@ -78,6 +79,13 @@ func (j *job) do() (err error) {
 		defer j.line.stop()
 		var stop context.CancelFunc
 		c.Context, stop = untilHungUp(c.Context)
+		defer stop()
+	} else {
+		var end context.CancelCauseFunc
+		c.Context, end = context.WithCancelCause(c.Context)
+		defer end(nil)
+		var stop func()
+		j.hangUps, stop = hangUps(c.Context, end)
 		defer stop()
 	}
 	ctx := c.Context
