@@ -220,21 +220,16 @@ func TestTheLoopEndsAtAnyMoment(t *testing.T) {
 	for name, scene := range stops {
 		for _, hangs := range []string{"nothing", "that", "all"} {
 			t.Run(fmt.Sprintf("%s, hangs %s", name, hangs), func(t *testing.T) {
-				n := 1
-				for ; ; n++ {
-					more := false
+				for n, more := 1, true; more; n++ {
 					bubble(t, func(t *testing.T) { more = stopAt(t, scene, n, hangs) })
-					if !more {
-						break
+					if !more && n < 20 {
+						t.Errorf("only %d moments", n)
 					}
 				}
-				t.Log(n, "moments", longest)
 			})
 		}
 	}
 }
-
-var longest = map[string]time.Duration{}
 
 func stopAt(t *testing.T, scene func(*testing.T) (*run, *wire, time.Duration), n int, hangs string) (more bool) {
 	r, w, during := scene(t)
@@ -255,26 +250,21 @@ func stopAt(t *testing.T, scene func(*testing.T) (*run, *wire, time.Duration), n
 		return pass(of, s, part)
 	}
 	last := r.Run(ctx, r.site.Syncer)
-	ran := time.Since(told)
 	err := last.Close(ctx)
 	took := time.Since(told)
 	time.Sleep(5 * time.Minute) // what was left behind would show
 	limit := time.Second
-	if hangs != "nothing" {
-		limit = 50 * time.Second
+	if hangs != "nothing" { // what supervisors wait, less what a lease, news and /metrics may take
+		limit = 40 * time.Second
 	}
-	longest[hangs] = max(longest[hangs], took)
 	if took > limit {
-		t.Errorf("moment %d: it ended %v after it was told (the loop %v)", n, took, ran)
+		t.Errorf("moment %d: it ended %v after it was told", n, took)
 	}
-	if hangs == "all" {
+	if hangs == "all" || strings.HasSuffix(w.hung, "/logout") {
 		return w.seen >= n
 	}
 	if hangs == "nothing" && err != nil {
 		t.Errorf("moment %d: %v", n, err)
-	}
-	if strings.HasSuffix(w.hung, "/logout") {
-		return w.seen >= n
 	}
 	for name, sim := range r.site.sims {
 		if sim.Sessions() != 0 {
