@@ -35,7 +35,7 @@ func reloads(ctx context.Context, files *config.Files, inUse config.Text, now *s
 		defer tick.Stop()
 		seen := inUse // what was last loaded or refused
 		missing := false
-		forced := false // a signal asks for it, and it is not loaded yet
+		forced := false           // a signal asks for it, and it is not loaded yet
 		var since, last time.Time // since when the files are others than seen, and the last load
 		for {
 			select {

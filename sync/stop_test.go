@@ -13,6 +13,7 @@ import (
 	"nitrox/netscaler"
 	"nitrox/netscaler/simulator"
 	"nitrox/sources"
+	"nitrox/sources/sourcetest"
 	"nitrox/sync"
 )
 
@@ -220,7 +221,11 @@ func TestTheLoopEndsAtAnyMoment(t *testing.T) {
 	for name, scene := range stops {
 		for _, hangs := range []string{"nothing", "that", "all"} {
 			t.Run(fmt.Sprintf("%s, hangs %s", name, hangs), func(t *testing.T) {
-				for n, more := 1, true; more; n++ {
+				step := 1
+				if testing.Short() || sourcetest.UnderRace {
+					step = 7
+				}
+				for n, more := 1, true; more; n += step {
 					bubble(t, func(t *testing.T) { more = stopAt(t, scene, n, hangs) })
 					if !more && n < 20 {
 						t.Errorf("only %d moments", n)
@@ -235,13 +240,9 @@ func stopAt(t *testing.T, scene func(*testing.T) (*run, *wire, time.Duration), n
 	r, w, during := scene(t)
 	ctx, end := context.WithTimeout(t.Context(), during)
 	defer end()
-	var told time.Time
-	w.at, w.hangs, w.does = n, hangs, func() { told = time.Now(); end() }
-	context.AfterFunc(ctx, func() {
-		if told.IsZero() {
-			told = time.Now()
-		}
-	})
+	w.at, w.hangs, w.does = n, hangs, end
+	told := make(chan time.Time, 1)
+	context.AfterFunc(ctx, func() { told <- time.Now() })
 	pass := r.Pass
 	r.Pass = func(of context.Context, s *sync.Syncer, part *sync.Part) sync.Result {
 		if of.Err() != nil {
@@ -251,7 +252,7 @@ func stopAt(t *testing.T, scene func(*testing.T) (*run, *wire, time.Duration), n
 	}
 	last := r.Run(ctx, r.site.Syncer)
 	err := last.Close(ctx)
-	took := time.Since(told)
+	took := time.Since(<-told)
 	time.Sleep(5 * time.Minute) // what was left behind would show
 	limit := time.Second
 	if hangs != "nothing" { // what supervisors wait, less what a lease, news and /metrics may take
