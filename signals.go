@@ -86,7 +86,7 @@ func (o *output) Write(b []byte) (int, error) {
 	}
 }
 
-var errUnread = errors.New("nobody reads it")
+var errUnread = errors.New("its reader has stopped reading; resume or end it")
 
 // over is an output of the job, before anything is written to which the line goes.
 func (j *job) over(w io.Writer) io.Writer {
