@@ -44,7 +44,9 @@ func Outlast(ctx context.Context) (context.Context, context.CancelFunc) {
 	own, cancel := context.WithCancelCause(context.WithoutCancel(ctx))
 	forget := context.AfterFunc(ctx, func() {
 		if errors.Is(ctx.Err(), context.Canceled) {
-			time.AfterFunc(LastCalls, func() { cancel(fmt.Errorf("no answer within %v of being told to stop; the next run sees what was done", LastCalls)) })
+			time.AfterFunc(LastCalls, func() {
+				cancel(fmt.Errorf("no answer within %v of being told to stop; the next run sees what was done", LastCalls))
+			})
 		}
 	})
 	return own, func() { forget(); cancel(nil) }
