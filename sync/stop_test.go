@@ -316,3 +316,22 @@ func TestWhoWasOnlyAskedWhichApplianceItIsIsLeftToo(t *testing.T) {
 		}
 	})
 }
+
+// NetScalers that hang are waited for together, however many they are.
+func TestManyNetScalersThatHangAreLeftAtOnce(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		st := stage{"shop": known(hosts(1, 2))}
+		s := newSite(t, players{"prod": st.play}, sync.App{Name: "shop", Policy: atOnce, NetScalers: []string{"edge", "a", "b", "c", "d", "e", "f"}})
+		s.Sync(t.Context(), nil)
+		for _, sim := range s.sims {
+			sim.SetFault(simulator.Fault{Type: "logout", Hang: true})
+		}
+		began := time.Now()
+		if err := s.Close(t.Context()); err == nil {
+			t.Error("it is not said")
+		}
+		if took := time.Since(began); took > 6*time.Second {
+			t.Errorf("it took %v", took)
+		}
+	})
+}
