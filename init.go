@@ -77,6 +77,9 @@ func (p *program) propose(c *cli.Context) error {
 	if c.NArg() > 0 {
 		return p.argument(c, c.Args().First())
 	}
+	var stop context.CancelFunc
+	c.Context, stop = untilHungUp(c.Context)
+	defer stop()
 	file, err := p.look(c)
 	if err != nil {
 		return err

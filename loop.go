@@ -14,10 +14,6 @@ import (
 // loop makes passes until it is told to stop, while this replica leads if there
 // are several.
 func (j *job) loop(ctx context.Context, s *sync.Syncer, inUse config.Text) error {
-	ctx, end := context.WithCancelCause(ctx)
-	defer end(nil)
-	signals, stop := hangUps(ctx, end)
-	defer stop()
 	served, err := j.serve(ctx)
 	if err != nil {
 		return err
@@ -28,7 +24,7 @@ func (j *job) loop(ctx context.Context, s *sync.Syncer, inUse config.Text) error
 			Every: j.options.Duration("loop"), Apps: j.apps, Watch: j.options.Bool("watch"),
 			Pass: j.pass, Report: func(r sync.Result) { j.tell(ctx, r) }, Stream: j.observer.Stream, Log: j.log,
 			Found:  j.found,
-			Reload: reloads(ctx, j.files, inUse, s, signals, j.open, j.log),
+			Reload: reloads(ctx, j.files, inUse, s, j.hangUps, j.open, j.log),
 		}
 		s = loop.Run(ctx, s)
 		j.end(ctx, s) // while this replica still leads

@@ -68,7 +68,10 @@ func (l *progress) step(s sync.Step) {
 func (l *progress) stop() {
 	if l != nil {
 		close(l.end)
-		<-l.gone
+		select {
+		case <-l.gone:
+		case <-time.After(patience): // the terminal is held
+		}
 	}
 }
 

@@ -35,9 +35,9 @@ func reloads(ctx context.Context, files *config.Files, inUse config.Text, now *s
 		defer tick.Stop()
 		seen := inUse // what was last loaded or refused
 		missing := false
+		forced := false           // a signal asks for it, and it is not loaded yet
 		var since, last time.Time // since when the files are others than seen, and the last load
 		for {
-			forced := false
 			select {
 			case <-ctx.Done():
 				return
@@ -50,7 +50,7 @@ func reloads(ctx context.Context, files *config.Files, inUse config.Text, now *s
 				if forced || !missing {
 					refuse(err)
 				}
-				missing = true
+				missing, forced = true, false
 				continue
 			}
 			missing = false
@@ -71,7 +71,7 @@ func reloads(ctx context.Context, files *config.Files, inUse config.Text, now *s
 			if err != nil || first.Others != second.Others || first != second && time.Since(since) < endure {
 				continue // still being written: the next look finds it changed
 			}
-			seen, since, last = first, time.Time{}, time.Now()
+			seen, since, last, forced = first, time.Time{}, time.Now(), false
 			s, err := load()
 			if err != nil {
 				refuse(err)

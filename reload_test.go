@@ -125,6 +125,15 @@ func TestReloads(t *testing.T) {
 			t.Errorf("a signal loads %d times", n)
 		}
 		expect("signal", "three")
+		signals <- syscall.SIGHUP // while somebody writes, and thinks better of it
+		time.Sleep(settle / 2)
+		write("thr")
+		time.Sleep(settle)
+		write("three")
+		if n := pass(time.Minute); n != 1 {
+			t.Errorf("a signal during a write loads %d times", n)
+		}
+		expect("signal during a write", "three")
 
 		// Written slowly: each look finds it changed again.
 		go func() {

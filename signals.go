@@ -1,13 +1,16 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
 	"io"
 	"os"
 	"os/signal"
+	"sync/atomic"
 	"syscall"
+	"time"
 )
 
 // stoppedBy is the cause of a context that a signal ended.
@@ -49,6 +52,45 @@ func (p *program) hint(ctx context.Context, w io.Writer, what string) func() {
 			<-told
 		}
 	}
+}
+
+// output is one whose reader may stop reading and not leave, as a pager does, a terminal
+// that is held (Ctrl-S), a collector of logs. From when the run is told to stop such a reader
+// is waited for no longer than patience, and then no more, so that the run ends in order.
+type output struct {
+	io.Writer
+	told context.Context
+	lost atomic.Bool
+}
+
+func (o *output) Write(b []byte) (int, error) {
+	if o.lost.Load() {
+		return 0, errUnread
+	}
+	written, text := make(chan error, 1), bytes.Clone(b) // which is another's to change
+	go func() {
+		_, err := o.Writer.Write(text)
+		written <- err
+	}()
+	select {
+	case err := <-written:
+		return len(b), err
+	case <-o.told.Done():
+	}
+	select {
+	case err := <-written:
+		return len(b), err
+	case <-time.After(patience):
+		o.lost.Store(true)
+		return 0, errUnread
+	}
+}
+
+var errUnread = errors.New("its reader has stopped reading; resume or end it")
+
+// over is an output of the job, before anything is written to which the line goes.
+func (j *job) over(w io.Writer) io.Writer {
+	return &output{Writer: j.line.over(w), told: j.options.Context}
 }
 
 // survivePipes makes a write to standard output or error whose reader has gone

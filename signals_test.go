@@ -13,6 +13,7 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -237,7 +238,7 @@ func TestLoopWhoseOutputGoesAway(t *testing.T) {
 func TestSignalDuringACall(t *testing.T) {
 	t.Parallel()
 	for at, code := range map[string]int{
-		"POST login": 1, "GET servicegroup_servicegroupmember_binding": 1, "PUT servicegroup_servicegroupmember_binding": 0, "POST logout": 0,
+		"POST login": 1, "GET servicegroup_servicegroupmember_binding": 1, "PUT servicegroup_servicegroupmember_binding": 0, "POST nsconfig": 0, "POST logout": 0,
 	} {
 		for name, signals := range map[string][]os.Signal{
 			"SIGTERM": {syscall.SIGTERM}, "SIGINT": {os.Interrupt},
@@ -261,4 +262,100 @@ func TestSignalDuringACall(t *testing.T) {
 			})
 		}
 	}
+}
+
+// The commands that only read end their session, too.
+func TestSignalToACommandThatReads(t *testing.T) {
+	t.Parallel()
+	for _, command := range []string{"init", "doctor", "plan", "status"} {
+		for _, s := range []os.Signal{syscall.SIGTERM, syscall.SIGHUP} {
+			t.Run(fmt.Sprint(command, " ", s), func(t *testing.T) {
+				t.Parallel()
+				p := newProcess(t, command)
+				if command == "init" {
+					p.cmd.Args = []string{"nitrox", "init", "--netscaler", p.server.URL, "--marathon", "http://127.0.0.1:1"}
+				}
+				p.on("GET servicegroup", func() { p.signal(s) })
+				p.start()
+				p.ends(1)
+			})
+		}
+	}
+}
+
+// A reader that stops reading and does not leave keeps no run from ending in order.
+func TestOutputThatNobodyReads(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		args, held string
+		code       int
+	}{{"sync", "report", 1}, {"sync --loop 1s -o json", "report", 0}, {"sync --loop 1s --log-level debug", "log", 0}} {
+		t.Run(c.args, func(t *testing.T) {
+			t.Parallel()
+			p := newProcess(t, strings.Fields(c.args)...)
+			r, w, err := os.Pipe()
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer r.Close()
+			defer w.Close()
+			p.cmd.Stdout = w
+			var filled atomic.Int64
+			fill := func() {
+				for {
+					n, err := w.Write(make([]byte, 4096))
+					if filled.Add(int64(n)); err != nil {
+						return // it is full, or the test is over
+					}
+				}
+			}
+			if c.held == "log" {
+				p.cmd.Stdout, p.cmd.Stderr = nil, w
+				p.start()
+				if _, err := bufio.NewReader(r).ReadString('\n'); err != nil {
+					t.Fatal(err)
+				}
+				go fill()
+				for filled.Load() < 60<<10 {
+					<-time.After(10 * time.Millisecond)
+				}
+			} else {
+				if err := w.SetWriteDeadline(time.Now().Add(100 * time.Millisecond)); err != nil {
+					t.Fatal(err)
+				}
+				fill()
+				p.start()
+				p.members(1)
+			}
+			p.signal(syscall.SIGTERM)
+			p.ends(c.code)
+		})
+	}
+}
+
+// A loop that is told to read its mapping again while it still reads it for the first time,
+// or says what it thinks of it, does not end.
+func TestHangUpOfALoopThatBegins(t *testing.T) {
+	t.Parallel()
+	p := newProcess(t, "sync", "--loop", "1s")
+	text := "netscalers:\n"
+	for i := range 500 { // a warning of each, which are more than a pipe holds
+		text += fmt.Sprintf("  n%d: {url: \"https://192.0.2.1:%d\", insecure_skip_verify: true}\n", i, i+1)
+	}
+	text += fmt.Sprintf("  edge: {url: %q}\nsources: {lab: {file: {path: endpoints.json}}}\n", p.server.URL) +
+		"apps: [{name: shop, netscaler: edge, from: [{source: lab, app: shop}]}]\n"
+	p.write("nitrox.yaml", text)
+	log, err := p.cmd.StderrPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	p.start()
+	if _, err := bufio.NewReader(log).ReadString('\n'); err != nil {
+		t.Fatal(err)
+	}
+	p.signal(syscall.SIGHUP)
+	go io.Copy(io.Discard, log)
+	p.members(1)
+	p.signal(syscall.SIGTERM)
+	p.ends(0)
 }

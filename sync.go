@@ -33,7 +33,8 @@ type job struct {
 	approved *sync.Approval // sync --plan: what may be done; nil: everything
 	report   sync.Report
 	observer *observe.Observer
-	leading  *lease.Lease // nil: there is but one
+	leading  *lease.Lease     // nil: there is but one
+	hangUps  <-chan os.Signal // which ask a loop to read its mapping again
 	log      *slog.Logger
 	line     *progress // nil: nobody watches
 	// terse: on a terminal the report of a single run says what the log would.
@@ -72,24 +73,29 @@ func (j *job) do() (err error) {
 	if j.dryRun {
 		under = "logging out"
 	}
-	ctx := c.Context
 	if !c.IsSet("loop") {
 		// A loop's log says what it does, and nobody waits for its end.
 		j.line = p.watch()
 		defer j.line.stop()
-	}
-	defer p.hint(ctx, j.line.over(p.stderr), under)()
-	if !c.IsSet("loop") {
 		var stop context.CancelFunc
-		ctx, stop = untilHungUp(ctx)
+		c.Context, stop = untilHungUp(c.Context)
+		defer stop()
+	} else {
+		var end context.CancelCauseFunc
+		c.Context, end = context.WithCancelCause(c.Context)
+		defer end(nil)
+		var stop func()
+		j.hangUps, stop = hangUps(c.Context, end)
 		defer stop()
 	}
-	if j.log, err = logger(c, &watched{Writer: j.line.over(p.stderr), lost: j.logLost}, j.terse); err != nil {
+	ctx := c.Context
+	defer p.hint(ctx, j.over(p.stderr), under)()
+	if j.log, err = logger(c, &watched{Writer: j.over(p.stderr), lost: j.logLost}, j.terse); err != nil {
 		return err
 	}
 	j.herald.Log = j.log
 	defer j.herald.Close()
-	remarks, err := logger(c, j.line.over(p.stderr), true)
+	remarks, err := logger(c, j.over(p.stderr), true)
 	if err != nil {
 		return err
 	}
@@ -163,7 +169,7 @@ func (j *job) show(s *sync.Syncer) error {
 	if err != nil {
 		return err
 	}
-	_, err = j.stdout.Write(text)
+	_, err = j.over(j.stdout).Write(text)
 	return err
 }
 
@@ -206,7 +212,7 @@ func (j *job) finish(ctx context.Context, s *sync.Syncer) {
 
 // end saves what is not saved and logs out.
 func (j *job) end(ctx context.Context, s *sync.Syncer) {
-	if err := s.Close(context.WithoutCancel(ctx)); err != nil {
+	if err := s.Close(ctx); err != nil {
 		j.log.Error("could not save or log out cleanly", "error", err)
 	}
 }

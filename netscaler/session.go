@@ -324,10 +324,9 @@ func pause(ctx context.Context, d time.Duration) error {
 	defer t.Stop()
 	select {
 	case <-t.C:
-		return nil
 	case <-ctx.Done():
-		return ctx.Err()
 	}
+	return ctx.Err() // also if both were so
 }
 
 // badLogin: the username or password is wrong. A 401 without a NITRO code is

@@ -9,6 +9,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"nitrox/sources/bounds"
 )
 
 // chunk is how many changes go into one call. NITRO documents no limit.
@@ -20,13 +22,14 @@ const chunk = 500
 // An error that wraps [ErrUnsure] means that it may or may not hold now; so does
 // the answer that a member to bind exists, or that one to unbind does not. After trouble
 // with the appliance as a whole the rest is not sent, nor is it once ctx has ended
-// ([ErrStopped]): the call under way is finished, within a time limit of its own.
+// ([ErrStopped]): the call under way is finished, for which it has [bounds.LastCalls] then.
 // A change that does not name its group, server (or address) and port is
 // refused, because NITRO would make it to the whole group.
 func (c *Client) Do(ctx context.Context, op Op, changes []Change) (errs []error) {
 	errs = make([]error, len(changes))
 	b := &batch{client: c, op: op, errs: errs, until: ctx}
-	ctx = context.WithoutCancel(ctx)
+	ctx, cancel := bounds.Outlast(ctx)
+	defer cancel()
 	for i, change := range changes {
 		if errs[i] = change.check(op); errs[i] == nil {
 			b.items = append(b.items, item{i: i, change: &changes[i]})

@@ -222,7 +222,7 @@ func (v *visit) do(ctx context.Context, outcomes []*Outcome, op netscaler.Op) {
 		changes[i] = *d.Change
 	}
 	began := time.Now()
-	errs := v.resolve(context.WithoutCancel(ctx), op, changes, v.ns.Client.Do(ctx, op, changes))
+	errs := v.resolve(v.lasting, op, changes, v.ns.Client.Do(ctx, op, changes))
 	for i, d := range all {
 		d.Err, d.Took = v.once(errs[i]), time.Since(began)
 		if errors.Is(d.Err, netscaler.ErrStopped) {
@@ -372,15 +372,7 @@ func (n *NetScaler) saveDue() bool {
 	return n.Save && n.unsaved && (n.saved.IsZero() || time.Since(n.saved) >= n.SaveEvery)
 }
 
-// lastCalls is how long saving may take once a run is being stopped.
-const lastCalls = 15 * time.Second
-
 func (n *NetScaler) save(ctx context.Context) error {
-	if ctx.Err() != nil {
-		var cancel context.CancelFunc
-		ctx, cancel = context.WithTimeout(context.WithoutCancel(ctx), lastCalls)
-		defer cancel()
-	}
 	if err := n.Client.Save(ctx); err != nil {
 		return fmt.Errorf("the changes are made, but a reboot would lose them: %w", err)
 	}

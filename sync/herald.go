@@ -35,8 +35,9 @@ type Herald struct {
 }
 
 // Tell begins to tell what a pass found and did, and does not wait. A dry run is no
-// news. It is not called twice at a time.
-func (h *Herald) Tell(r Result, at time.Time) {
+// news, nor is what a pass did not do because ctx, its run's, has ended. It is not called
+// twice at a time.
+func (h *Herald) Tell(ctx context.Context, r Result, at time.Time) {
 	if r.DryRun {
 		return
 	}
@@ -51,7 +52,7 @@ func (h *Herald) Tell(r Result, at time.Time) {
 		}
 		for a, entries := range o.audiences(r.by.Sources) {
 			for _, n := range o.news(entries, r) {
-				if n.Kind != sources.MembersChanged && !h.fresh(o.place(), fmt.Sprint(a, n.Kind, steady(n.Text)), at) {
+				if n.Kind != sources.MembersChanged && (ctx.Err() != nil || !h.fresh(o.place(), fmt.Sprint(a, n.Kind, steady(n.Text)), at)) {
 					continue
 				}
 				n.Text, n.At = OneLine(fmt.Sprintf("%s on %s: %s", o.called(), o.NetScaler, n.Text)), at

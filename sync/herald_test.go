@@ -63,7 +63,7 @@ func endpoints(addrs ...string) (all []sources.Endpoint) {
 // pass makes one and tells what it found.
 func (c *crier) pass(want int) {
 	c.t.Helper()
-	c.Tell(c.sync(want), time.Now())
+	c.Tell(c.t.Context(), c.sync(want), time.Now())
 }
 
 // expectNews are those that were told since the last time.
@@ -88,12 +88,17 @@ func TestNewsOfAnApp(t *testing.T) {
 		}}, sync.App{Name: "account", Policy: sync.Policy{WaitUp: time.Second, MaxRemove: sync.Limit{N: 75, Percent: true}},
 			From: []sync.From{{Source: "prod", Query: "shop/account"}}})
 		const app = "prod shop/account: "
-		c.Tell(c.Plan(t.Context(), nil), time.Now())
+		c.Tell(t.Context(), c.Plan(t.Context(), nil), time.Now())
 		c.expectNews("a dry run")
 		c.pass(sync.ExitInStep)
 		c.expectNews("members", app+"MembersChanged: account: sg-account on edge: 2 bound (10.0.0.1:80, 10.0.0.2:80)")
 		c.pass(sync.ExitInStep)
 		c.expectNews("nothing")
+		told, stop := context.WithCancel(t.Context())
+		stop()
+		c.Tell(told, c.Sync(told, nil), time.Now())
+		c.expectNews("the end of the run")
+		time.Sleep(time.Minute) // its source counts as one that failed
 		answer = nil
 		held := app + "RemovalsHeld: account: sg-account on edge: held: 2 to unbind (10.0.0.1:80, 10.0.0.2:80): would remove all 2 serving members; if the app is meant to have none, set allow_empty: true or --force it once"
 		c.pass(sync.ExitHeld)
@@ -207,7 +212,7 @@ func TestNewsHoldUpNothing(t *testing.T) {
 			t.Helper()
 			began := time.Now()
 			for range n {
-				c.Tell(c.sync(sync.ExitInStep), time.Now())
+				c.Tell(t.Context(), c.sync(sync.ExitInStep), time.Now())
 			}
 			if took := time.Since(began); took != 0 {
 				t.Errorf("%d passes took %v with a source that hangs when it is told something", n, took)

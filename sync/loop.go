@@ -66,7 +66,7 @@ func (l *Loop) Run(ctx context.Context, s *Syncer) *Syncer {
 			return s
 		}
 		l.farewell(ctx, next.Apps)
-		if err := s.Close(context.WithoutCancel(ctx)); err != nil {
+		if err := s.Close(ctx); err != nil {
 			l.Log.ErrorContext(ctx, "could not save or log out cleanly", "error", err)
 		}
 		s = next
@@ -146,6 +146,9 @@ func (l *Loop) follow(ctx context.Context, s *Syncer) (replacement *Syncer) {
 			}
 			s = fresh
 		case <-begin:
+			if ctx.Err() != nil {
+				break // both were so, and chance chose
+			}
 			now, interval := time.Now(), l.Every-l.Every/10+rand.N(l.Every/5+1)
 			full := !now.Before(due.full)
 			if len(s.Discoveries) > 0 && look.begin(now, full) {

@@ -210,8 +210,7 @@ func (v *visit) giveListsOnce(ctx context.Context, outcomes []*Outcome, removing
 		}
 		return nil
 	}
-	calls := context.WithoutCancel(ctx)
-	if err := v.look(calls, slices.DeleteFunc(slices.Clone(work), v.justSeen)); err != nil {
+	if err := v.look(v.lasting, slices.DeleteFunc(slices.Clone(work), v.justSeen)); err != nil {
 		v.errs = append(v.errs, err)
 		return nil
 	}
@@ -244,7 +243,7 @@ func (v *visit) giveListsOnce(ctx context.Context, outcomes []*Outcome, removing
 	began := time.Now()
 	errs := v.ns.Client.Do(ctx, netscaler.ReplaceMembers, lists)
 	v.abandon(errs)
-	if err := v.look(calls, given); err != nil && len(v.errs) == 0 {
+	if err := v.look(v.lasting, given); err != nil && len(v.errs) == 0 {
 		v.errs = append(v.errs, fmt.Errorf("read again after setting the members of a group: %w", err))
 	}
 	for i, o := range given {

@@ -9,6 +9,8 @@ import (
 	"slices"
 	stdsync "sync"
 	"time"
+
+	"nitrox/sources/bounds"
 )
 
 // Syncer keeps the service groups of the apps in step with their sources. It
@@ -96,16 +98,25 @@ func (s *Syncer) Sync(ctx context.Context, part *Part) Result {
 	return s.pass(ctx, part, true)
 }
 
-// Close saves what is not saved yet and logs out everywhere.
+// Close saves what is not saved yet and logs out everywhere, also if ctx has ended: one
+// NetScaler beside the other, so that those that hang cost no more than one of them.
 func (s *Syncer) Close(ctx context.Context) error {
-	var errs []error
-	for _, name := range slices.Sorted(maps.Keys(s.NetScalers)) {
+	lasting, cancel := bounds.Outlast(ctx)
+	defer cancel()
+	names := slices.Sorted(maps.Keys(s.NetScalers))
+	errs := make([]error, len(names))
+	var all stdsync.WaitGroup
+	for i, name := range names {
 		n := s.NetScalers[name]
-		if n.Save && n.unsaved {
-			errs = append(errs, named(name, n.save(ctx)))
-		}
-		errs = append(errs, named(name, n.Client.Close(ctx)))
+		all.Go(func() {
+			var unsaved error
+			if n.Save && n.unsaved {
+				unsaved = n.save(lasting)
+			}
+			errs[i] = named(name, errors.Join(unsaved, n.Client.Close(ctx)))
+		})
 	}
+	all.Wait()
 	return errors.Join(errs...)
 }
 
@@ -113,6 +124,10 @@ func (s *Syncer) Close(ctx context.Context) error {
 // neither a source nor a NetScaler that hangs holds up the others.
 func (s *Syncer) pass(ctx context.Context, part *Part, apply bool) Result {
 	began := time.Now()
+	lasting, cancel := bounds.Outlast(ctx)
+	defer cancel()
+	ctx, end := context.WithCancel(ctx)
+	defer end() // of what nobody waits for
 	var run Run
 	if s.Trace != nil {
 		run = s.Trace()
@@ -130,7 +145,7 @@ func (s *Syncer) pass(ctx context.Context, part *Part, apply bool) Result {
 			}
 			v := visits[name]
 			if v == nil {
-				v = &visit{Syncer: s, part: part, name: name, ns: s.NetScalers[name], confirmErrs: map[string]error{}, looks: map[*Outcome]look{}}
+				v = &visit{Syncer: s, part: part, name: name, ns: s.NetScalers[name], lasting: lasting, confirmErrs: map[string]error{}, looks: map[*Outcome]look{}}
 				visits[name] = v
 				order = append(order, v)
 				v.ns.Client.Expect(s.known().groups[name])

@@ -18,8 +18,9 @@ type visit struct {
 	part     *Part
 	name     string
 	ns       *NetScaler
-	outcomes []*Outcome // in the order of the mapping
-	errs     []error    // what concerns the whole NetScaler
+	lasting  context.Context // of calls that are finished when the pass is told to stop
+	outcomes []*Outcome      // in the order of the mapping
+	errs     []error         // what concerns the whole NetScaler
 	saved    bool
 	unsaved  bool // there are changes that are still to be saved
 	phases   Phases
@@ -131,7 +132,7 @@ func (v *visit) run(ctx context.Context, all polls, apply bool) {
 	case v.ns.saveDue():
 		end := clock(&v.phases.Save)
 		v.doing("saving")
-		err := v.ns.save(ctx)
+		err := v.ns.save(v.lasting)
 		end()
 		if err != nil {
 			v.errs = append(v.errs, err)
@@ -244,8 +245,7 @@ func pause(ctx context.Context, d time.Duration) error {
 	defer t.Stop()
 	select {
 	case <-t.C:
-		return nil
 	case <-ctx.Done():
-		return context.Cause(ctx)
 	}
+	return context.Cause(ctx) // also if both were so
 }

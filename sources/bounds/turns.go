@@ -2,6 +2,8 @@ package bounds
 
 import (
 	"context"
+	"errors"
+	"fmt"
 	"sync"
 	"time"
 )
@@ -30,4 +32,22 @@ func (t *Turns) Take(ctx context.Context) (end func(), err error) {
 	free := sync.OnceFunc(func() { <-t.taken })
 	over := time.AfterFunc(t.last, free)
 	return func() { over.Stop(); free() }, nil
+}
+
+// LastCalls is how long what was begun may go on once a run is told to stop: short enough
+// for a save and a log-out to follow within the minute that supervisors are told to wait.
+const LastCalls = 15 * time.Second
+
+// Outlast is a context for what must not be cut off when ctx ends. It ends LastCalls after
+// ctx is cancelled, but not after its deadline: then nobody is waiting to end the process.
+func Outlast(ctx context.Context) (context.Context, context.CancelFunc) {
+	own, cancel := context.WithCancelCause(context.WithoutCancel(ctx))
+	forget := context.AfterFunc(ctx, func() {
+		if errors.Is(ctx.Err(), context.Canceled) {
+			time.AfterFunc(LastCalls, func() {
+				cancel(fmt.Errorf("no answer within %v of being told to stop; the next run sees what was done", LastCalls))
+			})
+		}
+	})
+	return own, func() { forget(); cancel(nil) }
 }
