@@ -190,20 +190,22 @@ func TestExamplesAllowTheMemoryThatWasMeasured(t *testing.T) {
 			t.Errorf("%d MB of %d MiB: %v", peak, allowed, err)
 		}
 	}
-	limits := 0
-	err = filepath.WalkDir("examples", func(path string, d fs.DirEntry, err error) error {
-		if err != nil || d.IsDir() {
-			return err
-		}
-		for _, m := range regexp.MustCompile(`(?:limits: \{memory: |MemoryMax=|"mem": )(\w+)`).FindAllStringSubmatch(readFile(t, path), -1) {
-			if limits++; strings.TrimRight(m[1], "Mi") != row[1] {
-				t.Errorf("%s allows %s, and not %sM", path, m[1], row[1])
+	for folder, want := range map[string]int{"examples": 8, "docs/docker.md": 2} {
+		limits := 0
+		err = filepath.WalkDir(folder, func(path string, d fs.DirEntry, err error) error {
+			if err != nil || d.IsDir() {
+				return err
 			}
+			for _, m := range regexp.MustCompile(`(?:limits: \{memory: |MemoryMax=|"mem": |--memory )(\w+)`).FindAllStringSubmatch(readFile(t, path), -1) {
+				if limits++; strings.Trim(m[1], "Mim") != row[1] {
+					t.Errorf("%s allows %s, and not %sM", path, m[1], row[1])
+				}
+			}
+			return nil
+		})
+		if err != nil || limits != want {
+			t.Errorf("%d limits in %s: %v", limits, folder, err)
 		}
-		return nil
-	})
-	if err != nil || limits != 8 {
-		t.Errorf("%d limits: %v", limits, err)
 	}
 }
 

@@ -24,7 +24,7 @@ func (j *job) loop(ctx context.Context, s *sync.Syncer, inUse config.Text) error
 			Every: j.options.Duration("loop"), Apps: j.apps, Watch: j.options.Bool("watch"),
 			Pass: j.pass, Report: func(r sync.Result) { j.tell(ctx, r) }, Stream: j.observer.Stream, Log: j.log,
 			Found:  j.found,
-			Reload: reloads(ctx, j.files, inUse, s, j.hangUps, j.open, j.log),
+			Reload: reloads(ctx, j.files, inUse, s, j.hangUps, j.open, j.observer.Refused, j.log),
 		}
 		s = loop.Run(ctx, s)
 		j.end(ctx, s) // while this replica still leads
@@ -40,7 +40,8 @@ func (j *job) loop(ctx context.Context, s *sync.Syncer, inUse config.Text) error
 			if err == nil {
 				inUse = text
 			}
-			if fresh, err := j.open(); err != nil {
+			fresh, err := j.open()
+			if j.observer.Refused(err != nil); err != nil {
 				j.log.Error("the mapping file cannot be used; the old one stays in use", "file", j.files.String(), "error", err)
 			} else {
 				if fresh.Mapping != s.Mapping {

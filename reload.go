@@ -24,19 +24,21 @@ const (
 
 // reloads gives a new syncer whenever the files of the mapping have changed from inUse, or
 // at a signal: also files that came into a folder, or left it. Files that cannot be read, or
-// have problems, change nothing and are reported once. now is the syncer in use.
-func reloads(ctx context.Context, files *config.Files, inUse config.Text, now *sync.Syncer, signals <-chan os.Signal, load func() (*sync.Syncer, error), log *slog.Logger) <-chan *sync.Syncer {
+// have problems, change nothing and are reported once; refused is told whether the files are
+// others than those in use for that reason. now is the syncer in use.
+func reloads(ctx context.Context, files *config.Files, inUse config.Text, now *sync.Syncer, signals <-chan os.Signal, load func() (*sync.Syncer, error), refused func(bool), log *slog.Logger) <-chan *sync.Syncer {
 	fresh := make(chan *sync.Syncer)
 	refuse := func(err error) {
+		refused(true)
 		log.Error("the changed mapping file cannot be used; the old one stays in use", "file", files.String(), "error", err)
 	}
 	go func() {
 		tick := time.NewTicker(lookEvery)
 		defer tick.Stop()
-		seen := inUse // what was last loaded or refused
-		missing := false
-		forced := false           // a signal asks for it, and it is not loaded yet
-		var since, last time.Time // since when the files are others than seen, and the last load
+		seen := inUse                // what was last loaded or refused
+		bad, missing := false, false // seen was refused, there is nothing to see
+		forced := false              // a signal asks for it, and it is not loaded yet
+		var since, last time.Time    // since when the files are others than seen, and the last load
 		for {
 			select {
 			case <-ctx.Done():
@@ -52,6 +54,9 @@ func reloads(ctx context.Context, files *config.Files, inUse config.Text, now *s
 				}
 				missing, forced = true, false
 				continue
+			}
+			if missing && first == seen {
+				refused(bad)
 			}
 			missing = false
 			if first == seen {
@@ -73,10 +78,11 @@ func reloads(ctx context.Context, files *config.Files, inUse config.Text, now *s
 			}
 			seen, since, last, forced = first, time.Time{}, time.Now(), false
 			s, err := load()
-			if err != nil {
+			if bad = err != nil; bad {
 				refuse(err)
 				continue
 			}
+			refused(false)
 			reloaded(log, now, s)
 			now = s
 			select {

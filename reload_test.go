@@ -44,6 +44,7 @@ func TestReloads(t *testing.T) {
 		var mu stdsync.Mutex // the loop that looks is another goroutine
 		var log bytes.Buffer
 		var loaded []string
+		refused := false
 		signals := make(chan os.Signal)
 		fresh := reloads(ctx, files, inUse, &sync.Syncer{}, signals, func() (*sync.Syncer, error) {
 			text, err := os.ReadFile(file)
@@ -57,6 +58,10 @@ func TestReloads(t *testing.T) {
 				return nil, errors.New("unknown key")
 			}
 			return &sync.Syncer{}, nil
+		}, func(yes bool) {
+			mu.Lock()
+			defer mu.Unlock()
+			refused = yes
 		}, slog.New(slog.NewTextHandler(writer(func(b []byte) (int, error) {
 			mu.Lock()
 			defer mu.Unlock()
@@ -66,6 +71,9 @@ func TestReloads(t *testing.T) {
 			t.Helper()
 			mu.Lock()
 			defer mu.Unlock()
+			if want := strings.Contains("bad missing", step); refused != want {
+				t.Errorf("%s: refused %v", step, refused)
+			}
 			if got := strings.Join(loaded, " "); got != strings.Join(want, " ") {
 				t.Errorf("%s: loaded %q", step, got)
 			}
@@ -104,6 +112,12 @@ func TestReloads(t *testing.T) {
 		if n := told("unknown key"); n != 1 {
 			t.Errorf("told %d times", n)
 		}
+		ok(t, os.Remove(file))
+		pass(time.Minute)
+		expect("missing")
+		write("bad")
+		pass(time.Minute)
+		expect("bad")
 		write("three")
 		if n := pass(time.Minute); n != 1 {
 			t.Errorf("loaded %d times", n)
@@ -114,7 +128,7 @@ func TestReloads(t *testing.T) {
 		}
 		pass(time.Minute)
 		expect("missing")
-		if n := told("no such file"); n != 1 {
+		if n := told("no such file"); n != 2 {
 			t.Errorf("a missing file is reported %d times", n)
 		}
 		write("three")
@@ -196,7 +210,7 @@ include:
 		ok(t, err)
 		var mu stdsync.Mutex
 		var log bytes.Buffer
-		fresh := reloads(ctx, files, inUse, first, nil, load, slog.New(slog.NewTextHandler(writer(func(b []byte) (int, error) {
+		fresh := reloads(ctx, files, inUse, first, nil, load, func(bool) {}, slog.New(slog.NewTextHandler(writer(func(b []byte) (int, error) {
 			mu.Lock()
 			defer mu.Unlock()
 			return log.Write(b)
@@ -311,7 +325,7 @@ func TestNoTeamStarvesReloads(t *testing.T) {
 						return nil, err
 					}
 					return &sync.Syncer{Apps: m.Apps}, nil
-				}, slog.New(slog.DiscardHandler))
+				}, func(bool) {}, slog.New(slog.DiscardHandler))
 				go func() {
 					for i := 0; ctx.Err() == nil; i++ {
 						write("shop.yaml", fmt.Sprintf("# %d\n", i))

@@ -41,6 +41,9 @@ var (
 		"Members and endpoints of an app by state. Only serving, down, added, draining, drained, disabled and not_ours "+
 			"are bound; a member whose removal is held, or failed, still counts as what it is. Given only while the "+
 			"NetScaler can be read, and not of groups that no app claims any more.", "app", "netscaler", "group", "state")
+	unusable = describe("mapping_files_unusable",
+		"Files of the mapping that cannot be used. A problem in one with limits stops its own team only; problems in "+
+			"others count as one, and leave the whole mapping as it was.")
 	troubled = describe("troubles", "Causes of failures and doubts, each counted once however many apps it harms, by where it comes from: source, netscaler or app.", "of")
 	drifted  = describe("drift_changes",
 		"Changes that the last pass found and did not make, because of a dry run, a pause, a guard or a failure.", "netscaler", "op")
@@ -107,6 +110,7 @@ func (c collector) Collect(ch chan<- prometheus.Metric) {
 	gauge(success, unix(s.success))
 	gauge(dryRun, bit(s.dryRun))
 	gauge(leading, bit(!s.standby))
+	gauge(unusable, max(float64(s.unusable), bit(s.refused)))
 	if !s.finished.IsZero() {
 		for _, p := range phasesOf(s.phases, s.took) {
 			gauge(lastTook, p.took.Seconds(), p.name)

@@ -2,6 +2,7 @@ package observe_test
 
 import (
 	"errors"
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -212,6 +213,27 @@ func TestTheMetricsFileReplacesNothingThatIsNotItsOwn(t *testing.T) {
 	if err != nil || len(left) > 0 {
 		t.Errorf("left over: %v %v", left, err)
 	}
+}
+
+// Who owns a file chooses its name, and may choose another each time: how many cannot be
+// used is told, and not which.
+func TestFilesThatCannotBeUsedAreCounted(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		s := newSite(t, sync.App{Name: "shop"})
+		defer s.close()
+		s.say("prod", "shop", 1)
+		for _, files := range []map[string]error{{"teams/a.yaml": errors.New("bad"), "teams/b.yaml": errors.New("bad")}, nil} {
+			s.Unusable = files
+			s.pass()
+			text := s.get("/metrics")
+			has(t, text, fmt.Sprintf("nitrox_mapping_files_unusable %d\n", len(files)), `nitrox_apps{status="failed"} 0`)
+			hasNot(t, text, "teams/")
+		}
+		s.Refused(true)
+		has(t, s.get("/metrics"), "nitrox_mapping_files_unusable 1\n")
+		s.Refused(false)
+		has(t, s.get("/metrics"), "nitrox_mapping_files_unusable 0\n")
+	})
 }
 
 // The number of series follows from the mapping, not from what sources say.

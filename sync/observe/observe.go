@@ -61,6 +61,8 @@ type state struct {
 	phases          sync.Phases
 	took            time.Duration
 	dryRun          bool
+	unusable        int  // files of the mapping with limits
+	refused         bool // the others
 	summary         string
 	success         time.Time // when nothing had failed anywhere
 	counts          counts
@@ -154,6 +156,14 @@ func (s *state) note(p sync.Place) {
 	}
 }
 
+// Refused says whether the files of the mapping are others than those in use, because they
+// have problems.
+func (o *Observer) Refused(yes bool) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.state.refused = yes
+}
+
 // Begin says that a pass begins. While it runs, until its deadline, no end of a
 // pass is missed: a slow NetScaler is no reason to restart the program.
 func (o *Observer) Begin(at time.Time) {
@@ -202,6 +212,7 @@ func (o *Observer) Record(r sync.Result, at time.Time) {
 	}
 	s.edition++
 	s.finished, s.took, s.phases, s.dryRun, s.summary = at, r.Took, r.Phases, r.DryRun, r.Summary()
+	s.unusable = len(r.Files)
 	if s.allOK() {
 		s.success = at
 	}

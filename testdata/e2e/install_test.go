@@ -143,6 +143,10 @@ wait $second
 
 // configured follows what the packages ask for, on another simulated NetScaler.
 func configured(t *testing.T) string {
+	cron := regexp.MustCompile(`(?m)^    \* \* \* \* \* nitrox (.*)$`).FindStringSubmatch(read(t, "../../docs/operate.md"))
+	if cron == nil {
+		t.Fatal("docs/operate.md has no line for cron")
+	}
 	return `
 export NS_PASSWORD=secret
 sed 's/username: nsroot/username: nitrox/; s/password_file: .*/password_file: netscaler-password/' ~/first/nitrox.yaml > nitrox.yaml
@@ -166,6 +170,9 @@ mine() {
 	[ "$(stat -c %U:%G:%a /etc/nitrox)" = root:nitrox:750 ]
 }
 mine
+# As cron runs it: what it says would be mailed every minute.
+mail=$(runuser -u nitrox -- env -i PATH=/usr/bin:/bin sh -c '` + cron[1] + `' 2>&1)
+[ -z "$mail" ]
 `
 }
 

@@ -546,7 +546,7 @@ func TestDocuments(t *testing.T) {
 		t.Fatal(err)
 	}
 	seen := 0
-	for _, file := range []string{"../../docs/kubernetes.md", chartFolder + "/templates/NOTES.txt", chartFolder + "/templates/_nitrox.tpl"} {
+	for _, file := range []string{"../../docs/kubernetes.md", "../../docs/install.md", chartFolder + "/templates/NOTES.txt", chartFolder + "/templates/_nitrox.tpl"} {
 		text := read(t, file)
 		if _, helm, ok := strings.Cut(text, "\n## Helm\n"); ok {
 			text, _, _ = strings.Cut(helm, "\n## ")

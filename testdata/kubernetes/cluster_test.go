@@ -152,7 +152,7 @@ func newCluster(t *testing.T, controllerArgs ...string) *cluster {
 	config := filepath.Join(dir, "controllers.kubeconfig")
 	c.write(config, c.kubeconfig(c.url, adminToken))
 	start(t, dir, binaries.controllers, append([]string{"--kubeconfig=" + config, "--authentication-kubeconfig=" + config, "--authorization-kubeconfig=" + config,
-		"--leader-elect=false", "--secure-port=0", "--kube-api-qps=2000", "--kube-api-burst=4000", "--concurrent-service-endpoint-syncs=20",
+		"--leader-elect=false", "--secure-port=0", "--root-ca-file=" + c.cert, "--kube-api-qps=2000", "--kube-api-burst=4000", "--concurrent-service-endpoint-syncs=20",
 		"--service-account-private-key-file=" + c.key, "--use-service-account-credentials=false"}, controllerArgs...)...)
 	c.openDoor()
 	return c

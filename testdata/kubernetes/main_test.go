@@ -13,7 +13,7 @@ import (
 )
 
 // binaries are built once for all tests.
-var binaries struct{ nitrox, apiserver, controllers string }
+var binaries struct{ nitrox, apiserver, controllers, kubectl string }
 
 func TestMain(m *testing.M) { os.Exit(run(m)) }
 
@@ -58,10 +58,11 @@ func buildControlPlane() error {
 	}
 	dir := filepath.Join(cache, "nitrox-e2e", "kubernetes-"+version)
 	binaries.apiserver, binaries.controllers = filepath.Join(dir, "kube-apiserver"), filepath.Join(dir, "kube-controller-manager")
+	binaries.kubectl = filepath.Join(dir, "kubectl")
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return err
 	}
-	for _, binary := range []string{binaries.apiserver, binaries.controllers} {
+	for _, binary := range []string{binaries.apiserver, binaries.controllers, binaries.kubectl} {
 		if _, err := os.Stat(binary); err == nil {
 			continue
 		}

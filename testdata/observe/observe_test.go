@@ -56,6 +56,7 @@ func TestMain(m *testing.M) {
 type lab struct {
 	t       *testing.T
 	dir     string
+	mapping string       // nitrox.yaml, as a state may add to it
 	edge    string       // the NetScaler's URL
 	tasks   atomic.Int32 // of the app
 	refuses atomic.Bool  // Marathon does not tell of apps
@@ -71,11 +72,12 @@ func newLab(t *testing.T) *lab {
 	marathon := httptest.NewServer(l)
 	t.Cleanup(marathon.Close)
 	t.Cleanup(marathon.CloseClientConnections)
-	l.write("nitrox.yaml", fmt.Sprintf(`
+	l.mapping = fmt.Sprintf(`
 netscalers: {edge: {url: %q, save_every: 1s}}
 sources: {lab: {marathon: {urls: [%q]}}}
 apps: [{name: shop, netscaler: edge, service_group: sg-shop, wait_up: 0s, drain: 0s, from: [{source: lab, app: /shop}]}]
-`, l.edge, marathon.URL))
+`, l.edge, marathon.URL)
+	l.write("nitrox.yaml", l.mapping)
 	return l
 }
 

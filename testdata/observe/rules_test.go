@@ -87,12 +87,19 @@ var states = map[string]func(l *lab) state{
 	"nobody claims it": func(l *lab) state {
 		l.control("config", "add serviceGroup gone HTTP -comment \"nitrox lab shop/gone\"\nbind serviceGroup gone 10.0.0.9 31000\n")
 		l.control("health", `{"group": "gone", "addr": "10.0.0.9:31000", "up": false}`)
-		mapping, err := os.ReadFile(filepath.Join(l.dir, "nitrox.yaml"))
-		if err != nil {
-			l.t.Fatal(err)
-		}
-		l.write("nitrox.yaml", string(mapping)+"discover: [{source: lab, select: nitrox=on, namespaces: [shop], netscaler: edge}]\n")
+		l.write("nitrox.yaml", l.mapping+"discover: [{source: lab, select: nitrox=on, namespaces: [shop], netscaler: edge}]\n")
 		return l.scraped(l.loop(), `nitrox_orphans{netscaler="edge"} 1`, `nitrox_apps{status="in_step"} 1`)
+	},
+	"a file is wrong": func(l *lab) state {
+		l.write("nitrox.yaml", l.mapping+"include: [{file: team.yaml, allow_groups: [sg-team-*]}]\n")
+		l.write("team.yaml", "apps: [{name: \n")
+		return l.scraped(l.loop(), "nitrox_mapping_files_unusable 1", `nitrox_apps{status="in_step"} 1`)
+	},
+	"the mapping is wrong": func(l *lab) state {
+		url := l.loop()
+		l.scraped(url, `nitrox_apps{status="in_step"} 1`)
+		l.write("nitrox.yaml", l.mapping+"nonsense: 1\n")
+		return l.scraped(url, "nitrox_mapping_files_unusable 1", `nitrox_apps{status="in_step"} 1`)
 	},
 	"unsaved": func(l *lab) state {
 		l.control("faults", `{"Type": "nsconfig", "Action": "save", "Code": 1}`)
@@ -300,6 +307,8 @@ func TestAlertsFireWhenTheyShould(t *testing.T) {
 		want    string
 	}{
 		"in step":           {then(good), ""},
+		"a file is wrong":   {then(made["a file is wrong"]), "FilesUnusable"},
+		"broken mapping":    {then(made["the mapping is wrong"]), "FilesUnusable"},
 		"scaled to zero":    {then(made["scaled to zero"]), ""},
 		"source down":       {then(made["source down"]), "Failing SourceDown"},
 		"stream down":       {then(made["stream down"]), "StreamDown"},
