@@ -36,8 +36,7 @@ TEST := go test -vet=off -parallel 16 -timeout 30m
 # One fault in ten; which, TURN says. CI takes turns, so that all are made in ten commits.
 TURN ?= 0
 test: ## all that is hermetic
-	$(TEST) ./...
-	$(TEST) ./testdata/bench
+	$(TEST) ./... ./testdata/bench
 	$(TEST) -parallel 4 ./testdata/faults -share 10 -turn $$(( $(TURN) % 10 )) # by itself: its faults are a matter of time
 
 sweep: ## every fault at every call of every kind of pass: some five minutes

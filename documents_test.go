@@ -21,6 +21,7 @@ import (
 
 	"nitrox/netscaler/simulator"
 	"nitrox/sources/all"
+	"nitrox/sources/sourcetest"
 	"nitrox/sync/config"
 )
 
@@ -92,6 +93,7 @@ func blocks(t *testing.T, document string) (list []block) {
 // A site is a folder of testdata/documents. The last form shows a part: from
 // the line that begins so up to the next one that does.
 func TestOutputsOfDocuments(t *testing.T) {
+	sourcetest.Thorough(t)
 	marked := regexp.MustCompile("(?s)<!-- output: nitrox ([^\n]*?)(?:, in ([a-z]+))?(?:, from \"([^\n]*)\" to \"([^\n]*)\")? -->\n```([a-z]*)\n(.*?)```\n")
 	seen := 0
 	for _, document := range documents(t) {

@@ -21,6 +21,7 @@ import (
 // What a server answers may be in order, and have secrets for names: of tasks, pods,
 // nodes, hosts and servers, which are where endpoints come from in every report.
 func TestSecretsThatAreNamesAreNotPrinted(t *testing.T) {
+	sourcetest.Thorough(t)
 	t.Parallel()
 	const password, token, bearer = "pass-of-the-netscaler", "token-of-marathon.abc", "bearer-of-kubernetes"
 	sim := simulator.New(simulator.Options{Users: map[string]string{"nitrox": password}})

@@ -7,11 +7,14 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"nitrox/sources/sourcetest"
 )
 
 // A read of many members takes much less of the processor than encoding/json takes to
 // decode five fields of each: rows in the usual form do not go through it.
 func TestReadCostsLessThanDecoding(t *testing.T) {
+	sourcetest.Thorough(t)
 	body := bulkRows(250)
 	c := open(t, served(body))
 	var names []string

@@ -22,6 +22,7 @@ import (
 	"nitrox/sources"
 	"nitrox/sources/all"
 	"nitrox/sources/kubernetes"
+	"nitrox/sources/sourcetest"
 	"nitrox/sync"
 	"nitrox/sync/config"
 	"nitrox/sync/discover"
@@ -501,6 +502,7 @@ func TestADiscoveryThatHangsHoldsUpNobody(t *testing.T) {
 // its pass, makes the same calls but for one to each NetScaler, one request to the source
 // more, and needs no more memory: the apps are read from the source instead of a file.
 func TestDiscoveredAppsCostWhatWrittenOnesDo(t *testing.T) {
+	sourcetest.Thorough(t)
 	const n = 5000
 	c := newCluster()
 	var written strings.Builder

@@ -11,6 +11,7 @@ import (
 	"nitrox/netscaler"
 	"nitrox/netscaler/simulator"
 	"nitrox/sources"
+	"nitrox/sources/sourcetest"
 	"nitrox/sync"
 )
 
@@ -31,6 +32,7 @@ func (s slow) RoundTrip(r *http.Request) (*http.Response, error) {
 // right: with all members that it had until those that replace them are there, saved,
 // without a session left behind, and with a word of what the next one is to do.
 func TestWorkThatIsTooLargeForAPass(t *testing.T) {
+	sourcetest.Thorough(t)
 	for name, c := range map[string]struct {
 		conf  string
 		write time.Duration // a call: an array of 500 changes, or one list

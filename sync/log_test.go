@@ -14,6 +14,7 @@ import (
 
 	"nitrox/netscaler/simulator"
 	"nitrox/sources"
+	"nitrox/sources/sourcetest"
 	"nitrox/sync"
 )
 
@@ -103,6 +104,7 @@ func shops(n int) (st *live, apps []sync.App) {
 // lines: that it began, once an hour that it lasts, why else it fails meanwhile,
 // and that it is over.
 func TestTheLogOfADeadNetScaler(t *testing.T) {
+	sourcetest.Thorough(t)
 	bubble(t, func(t *testing.T) {
 		st, apps := shops(200)
 		c := newChronicler(newSite(t, players{"prod": st.play}, apps...), 30*time.Second)
@@ -132,6 +134,7 @@ func TestTheLogOfADeadNetScaler(t *testing.T) {
 // twice that it fails, and then once an hour and when it has been well for a
 // while.
 func TestTheLogOfASourceThatFlaps(t *testing.T) {
+	sourcetest.Thorough(t)
 	bubble(t, func(t *testing.T) {
 		st, apps := shops(200)
 		var well atomic.Bool

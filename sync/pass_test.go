@@ -14,6 +14,7 @@ import (
 	"nitrox/netscaler"
 	"nitrox/netscaler/simulator"
 	"nitrox/sources"
+	"nitrox/sources/sourcetest"
 	"nitrox/sync"
 )
 
@@ -197,6 +198,7 @@ func TestScaleUpAndDown(t *testing.T) {
 }
 
 func TestNothingToChangeCostsThreeCallsAndWritesNothing(t *testing.T) {
+	sourcetest.Thorough(t)
 	bubble(t, func(t *testing.T) {
 		// Scenario 22: 1,000 apps x 50 members.
 		var apps []sync.App

@@ -10,6 +10,7 @@ import (
 	"testing"
 
 	"nitrox/netscaler/simulator"
+	"nitrox/sources/sourcetest"
 )
 
 // corpus holds saved configurations as several releases write them, made up from
@@ -225,6 +226,7 @@ func longConf(n int) string {
 // the file does: of ten times the lines they are ten times as much, and no line
 // costs more than a few hundred allocations.
 func TestLargeConfigurationIsLinear(t *testing.T) {
+	sourcetest.Thorough(t)
 	cost := func(n int) (allocs, bytes, kept float64) {
 		text := longConf(n)
 		var before, after, held runtime.MemStats

@@ -97,6 +97,7 @@ func FuzzRows(f *testing.F) {
 
 // Rows that do not fit between two reads of the text, and those that fit in none.
 func TestLongRows(t *testing.T) {
+	sourcetest.Thorough(t)
 	var b strings.Builder
 	for i := range 400 {
 		fmt.Fprintf(&b, `{"name":"%s","ip":%d},`, strings.Repeat("x", i*i), i)

@@ -268,6 +268,7 @@ func (r *recorder) take() []string {
 // The figures that the README gives: few apps are asked for by name, and of many
 // three, two and one requests read all, after one to agree on a version.
 func TestRequestsOfAPoll(t *testing.T) {
+	sourcetest.Thorough(t)
 	var objects []object
 	var labels, names []docker.Query
 	containers := make([]string, 1000)

@@ -16,6 +16,7 @@ import (
 
 	"nitrox/sources"
 	"nitrox/sources/bounds"
+	"nitrox/sources/sourcetest"
 )
 
 // on answers requests for a path with something else.
@@ -342,6 +343,7 @@ func (f transport) RoundTrip(r *http.Request) (*http.Response, error) { return f
 // TestLargeClusters: nodes that fill more than a page are not all read by each
 // pass, and yet each pass knows those that it needs.
 func TestLargeClusters(t *testing.T) {
+	sourcetest.Thorough(t)
 	const size = 2200 // five pages
 	name := func(i int) string { return fmt.Sprintf("n%04d", i) }
 	address := func(i int) string { return fmt.Sprintf("192.0.%d.%d", i/200, i%200+1) }

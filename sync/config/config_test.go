@@ -13,6 +13,7 @@ import (
 	"testing"
 
 	"nitrox/netscaler"
+	"nitrox/sources/sourcetest"
 	"nitrox/sync"
 	"nitrox/sync/config"
 )
@@ -178,6 +179,7 @@ func TestAFileThatOpensAndCannotBeRead(t *testing.T) {
 }
 
 func TestALargeFileOfNonsenseEndsSoon(t *testing.T) {
+	sourcetest.Thorough(t)
 	dir := t.TempDir()
 	many := func(part string) string { return strings.Repeat(part, 200_000/len(part)) }
 	for name, text := range map[string]string{

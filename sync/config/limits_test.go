@@ -180,6 +180,7 @@ func TestManyFiles(t *testing.T) {
 // A team that fills its folder has itself refused, and nobody else: not for the values of its
 // files, nor for their size or number.
 func TestATeamTakesNoRoomOfOthers(t *testing.T) {
+	sourcetest.Thorough(t)
 	for name, c := range map[string]struct {
 		files int
 		text  string

@@ -17,6 +17,7 @@ import (
 
 	"nitrox/netscaler/simulator"
 	"nitrox/sources"
+	"nitrox/sources/sourcetest"
 	"nitrox/sync"
 )
 
@@ -268,6 +269,7 @@ func TestAThousandApps(t *testing.T) {
 // What a browser gets of 5,000 apps at each refresh: a small page, compressed,
 // and next to nothing while nothing has changed.
 func TestFiveThousandAppsAreCheapToWatch(t *testing.T) {
+	sourcetest.Thorough(t)
 	bubble(t, func(t *testing.T) {
 		s := many(t, 5000)
 		defer s.close()

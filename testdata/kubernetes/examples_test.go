@@ -22,11 +22,11 @@ const examples = "examples/kubernetes" // seen from the top
 // kustomization returns what kubectl apply -k would apply.
 func kustomization(t *testing.T, dir string) string {
 	t.Helper()
-	build := exec.Command("go", "tool", "-modfile=testdata/tools/go.mod", "kustomize", "build", dir)
+	build := exec.Command(binaries.kubectl, "kustomize", dir)
 	build.Dir = "../.."
 	text, err := build.Output()
 	if err != nil {
-		t.Fatalf("kustomize build %s: %v", dir, err)
+		t.Fatalf("kubectl kustomize %s: %v", dir, err)
 	}
 	return string(text)
 }
