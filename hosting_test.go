@@ -219,12 +219,7 @@ func TestInstallsWithGo(t *testing.T) {
 // of its own, to the first plan. The simulator has another port, which is free.
 func installs(t *testing.T, section, dir string) {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	address := l.Addr().String()
-	l.Close()
+	address := sourcetest.FreeAddress(t)
 	var cache []string
 	for _, name := range []string{"GOCACHE", "GOMODCACHE"} {
 		out, err := exec.Command("go", "env", name).Output()

@@ -3,13 +3,14 @@ package bench
 import (
 	"fmt"
 	"io"
-	"net"
 	"net/http"
 	"path/filepath"
 	"regexp"
 	"strconv"
 	"testing"
 	"time"
+
+	"nitrox/sources/sourcetest"
 )
 
 // size is one of an installation, and the memory that a container is given for it,
@@ -68,13 +69,9 @@ func (s size) loop(t testing.TB) (peak int64, pass time.Duration) {
 // looping starts a loop; passes waits until it has made so many, and says how many it has.
 func (s *site) looping(t testing.TB, env []string, args ...string) (p *process, url string, passes func(n int) int) {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	url = "http://" + l.Addr().String() + "/"
-	l.Close()
-	p = start(t, binary, env, append([]string{"sync", "--config", filepath.Join(s.dir, "nitrox.yaml"), "--listen", l.Addr().String()}, args...)...)
+	address := sourcetest.FreeAddress(t)
+	url = "http://" + address + "/"
+	p = start(t, binary, env, append([]string{"sync", "--config", filepath.Join(s.dir, "nitrox.yaml"), "--listen", address}, args...)...)
 	return p, url, func(n int) int {
 		for end := time.Now().Add(3 * time.Minute); time.Now().Before(end); time.Sleep(100 * time.Millisecond) {
 			m := regexp.MustCompile(`nitrox_pass_duration_seconds_count\{phase="all"\} (\d+)`).FindStringSubmatch(get(url + "metrics"))

@@ -29,6 +29,8 @@ import (
 	"sync/atomic"
 	"testing"
 	"time"
+
+	"nitrox/sources/sourcetest"
 )
 
 // adminToken is that of the tests, which may do everything.
@@ -134,12 +136,12 @@ func newCluster(t *testing.T, controllerArgs ...string) *cluster {
 	}
 	c := &cluster{t: t, dir: dir, address: netip.MustParseAddr("10.244.0.1"), cert: filepath.Join(dir, "cert.pem"), key: filepath.Join(dir, "key.pem")}
 	c.certificate()
-	etcd, peer := "http://"+free(t), "http://"+free(t)
+	etcd, peer := "http://"+sourcetest.FreeAddress(t), "http://"+sourcetest.FreeAddress(t)
 	start(t, dir, "etcd", "--data-dir", filepath.Join(dir, "etcd"), "--listen-client-urls", etcd, "--advertise-client-urls", etcd,
 		"--listen-peer-urls", peer, "--initial-advertise-peer-urls", peer, "--initial-cluster", "default="+peer)
 	tokens := filepath.Join(dir, "tokens.csv")
 	c.write(tokens, adminToken+`,admin,1,"system:masters"`+"\n")
-	address := free(t)
+	address := sourcetest.FreeAddress(t)
 	_, port, _ := net.SplitHostPort(address)
 	c.url = "https://" + address
 	c.args = []string{"--etcd-servers=" + etcd, "--bind-address=127.0.0.1", "--secure-port=" + port, "--cert-dir=" + dir,
@@ -267,17 +269,6 @@ func read(t *testing.T, file string) string {
 		t.Fatal(err)
 	}
 	return string(b)
-}
-
-// free is an address where nobody listens.
-func free(t *testing.T) string {
-	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer l.Close()
-	return l.Addr().String()
 }
 
 // try makes one request as the admin.
