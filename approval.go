@@ -90,10 +90,10 @@ func (j *job) asApproved(ctx context.Context, s *sync.Syncer) bool {
 		return true
 	}
 	j.code = sync.ExitOther
-	out := j.over(j.stdout)
+	out := j.out
 	if j.options.String("output") != "text" {
 		j.write(r) // what is to be done now, for a program
-		out = j.over(j.stderr)
+		out = j.aside
 	}
 	fmt.Fprintf(out, "Nothing was changed: the plan in %s, made by Nitrox %s at %s, is not what is to be done now.\n",
 		j.options.String("plan"), j.approved.Nitrox, j.approved.Made.Format(time.RFC3339))

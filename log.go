@@ -52,7 +52,7 @@ func message(text string) string {
 // may read it; a single run has its report and its exit code.
 func (j *job) logLost(err error) {
 	if j.options.IsSet("loop") && j.options.String("output") == "text" {
-		_, _ = fmt.Fprintf(j.over(j.stdout), "nitrox: the log cannot be written; the loop goes on: %v\n", err) // there is no third place to say it
+		_, _ = fmt.Fprintf(j.out, "nitrox: the log cannot be written; the loop goes on: %v\n", err) // there is no third place to say it
 	}
 }
 

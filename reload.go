@@ -55,12 +55,10 @@ func reloads(ctx context.Context, files *config.Files, inUse config.Text, now *s
 				missing, forced = true, false
 				continue
 			}
-			if missing && first == seen {
-				refused(bad)
-			}
 			missing = false
 			if first == seen {
 				since = time.Time{}
+				refused(bad)
 			} else if since.IsZero() {
 				since = time.Now()
 			}

@@ -134,6 +134,13 @@ func TestReloads(t *testing.T) {
 		write("three")
 		pass(time.Minute)
 		expect("back as it was")
+		ok(t, os.Remove(file))
+		pass(time.Minute + lookEvery/2)
+		write("thr")
+		time.Sleep(lookEvery/2 + settle/2) // it is looked at, and not yet for the second time
+		write("three")
+		pass(time.Minute + settle + settle/2)
+		expect("back as it was, in two writes")
 		signals <- syscall.SIGHUP
 		if n := pass(time.Minute); n != 1 {
 			t.Errorf("a signal loads %d times", n)

@@ -44,7 +44,7 @@ func (j *job) tell(ctx context.Context, r sync.Result) {
 
 // write writes the report. That it cannot is said once, not with each pass.
 func (j *job) write(r sync.Result) {
-	err := j.report(j.over(j.stdout), r)
+	err := j.report(j.out, r)
 	switch {
 	case err != nil && !j.mute && j.options.IsSet("loop"):
 		j.log.Error("the report cannot be written; the loop goes on", "error", err)

@@ -3,6 +3,7 @@ package main
 import (
 	"bufio"
 	"bytes"
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -16,9 +17,11 @@ import (
 	"sync/atomic"
 	"syscall"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"nitrox/netscaler/simulator"
+	core "nitrox/sync"
 )
 
 // process is the program as a process of its own, and the NetScaler that it
@@ -331,6 +334,26 @@ func TestOutputThatNobodyReads(t *testing.T) {
 			p.ends(c.code)
 		})
 	}
+}
+
+// However much is to be said when a run is told to stop, it waits once for whoever does not read.
+func TestOutputThatNobodyReadsIsWaitedForOnce(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		ctx, tell := context.WithCancel(t.Context())
+		j := opening(t, "", "", io.Discard)
+		r, w := io.Pipe()
+		defer r.Close()
+		j.stdout, j.report, j.options.Context = w, core.Text, ctx
+		j.out = j.over(j.stdout)
+		tell()
+		began := time.Now()
+		for range 10 {
+			j.write(core.Result{}) // of a pass that was under way
+		}
+		if took := time.Since(began); took != patience {
+			t.Errorf("it took %v", took)
+		}
+	})
 }
 
 // A loop that is told to read its mapping again while it still reads it for the first time,

@@ -5,6 +5,7 @@ import (
 	"crypto/rand"
 	"encoding/hex"
 	"fmt"
+	"io"
 	"log/slog"
 	"os"
 	"slices"
@@ -37,6 +38,9 @@ type job struct {
 	hangUps  <-chan os.Signal // which ask a loop to read its mapping again
 	log      *slog.Logger
 	line     *progress // nil: nobody watches
+	// out and aside are the standard output and error, each one for all that writes there:
+	// where nobody reads, that is waited for once.
+	out, aside io.Writer
 	// terse: on a terminal the report of a single run says what the log would.
 	terse     bool
 	chronicle sync.Chronicle
@@ -89,13 +93,14 @@ func (j *job) do() (err error) {
 		defer stop()
 	}
 	ctx := c.Context
-	defer p.hint(ctx, j.over(p.stderr), under)()
-	if j.log, err = logger(c, &watched{Writer: j.over(p.stderr), lost: j.logLost}, j.terse); err != nil {
+	j.out, j.aside = j.over(p.stdout), j.over(p.stderr)
+	defer p.hint(ctx, j.aside, under)()
+	if j.log, err = logger(c, &watched{Writer: j.aside, lost: j.logLost}, j.terse); err != nil {
 		return err
 	}
 	j.herald.Log = j.log
 	defer j.herald.Close()
-	remarks, err := logger(c, j.over(p.stderr), true)
+	remarks, err := logger(c, j.aside, true)
 	if err != nil {
 		return err
 	}
@@ -169,7 +174,7 @@ func (j *job) show(s *sync.Syncer) error {
 	if err != nil {
 		return err
 	}
-	_, err = j.over(j.stdout).Write(text)
+	_, err = j.out.Write(text)
 	return err
 }
 

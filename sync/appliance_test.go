@@ -2,6 +2,7 @@ package sync_test
 
 import (
 	"errors"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -129,6 +130,36 @@ func TestEntriesForOneApplianceTakeTurns(t *testing.T) {
 			})
 		})
 	}
+}
+
+// Entries for one appliance take turns at the end too: two saves at a time are refused.
+func TestEntriesForOneApplianceAreLeftInTurns(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		st := stage{"shop": known(hosts(1, 4)), "cart": known(hosts(5, 8))}
+		s := twice(t, players{"prod": st.play}, []string{"", ""}, []string{"add serviceGroup sg-cart HTTP"},
+			sync.App{Name: "shop", Group: "sg-shop", Policy: atOnce}, sync.App{Name: "cart", Group: "sg-cart", Policy: atOnce, NetScalers: []string{"alias"}})
+		s.NetScalers["edge"].SaveEvery, s.NetScalers["alias"].SaveEvery = time.Hour, time.Hour
+		for n := 4; n < 6; n++ { // the second pass leaves the save to the end
+			st["shop"], st["cart"] = known(hosts(1, n)), known(hosts(5, n+4))
+			s.Sync(t.Context(), nil)
+		}
+		s.sims["edge"].ResetCalls()
+		s.sims["edge"].SetFault(simulator.Fault{Type: "nsconfig", Delay: time.Second})
+		s.sync(0)
+		var inTurn []string
+		for _, call := range kinds(s.sims["edge"].Calls()) {
+			if !strings.HasPrefix(call, "GET") {
+				inTurn = append(inTurn, call)
+			}
+		}
+		want := []string{"POST login", "POST logout", "POST login", "POST logout"} // of the pass
+		for range 2 {
+			want = append(want, "POST login", "POST nsconfig save", "POST logout")
+		}
+		if !slices.Equal(inTurn, want) {
+			t.Errorf("calls: %v", inTurn)
+		}
+	})
 }
 
 // An entry that hangs is asked in each pass of a loop, and holds the others up no

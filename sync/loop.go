@@ -9,6 +9,8 @@ import (
 	"net/netip"
 	"slices"
 	"time"
+
+	"nitrox/sources/bounds"
 )
 
 // Deadline is how long a pass may take. What is not done by then is left to
@@ -19,7 +21,7 @@ var errDeadline = fmt.Errorf("the pass took longer than its deadline of %v", Dea
 
 // WithDeadline limits a pass to Deadline.
 func WithDeadline(ctx context.Context) (context.Context, context.CancelFunc) {
-	return context.WithTimeoutCause(ctx, Deadline, errDeadline)
+	return bounds.WithDeadline(ctx, Deadline, errDeadline)
 }
 
 // Loop makes passes: of all apps at an interval, when a drain ends of its app and,

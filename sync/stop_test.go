@@ -335,3 +335,58 @@ func TestManyNetScalersThatHangAreLeftAtOnce(t *testing.T) {
 		}
 	})
 }
+
+// A run that is told to stop after its pass was late ends as soon as any other: what the pass
+// had begun at its deadline is not let go on as if nobody waited.
+func TestAPassThatIsLateEndsWhenToldTo(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		st := stage{"shop": known(hosts(1, 2))}
+		s := newSite(t, players{"prod": st.play}, sync.App{Name: "shop", Policy: atOnce})
+		w := s.wire(false)
+		c, err := netscaler.Open(netscaler.Config{URLs: []string{"http://edge.test"}, Username: "nitrox", Password: netscaler.SecretText("secret"),
+			Transport: wired{w, s.sims["edge"].Transport()}, Timeout: 10 * time.Minute})
+		if err != nil {
+			t.Fatal(err)
+		}
+		s.NetScalers["edge"].Client = c
+		s.sims["edge"].SetFault(simulator.Fault{Method: "PUT", Type: "servicegroup_servicegroupmember_binding", Hang: true})
+		ctx, tell := context.WithCancel(t.Context())
+		limited, cancel := sync.WithDeadline(ctx)
+		defer cancel()
+		var told time.Time
+		time.AfterFunc(sync.Deadline+time.Second, func() { told = time.Now(); tell() })
+		s.Sync(limited, nil)
+		if err := s.Close(ctx); err != nil {
+			t.Error(err)
+		}
+		if took := time.Since(told); took > 40*time.Second {
+			t.Errorf("it ended %v after it was told", took)
+		}
+	})
+}
+
+// What cannot be saved in time for a call that hung is saved at the end, and nobody is told that
+// it is not.
+func TestASaveForWhichACallLeftNoTimeIsMadeAtTheEnd(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		st := stage{"shop": known(hosts(1, 2)), "cart": known(hosts(3, 4))}
+		s := newSite(t, players{"prod": st.play}, sync.App{Name: "shop", Policy: atOnce}, sync.App{Name: "cart", Policy: atOnce})
+		c, err := netscaler.Open(netscaler.Config{URLs: []string{"http://edge.test"}, Username: "nitrox", Password: netscaler.SecretText("secret"),
+			Transport: s.sims["edge"].Transport(), Timeout: time.Minute})
+		if err != nil {
+			t.Fatal(err)
+		}
+		s.NetScalers["edge"].Client = c
+		s.sims["edge"].SetFault(simulator.Fault{Method: "PUT|POST|DELETE", Type: "servicegroup.*", Hang: true, Skip: 1, Times: 1})
+		s.command("bind serviceGroup sg-cart 10.0.0.7 80")
+		ctx, tell := context.WithCancel(t.Context())
+		time.AfterFunc(3*time.Second, tell)
+		r := s.Sync(ctx, nil)
+		if why := r.NetScalers["edge"]; why != nil && strings.Contains(why.Error(), "a reboot would lose them") {
+			t.Error(why)
+		}
+		if err := s.Close(ctx); err != nil || !s.sims["edge"].Saved() {
+			t.Errorf("saved %v: %v", s.sims["edge"].Saved(), err)
+		}
+	})
+}

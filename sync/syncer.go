@@ -99,21 +99,28 @@ func (s *Syncer) Sync(ctx context.Context, part *Part) Result {
 }
 
 // Close saves what is not saved yet and logs out everywhere, also if ctx has ended: one
-// NetScaler beside the other, so that those that hang cost no more than one of them.
+// appliance beside the other, so that those that hang cost no more than one of them.
 func (s *Syncer) Close(ctx context.Context) error {
 	lasting, cancel := bounds.Outlast(ctx)
 	defer cancel()
 	names := slices.Sorted(maps.Keys(s.NetScalers))
 	errs := make([]error, len(names))
-	var all stdsync.WaitGroup
+	turns := map[string][]int{} // of the entries that lead to each appliance
 	for i, name := range names {
-		n := s.NetScalers[name]
+		at := s.NetScalers[name].appliance()
+		turns[at] = append(turns[at], i)
+	}
+	var all stdsync.WaitGroup
+	for _, turn := range turns {
 		all.Go(func() {
-			var unsaved error
-			if n.Save && n.unsaved {
-				unsaved = n.save(lasting)
+			for _, i := range turn {
+				n := s.NetScalers[names[i]]
+				var unsaved error
+				if n.Save && n.unsaved {
+					unsaved = n.save(lasting)
+				}
+				errs[i] = named(names[i], errors.Join(unsaved, n.Client.Close(ctx)))
 			}
-			errs[i] = named(name, errors.Join(unsaved, n.Client.Close(ctx)))
 		})
 	}
 	all.Wait()

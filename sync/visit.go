@@ -129,7 +129,7 @@ func (v *visit) run(ctx context.Context, all polls, apply bool) {
 	switch {
 	case !apply:
 		v.saved = v.ns.Save && slices.ContainsFunc(v.outcomes, (*Outcome).pending)
-	case v.ns.saveDue():
+	case v.ns.saveDue() && v.lasting.Err() == nil: // else there is time for it when the run is closed
 		end := clock(&v.phases.Save)
 		v.doing("saving")
 		err := v.ns.save(v.lasting)

@@ -2,7 +2,6 @@ package bounds
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"sync"
 	"time"
@@ -38,16 +37,25 @@ func (t *Turns) Take(ctx context.Context) (end func(), err error) {
 // for a save and a log-out to follow within the minute that supervisors are told to wait.
 const LastCalls = 15 * time.Second
 
+type undated struct{}
+
+// WithDeadline is ctx with a deadline that says nothing to [Outlast]: nobody waits then to
+// end the process.
+func WithDeadline(ctx context.Context, d time.Duration, cause error) (context.Context, context.CancelFunc) {
+	return context.WithTimeoutCause(context.WithValue(ctx, undated{}, ctx), d, cause)
+}
+
 // Outlast is a context for what must not be cut off when ctx ends. It ends LastCalls after
-// ctx is cancelled, but not after its deadline: then nobody is waiting to end the process.
+// ctx or, of one [WithDeadline], after that which was given it.
 func Outlast(ctx context.Context) (context.Context, context.CancelFunc) {
 	own, cancel := context.WithCancelCause(context.WithoutCancel(ctx))
+	if run, ok := ctx.Value(undated{}).(context.Context); ok {
+		ctx = run
+	}
 	forget := context.AfterFunc(ctx, func() {
-		if errors.Is(ctx.Err(), context.Canceled) {
-			time.AfterFunc(LastCalls, func() {
-				cancel(fmt.Errorf("no answer within %v of being told to stop; the next run sees what was done", LastCalls))
-			})
-		}
+		time.AfterFunc(LastCalls, func() {
+			cancel(fmt.Errorf("no answer within %v of being told to stop; the next run sees what was done", LastCalls))
+		})
 	})
 	return own, func() { forget(); cancel(nil) }
 }
