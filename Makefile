@@ -2,9 +2,10 @@
 .PHONY: build demo image dist test sweep quick check fmt vet lint e2e components bench bench-parts fuzz chaos vuln
 
 # What is compiled for one of these then serves them all, and the modules in testdata
-# too, as far as they want the same versions.
+# too, as far as they want the same versions. What a debugger wants, which takes an eighth
+# of the time, is left out of the binary anyway.
 export CGO_ENABLED := 0
-export GOFLAGS := $(GOFLAGS) -trimpath
+export GOFLAGS := $(GOFLAGS) -trimpath -gcflags=all=-dwarf=false
 
 VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null)
 TOOL := go tool -modfile=testdata/tools/go.mod
@@ -57,31 +58,28 @@ chaos: ## faults, an operator and failing sources at random for CHAOSTIME, from 
 check: fmt vet lint ## with the race detector, which needs a C compiler; what it tells no more about, test alone runs
 	CGO_ENABLED=1 $(TEST) -race -cpu 1 ./...
 
+# Also what runs real components: Docker engines, a Kubernetes control plane, a browser.
+ALL := ./... ./testdata/faults ./testdata/bench ./testdata/e2e ./testdata/kubernetes ./testdata/latency
+
 fmt:
 	@files=$$(gofmt -l $$(git ls-files --cached --others --exclude-standard '*.go')); \
 	if [ -n "$$files" ]; then echo "not gofmt-clean: $$files"; exit 1; fi
 
 vet:
-	go vet ./... ./testdata/faults ./testdata/bench
-	go vet -tags e2e $(E2E)
+	go vet -tags e2e $(ALL)
 	cd testdata/observe && go vet .
 
 lint:
-	$(TOOL) staticcheck ./... ./testdata/faults ./testdata/bench
-	$(TOOL) staticcheck -tags e2e $(E2E)
+	$(TOOL) staticcheck -tags e2e $(ALL)
 	@dead=$$($(TOOL) deadcode -test ./...) && if [ -n "$$dead" ]; then echo "$$dead"; exit 1; fi
-
-# What runs real components: Docker engines, a Kubernetes control plane, a browser.
-E2E := . ./testdata/e2e/ ./testdata/kubernetes/ ./testdata/latency/ ./sync/observe/
 
 e2e: ## Helm's and Prometheus's own engines, real Docker engines, a real Kubernetes control plane, a real browser (what is missing skips, and fails in CI)
 	sh testdata/e2e/install.sh
-	go test -C testdata/helm -count=1 .
-	go test -C testdata/observe -count=1 . & observe=$$!; \
+	{ go test -C testdata/helm -count=1 . && go test -C testdata/observe -count=1 . && \
+	go test -tags e2e -count=1 -run Distribution .; } & others=$$!; \
 	go test -tags e2e -count=1 -timeout 30m ./testdata/e2e/ ./testdata/kubernetes/; engines=$$?; \
-	wait $$observe && exit $$engines # all at a time, as they mostly wait
+	wait $$others && exit $$engines # all at a time, as they mostly wait
 	go test -tags e2e -count=1 -run 'InABrowser|WithoutScripts' ./sync/observe/
-	go test -tags e2e -count=1 -run Distribution .
 
 components: ## what e2e needs and compiles for minutes, if it is not there
 	go test -tags e2e -run NoTest ./testdata/kubernetes/ # builds the control plane

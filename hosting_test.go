@@ -221,7 +221,7 @@ func installs(t *testing.T, section, dir string) {
 	t.Helper()
 	address := sourcetest.FreeAddress(t)
 	var cache []string
-	for _, name := range []string{"GOCACHE", "GOMODCACHE"} {
+	for _, name := range []string{"GOCACHE", "GOMODCACHE", "GOFLAGS"} {
 		out, err := exec.Command("go", "env", name).Output()
 		if err != nil {
 			t.Fatal(err)

@@ -146,7 +146,7 @@ func TestScripts(t *testing.T) {
 					fmt.Fprintln(ts.Stdout(), members())
 					return
 				}
-				for deadline := time.Now().Add(20 * time.Second); members() != args[1]; {
+				for deadline := time.Now().Add(time.Minute); members() != args[1]; {
 					if time.Now().After(deadline) {
 						ts.Fatalf("%s has %q, not %q", args[0], members(), args[1])
 					}

@@ -58,7 +58,7 @@ func opening(t *testing.T, file, password string, log io.Writer) *job {
 func TestAPasswordThatReportsMayShowIsWarnedOf(t *testing.T) {
 	for password, warned := range map[string]bool{
 		"a": true, "80": true, "edge": true, "op": true, "lab": true, "AccountService": true, "sg-account": true, "10.0.0.1": true, "true": true,
-		"hunter2": false, "edges": false, "123456": false,
+		"hunter2": false, "sledge": false, "123456": false,
 	} {
 		for _, url := range []string{"https://192.0.2.10", "http://127.0.0.1:8088"} {
 			file := filepath.Join(t.TempDir(), "nitrox.yaml")

@@ -18,8 +18,7 @@ func TestPairOnTheCommandLine(t *testing.T) {
 	one, two := simulator.New(simulator.Options{Users: users}), simulator.New(simulator.Options{Users: users})
 	two.AddGroup("shop")
 	simulator.Pair(two, one)
-	down := httptest.NewServer(nil)
-	down.Close()
+	const down = "http://127.0.0.1:1" // which the system gives to nobody
 	first, second := httptest.NewServer(one), httptest.NewServer(two)
 	defer first.Close()
 	defer second.Close()
@@ -37,7 +36,7 @@ func TestPairOnTheCommandLine(t *testing.T) {
 		}
 		return nitrox(t, t.Context(), map[string]string{"NS_USER": "nitrox", "NS_PASSWORD": password}, "sync", "--config", mapping)
 	}
-	for host, nodes := range [][2]string{{first.URL, second.URL}, {down.URL, second.URL}} {
+	for host, nodes := range [][2]string{{first.URL, second.URL}, {down, second.URL}} {
 		if code, out, log := sync(nodes, host+1); code != 0 || !strings.Contains(out, fmt.Sprintf("10.0.0.%d:80", host+1)) {
 			t.Errorf("exit code %d:\n%s%s", code, out, log)
 		}

@@ -128,7 +128,7 @@ func TestSecretsAreNeverPrinted(t *testing.T) {
 				defer api.Close()
 				write := func(name, text string) string {
 					path := filepath.Join(dir, name)
-					if err := os.WriteFile(path, []byte(text), 0o700); err != nil { //nolint:gosec // one is a program
+					if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
 						t.Fatal(err)
 					}
 					return path
@@ -137,7 +137,7 @@ func TestSecretsAreNeverPrinted(t *testing.T) {
 					return write(name, fmt.Sprintf(`{"apiVersion": "v1", "kind": "Config", "clusters": [{"name": "c", "cluster": {"server": %q, "insecure-skip-tls-verify": true}}],
 						"users": [{"name": "u", "user": %s}], "contexts": [{"name": "x", "context": {"cluster": "c", "user": "u"}}]}`, api.URL, user))
 				}
-				plugin := write("plugin", fmt.Sprintf("#!/bin/sh\nenv > %[1]s/environment\nprintf 'a plug-in has the floor: %%s %%s %%s\\n' \"$(cat %[1]s/basic)\" \"$PLUGIN_TOKEN\" \"$1\" >&2\n"+
+				plugin := write("plugin", fmt.Sprintf("env > %[1]s/environment\nprintf 'a plug-in has the floor: %%s %%s %%s\\n' \"$(cat %[1]s/basic)\" \"$PLUGIN_TOKEN\" \"$1\" >&2\n"+
 					"[ -e %[1]s/again ] && printf '{\"kind\": %%s, \"apiVersion\": \"v9\"}' \"$(cat %[1]s/basic.json)\" && exit\ntouch %[1]s/again\necho '{\"apiVersion\": \"client.authentication.k8s.io/v1\", \"kind\": \"ExecCredential\", \"status\": {\"token\": \"%[2]s\"}}'\n", dir, issued))
 				write("basic.json", quoted(basic))
 				write("basic", basic+"\n")
@@ -158,8 +158,8 @@ apps:
 `, netscaler.URL, strings.Replace(netscaler.URL, "127.0.0.1", "localhost", 1), other.URL,
 					kubeconfig("bearer.json", fmt.Sprintf(`{"token": %q}`, bearer)),
 					kubeconfig("login.json", fmt.Sprintf(`{"username": "op", "password": %s}`, quoted(basic))),
-					kubeconfig("plugin.json", fmt.Sprintf(`{"exec": {"apiVersion": "client.authentication.k8s.io/v1", "command": %q, "interactiveMode": "Never",
-						"args": ["--password=%s"], "env": [{"name": "PLUGIN_TOKEN", "value": %q}]}}`, plugin, argument, variable))))
+					kubeconfig("plugin.json", fmt.Sprintf(`{"exec": {"apiVersion": "client.authentication.k8s.io/v1", "command": "sh", "interactiveMode": "Never",
+						"args": [%q, "--password=%s"], "env": [{"name": "PLUGIN_TOKEN", "value": %q}]}}`, plugin, argument, variable))))
 
 				format := map[bool]string{true: "json", false: "text"}[loggedIn]
 				cmd := exec.Command("nitrox", "sync", "--config", mapping, "--loop", "1h", "--listen", "127.0.0.1:0", "--output", format,

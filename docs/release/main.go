@@ -174,7 +174,9 @@ func build(version, target string) ([]byte, error) {
 	}
 	defer os.RemoveAll(dir)
 	path := filepath.Join(dir, "nitrox")
-	cmd := exec.Command("go", "build", "-trimpath", "-buildvcs=false", "-ldflags", "-s -w -buildid= -X main.tag="+version, "-o", path, ".")
+	// As the Makefile compiles, so that nothing is compiled twice.
+	cmd := exec.Command("go", "build", "-trimpath", "-gcflags=all=-dwarf=false", "-buildvcs=false",
+		"-ldflags", "-s -w -buildid= -X main.tag="+version, "-o", path, ".")
 	// What else changes the bytes is said, so that who builds cannot change it.
 	cmd.Env = append(os.Environ(), "GOOS="+system, "GOARCH="+processor, "CGO_ENABLED=0", "GOAMD64=v1", "GOARM64=v8.0", "GOFLAGS=", "GOEXPERIMENT=", "GOFIPS140=off", "GOWORK=off")
 	if out, err := cmd.CombinedOutput(); err != nil {

@@ -109,9 +109,7 @@ func TestAManagerThatLeavesItsSwarmIsNoEngine(t *testing.T) {
 func TestManagersAreTriedInTurn(t *testing.T) {
 	good := serve(t, swarm(t, service("web", port(80, 8080, "ingress")), task("web", 1, "n1"), node("n1", "10.0.0.1")))
 	worker := serve(t, &dockertest.Daemon{Swarm: "active/worker"})
-	gone := httptest.NewServer(nil)
-	gone.Close()
-	dead := "tcp" + strings.TrimPrefix(gone.URL, "http")
+	const dead = "tcp://127.0.0.1:1" // which the system gives to nobody
 	q := []docker.Query{{Service: "web"}}
 	answers, err := open(t, docker.Config{Hosts: []string{dead, worker, good}, Kind: docker.Swarm}).Poll(t.Context(), q, false)
 	if err != nil {
@@ -135,6 +133,7 @@ func TestManagersAreTriedInTurn(t *testing.T) {
 
 // A manager that has lost its leader is silent for 15 seconds and more.
 func TestASilentManagerLeavesTimeForTheNext(t *testing.T) {
+	t.Parallel()
 	release := make(chan struct{})
 	silent := serve(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		select {
@@ -144,7 +143,7 @@ func TestASilentManagerLeavesTimeForTheNext(t *testing.T) {
 	}))
 	defer close(release)
 	good := serve(t, swarm(t, service("web", port(80, 8080, "ingress")), task("web", 1, "n1"), node("n1", "10.0.0.1")))
-	ctx, cancel := context.WithTimeout(t.Context(), 4*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), 15*time.Second) // half of them for each
 	defer cancel()
 	answers, err := open(t, docker.Config{Hosts: []string{silent, good}, Kind: docker.Swarm}).Poll(ctx, []docker.Query{{Service: "web"}}, false)
 	if err != nil {
