@@ -34,21 +34,7 @@ func (j *job) loop(ctx context.Context, s *sync.Syncer, inUse config.Text) error
 	} else {
 		j.observer.StandBy(true)
 		j.leading.Run(ctx, func(term context.Context) {
-			// The mapping may have changed while another replica led, and no
-			// pass may be made by the old one.
-			text, err := j.files.Text()
-			if err == nil {
-				inUse = text
-			}
-			fresh, err := j.open()
-			if j.observer.Refused(err != nil); err != nil {
-				j.log.Error("the mapping file cannot be used; the old one stays in use", "file", j.files.String(), "error", err)
-			} else {
-				if fresh.Mapping != s.Mapping {
-					reloaded(j.log, s, fresh)
-				}
-				s = fresh
-			}
+			s, inUse = j.takeOver(s)
 			j.observer.StandBy(false)
 			run(term)
 			j.observer.StandBy(true)
@@ -56,6 +42,21 @@ func (j *job) loop(ctx context.Context, s *sync.Syncer, inUse config.Text) error
 	}
 	j.code = sync.ExitInStep
 	return nil
+}
+
+// takeOver is the syncer of a replica that begins to lead, and the text that it is of: the
+// mapping may have changed while another led, and no pass may be made by the old one. Where
+// the files cannot be used it is of no text, so that [reloads] reads them at once, and says why.
+func (j *job) takeOver(s *sync.Syncer) (*sync.Syncer, config.Text) {
+	inUse, err := j.files.Text()
+	fresh, unusable := j.open()
+	if err != nil || unusable != nil {
+		return s, config.Text{}
+	}
+	if fresh.Mapping != s.Mapping {
+		reloaded(j.log, s, fresh)
+	}
+	return fresh, inUse
 }
 
 // found is told which apps there are now that some opt in.

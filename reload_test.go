@@ -306,6 +306,35 @@ include:
 	}
 }
 
+// A replica that begins to lead while the file cannot be used says so once, and keeps saying it in
+// the metrics.
+func TestANewLeaderSaysThatItCannotUseTheFile(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		file := filepath.Join(t.TempDir(), "nitrox.yaml")
+		write := func(apps string) {
+			ok(t, os.WriteFile(file, []byte("netscalers: {edge: {url: \"https://192.0.2.1\", username: op, password: \"${PW}\"}}\n"+
+				"sources: {lab: {file: {path: x}}}\napps: "+apps+"\n"), 0o600))
+		}
+		var log bytes.Buffer
+		j := opening(t, file, "hunter22", &log)
+		write("[{name: a, from: [{source: lab, app: a}]}]")
+		s, err := j.open()
+		ok(t, err)
+		write("[{name: a, form: []}]")
+		now, inUse := j.takeOver(s)
+		if now != s {
+			t.Error("the mapping is another")
+		}
+		refused := false
+		reloads(t.Context(), j.files, inUse, s, nil, j.open, func(yes bool) { refused = yes }, j.log)
+		time.Sleep(time.Minute)
+		synctest.Wait()
+		if n := strings.Count(log.String(), "cannot be used; the old one stays in use"); n != 1 || !refused {
+			t.Errorf("refused %v, said %d times:\n%s", refused, n, log.String())
+		}
+	})
+}
+
 // A team whose file never rests, or changes again and again, keeps no other from being served:
 // the others' changes are taken soon, and the mapping is not loaded for it all the time.
 func TestNoTeamStarvesReloads(t *testing.T) {

@@ -341,9 +341,10 @@ func TestOutputThatNobodyReadsIsWaitedForOnce(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		ctx, tell := context.WithCancel(t.Context())
 		j := opening(t, "", "", io.Discard)
-		r, w := io.Pipe()
-		defer r.Close()
-		j.stdout, j.report, j.options.Context = w, core.Text, ctx
+		held := make(chan struct{})
+		defer close(held)
+		j.stdout = writer(func([]byte) (int, error) { <-held; return 0, io.ErrClosedPipe })
+		j.report, j.options.Context = core.Text, ctx
 		j.out = j.over(j.stdout)
 		tell()
 		began := time.Now()
