@@ -1,6 +1,8 @@
 package main
 
 import (
+	"errors"
+	"os"
 	"testing"
 	"time"
 
@@ -36,5 +38,38 @@ func TestProgressLine(t *testing.T) {
 		if got := line(c.steps, now, c.columns); got != c.want {
 			t.Errorf("%s: %q, want %q", c.name, got, c.want)
 		}
+	}
+}
+
+// A terminal that is held keeps no run from its end.
+func TestProgressOnATerminalThatIsHeld(t *testing.T) {
+	t.Parallel()
+	r, w, err := os.Pipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer r.Close()
+	if err := w.SetWriteDeadline(time.Now().Add(100 * time.Millisecond)); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := w.Write(make([]byte, 1<<20)); !errors.Is(err, os.ErrDeadlineExceeded) {
+		t.Fatal(err)
+	}
+	if err := w.SetWriteDeadline(time.Time{}); err != nil {
+		t.Fatal(err)
+	}
+	l := &progress{terminal: w, end: make(chan struct{}), gone: make(chan struct{}), shown: "edge: reading"}
+	go l.draw()
+	ended := make(chan struct{})
+	go func() { l.stop(); close(ended) }()
+	select {
+	case <-ended:
+	case <-time.After(time.Minute):
+		t.Error("it waits for who does not read")
+	}
+	select {
+	case <-l.gone:
+		t.Error("the line was erased: nothing was held")
+	default:
 	}
 }

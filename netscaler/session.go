@@ -254,7 +254,7 @@ func (c *Client) tryLogin(ctx context.Context, base string, impatient bool, logi
 		body: map[string]any{"login": login},
 	}
 	a, err := c.send(context.WithoutCancel(ctx), &session{base: base}, k)
-	for err != nil && k.more && pause(ctx, k.wait) == nil {
+	for err != nil && k.more && bounds.Pause(ctx, k.wait) == nil {
 		a, err = c.send(context.WithoutCancel(ctx), &session{base: base}, k)
 	}
 	if a.session == "" {
@@ -317,17 +317,6 @@ const (
 
 // life is how long a session may be out of use.
 func (c Config) life() time.Duration { return min(max(2*c.Every, leastLife), mostLife) }
-
-// pause waits, unless ctx ends first.
-func pause(ctx context.Context, d time.Duration) error {
-	t := time.NewTimer(d)
-	defer t.Stop()
-	select {
-	case <-t.C:
-	case <-ctx.Done():
-	}
-	return ctx.Err() // also if both were so
-}
 
 // badLogin: the username or password is wrong. A 401 without a NITRO code is
 // the web server's way to say so.

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"nitrox/netscaler"
+	"nitrox/sources/bounds"
 )
 
 // Why a change was not made although nothing is wrong with itself.
@@ -96,7 +97,7 @@ func (v *visit) remove(ctx context.Context, outcomes []*Outcome) {
 	for looks := 0; len(waiting) > 0; looks++ {
 		v.step(Step{NetScaler: v.name, Doing: "waiting for new members to be UP", Until: began.Add(longestWait(waiting))})
 		if looks > 0 {
-			_ = pause(ctx, time.Second) // do sees that ctx has ended
+			_ = bounds.Pause(ctx, time.Second) // do sees that ctx has ended
 		}
 		if ctx.Err() == nil {
 			if err := v.look(ctx, waiting); err != nil {

@@ -9,6 +9,7 @@ import (
 
 	"nitrox/netscaler"
 	"nitrox/sources"
+	"nitrox/sources/bounds"
 )
 
 // draft is an outcome on its way to its plan: what was read for it. There is one
@@ -266,7 +267,7 @@ func (v *visit) confirm(ctx context.Context, drafts []*draft) {
 	defer clock(&v.phases.Confirm)()
 	v.doing("asking the sources again, because so much would be removed")
 	defer v.doing("reading")
-	_ = pause(ctx, confirmAfter) // a poll with an ended context is a doubt
+	_ = bounds.Pause(ctx, confirmAfter) // a poll with an ended context is a doubt
 	v.confirmOrphans(ctx, doubtful)
 	unseen := v.unseen(doubtful)
 	all := v.poll(ctx, slices.Concat(apps, unseen), true)

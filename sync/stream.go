@@ -7,6 +7,8 @@ import (
 	stdsync "sync"
 	"sync/atomic"
 	"time"
+
+	"nitrox/sources/bounds"
 )
 
 const (
@@ -166,7 +168,7 @@ func (l *Loop) stream(ctx context.Context, name string, f *following, watch func
 			wait = firstReopen
 		}
 		l.Log.WarnContext(ctx, "the event stream ended; the source is polled at the interval", "source", name, "error", text(err), "again_in", wait.String())
-		_ = pause(ctx, wait/2+rand.N(wait)) // the condition sees that ctx has ended
+		_ = bounds.Pause(ctx, wait/2+rand.N(wait)) // the condition sees that ctx has ended
 		wait = min(2*wait, lastReopen)
 	}
 }

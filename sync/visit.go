@@ -238,14 +238,3 @@ func distinct(names []string) []string {
 }
 
 func keys(set map[string]bool) []string { return slices.Sorted(maps.Keys(set)) }
-
-// pause waits; it ends early, with an error, when ctx does.
-func pause(ctx context.Context, d time.Duration) error {
-	t := time.NewTimer(d)
-	defer t.Stop()
-	select {
-	case <-t.C:
-	case <-ctx.Done():
-	}
-	return context.Cause(ctx) // also if both were so
-}

@@ -9,6 +9,7 @@ import (
 
 	"nitrox/netscaler"
 	"nitrox/sources"
+	"nitrox/sources/bounds"
 )
 
 const (
@@ -48,7 +49,7 @@ func (s *Syncer) Finish(ctx context.Context, bound time.Duration, pass func(cont
 			return fmt.Errorf("%s still draining after %s; a later run unbinds what is drained by then", sources.Count(left.members, "member"), Short(bound))
 		}
 		s.step(left.step(time.Now(), end))
-		if err := pause(ctx, wait); err != nil {
+		if err := bounds.Pause(ctx, wait); err != nil {
 			return fmt.Errorf("stopped with %s still draining: %w", sources.Count(left.members, "member"), err)
 		}
 		if r, left = one(); left.members == 0 || r.changed() {

@@ -59,3 +59,14 @@ func Outlast(ctx context.Context) (context.Context, context.CancelFunc) {
 	})
 	return own, func() { forget(); cancel(nil) }
 }
+
+// Pause waits, unless ctx ends first: then, and if it ends at that moment, it returns why.
+func Pause(ctx context.Context, d time.Duration) error {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-t.C:
+	case <-ctx.Done():
+	}
+	return context.Cause(ctx) // also if both were so, where chance chose
+}

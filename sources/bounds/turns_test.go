@@ -2,6 +2,7 @@ package bounds_test
 
 import (
 	"context"
+	"errors"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -41,4 +42,23 @@ func TestTurns(t *testing.T) {
 		}
 		time.Sleep(time.Hour)
 	})
+}
+
+// A pause that is over at the moment at which it is told to end has been told, whichever
+// is seen first.
+func TestAPauseThatIsOverWhenItIsToldToEnd(t *testing.T) {
+	why := errors.New("told")
+	for range 100 {
+		synctest.Test(t, func(t *testing.T) {
+			ctx, tell := context.WithCancelCause(t.Context())
+			time.AfterFunc(time.Second, func() { tell(why) })
+			if err := bounds.Pause(ctx, time.Second); err != nil && err != why {
+				t.Error(err)
+			}
+			synctest.Wait() // told by now
+			if err := bounds.Pause(ctx, 0); err != why {
+				t.Errorf("got %v", err)
+			}
+		})
+	}
 }
