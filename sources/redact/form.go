@@ -30,7 +30,8 @@ var (
 )
 
 // Of a secret that was cut off, the first part is hidden: of cutOff bytes or more
-// where the text ends, and elsewhere of twice as many that are half of it.
+// where the text ends, and elsewhere of twice as many that are half of it. What is
+// common, such as the port 8080 beside a secret that begins with it, is none.
 const cutOff = 4
 
 // find returns where a secret ends that begins at a place of the view; 0: it does
@@ -40,21 +41,39 @@ func (v *view) find(secret string, at int) (end int) {
 	for got < len(secret) && at+got < len(text) && text[at+got] == secret[got] {
 		got++
 	}
-	end = at + got
-	switch {
-	case got < min(cutOff, len(secret)):
+	if got < min(cutOff, len(secret)) {
 		return 0
+	}
+	end, whole := at+got, got == len(secret)
+	said := func() bool { return label.MatchString(text[max(0, at-40):at]) }
+	switch {
 	case common(secret):
 		before, _ := utf8.DecodeLastRuneInString(text[:at])
 		after, _ := utf8.DecodeRuneInString(text[end:])
-		said := v.decoded && !strings.ContainsFunc(text, func(r rune) bool { return r == utf8.RuneError || unicode.IsControl(r) })
-		if got < len(secret) || wordy(before) || wordy(after) || !said && !label.MatchString(text[max(0, at-40):at]) {
+		if !whole || wordy(before) || wordy(after) || !said() && !(v.decoded && alone(text, at, end)) {
 			return 0
 		}
-	case got < len(secret) && !atEnd(text, end) && (got < 2*cutOff || 2*got < len(secret)):
+	case !whole && !atEnd(text, end) && (got < 2*cutOff || 2*got < len(secret)),
+		!whole && common(name(text, at, end)) && !said():
 		return 0
 	}
 	return end
+}
+
+// alone says whether a text that was encoded is a secret, by itself or behind a user's
+// name. Whatever else a number or a path says when it is decoded, it says by chance.
+func alone(text string, at, end int) bool {
+	odd := func(r rune) bool { return r == utf8.RuneError || unicode.IsControl(r) }
+	return (at == 0 || text[at-1] == ':') && strings.TrimSpace(text[end:]) == "" && !strings.ContainsFunc(text[:at], odd)
+}
+
+// name is the word of a text that a part of it belongs to.
+func name(text string, from, to int) string {
+	const marks = "._-/"
+	part := func(r rune) bool { return wordy(r) || strings.ContainsRune(marks, r) }
+	from = len(strings.TrimRightFunc(text[:from], part))
+	to = len(text) - len(strings.TrimLeftFunc(text[to:], part))
+	return strings.Trim(text[from:to], marks)
 }
 
 func wordy(r rune) bool { return r != utf8.RuneError && (unicode.IsLetter(r) || unicode.IsDigit(r)) }

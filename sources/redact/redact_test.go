@@ -2,6 +2,7 @@ package redact
 
 import (
 	"bytes"
+	"crypto/sha256"
 	"encoding/base64"
 	"encoding/hex"
 	"encoding/json"
@@ -160,6 +161,30 @@ func TestWhatIsLeftOfASecretThatWasCutOff(t *testing.T) {
 	}
 }
 
+// Half a secret is not hidden in what messages consist of: it may begin like a port, or
+// like the name of an app.
+func TestASecretThatBeginsLikeSomethingCommon(t *testing.T) {
+	forget(t)
+	Common("payments", "payments-api", "shop")
+	Keep("8080-of-prod", "payments-2026", "shop!")
+	for _, text := range []string{
+		"bound 10.0.0.1:8080", "http://127.0.0.1:58080", "ended with 8080.", "payments: 4 serving", "nothing for payments",
+		"payments-api", "sg of payments-api: 4 serving", "unknown app shop",
+	} {
+		if got := Line(text, 500); got != text {
+			t.Errorf("%s\nis shown as %s", text, got)
+		}
+	}
+	for text, want := range map[string]string{
+		`{"password":"8080`: `{"password":"***`, "password=payments": "password=***", "got 8080-o": "got ***",
+		"got payments-202": "got ***", "got payments-20 of it": "got *** of it", "got payments-2026 of it": "got *** of it",
+	} {
+		if got := Line(text, 500); got != want {
+			t.Errorf("%s\nis shown as %s, not %s", text, got, want)
+		}
+	}
+}
+
 // A secret that messages consist of would make them unreadable, and be told by
 // what they lack.
 func TestACommonSecretIsHiddenWhereItIsSaidToBeOne(t *testing.T) {
@@ -195,6 +220,26 @@ func TestACommonSecretIsHiddenWhereItIsSaidToBeOne(t *testing.T) {
 		if got := Line("it was "+secret+"!", 100); got != "it was ***!" || IsCommon(secret) {
 			t.Errorf("%s: %s", secret, got)
 		}
+	}
+}
+
+// Nearly every number can be read as hexadecimal, and nearly every path as base64: what
+// they would say by chance hides nothing.
+func TestACommonSecretIsNotFoundByChance(t *testing.T) {
+	forget(t)
+	Keep("a", "x", "80", "op", "4711", "abc")
+	said := func(text string) {
+		if got := Line(text, 500); got != text {
+			t.Errorf("%s\nis shown as %s", text, got)
+		}
+	}
+	for n := uint64(1e8); n < 1<<32; n += 99_991 {
+		said(fmt.Sprintf("/srv/nitrox%d/001/nitrox.yaml is unusable", n))
+	}
+	for n := range 5000 {
+		id := sha256.Sum256([]byte{byte(n), byte(n >> 8)})
+		said(fmt.Sprintf("container %x on worker-%d", id, n))
+		said(fmt.Sprintf("container %x on edge/%x", id[:6], id[:8]))
 	}
 }
 
