@@ -1,5 +1,5 @@
 # Everything here needs Go and make, and nothing else but where it says so.
-.PHONY: build demo image dist test sweep quick check fmt vet lint e2e components bench bench-parts fuzz chaos vuln
+.PHONY: build demo image dist test sweep quick check fmt vet lint race e2e components bench bench-parts fuzz chaos vuln
 
 # What is compiled for one of these then serves them all, and the modules in testdata
 # too, as far as they want the same versions. What a debugger wants, which takes an eighth
@@ -51,11 +51,13 @@ SEED ?= 0
 chaos: ## faults, an operator and failing sources at random for CHAOSTIME, from SEED (0: any; what fails prints its own)
 	go test -count=1 -timeout 0 -v -run Walk ./testdata/faults -walk $(CHAOSTIME) -seed $(SEED)
 
+check: fmt vet lint race ## all but what test alone runs
+
 # On one processor: on several, timers of a synctest bubble that are due at the same
 # moment run at a time in one context of the race detector, which Go 1.26 does not
 # lock, and the detector crashes. What it reports does not depend on chance: it looks
 # at what is ordered, not at what happened at a time.
-check: fmt vet lint ## with the race detector, which needs a C compiler; what it tells no more about, test alone runs
+race: ## tests with the race detector, which needs a C compiler; what it tells no more about, test alone runs
 	CGO_ENABLED=1 $(TEST) -race -cpu 1 ./...
 
 # Also what runs real components: Docker engines, a Kubernetes control plane, a browser.
@@ -76,10 +78,10 @@ lint:
 e2e: ## Helm's and Prometheus's own engines, real Docker engines, a real Kubernetes control plane, a real browser (what is missing skips, and fails in CI)
 	sh testdata/e2e/install.sh
 	{ go test -C testdata/helm -count=1 . && go test -C testdata/observe -count=1 . && \
-	go test -tags e2e -count=1 -run Distribution .; } & others=$$!; \
+	go test -tags e2e -count=1 -run Distribution . && \
+	go test -tags e2e -count=1 -run 'InABrowser|WithoutScripts' ./sync/observe/; } & others=$$!; \
 	go test -tags e2e -count=1 -timeout 30m ./testdata/e2e/ ./testdata/kubernetes/; engines=$$?; \
 	wait $$others && exit $$engines # all at a time, as they mostly wait
-	go test -tags e2e -count=1 -run 'InABrowser|WithoutScripts' ./sync/observe/
 
 components: ## what e2e needs and compiles for minutes, if it is not there
 	go test -tags e2e -run NoTest ./testdata/kubernetes/ # builds the control plane
