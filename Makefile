@@ -77,17 +77,17 @@ lint:
 
 e2e: ## Helm's and Prometheus's own engines, real Docker engines, a real Kubernetes control plane, a real browser (what is missing skips, and fails in CI)
 	sh testdata/e2e/install.sh
-	{ go test -C testdata/helm -count=1 . && go test -C testdata/observe -count=1 . && \
-	go test -tags e2e -count=1 -run Distribution . && \
-	go test -tags e2e -count=1 -run 'InABrowser|WithoutScripts' ./sync/observe/; } & others=$$!; \
-	go test -tags e2e -count=1 -timeout 30m ./testdata/e2e/ ./testdata/kubernetes/; engines=$$?; \
+	{ go test -C testdata/helm -vet=off -count=1 . && go test -C testdata/observe -vet=off -count=1 . && \
+	go test -vet=off -tags e2e -count=1 -run Distribution . && \
+	go test -vet=off -tags e2e -count=1 -run 'InABrowser|WithoutScripts' ./sync/observe/; } & others=$$!; \
+	go test -vet=off -tags e2e -count=1 -timeout 30m ./testdata/e2e/ ./testdata/kubernetes/; engines=$$?; \
 	wait $$others && exit $$engines # all at a time, as they mostly wait
 
 components: ## what e2e needs and compiles for minutes, if it is not there
-	go test -tags e2e -run NoTest ./testdata/kubernetes/ # builds the control plane
-	go test -C testdata/helm -run NoTest .
-	go test -C testdata/observe -run NoTest .
-	go test -tags e2e -run NoTest ./testdata/e2e/ ./sync/observe/ .
+	go test -vet=off -tags e2e -run NoTest ./testdata/kubernetes/ # builds the control plane
+	go test -C testdata/helm -vet=off -run NoTest .
+	go test -C testdata/observe -vet=off -run NoTest .
+	go test -vet=off -tags e2e -run NoTest ./testdata/e2e/ ./sync/observe/ .
 	go build -modfile=testdata/tools/go.mod tool
 	GOARCH=arm64 go build -o /dev/null .
 
