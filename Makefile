@@ -69,7 +69,8 @@ fmt:
 
 vet:
 	go vet -tags e2e $(ALL)
-	cd testdata/observe && go vet .
+	go vet -C testdata/helm .
+	go vet -C testdata/observe .
 
 lint:
 	$(TOOL) staticcheck -tags e2e $(ALL)
