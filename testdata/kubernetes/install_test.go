@@ -175,7 +175,7 @@ func newKubelet(c *cluster) {
 
 // task is what a pod says of its only container.
 type task struct {
-	Metadata struct{ Name string }
+	Metadata struct{ Name, DeletionTimestamp string }
 	Spec     struct {
 		NodeName, ServiceAccountName string
 		SecurityContext              struct{ RunAsUser, RunAsGroup, FSGroup uint32 }
@@ -205,44 +205,63 @@ type projection struct {
 	ServiceAccountToken struct{ Path string }
 }
 
-// look runs the pods that nobody has run yet.
+// look runs the pods that nobody has run yet, and lets go of those that are to go.
 func (k *kubelet) look() error {
 	var pods struct{ Items []task }
 	if err := k.get("/api/v1/namespaces/nitrox/pods", &pods); err != nil {
 		return err
 	}
 	for _, p := range pods.Items {
-		if p.Spec.NodeName != "" {
-			continue
-		}
 		path := "/api/v1/namespaces/nitrox/pods/" + p.Metadata.Name
-		binding := fmt.Sprintf(`{"apiVersion":"v1","kind":"Binding","metadata":{"name":%q},"target":{"kind":"Node","name":"here"}}`,
-			p.Metadata.Name)
-		if err := k.send(http.MethodPost, path+"/binding", plain, binding); err != nil {
-			return err
+		var err error
+		switch {
+		case p.Spec.NodeName == "":
+			err = k.run(p, path)
+		case p.Metadata.DeletionTimestamp != "":
+			err = k.send(http.MethodDelete, path, plain, `{"gracePeriodSeconds":0}`)
 		}
-		root, err := k.root(p)
-		if err != nil {
+		if err != nil && !k.ending() {
 			return fmt.Errorf("pod %s: %w", p.Metadata.Name, err)
-		}
-		line, as := p.Spec.Containers[0].Command, p.Spec.SecurityContext
-		cmd := exec.Command(line[0], line[1:]...)
-		cmd.Dir, cmd.Env = "/", []string{"KUBERNETES_SERVICE_HOST=" + k.host, "KUBERNETES_SERVICE_PORT=" + k.port}
-		user := syscall.Credential{Uid: as.RunAsUser, Gid: as.RunAsGroup, Groups: []uint32{as.FSGroup}}
-		cmd.SysProcAttr = &syscall.SysProcAttr{Chroot: root, Credential: &user}
-		out, err := cmd.CombinedOutput()
-		phase := "Succeeded"
-		if err != nil {
-			phase, out = "Failed", append(out, err.Error()...)
-		}
-		k.mu.Lock()
-		k.logs[p.Metadata.Name] = out
-		k.mu.Unlock()
-		if err := k.send(http.MethodPatch, path+"/status", merge, fmt.Sprintf(`{"status":{"phase":%q}}`, phase)); err != nil {
-			return err
 		}
 	}
 	return nil
+}
+
+// ending: the namespace is deleted, and with it what a pod of the CronJob needs that was
+// made at that moment.
+func (k *kubelet) ending() bool {
+	var namespace struct {
+		Metadata struct{ DeletionTimestamp string }
+	}
+	code, answer, err := k.try(http.MethodGet, "/api/v1/namespaces/nitrox", "", nil)
+	return err == nil && (code == http.StatusNotFound || json.Unmarshal(answer, &namespace) == nil && namespace.Metadata.DeletionTimestamp != "")
+}
+
+// run runs a pod to its end.
+func (k *kubelet) run(p task, path string) error {
+	binding := fmt.Sprintf(`{"apiVersion":"v1","kind":"Binding","metadata":{"name":%q},"target":{"kind":"Node","name":"here"}}`,
+		p.Metadata.Name)
+	if err := k.send(http.MethodPost, path+"/binding", plain, binding); err != nil {
+		return err
+	}
+	root, err := k.root(p)
+	if err != nil {
+		return err
+	}
+	line, as := p.Spec.Containers[0].Command, p.Spec.SecurityContext
+	cmd := exec.Command(line[0], line[1:]...)
+	cmd.Dir, cmd.Env = "/", []string{"KUBERNETES_SERVICE_HOST=" + k.host, "KUBERNETES_SERVICE_PORT=" + k.port}
+	user := syscall.Credential{Uid: as.RunAsUser, Gid: as.RunAsGroup, Groups: []uint32{as.FSGroup}}
+	cmd.SysProcAttr = &syscall.SysProcAttr{Chroot: root, Credential: &user}
+	out, err := cmd.CombinedOutput()
+	phase := "Succeeded"
+	if err != nil {
+		phase, out = "Failed", append(out, err.Error()...)
+	}
+	k.mu.Lock()
+	k.logs[p.Metadata.Name] = out
+	k.mu.Unlock()
+	return k.send(http.MethodPatch, path+"/status", merge, fmt.Sprintf(`{"status":{"phase":%q}}`, phase))
 }
 
 // root is the file system of a pod's container.
@@ -294,7 +313,9 @@ func (k *kubelet) fill(files map[string][]byte, from projection, account string)
 	case from.Secret.SecretName != "":
 		err = k.get(here+"secrets/"+from.Secret.SecretName, &secret)
 	case from.ServiceAccountToken.Path != "":
-		files[from.ServiceAccountToken.Path] = []byte(k.token("nitrox", account))
+		var token string
+		token, err = k.tokenOf("nitrox", account)
+		files[from.ServiceAccountToken.Path] = []byte(token)
 	}
 	for name, text := range config.Data {
 		files[name] = []byte(text)

@@ -3,7 +3,6 @@
 package kubernetes
 
 import (
-	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -260,10 +259,22 @@ func (c *cluster) reach(namespace, app string, replicas int, image string, nodes
 // token asks for one of a service account.
 func (c *cluster) token(namespace, account string) string {
 	c.t.Helper()
-	var request struct{ Status struct{ Token string } }
-	answer := c.do(http.MethodPost, "/api/v1/namespaces/"+namespace+"/serviceaccounts/"+account+"/token", plain, `{"apiVersion":"authentication.k8s.io/v1","kind":"TokenRequest","spec":{"expirationSeconds":600}}`)
-	if err := json.NewDecoder(bytes.NewReader(answer)).Decode(&request); err != nil || request.Status.Token == "" {
-		c.t.Fatalf("no token: %v %s", err, answer)
+	token, err := c.tokenOf(namespace, account)
+	if err != nil {
+		c.t.Fatal(err)
 	}
-	return request.Status.Token
+	return token
+}
+
+func (c *cluster) tokenOf(namespace, account string) (string, error) {
+	var request struct{ Status struct{ Token string } }
+	code, answer, err := c.try(http.MethodPost, "/api/v1/namespaces/"+namespace+"/serviceaccounts/"+account+"/token", plain,
+		[]byte(`{"apiVersion":"authentication.k8s.io/v1","kind":"TokenRequest","spec":{"expirationSeconds":600}}`))
+	if err == nil {
+		err = json.Unmarshal(answer, &request)
+	}
+	if err == nil && request.Status.Token == "" {
+		err = fmt.Errorf("no token: %d %s", code, answer)
+	}
+	return request.Status.Token, err
 }
