@@ -165,11 +165,11 @@ func TestWhatIsLeftOfASecretThatWasCutOff(t *testing.T) {
 // like the name of an app.
 func TestASecretThatBeginsLikeSomethingCommon(t *testing.T) {
 	forget(t)
-	Common("payments", "payments-api", "shop")
-	Keep("8080-of-prod", "payments-2026", "shop!")
+	Common("payments", "payments-api", "old-claims", "shop")
+	Keep("8080-of-prod", "payments-2026", "claims-2026", "shop!")
 	for _, text := range []string{
 		"bound 10.0.0.1:8080", "http://127.0.0.1:58080", "ended with 8080.", "payments: 4 serving", "nothing for payments",
-		"payments-api", "sg of payments-api: 4 serving", "unknown app shop",
+		"payments-api", "sg of payments-api: 4 serving", "nothing for old-claims", "no app /payments", "unknown app shop",
 	} {
 		if got := Line(text, 500); got != text {
 			t.Errorf("%s\nis shown as %s", text, got)
@@ -236,6 +236,7 @@ func TestACommonSecretIsNotFoundByChance(t *testing.T) {
 	for n := uint64(1e8); n < 1<<32; n += 999_983 {
 		said(fmt.Sprintf("/srv/nitrox%d/001/nitrox.yaml is unusable", n))
 	}
+	said("container 9ac2289de9f6e17764df0f7fbeeee2321d47675b0db64d4d430c1a0b0ed3a61a") // in base64 it ends in :a
 	for n := range 1000 {
 		id := sha256.Sum256([]byte{byte(n), byte(n >> 8)})
 		said(fmt.Sprintf("container %x on worker-%d", id, n))
